@@ -1,0 +1,60 @@
+# autodepth: `make search` and `make test` need python3 (3.11+), make and the package registries.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+STUDY ?= digits-$(shell date +%Y%m%d-%H%M%S)
+BUDGET ?= 4cpu-min
+
+.DEFAULT_GOAL := help
+.PHONY: help setup search test test-fast lint format schema constraints clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed ## Make .venv and install autodepth with pinned versions
+
+search: setup ## Search on handwritten digits for 4 cpu-min, export the knee, open its test split
+	$(BIN)/autodepth search --budget $(BUDGET) --study $(STUDY)
+	$(BIN)/autodepth export $(STUDY) --select knee --to exports/$(STUDY)
+	$(BIN)/autodepth evaluate exports/$(STUDY)
+
+test: $(VENV)/.tools lint ## Check style, types and rooms, and run every test this machine can run
+	$(BIN)/pytest
+
+test-fast: $(VENV)/.tools ## Run the tests that start no server and no cluster
+	$(BIN)/pytest -m "not slow"
+
+lint: $(VENV)/.tools ## Check style, types, and that imports go one way
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.tools ## Bring the code into its usual form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schema: setup ## Write the space files' JSON Schema anew
+	$(BIN)/python -m autodepth.space.schema
+
+constraints: $(VENV)/.tools ## Pin what is installed now
+	(echo "# Every version the tests run against. Written by: make constraints"; \
+	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//') > constraints.txt
+
+clean: ## Remove .venv and caches; studies and exports stay
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# torch goes first: torchvision on its own would bring the CUDA build where a CPU build is offered.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("autodepth needs Python 3.11 or newer, but this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt pip
+	$(PIP) install --quiet --constraint constraints.txt torch
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.tools: $(VENV)/.installed
+	$(PIP) install --quiet --constraint constraints.txt --group dev
+	touch $@

@@ -1,0 +1,33 @@
+"""autodepth: how shallow can a residual network be, at what accuracy, and which policy gets there?
+
+The Python API does what the command line does:
+
+>>> from autodepth import search, load              # doctest: +SKIP
+>>> result = search("search_spaces/digits_resnet20.yaml", budget="4cpu-min")
+>>> network = load("exports/digits")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from autodepth.version import __version__
+
+__all__ = ["__version__", "load", "search"]
+
+if TYPE_CHECKING:
+    from autodepth.export.bundle import load
+    from autodepth.service.searching import search
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only then: torch, Ray and MLflow take seconds."""
+    if name == "load":
+        from autodepth.export.bundle import load  # noqa: PLC0415
+
+        return load
+    if name == "search":
+        from autodepth.service.searching import search  # noqa: PLC0415
+
+        return search
+    raise AttributeError(f"module 'autodepth' has no attribute {name!r}")

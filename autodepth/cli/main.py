@@ -1,0 +1,75 @@
+"""`autodepth`: the list of commands, and what becomes of errors.
+
+Exit status: 0 done, 1 failed, 2 what was written cannot be used, 3 the budget ended before any
+point was found, 130 interrupted by Ctrl-C, 143 by SIGTERM.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from autodepth.cli.console import say
+from autodepth.cli.exporting import evaluate, export
+from autodepth.cli.inspecting import inspect
+from autodepth.cli.searching import search
+from autodepth.cli.spaces import check, init
+from autodepth.cli.studies import front, studies, sync
+from autodepth.errors import AutodepthError, InputError
+from autodepth.version import __version__
+
+app = typer.Typer(
+    name="autodepth",
+    help="Find how shallow a residual network can be, at what accuracy, within a budget.",
+    epilog="Start with: autodepth search --budget 4cpu-min",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (search, init, check, inspect, studies, front, export, evaluate, sync):
+    # Typer shows an epilog apart; the docstring's last paragraph is the worked example.
+    app.command()(command)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False,  # noqa: FBT003
+        "--version",
+        callback=_show_version,
+        is_eager=True,
+        help="Print the version.",
+    ),
+) -> None:
+    """Find how shallow a residual network can be, at what accuracy, within a budget."""
+
+
+def main() -> None:
+    """Run the command line; errors a person can mend are one message, not a traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for name in ("ray", "mlflow", "alembic", "optuna"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        app()
+    except InputError as error:
+        say(f"error: {error}")
+        sys.exit(2)
+    except AutodepthError as error:
+        say(f"error: {error}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has left, as `| head` does.
+        sys.stderr.close()
+        sys.exit(1)

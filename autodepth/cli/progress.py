@@ -1,0 +1,137 @@
+"""What a person sees while a study runs: a live view on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from autodepth.cli.tables import front_plot, front_table, shorten
+from autodepth.records.trial_record import TrialRecord
+from autodepth.search.plan import StudyPlan
+from autodepth.search.study_driver import StudyDriver
+from autodepth.trial.result import TrialState
+from autodepth.units import format_device_time, format_duration, format_macs
+
+_LOOKS_PER_SECOND = 2
+_FRONT_ROWS = 8
+
+
+@contextmanager
+def watching(plan: StudyPlan, driver: StudyDriver) -> Iterator[None]:
+    """Show progress on stderr inside the block."""
+    console = Console(stderr=True)
+    view = _View(plan, driver)
+    if console.is_terminal:
+        with Live(
+            get_renderable=view.render,
+            console=console,
+            refresh_per_second=_LOOKS_PER_SECOND,
+            transient=True,
+        ):
+            yield
+        return
+    done = threading.Event()
+    thread = threading.Thread(target=_print_lines, args=(view, console, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+class _View:
+    """Reads the ledger; draws anew only when a trial has ended since."""
+
+    def __init__(self, plan: StudyPlan, driver: StudyDriver) -> None:
+        self.plan = plan
+        self.driver = driver
+        self._ended = -1
+        self._body: list[RenderableType] = []
+
+    def trials(self) -> list[TrialRecord]:
+        """Return every trial the ledger has."""
+        return self.driver.ledger.trials()
+
+    def render(self) -> RenderableType:
+        """Return the whole view."""
+        records = self.trials()
+        states = Counter(record.state for record in records)
+        ended = sum(count for state, count in states.items() if state.ended)
+        if ended != self._ended:
+            self._ended = ended
+            self._body = self._front(records)
+        return Group(self._head(states), *self._body)
+
+    def _head(self, states: Counter[TrialState]) -> RenderableType:
+        meter = self.driver.meter
+        head = Table.grid(padding=(0, 2))
+        space = self.plan.space
+        head.add_row(
+            Text(self.driver.folder.name, style="bold", overflow="ellipsis", no_wrap=True),
+            f"{space.network.name} on {space.data.name}",
+        )
+        left = meter.seconds_left
+        spent = format_device_time(meter.spent, meter.device)
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(
+            ProgressBar(total=1.0, completed=meter.share_spent, width=30),
+            f"{spent} spent, "
+            + (
+                f"{format_duration(max(left, 0))} left" if left != float("inf") else "no time limit"
+            ),
+        )
+        counts = "  ".join(
+            f"{states[state]} {state}" for state in TrialState if states[state] or state in _ALWAYS
+        )
+        return Group(head, bar, Text(counts))
+
+    def _front(self, records: list[TrialRecord]) -> list[RenderableType]:
+        front = self.driver.ledger.front()
+        if not front:
+            return [Text("no trial is complete yet", style="dim")]
+        members = {point.trial for point in front}
+        others = [
+            (float(r.result.point.macs), r.result.point.validation_accuracy)
+            for r in records
+            if r.result is not None and r.number not in members
+        ]
+        return [
+            front_plot(front, others, colour=True),
+            front_table(front, self.plan.unpruned["macs"], rows=_FRONT_ROWS),
+        ]
+
+
+_ALWAYS = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.FAILED)
+
+
+def _print_lines(view: _View, console: Console, done: threading.Event) -> None:
+    """Print one line per trial that ended, until told to stop and all are printed."""
+    printed: set[int] = set()
+    finished = False
+    while not finished:
+        finished = done.wait(1 / _LOOKS_PER_SECOND)
+        for record in view.trials():
+            if record.state.ended and record.number not in printed:
+                printed.add(record.number)
+                console.print(_line(record, view), highlight=False, soft_wrap=True)
+
+
+def _line(record: TrialRecord, view: _View) -> str:
+    share = f"{view.driver.meter.share_spent:.0%} of the budget"
+    start = f"trial {record.number} {record.state}"
+    if record.result is None:
+        return f"{start}: {record.reason} ({share})"
+    point = record.result.point
+    return (
+        f"{start}: {point.validation_accuracy:.1%} at {format_macs(point.macs)} MACs, "
+        f"removed {shorten(record.result.removed)}, {record.device_seconds:.1f} s ({share})"
+    )

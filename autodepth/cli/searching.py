@@ -1,0 +1,170 @@
+"""`autodepth search`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autodepth.cli.console import give, give_json, say
+from autodepth.cli.studies import Json
+
+if TYPE_CHECKING:
+    from autodepth.search.plan import StudyPlan
+    from autodepth.search.run_study import StudyResult
+
+
+def search(  # noqa: PLR0913, PLR0917 - an option each
+    space: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[SPACE]",
+            help="Space file; else ./autodepth.yaml, else ResNet-20 on handwritten digits.",
+        ),
+    ] = None,
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="What may be spent: 50gpu-h, 90cpu-min, 12h, 400trials; "
+            "several by commas, the first to end wins.",
+        ),
+    ] = ...,  # type: ignore[assignment]
+    study: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="digits, cifar10, ..., folder:PATH or npz:FILE.")
+    ] = None,
+    network: Annotated[str | None, typer.Option(help="resnet56, torchvision:NAME, ...")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights to start from; training before pruning is then off, "
+            "unless --set train.epochs=N."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change the space: train.epochs=3."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the study.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Trials at the same time; else one per device.")
+    ] = None,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and train nothing.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Search for shallow networks within a budget.
+
+    Example: autodepth search --budget 4cpu-min
+    """
+    from autodepth.cli.progress import watching  # noqa: PLC0415
+    from autodepth.service.searching import carry_out_plan, plan_search  # noqa: PLC0415
+
+    plan = plan_search(
+        space,
+        budget=budget,
+        data=data,
+        network=network,
+        weights=weights,
+        settings=settings or (),
+        seed=seed,
+        concurrency=concurrency,
+    )
+    if dry_run:
+        give_json(_plan_values(plan)) if json else give("\n".join(_plan_lines(plan)))
+        return
+    for line in _plan_lines(plan):
+        say(line)
+    result = carry_out_plan(
+        plan,
+        study=study,
+        tracking_uri=tracking_uri,
+        watch=lambda driver: watching(plan, driver),
+    )
+    if json:
+        give_json({**asdict(result), "front": [point.to_dict() for point in result.front]})
+    else:
+        _print_result(result, plan)
+    sys.exit(_status(result))
+
+
+def _plan_lines(plan: StudyPlan) -> list[str]:
+    from autodepth.search.estimate import reach  # noqa: PLC0415
+    from autodepth.units import format_duration, format_macs  # noqa: PLC0415
+
+    network, data, macs = plan.network, plan.setting.data, reach(plan.network)
+    identity = sum(branch.shortcut == "identity" for branch in network.branches)
+    shape = "x".join(map(str, network.input_shape))
+    lines = [
+        f"budget    {plan.budget.plan(plan.places.device, plan.places.devices)}, "
+        f"{plan.places.count} trials at a time",
+        f"network   {plan.setting.spec.name}: {len(network.branches)} residual branches "
+        f"({identity} identity, {len(network.branches) - identity} projection) "
+        f"in {network.num_stages} stages",
+        f"data      {data.settings.name}: {len(data.train):,} images to train on, "
+        f"{len(data.validation):,} to validate, {len(data.classes)} classes, {shape}",
+        f"reach     {format_macs(macs.least)} to {format_macs(macs.most)} MACs "
+        f"(middle {format_macs(macs.middle)})",
+    ]
+    lines += [f"bound     {constraint}: can be kept" for constraint in plan.space.constraints]
+    trials, seconds = plan.affordable_trials, format_duration(plan.seconds_per_trial)
+    count = "any number of" if trials == float("inf") else f"about {max(trials, 0):.0f}"
+    lines.append(f"trials    {count}, of about {seconds} each (estimate from a few timed steps)")
+    return [*lines, *(f"note      {note}" for note in plan.notes)]
+
+
+def _plan_values(plan: StudyPlan) -> dict[str, Any]:
+    from autodepth.search.estimate import reach  # noqa: PLC0415
+
+    trials = plan.affordable_trials
+    return {
+        **plan.to_dict(),
+        "branches": len(plan.network.branches),
+        "macs": asdict(reach(plan.network)),
+        "seconds_per_trial": plan.seconds_per_trial,
+        "affordable_trials": None if trials == float("inf") else trials,
+        "notes": list(plan.notes),
+    }
+
+
+def _print_result(result: StudyResult, plan: StudyPlan) -> None:
+    from autodepth.cli.tables import print_front  # noqa: PLC0415
+    from autodepth.units import format_device_time  # noqa: PLC0415
+
+    spent = format_device_time(result.spent_device_seconds, plan.places.device)
+    say(
+        f"{result.study}: {result.complete} of {result.trials} trials complete, {spent}; "
+        f"{result.outcome}"
+    )
+    if result.unsent:
+        say(
+            f"{result.unsent} trials are not in MLflow yet; "
+            f"send them: autodepth sync {result.study}"
+        )
+    if not result.front:
+        needed = plan.seconds_per_trial * plan.places.devices
+        say(
+            "no trial could be completed; one takes about "
+            f"{format_device_time(needed, plan.places.device)}: raise the budget, or lower "
+            "train.epochs or data.train_images"
+        )
+        return
+    give(
+        f"{result.study}: {len(result.front)} points on the front, "
+        f"hypervolume {result.hypervolume:.3f} (validation split)"
+    )
+    print_front(result.front, plan.unpruned["macs"])
+    say(f"export one: autodepth export {result.study} --select knee --to exports/{result.study}")
+
+
+def _status(result: StudyResult) -> int:
+    if result.signal:
+        return 128 + result.signal
+    return 0 if result.front else 3

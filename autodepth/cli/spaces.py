@@ -1,0 +1,54 @@
+"""`autodepth check` and `autodepth init`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autodepth.cli.console import give, say
+from autodepth.errors import InputError, did_you_mean
+
+
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Space files.")],
+) -> None:
+    """Say every mistake of space files, with its line and column.
+
+    Example: autodepth check search_spaces/*.yaml
+    """
+    from autodepth.space.space_file import check_space  # noqa: PLC0415
+
+    mistakes = [line for file in files for line in check_space(file)]
+    for line in mistakes:
+        say(line)
+    if mistakes:
+        sys.exit(2)
+    give("\n".join(f"{file}: no mistakes" for file in files))
+
+
+def init(
+    space: Annotated[
+        str, typer.Argument(metavar="[SPACE]", help="A shipped space, by its file's name.")
+    ] = "digits_resnet20",
+    to: Annotated[Path, typer.Option(help="File to write.")] = Path("autodepth.yaml"),
+) -> None:
+    """Write a shipped space as autodepth.yaml, to be edited; `search` then takes it.
+
+    Example: autodepth init cifar10_resnet56
+    """
+    from autodepth.space.shipped import shipped_spaces  # noqa: PLC0415
+
+    shipped = shipped_spaces()
+    name = space.removesuffix(".yaml")
+    if name not in shipped:
+        raise InputError(
+            f"space must be one of {', '.join(sorted(shipped))}, but got {space!r}"
+            + did_you_mean(name, shipped)
+        )
+    if to.exists():
+        raise InputError(f"{to} exists already; delete it or choose another with --to")
+    to.write_text(shipped[name].read_text())
+    give(f"{to} written; change it, then: autodepth check {to}")

@@ -1,0 +1,89 @@
+"""`autodepth studies`, `front` and `sync`: looking at what was recorded."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from autodepth.cli.console import give, give_json
+
+Study = Annotated[
+    str, typer.Argument(metavar="[STUDY]", help="A study's name; `latest` is the newest.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def studies(json: Json = False) -> None:
+    """List the studies of this folder, newest first.
+
+    Example: autodepth studies --json
+    """
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from autodepth.records.studies import list_studies, studies_root  # noqa: PLC0415
+    from autodepth.units import format_duration  # noqa: PLC0415
+
+    summaries = list_studies()
+    if json:
+        give_json([summary.to_dict() for summary in summaries])
+        return
+    if not summaries:
+        give(f"no studies in {studies_root()}; start one: autodepth search --budget 4cpu-min")
+        return
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for name in ("study", "created (UTC)", "trials", "front", "best", "spent", "outcome"):
+        table.add_column(name, overflow="fold")
+    for summary in summaries:
+        best = summary.best_accuracy
+        table.add_row(
+            summary.study,
+            summary.created[:16].replace("T", " "),
+            f"{summary.complete}/{summary.trials}",
+            str(summary.front),
+            "-" if best is None else f"{best:.1%}",
+            format_duration(summary.spent_device_seconds),
+            summary.outcome or "not ended",
+        )
+    Console().print(table)
+
+
+def front(study: Study = "latest", json: Json = False) -> None:
+    """Print the front of a study: validation accuracy against MACs.
+
+    Example: autodepth front latest --json
+    """
+    from autodepth.cli.tables import print_front  # noqa: PLC0415
+    from autodepth.records.ledger import Ledger  # noqa: PLC0415
+    from autodepth.records.studies import find_study  # noqa: PLC0415
+
+    folder = find_study(study)
+    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
+        points, plan = ledger.front(), ledger.study.plan
+    if json:
+        give_json([point.to_dict() for point in points])
+    elif points:
+        give(f"{folder.name}: {len(points)} points, measured on the validation split")
+        print_front(points, plan["unpruned"]["macs"])
+    else:
+        give(f"{folder.name} has no complete trial yet")
+
+
+def sync(
+    study: Study = "latest",
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow store; the one beside the studies if left out.")
+    ] = None,
+) -> None:
+    """Tell MLflow everything about a study, whatever it was told before.
+
+    Example: autodepth sync latest --tracking-uri http://127.0.0.1:5000
+    """
+    from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.records.tracker import sync_study  # noqa: PLC0415
+    from autodepth.report.front_page import front_html  # noqa: PLC0415
+
+    folder = find_study(study)
+    sent = sync_study(folder, tracking_uri, front_html)
+    give(f"{folder.name}: {sent} trials sent")

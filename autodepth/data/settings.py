@@ -1,0 +1,159 @@
+"""What data to take and how to prepare it. Plain values: no torch here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from autodepth.errors import DataError, did_you_mean
+
+Augment = Literal["auto", "none", "flip-crop"]
+AUGMENTS: tuple[Augment, ...] = get_args(Augment)
+NAMES = ("digits", "cifar10", "cifar100", "svhn", "fashion-mnist")
+PREFIXES = ("folder:", "npz:")
+_NORMALISATIONS = ("auto", "data", "imagenet")
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """`(pixel / 255 - mean) / std`, one mean and std per channel.
+
+    Args:
+        mean: per channel, on the scale where white is 1.
+        std: per channel, above 0, on the same scale.
+
+    Raises:
+        DataError: lengths differ or a value is outside its range.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.mean or len(self.mean) != len(self.std):
+            raise DataError(
+                "data.normalisation must give one mean and one std per channel, "
+                f"but got mean={self.mean} and std={self.std}"
+            )
+        if not all(math.isfinite(value) for value in self.mean):
+            raise DataError(f"data.normalisation.mean must be finite, but got {self.mean}")
+        if not all(0 < value < math.inf for value in self.std):
+            raise DataError(f"data.normalisation.std must be above 0, but got {self.std}")
+
+
+IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Which images, how they are split, and how they are prepared.
+
+    Args:
+        name: `digits`, `cifar10`, `cifar100`, `svhn`, `fashion-mnist`, `folder:PATH` or
+            `npz:PATH`.
+        root: folder that named sets are downloaded to.
+        validation: share of the training images in (0, 1), or their number.
+        train_images: at most this many images to train on, taken class by class after the
+            validation split; a smaller number takes a subset of a larger; None takes all.
+        image_size: height and width in pixels every image is brought to (shorter side resized,
+            centre cut out); None takes images as they are, and then all must have one size.
+        augment: `auto` fits the data set (see `prepare.resolve_augment`), `flip-crop` mirrors
+            and shifts, `none` leaves images alone.
+        normalisation: `data` takes mean and std of the training split, `imagenet` the usual
+            constants, `auto` one of the two (see `prepare.resolve_normalisation`).
+        split_seed: decides which images validate. The test split never depends on it.
+
+    Raises:
+        DataError: a value is unknown or outside its range.
+    """
+
+    name: str
+    root: str = "data"
+    validation: float | int = 0.1
+    train_images: int | None = None
+    image_size: int | None = None
+    augment: Augment = "auto"
+    normalisation: Literal["auto", "data", "imagenet"] | Normalisation = "auto"
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        share = isinstance(self.validation, float)
+        if not (0 < self.validation < 1 if share else _is_count(self.validation)):
+            raise DataError(
+                "data.validation must be a share in (0, 1) or a whole number of images, "
+                f"but got {self.validation!r}"
+            )
+        for field in ("train_images", "image_size"):
+            value = getattr(self, field)
+            if value is not None and not _is_count(value):
+                raise DataError(f"data.{field} must be a whole number above 0, but got {value!r}")
+        _check_choice("augment", self.augment, AUGMENTS)
+        if not isinstance(self.normalisation, Normalisation):
+            _check_choice("normalisation", self.normalisation, _NORMALISATIONS)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values fit for JSON."""
+        values = asdict(self)
+        if isinstance(self.normalisation, Normalisation):
+            values["normalisation"] = {
+                "mean": list(self.normalisation.mean),
+                "std": list(self.normalisation.std),
+            }
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> DataSettings:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            DataError: a name is unknown or missing, or a value outside its range.
+        """
+        _check_keys("data", values, [item.name for item in fields(cls)])
+        if "name" not in values:
+            raise DataError(f"data.name is missing; it must be one of {_known()}")
+        values = dict(values)
+        constants = values.get("normalisation")
+        if isinstance(constants, dict):
+            _check_keys("data.normalisation", constants, ["mean", "std"])
+            values["normalisation"] = Normalisation(
+                mean=tuple(constants.get("mean", ())), std=tuple(constants.get("std", ()))
+            )
+        return cls(**values)
+
+
+def _known() -> str:
+    return ", ".join([*NAMES, "folder:PATH", "npz:PATH"])
+
+
+def _check_name(name: str) -> None:
+    if name in NAMES:
+        return
+    prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
+    if prefix is None:
+        hint = did_you_mean(name, NAMES)
+        if name.endswith(".npz") or Path(name).is_dir():
+            hint = f", did you mean '{'npz' if name.endswith('.npz') else 'folder'}:{name}'?"
+        raise DataError(f"data.name must be one of {_known()}, but got {name!r}{hint}")
+    if name == prefix:
+        raise DataError(f"data.name {name!r} lacks a path: write {prefix}PATH")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _check_choice(field: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise DataError(
+            f"data.{field} must be one of {', '.join(known)}, but got {value!r}"
+            + did_you_mean(str(value), known)
+        )
+
+
+def _check_keys(where: str, values: dict[str, Any], known: list[str]) -> None:
+    for key in values:
+        if key not in known:
+            raise DataError(f"unknown setting '{where}.{key}'" + did_you_mean(key, known))

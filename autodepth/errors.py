@@ -1,0 +1,82 @@
+"""Everything autodepth raises on purpose.
+
+AutodepthError
+├── InputError (also ValueError)   something a person wrote cannot be used: exit 2
+│   ├── SpaceFileError             mistakes in a space file, all of them at once
+│   ├── BudgetError                a budget that cannot be read or cannot be spent here
+│   ├── NetworkError               a network that is unknown, cannot be traced or cannot be counted
+│   ├── WeightsError               weights that do not fit the network
+│   ├── DataError                  data that is missing, unreadable or too small
+│   ├── StudyError                 a study that is unknown, or exists already
+│   └── SelectionError             no point of a front fits what was asked for
+├── BundleError                    an exported folder that is damaged or was altered: exit 1
+├── DivergenceError                training left the finite numbers: ends one trial, not the study
+└── TrackingError                  the tracking server did not take an event: never ends anything
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AutodepthError(Exception):
+    """Base of all errors autodepth raises on purpose; the text is meant for a person."""
+
+
+class InputError(AutodepthError, ValueError):
+    """Something a person wrote cannot be used; the command line exits with status 2."""
+
+
+class SpaceFileError(InputError):
+    """A space file with mistakes.
+
+    Args:
+        mistakes: one `file:line:col: path: message` per mistake, in the order of the file.
+    """
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+
+class BudgetError(InputError):
+    """A budget that cannot be read, or cannot be spent on this machine."""
+
+
+class NetworkError(InputError):
+    """A network that is unknown, cannot be traced, or holds an operator that cannot be counted."""
+
+
+class WeightsError(InputError):
+    """Weights that are unreadable or do not fit the network."""
+
+
+class DataError(InputError):
+    """Data that is missing, unreadable, or too small to be split."""
+
+
+class StudyError(InputError):
+    """A study that is unknown, exists already, or is in use."""
+
+
+class SelectionError(InputError):
+    """No point of the front fits the selection."""
+
+
+class BundleError(AutodepthError):
+    """An exported folder that is damaged, incomplete or was altered."""
+
+
+class DivergenceError(AutodepthError):
+    """Training produced a loss that is not finite."""
+
+
+class TrackingError(AutodepthError):
+    """The tracking server did not take an event; the ledger still has it."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `, did you mean 'x'?` for the nearest known word, or an empty string."""
+    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f", did you mean {nearest[0]!r}?" if nearest else ""

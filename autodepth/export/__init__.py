@@ -1,0 +1,1 @@
+"""The selected result as files that load without the study."""

@@ -1,0 +1,162 @@
+"""Opening the test split, which a search never sees, and keeping count of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from autodepth.atomic import write_atomically
+from autodepth.data.batches import Batches
+from autodepth.data.load import ImageData, load_data
+from autodepth.data.prepare import resolve_normalisation
+from autodepth.data.settings import DataSettings, Normalisation
+from autodepth.errors import BundleError, DataError
+from autodepth.export.bundle import OPENINGS, load, read_architecture, recorded_data
+from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
+from autodepth.networks.cost import count_macs
+from autodepth.trial.device import choose_device
+from autodepth.trial.training import evaluate
+
+_BATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestResult:
+    """One opening of the test split.
+
+    Args:
+        data: the data set.
+        images: number of test images.
+        test_accuracy: top-1 fraction on the test split.
+        test_loss: mean cross-entropy on the test split.
+        macs: multiply-accumulates per image of the network.
+        parameters: parameters of the network.
+        opened_at: ISO 8601, UTC.
+        openings_before: how often this network had been shown these test images already; a
+            number above 0 means the choice may have been made by them.
+    """
+
+    data: str
+    images: int
+    test_accuracy: float
+    test_loss: float
+    macs: int
+    parameters: int
+    opened_at: str
+    openings_before: int
+
+
+def evaluate_bundle(folder: Path, data: str | None = None) -> TestResult:
+    """Measure an exported network on a test split and record the opening in the bundle.
+
+    Args:
+        folder: a bundle.
+        data: name of the data set; None takes the one the network was searched on.
+
+    Raises:
+        BundleError: the bundle is damaged or was altered.
+        DataError: the data cannot be read, or is of another kind than the network's.
+    """
+    architecture = read_architecture(folder)
+    settings = recorded_data(folder)
+    if data is not None and data != settings.name:
+        settings = DataSettings(name=data, image_size=settings.image_size)
+    result = _measure(
+        load(folder),
+        architecture.network,
+        load_data(settings),
+        normalisation=architecture.normalisation,
+        openings_before=len(openings(folder, settings.name)),
+    )
+    previous = _read_openings(folder)
+    write_atomically(folder / OPENINGS, json.dumps([*previous, asdict(result)], indent=2) + "\n")
+    return result
+
+
+def evaluate_network(name: str, data: str, *, weights: Path, shortcut: str = "A") -> TestResult:
+    """Measure a network that no search chose, with given weights, on a test split.
+
+    Args:
+        name: a network of the catalogue.
+        data: name of the data set.
+        weights: its weights.
+        shortcut: option of the CIFAR ResNets.
+
+    Raises:
+        InputError: network, weights or data cannot be used.
+    """
+    settings = DataSettings(name=data)
+    images = load_data(settings)
+    spec = NetworkSpec(
+        name=name,
+        classes=len(images.classes),
+        channels=input_channels(name, images.channels, weights),
+        height=images.height,
+        width=images.width,
+        shortcut="B" if shortcut == "B" else "A",
+    )
+    module = build_network(spec, weights=weights).module
+    module.eval()
+    normalisation = resolve_normalisation(
+        settings, images.train, pretrained=True, channels=spec.channels
+    )
+    return _measure(module, spec, images, normalisation=normalisation, openings_before=0)
+
+
+def openings(folder: Path, data: str) -> list[dict[str, Any]]:
+    """Return the earlier openings of a data set's test split that a bundle records."""
+    return [opening for opening in _read_openings(folder) if opening.get("data") == data]
+
+
+def _read_openings(folder: Path) -> list[dict[str, Any]]:
+    path = folder / OPENINGS
+    if not path.exists():
+        return []
+    try:
+        content = json.loads(path.read_text())
+        return [dict(opening) for opening in content]
+    except (ValueError, TypeError) as error:
+        raise BundleError(f"{path} is damaged, so openings cannot be counted: {error}") from error
+
+
+def _measure(
+    module: nn.Module,
+    spec: NetworkSpec,
+    data: ImageData,
+    *,
+    normalisation: Normalisation,
+    openings_before: int,
+) -> TestResult:
+    found = (data.height, data.width, len(data.classes))
+    if found != (spec.height, spec.width, spec.classes):
+        raise DataError(
+            f"the network takes images of {spec.height}x{spec.width} in {spec.classes} classes, "
+            f"but {data.settings.name} has {found[0]}x{found[1]} in {found[2]}"
+        )
+    device = choose_device()
+    macs = count_macs(module, torch.zeros(1, *spec.input_shape))
+    images = data.open_test()
+    batches = Batches(
+        images,
+        batch_size=_BATCH,
+        device=device,
+        normalisation=normalisation,
+        channels=spec.channels,
+    )
+    evaluation = evaluate(module.to(device), batches)
+    return TestResult(
+        data=data.settings.name,
+        images=len(images),
+        test_accuracy=evaluation.accuracy,
+        test_loss=evaluation.loss,
+        macs=macs,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        opened_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        openings_before=openings_before,
+    )

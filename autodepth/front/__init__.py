@@ -1,0 +1,1 @@
+"""Which results matter: dominance, the Pareto front, its hypervolume, choosing a point."""

@@ -1,0 +1,64 @@
+"""What a study optimises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from autodepth.errors import InputError, did_you_mean
+from autodepth.trial.result import OperatingPoint
+
+Goal = Literal["maximize", "minimize"]
+GOALS: tuple[Goal, ...] = get_args(Goal)
+METRICS: tuple[str, ...] = tuple(field.name for field in fields(OperatingPoint))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """One metric to drive up or down.
+
+    Args:
+        name: a field of `OperatingPoint`.
+        goal: `maximize` or `minimize`.
+        reference: the worst value that still counts, in the metric's own unit: the corner the
+            hypervolume is measured from. Fixed for a study's life, or its curve means nothing.
+
+    Raises:
+        InputError: a name or goal is unknown, or the reference is not finite.
+    """
+
+    name: str
+    goal: Goal
+    reference: float
+
+    def __post_init__(self) -> None:
+        for what, value, known in (
+            ("an objective", self.name, METRICS),
+            (f"the goal of {self.name}", self.goal, GOALS),
+        ):
+            if value not in known:
+                raise InputError(
+                    f"{what} must be one of {', '.join(known)}, but got {value!r}"
+                    + did_you_mean(value, known)
+                )
+        if not math.isfinite(self.reference):
+            raise InputError(
+                f"the reference of {self.name} must be finite, but got {self.reference}"
+            )
+
+    def value(self, point: OperatingPoint) -> float:
+        """Return this objective's value at an operating point."""
+        return float(getattr(point, self.name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values fit for JSON; `Objective(**values)` reads them back."""
+        return asdict(self)
+
+
+def objective_values(
+    points: Sequence[OperatingPoint], objectives: Sequence[Objective]
+) -> list[tuple[float, ...]]:
+    """Return one row per point, one column per objective."""
+    return [tuple(objective.value(point) for objective in objectives) for point in points]

@@ -1,0 +1,186 @@
+"""Choosing one operating point of a front by what a person wishes for."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autodepth.errors import SelectionError, did_you_mean
+from autodepth.front.dominance import pareto_front
+from autodepth.front.objective import METRICS, Objective, objective_values
+from autodepth.trial.result import OperatingPoint
+from autodepth.units import format_macs
+
+_ALIASES = {"accuracy": "validation_accuracy", "params": "parameters"}
+_UNITS = {"": 1.0, "%": 0.01, "k": 1e3, "M": 1e6, "G": 1e9}
+_LIMIT = re.compile(
+    r"(?P<metric>\w+)\s*(?P<sign><=|>=)\s*"
+    r"(?P<number>[0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(?P<unit>[kMG%]?)"
+)
+_NAMED = ("knee", "best-accuracy", "smallest")
+_GRAMMAR = "knee, best-accuracy, smallest, trial:ID, or limits such as macs<=1M,accuracy>=0.97"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontPoint:
+    """One member of a front.
+
+    Args:
+        trial: number of the trial that produced it.
+        point: what the network costs and achieves.
+        policy: the policy as `Policy.to_dict` writes it.
+        removed: numbers (1..L) of the branches that were removed.
+    """
+
+    trial: int
+    point: OperatingPoint
+    policy: Mapping[str, Any]
+    removed: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values fit for JSON, the operating point's among them by name."""
+        return {
+            "trial": self.trial,
+            **self.point.to_dict(),
+            "policy": dict(self.policy),
+            "removed": list(self.removed),
+        }
+
+
+def front_points(
+    candidates: Sequence[FrontPoint], objectives: Sequence[Objective]
+) -> list[FrontPoint]:
+    """Return the candidates that no other dominates, in the order they came."""
+    values = objective_values([candidate.point for candidate in candidates], objectives)
+    front = pareto_front(values, [objective.goal for objective in objectives])
+    return [candidates[index] for index in front]
+
+
+def select(points: Sequence[FrontPoint], wish: str) -> FrontPoint:
+    """Choose one point.
+
+    Args:
+        points: the front, in any order.
+        wish: one of
+
+            - `knee`: farthest above the straight line from the smallest to the most accurate
+              point, accuracy and MACs each scaled to [0, 1];
+            - `best-accuracy`, `smallest` (fewest MACs), `trial:ID`;
+            - limits `METRIC<=NUMBER` or `METRIC>=NUMBER` joined by commas, all of which must hold;
+              a number may end in k, M, G, and an accuracy in %. Limits on accuracy alone choose
+              the fewest MACs among the points that fit, any limit on a cost the highest accuracy.
+
+    Returns:
+        The chosen point; ties go to the higher accuracy, then fewer MACs, then the earlier trial.
+
+    Raises:
+        SelectionError: the wish cannot be read, or no point fits it.
+    """
+    if not points:
+        raise SelectionError(f"nothing to select {wish!r} from: the front has no points yet")
+    if wish.startswith("trial:"):
+        return _select_trial(points, wish)
+    if wish == "knee":
+        height = _heights(points)
+        return min(points, key=lambda p: (-height[p.trial], _best_first(p)))
+    if wish == "best-accuracy":
+        return min(points, key=_best_first)
+    if wish == "smallest":
+        return min(points, key=_smallest_first)
+    return _select_within(points, [_parse_limit(part.strip(), wish) for part in wish.split(",")])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Limit:
+    text: str
+    metric: str
+    holds: Callable[[float, float], bool]
+    bound: float
+
+    def value(self, point: FrontPoint) -> float:
+        return float(getattr(point.point, self.metric))
+
+    def excess(self, point: FrontPoint) -> float:
+        """How far outside the limit a point lies, as a share of the limit; 0 inside."""
+        value = self.value(point)
+        return 0.0 if self.holds(value, self.bound) else abs(value - self.bound) / (self.bound or 1)
+
+
+def _parse_limit(part: str, wish: str) -> _Limit:
+    match = _LIMIT.fullmatch(part)
+    if not match:
+        raise SelectionError(
+            f"a selection must be {_GRAMMAR}, but got {wish!r}" + did_you_mean(part, _NAMED)
+        )
+    metric = _ALIASES.get(match["metric"], match["metric"])
+    if metric not in METRICS:
+        known = (*_ALIASES, *METRICS)
+        raise SelectionError(
+            f"a selection's metric must be one of {', '.join(known)}, but got {match['metric']!r}"
+            + did_you_mean(match["metric"], known)
+        )
+    if match["unit"] == "%" and metric != "validation_accuracy":
+        raise SelectionError(f"only an accuracy can be selected in %, but got {part!r}")
+    return _Limit(
+        text=part,
+        metric=metric,
+        holds=operator.le if match["sign"] == "<=" else operator.ge,
+        bound=float(match["number"]) * _UNITS[match["unit"]],
+    )
+
+
+def _select_within(points: Sequence[FrontPoint], limits: Sequence[_Limit]) -> FrontPoint:
+    fitting = [
+        p for p in points if all(limit.holds(limit.value(p), limit.bound) for limit in limits)
+    ]
+    if not fitting:
+        nearest = sorted(points, key=lambda p: sum(limit.excess(p) for limit in limits))[:2]
+        raise SelectionError(
+            f"no point of the front has {' and '.join(limit.text for limit in limits)}; nearest: "
+            + ", ".join(_describe(point, limits) for point in nearest)
+        )
+    accuracy_only = all(limit.metric == "validation_accuracy" for limit in limits)
+    return min(fitting, key=_smallest_first if accuracy_only else _best_first)
+
+
+def _select_trial(points: Sequence[FrontPoint], wish: str) -> FrontPoint:
+    number = wish.removeprefix("trial:").strip()
+    for point in points:
+        if str(point.trial) == number:
+            return point
+    known = ", ".join(str(point.trial) for point in points)
+    raise SelectionError(f"trial:ID must name a trial of the front ({known}), but got {wish!r}")
+
+
+def _heights(points: Sequence[FrontPoint]) -> dict[int, float]:
+    """Return each trial's height above the line between the extremes, times sqrt(2).
+
+    With fewer than three points all heights are 0, and the tie goes to the most accurate.
+    """
+    macs = [p.point.macs for p in points]
+    accuracy = [p.point.validation_accuracy for p in points]
+    macs_span = (max(macs) - min(macs)) or 1
+    accuracy_span = (max(accuracy) - min(accuracy)) or 1.0
+    return {
+        p.trial: (p.point.validation_accuracy - min(accuracy)) / accuracy_span
+        - (p.point.macs - min(macs)) / macs_span
+        for p in points
+    }
+
+
+def _best_first(point: FrontPoint) -> tuple[float, ...]:
+    return (-point.point.validation_accuracy, point.point.macs, point.trial)
+
+
+def _smallest_first(point: FrontPoint) -> tuple[float, ...]:
+    return (point.point.macs, -point.point.validation_accuracy, point.trial)
+
+
+def _describe(point: FrontPoint, limits: Sequence[_Limit]) -> str:
+    values = {limit.metric: limit.value(point) for limit in limits}
+    counts = ("macs", "parameters")
+    shown = (f"{m}={format_macs(v) if m in counts else f'{v:.4g}'}" for m, v in values.items())
+    return f"trial {point.trial} ({', '.join(shown)})"

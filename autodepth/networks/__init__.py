@@ -1,0 +1,1 @@
+"""Networks one can thin out: the catalogue, residual branches, gates, removal and cost."""

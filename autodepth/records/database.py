@@ -1,0 +1,106 @@
+"""The SQLite file under the ledger: its tables, and how one write is kept whole."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from autodepth.errors import StudyError
+
+VERSION = 1
+BUSY_SECONDS = 30.0
+# Epoch columns may be NULL, since that is what SQLite makes of the NaN a diverging trial reports.
+SCHEMA = f"""
+CREATE TABLE study (
+    id INTEGER PRIMARY KEY CHECK (id = 0), name TEXT NOT NULL, seed INTEGER NOT NULL,
+    objectives TEXT NOT NULL, plan TEXT NOT NULL,
+    created_at TEXT NOT NULL, ended_at TEXT, outcome TEXT);
+CREATE TABLE trial (
+    number INTEGER PRIMARY KEY, state TEXT NOT NULL, kind TEXT NOT NULL,
+    point TEXT NOT NULL, policy TEXT NOT NULL, reason TEXT,
+    started_at TEXT NOT NULL, ended_at TEXT, result TEXT);
+CREATE TABLE epoch (
+    trial INTEGER NOT NULL REFERENCES trial, step INTEGER NOT NULL, stage TEXT NOT NULL,
+    train_loss REAL, validation_accuracy REAL, branches_computed REAL, seconds REAL,
+    PRIMARY KEY (trial, step)) WITHOUT ROWID;
+CREATE TABLE spending (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, trial INTEGER REFERENCES trial, stage TEXT NOT NULL,
+    device_seconds REAL NOT NULL CHECK (device_seconds >= 0));
+CREATE INDEX spending_of_trial ON spending (trial);
+CREATE TABLE tracking (
+    store TEXT NOT NULL, trial INTEGER NOT NULL, run_id TEXT NOT NULL, epochs_sent INTEGER NOT NULL,
+    state_sent TEXT, on_front INTEGER, PRIMARY KEY (store, trial)) WITHOUT ROWID;
+PRAGMA user_version = {VERSION}
+"""
+
+
+class Database:
+    """One connection, shared by the threads of a process under one lock.
+
+    Args:
+        path: the file.
+        mode: `create` a new file (whose first transaction runs `SCHEMA`), `write` to an existing
+            one, or only `read` it.
+
+    Raises:
+        StudyError: the file is missing (or there already, for `create`), is no SQLite file, or
+            holds tables of another version.
+    """
+
+    def __init__(self, path: Path, mode: Literal["create", "write", "read"]) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        if path.exists() == (mode == "create"):
+            problem = "there is one already" if mode == "create" else "there is no such file"
+            raise StudyError(f"a study keeps its ledger at {path}, but {problem}")
+        uri = f"{path.absolute().as_uri()}?mode={'ro' if mode == 'read' else 'rwc'}"
+        self._connection = sqlite3.connect(
+            uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        self._connection.row_factory = sqlite3.Row
+        try:
+            self._prepare(mode)
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, mode: str) -> None:
+        try:
+            if mode != "read":
+                self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            (version,) = self.query("PRAGMA user_version")[0]
+        except sqlite3.DatabaseError as error:
+            raise StudyError(f"a ledger must be a SQLite file, but {self.path}: {error}") from error
+        if mode != "create" and version != VERSION:
+            hint = "update autodepth" if version > VERSION else "its study never finished starting"
+            raise StudyError(
+                f"a ledger must have version {VERSION}, but {self.path} has {version}: {hint}"
+            )
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run a block as one write: all of it is on the disk afterwards, or none of it."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.commit()
+            except BaseException:
+                self._connection.rollback()
+                raise
+
+    def query(self, statement: str, *values: Any) -> list[sqlite3.Row]:
+        """Run one reading statement."""
+        with self._lock:
+            return self._connection.execute(statement, values).fetchall()

@@ -1,0 +1,181 @@
+"""What MLflow is told about a study, as plain values: no MLflow here.
+
+The shape follows what MLflow 3.17's pages do well: flat runs, few metric keys, numbers as plain
+decimal text so that columns sort, final values once at step 0 so that they compare as bars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from autodepth.front.hypervolume import relative_hypervolume
+from autodepth.front.objective import objective_values
+from autodepth.records.trial_record import StudyRecord, TrialRecord
+from autodepth.trial.result import EpochReport, TrialState
+
+PRIMARY_METRIC = "final_accuracy"
+RUN_STATUS = {
+    TrialState.RUNNING: "RUNNING",
+    TrialState.COMPLETE: "FINISHED",
+    TrialState.FAILED: "FAILED",
+    TrialState.INFEASIBLE: "FAILED",
+    TrialState.CANCELLED: "KILLED",
+}
+_LONGEST_TAG = 5000  # MLflow cuts at 8000 characters in silence
+_MOST_COLUMNS = 8  # thresholds per block of a deep network would be hundreds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One value of one metric; `timestamp` in milliseconds since 1970.
+
+    Timestamps come from the ledger, never from the clock: a value sent twice is then the same
+    value, and MLflow keeps one.
+    """
+
+    key: str
+    value: float
+    step: int
+    timestamp: int
+
+
+def milliseconds(time: str) -> int:
+    """Return an ISO 8601 time as milliseconds since 1970."""
+    return round(datetime.fromisoformat(time).timestamp() * 1000)
+
+
+def run_key(study: StudyRecord, trial: int | None = None) -> str:
+    """Return what a run is found again by: unlike the name, it tells apart studies of one name."""
+    return f"{study.name}@{study.created_at}/{'study' if trial is None else trial}"
+
+
+def study_tags(study: StudyRecord) -> dict[str, str]:
+    """Return the tags of the study's own run."""
+    tags = {
+        "autodepth.trial_key": run_key(study),
+        "autodepth.study": study.name,
+        "autodepth.kind": "study",
+        "autodepth.seed": str(study.seed),
+    }
+    return tags if study.outcome is None else {**tags, "autodepth.outcome": study.outcome}
+
+
+def trial_tags(study: StudyRecord, record: TrialRecord) -> dict[str, str]:
+    """Return the tags of a trial's run."""
+    tags = {
+        "autodepth.trial_key": run_key(study, record.number),
+        "autodepth.study": study.name,
+        "autodepth.trial": str(record.number),
+        "autodepth.state": record.state.value,
+        "autodepth.kind": record.kind,
+    }
+    if record.reason is not None:
+        tags["autodepth.reason"] = record.reason[-_LONGEST_TAG:]  # a traceback's end says most
+    if record.result is not None:
+        tags["autodepth.removed"] = " ".join(map(str, record.result.removed))[:_LONGEST_TAG]
+    return tags
+
+
+def params(policy: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return a policy flattened to text: `train.learning_rate` -> `0.0005`."""
+    flat: dict[str, str] = {}
+    for name, value in policy.items():
+        key = prefix + name
+        if isinstance(value, Mapping):
+            flat |= params(value, key + ".")
+        elif isinstance(value, (list, tuple)) and 1 < len(value) <= _MOST_COLUMNS:
+            flat |= {f"{key}.{index}": _plain(item) for index, item in enumerate(value, start=1)}
+        elif isinstance(value, (list, tuple)):
+            flat[key] = " ".join(f"{item:.4g}" for item in value)
+        else:
+            flat[key] = _plain(value)
+    return flat
+
+
+def epoch_measurements(record: TrialRecord, epochs: Sequence[EpochReport]) -> Iterator[Measurement]:
+    """Yield the curves of a trial.
+
+    Args:
+        record: the trial.
+        epochs: all its epochs so far; their durations, added up, date the values.
+    """
+    time = milliseconds(record.started_at)
+    for epoch in epochs:
+        time += round(epoch.seconds * 1000)
+        for key, value in (
+            ("train/loss", epoch.train_loss),
+            ("val/accuracy", epoch.validation_accuracy),
+            ("branches_computed", epoch.branches_computed),
+        ):
+            yield Measurement(key=key, value=value, step=epoch.step, timestamp=time)
+
+
+def final_measurements(record: TrialRecord, *, on_front: bool) -> Iterator[Measurement]:
+    """Yield the final values of an ended trial, all at step 0.
+
+    A trial may leave the front, never return to it, and of two values at one step and time MLflow
+    shows the larger: so the 0 of `on_front` is dated a millisecond after the 1.
+    """
+    assert record.ended_at is not None
+    values = {"device_seconds": record.device_seconds}
+    if record.result is not None:
+        point = record.result.point
+        values |= {
+            PRIMARY_METRIC: point.validation_accuracy,
+            "macs_m": point.macs / 1e6,
+            "params_m": point.parameters / 1e6,
+            "latency_ms": point.latency_ms,
+            "size_mb": point.size_bytes / 1e6,
+        }
+    time = milliseconds(record.ended_at)
+    for key, value in values.items():
+        yield Measurement(key=key, value=value, step=0, timestamp=time)
+    if record.result is not None:
+        time += 0 if on_front else 1
+        yield Measurement(key="on_front", value=float(on_front), step=0, timestamp=time)
+
+
+def hypervolume_curve(
+    study: StudyRecord,
+    records: Sequence[TrialRecord],
+    endings: Sequence[tuple[int, float]],
+    after: int = 0,
+) -> Iterator[Measurement]:
+    """Yield the study's hypervolume and spending after each completed trial.
+
+    Args:
+        study: whose objectives to measure by.
+        records: all trials, by number.
+        endings: (trial, device seconds spent by then) in the order of ending.
+        after: completed trials whose values are known already.
+    """
+    complete = [(records[number], spent) for number, spent in endings if records[number].result]
+    points = objective_values([r.result.point for r, _ in complete if r.result], study.objectives)
+    for step, (record, spent) in enumerate(complete[after:], start=after + 1):
+        time = milliseconds(record.ended_at or record.started_at)
+        volume = relative_hypervolume(points[:step], study.objectives)
+        for key, value in (("hypervolume", volume), ("spent_device_s", spent)):
+            yield Measurement(key=key, value=value, step=step, timestamp=time)
+
+
+def note(study: StudyRecord) -> str:
+    """Return what the experiment's page says about the study, in Markdown."""
+    goals = "\n".join(f"- {o.goal} `{o.name}`, reference {o.reference:g}" for o in study.objectives)
+    return (
+        f"**{study.name}**: a search of autodepth, seed {study.seed}, started {study.created_at}."
+        f"\n\n{goals}\n\n"
+        "One run per trial. `on_front` is 1 for the trials no other dominates; compare "
+        f"`{PRIMARY_METRIC}` with `macs_m`. The run named like the study has `hypervolume` over "
+        "completed trials, `spent_device_s` beside it, and the front as `front.html`."
+    )
+
+
+def _plain(value: Any) -> str:
+    """Return a value as text; numbers without an exponent, since pages sort `5e-4` as text."""
+    if isinstance(value, float):
+        return f"{Decimal(repr(value)):f}"
+    return "none" if value is None else str(value)

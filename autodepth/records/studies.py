@@ -1,0 +1,170 @@
+"""Study folders: where they are, what is in them, finding one by name."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from autodepth.errors import StudyError, did_you_mean
+from autodepth.records.ledger import Ledger
+from autodepth.trial.result import TrialState
+
+HOME_VARIABLE = "AUTODEPTH_HOME"
+LATEST = "latest"
+MLFLOW_STORE = "mlflow.db"
+MLFLOW_ARTIFACTS = "mlartifacts"
+_LEDGER = "ledger.sqlite"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_RESERVED = (LATEST, MLFLOW_STORE, MLFLOW_ARTIFACTS)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """The folder of one study; paths only, nothing is created by asking for them.
+
+    Args:
+        path: absolute path of the folder; its name is the study's.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.path.name
+
+    @property
+    def ledger_path(self) -> Path:
+        """The ledger."""
+        return self.path / _LEDGER
+
+    @property
+    def space_path(self) -> Path:
+        """The space file as it was searched."""
+        return self.path / "space.yaml"
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """The plan the study was started with, read from its ledger."""
+        with Ledger.open(self.ledger_path, read_only=True) as ledger:
+            return ledger.study.plan
+
+    def trial_folder(self, number: int) -> Path:
+        """Return where a trial keeps its files."""
+        return self.path / "trials" / str(number)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySummary:
+    """One line of the list of studies.
+
+    Args:
+        study: name.
+        created: ISO 8601, UTC.
+        outcome: why it ended; None if it has not.
+        trials: trials started.
+        complete: trials that brought back a result.
+        front: points on the front.
+        spent_device_seconds: device time spent.
+        best_accuracy: highest validation accuracy, a fraction; None without a complete trial.
+    """
+
+    study: str
+    created: str
+    outcome: str | None
+    trials: int
+    complete: int
+    front: int
+    spent_device_seconds: float
+    best_accuracy: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values fit for JSON."""
+        return asdict(self)
+
+
+def studies_root() -> Path:
+    """Return the folder of all studies: $AUTODEPTH_HOME, else ./autodepth-studies; absolute."""
+    return Path(os.environ.get(HOME_VARIABLE) or "autodepth-studies").absolute()
+
+
+def create_study_folder(name: str) -> StudyFolder:
+    """Make the folder of a new study.
+
+    Raises:
+        StudyError: the name is not allowed, or taken.
+    """
+    if not _NAME.fullmatch(name):
+        raise StudyError(
+            "a study's name must be 1 to 64 of A-Z a-z 0-9 . _ - and not begin with . or -, "
+            f"but got {name!r}"
+        )
+    if name in _RESERVED:
+        raise StudyError(f"a study cannot be called {' or '.join(_RESERVED)}, but got {name!r}")
+    folder = StudyFolder(studies_root() / name)
+    try:
+        folder.path.mkdir(parents=True)
+    except FileExistsError:
+        raise StudyError(
+            f"a new study needs a free name, but {name!r} is taken: "
+            f"choose another, or delete {folder.path}"
+        ) from None
+    return folder
+
+
+def find_study(name: str) -> StudyFolder:
+    """Return the folder of an existing study.
+
+    Args:
+        name: the study's name, or `latest` for the one started last.
+
+    Raises:
+        StudyError: there is no such study; the message lists those there are.
+    """
+    root = studies_root()
+    if name == LATEST and (studies := list_studies()):
+        return StudyFolder(root / studies[0].study)
+    names = sorted(folder.name for folder in _folders())
+    if name in names:
+        return StudyFolder(root / name)
+    known = f"{root} has {', '.join(names)}" if names else f"{root} has none yet"
+    raise StudyError(f"no study is called {name!r}{did_you_mean(name, names)}: {known}")
+
+
+def list_studies() -> list[StudySummary]:
+    """Return the studies, the newest first; one that cannot be read is left out with a warning."""
+    summaries = []
+    for folder in _folders():
+        try:
+            summaries.append(_summarise(folder))
+        except StudyError as error:
+            _log.warning("study %s left out: %s", folder.name, error)
+    return sorted(summaries, key=lambda summary: summary.created, reverse=True)
+
+
+def _folders() -> list[StudyFolder]:
+    return [StudyFolder(ledger.parent) for ledger in studies_root().glob(f"*/{_LEDGER}")]
+
+
+def _summarise(folder: StudyFolder) -> StudySummary:
+    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
+        study, trials = ledger.study, ledger.trials()
+        complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+        return StudySummary(
+            study=folder.name,
+            created=study.created_at,
+            outcome=study.outcome,
+            trials=len(trials),
+            complete=len(complete),
+            front=len(ledger.front()),
+            spent_device_seconds=ledger.spent(),
+            best_accuracy=max(
+                (t.result.point.validation_accuracy for t in complete if t.result), default=None
+            ),
+        )

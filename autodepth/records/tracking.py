@@ -1,0 +1,222 @@
+"""The ledger shown in MLflow: the one file that imports it, and only when something is sent.
+
+Sending twice changes nothing: runs are found again by a tag, values carry the ledger's times, and
+the ledger keeps how far each run was sent. So the projection can be resumed or rebuilt at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autodepth.errors import TrackingError
+from autodepth.front.objective import Objective
+from autodepth.front.selection import FrontPoint
+from autodepth.records import projection
+from autodepth.records.ledger import Ledger
+from autodepth.records.outbox import STUDY, Outbox, Progress
+from autodepth.records.studies import MLFLOW_ARTIFACTS, StudyFolder
+from autodepth.records.trial_record import TrialRecord
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+FrontHtml = Callable[[Sequence[TrialRecord], Sequence[Objective], str], str]
+_ARTIFACT_SECONDS = 60.0  # the page of the front is 5 MB: not with every trial
+_ENVIRONMENT = {  # MLflow reads these itself; what a person has set stays
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # its default waits for minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+# MLflow's answers when one run is at fault (a person deleted it), not the connection.
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
+_SQLITE = "sqlite:///"
+
+
+def store_key(uri: str) -> str:
+    """Return what the ledger calls a store: a URI may carry a password, its digest does not."""
+    return hashlib.sha256(uri.encode()).hexdigest()[:16]
+
+
+class MlflowSender:
+    """A connection to an MLflow store over which one study is sent.
+
+    Args:
+        ledger: the study's, open for writing.
+        folder: the study's.
+        uri: any MLflow tracking URI.
+        front_html: draws the front's page from (trials, objectives, study name).
+
+    Raises:
+        TrackingError: the study's experiment was deleted in MLflow.
+        MlflowException: MLflow cannot be reached.
+    """
+
+    def __init__(
+        self, ledger: Ledger, folder: StudyFolder, uri: str, front_html: FrontHtml | None
+    ) -> None:
+        self._ledger = ledger
+        self._folder = folder
+        self._study = ledger.study
+        self._front_html = front_html
+        self._outbox = Outbox(ledger, store_key(uri))
+        self._client = _connect(uri)
+        self._experiment = self._find_experiment(uri)
+        self._front: list[FrontPoint] = []
+        self._front_due = True  # it may have changed since it was sent
+        self._artifacts_due = 0.0  # on the monotonic clock
+
+    def send(self, *, final: bool) -> None:
+        """Send everything new; `final` sends the front's files too, however fresh the last are.
+
+        Raises:
+            TrackingError: MLflow refused single trials; the others were sent.
+            MlflowException: MLflow cannot be reached.
+        """
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        # The trials are read before the front: one that ends in between waits for the next time.
+        records = [self._ledger.trial(number) for number in self._outbox.pending()]
+        self._front_due |= final or any(record.ended_at for record in records)
+        if self._front_due:
+            self._front = self._ledger.front()
+        on_front = {point.trial for point in self._front}
+        fallen = [trial for trial in self._outbox.on_front() if trial not in on_front]
+        refused = []
+        for record in [*records, *map(self._ledger.trial, fallen)]:
+            try:
+                self._send_trial(record, on_front=record.number in on_front)
+            except MlflowException as error:
+                if error.error_code not in _REFUSALS:
+                    raise
+                refused.append(f"trial {record.number}: {error}")
+        if self._front_due:
+            self._send_study(final=final)
+            self._front_due = False
+        if refused:
+            raise TrackingError("; ".join(refused))
+
+    def _send_trial(self, record: TrialRecord, *, on_front: bool) -> None:
+        tags = projection.trial_tags(self._study, record)
+        known = self._outbox.progress(record.number)
+        run = known or self._find_run(f"trial-{record.number}", tags, record.started_at)
+        epochs = self._ledger.epochs(record.number)
+        curves = projection.epoch_measurements(record, epochs)
+        values = [value for value in curves if value.step > run.epochs_sent]
+        if record.ended_at:
+            values += projection.final_measurements(record, on_front=on_front)
+        if values or record.ended_at or not known:
+            self._log(run, values, tags, {} if known else projection.params(record.policy))
+        if record.ended_at and not run.state_sent:
+            status = projection.RUN_STATUS[record.state]
+            ended = projection.milliseconds(record.ended_at)
+            self._client.set_terminated(run.run_id, status, ended)
+        sent = Progress(
+            run_id=run.run_id,
+            epochs_sent=epochs[-1].step if epochs else 0,
+            state_sent=record.state.value if record.ended_at else None,
+            on_front=on_front if record.result else None,
+        )
+        if sent != known:
+            self._outbox.save(record.number, sent)
+
+    def _send_study(self, *, final: bool) -> None:
+        study = self._study = self._ledger.study
+        tags = projection.study_tags(study)
+        run = self._outbox.progress(STUDY) or self._find_run(study.name, tags, study.created_at)
+        values = list(
+            projection.hypervolume_curve(
+                study, self._ledger.trials(), self._ledger.endings(), run.epochs_sent
+            )
+        )
+        self._log(run, values, tags, {})
+        if study.ended_at:
+            ended = projection.milliseconds(study.ended_at)
+            self._client.set_terminated(run.run_id, "FINISHED", ended)
+        steps = values[-1].step if values else run.epochs_sent
+        self._outbox.save(STUDY, replace(run, epochs_sent=steps))
+        if final or time.monotonic() >= self._artifacts_due:
+            self._send_artifacts(run.run_id)
+            self._artifacts_due = time.monotonic() + _ARTIFACT_SECONDS
+
+    def _send_artifacts(self, run_id: str) -> None:
+        front = [point.to_dict() for point in self._front]
+        self._client.log_text(run_id, json.dumps(front, indent=2), "front.json")
+        if self._front_html:
+            page = self._front_html(self._ledger.trials(), self._study.objectives, self._study.name)
+            self._client.log_text(run_id, page, "front.html")
+        if self._folder.space_path.exists():
+            self._client.log_artifact(run_id, str(self._folder.space_path))
+
+    def _find_experiment(self, uri: str) -> str:
+        experiment = self._client.get_experiment_by_name(self._study.name)
+        if experiment is None:
+            self._outbox.forget()  # whatever was sent here before is gone
+            return self._client.create_experiment(
+                self._study.name,
+                artifact_location=_artifact_location(uri),
+                tags={
+                    "mlflow.note.content": projection.note(self._study),
+                    "mlflow.experiment.primaryMetric.name": projection.PRIMARY_METRIC,
+                    "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
+                },
+            )
+        if experiment.lifecycle_stage != "active":
+            raise TrackingError(
+                f"the experiment {self._study.name} must not be deleted, but it is: `mlflow "
+                f"experiments restore --experiment-id {experiment.experiment_id}` brings it back"
+            )
+        return str(experiment.experiment_id)
+
+    def _find_run(self, name: str, tags: Mapping[str, str], started_at: str) -> Progress:
+        """Return the run with the same key, else a new one: a crash may come after creating it."""
+        key = tags["autodepth.trial_key"]
+        found = self._client.search_runs(
+            [self._experiment], f"tags.`autodepth.trial_key` = '{key}'", max_results=1
+        )
+        if found:
+            return Progress(run_id=found[0].info.run_id)
+        started = projection.milliseconds(started_at)
+        run = self._client.create_run(self._experiment, started, dict(tags), run_name=name)
+        return Progress(run_id=run.info.run_id)
+
+    def _log(
+        self,
+        run: Progress,
+        values: Iterable[projection.Measurement],
+        tags: Mapping[str, str],
+        params: Mapping[str, str],
+    ) -> None:
+        from mlflow.entities import Metric, Param, RunTag  # noqa: PLC0415
+
+        self._client.log_batch(
+            run.run_id,
+            metrics=[Metric(v.key, v.value, v.timestamp, v.step) for v in values],
+            params=[Param(key, value) for key, value in params.items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+            synchronous=True,
+        )
+
+
+def _connect(uri: str) -> MlflowClient:
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from mlflow.tracking import MlflowClient  # noqa: PLC0415  (3 s)
+
+    if "MLFLOW_LOGGING_LEVEL" not in os.environ:  # else a new store tells of its tables on stderr
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
+    return MlflowClient(tracking_uri=uri)
+
+
+def _artifact_location(uri: str) -> str | None:
+    """Return the folder beside a SQLite store; a server decides for itself."""
+    if not uri.startswith(_SQLITE):
+        return None
+    return (Path(uri.removeprefix(_SQLITE)).absolute().parent / MLFLOW_ARTIFACTS).as_uri()

@@ -1,0 +1,84 @@
+"""What the ledger knows of a study and of one trial. Plain values: no database here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+from autodepth.front.objective import Objective
+from autodepth.front.selection import FrontPoint
+from autodepth.trial.result import TrialResult, TrialState
+
+TrialKind = Literal["search", "unpruned"]
+TRIAL_KINDS: tuple[TrialKind, ...] = get_args(TrialKind)
+
+
+def utc_now() -> str:
+    """Return the time as ISO 8601 in UTC, milliseconds; texts sort as the times do."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """What a study is, fixed when it starts, and how it ended.
+
+    Args:
+        name: the study's name.
+        seed: the seed every draw of the study derives from.
+        objectives: what is optimised, with the corner of the hypervolume.
+        plan: everything else needed to carry the study on: space, budget, data, device. JSON only.
+        created_at: ISO 8601, UTC.
+        ended_at: the same; None while the study may go on.
+        outcome: why it ended, in words; None while the study may go on.
+    """
+
+    name: str
+    seed: int
+    objectives: tuple[Objective, ...]
+    plan: Mapping[str, Any]
+    created_at: str = field(default_factory=utc_now)
+    ended_at: str | None = None
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial as the ledger has it.
+
+    Args:
+        number: dense from 0, in the order of starting.
+        state: where the trial is in its life.
+        kind: `search`, or `unpruned` for the control that removes nothing.
+        point: the searched dimensions, flat, by the names of the space file.
+        policy: the policy as `Policy.to_dict` writes it.
+        reason: why the trial did not complete, or which constraints its result breaks; else None.
+        started_at: ISO 8601, UTC.
+        ended_at: the same; None while it runs.
+        device_seconds: all device time charged to the trial so far.
+        result: what it brought back; None unless complete.
+    """
+
+    number: int
+    state: TrialState
+    kind: TrialKind
+    point: Mapping[str, Any]
+    policy: Mapping[str, Any]
+    reason: str | None
+    started_at: str
+    ended_at: str | None
+    device_seconds: float
+    result: TrialResult | None
+
+    @property
+    def front_point(self) -> FrontPoint | None:
+        """This trial as a candidate for the front; None unless complete and within bounds."""
+        if self.result is None or self.reason is not None:
+            return None
+        return FrontPoint(
+            trial=self.number,
+            point=self.result.point,
+            policy=self.policy,
+            removed=self.result.removed,
+        )

@@ -1,0 +1,1 @@
+"""Figures and pages over records and fronts."""

@@ -1,0 +1,1 @@
+"""A study: many trials within a budget."""

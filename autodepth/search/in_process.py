@@ -1,0 +1,24 @@
+"""Carries trials out one after the other in this process: for tests, and for one device."""
+
+from __future__ import annotations
+
+from autodepth.search.outcome import StopTrial, TrialOutcome, carry_out
+from autodepth.search.study_driver import StudyDriver
+from autodepth.trial.result import EpochReport, TrialState
+from autodepth.trial.setting import TrialSetting
+
+
+def run_in_process(driver: StudyDriver, setting: TrialSetting) -> None:
+    """Run trials until the driver has no more."""
+    while (task := driver.next_task()) is not None:
+
+        def on_epoch(report: EpochReport, number: int = task.number) -> None:
+            driver.report(number, report)
+            if driver.stop_requested:
+                raise StopTrial
+
+        try:
+            outcome = carry_out(task, setting, on_epoch)
+        except StopTrial:
+            outcome = TrialOutcome(state=TrialState.CANCELLED, reason="the budget ended")
+        driver.ended(task.number, outcome)

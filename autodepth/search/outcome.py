@@ -1,0 +1,71 @@
+"""How a trial ended, as it travels from a worker to the driver."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from autodepth.errors import DivergenceError
+from autodepth.policy.policy import Policy
+from autodepth.trial.result import TrialResult, TrialState
+from autodepth.trial.run_trial import OnEpoch, run_trial
+from autodepth.trial.setting import TrialSetting
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialTask:
+    """A trial to be carried out.
+
+    Args:
+        number: its number in the ledger.
+        policy: what to do.
+        folder: where its files go.
+    """
+
+    number: int
+    policy: Policy
+    folder: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialOutcome:
+    """The end of a trial: a result, or a state with its reason."""
+
+    state: TrialState
+    reason: str = ""
+    result: TrialResult | None = None
+
+    def to_json(self) -> str:
+        """Return the outcome as text."""
+        result = None if self.result is None else self.result.to_dict()
+        return json.dumps({"state": self.state, "reason": self.reason, "result": result})
+
+    @classmethod
+    def from_json(cls, text: str) -> TrialOutcome:
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        result = values["result"]
+        return cls(
+            state=TrialState(values["state"]),
+            reason=values["reason"],
+            result=None if result is None else TrialResult.from_dict(result),
+        )
+
+
+class StopTrial(BaseException):
+    """Raised by a trial's callback to end the trial; not an error of the trial."""
+
+
+def carry_out(task: TrialTask, setting: TrialSetting, on_epoch: OnEpoch) -> TrialOutcome:
+    """Run a trial and return how it ended; an error of its own never ends the study."""
+    task.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        result = run_trial(task.policy, setting, folder=task.folder, on_epoch=on_epoch)
+    except DivergenceError as error:
+        return TrialOutcome(state=TrialState.INFEASIBLE, reason=str(error))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this trial
+        (task.folder / "error.txt").write_text(traceback.format_exc())
+        return TrialOutcome(state=TrialState.FAILED, reason=f"{type(error).__name__}: {error}")
+    return TrialOutcome(state=TrialState.COMPLETE, result=result)

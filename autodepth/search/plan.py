@@ -1,0 +1,234 @@
+"""From what a person asked for to a study that can run: everything resolved, nothing trained."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autodepth.data.load import ImageData, load_data
+from autodepth.data.prepare import resolve_augment, resolve_normalisation
+from autodepth.data.settings import DataSettings
+from autodepth.front.objective import Objective
+from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.search.estimate import TrialCost, check_reachable, measure_pace, typical_policy
+from autodepth.search.places import Places, choose_places
+from autodepth.space.domains import Dimension, Fixed
+from autodepth.space.search_space import SearchSpace
+from autodepth.space.values import Scalar
+from autodepth.trial.measurement import latency_ms
+from autodepth.trial.setting import TrialSetting
+from autodepth.units import Budget
+
+# `train_images: auto` takes as many images as let the budget buy this many trials.
+_WANTED_TRIALS = 16
+_FEWEST_PER_CLASS = 20
+# What only acts while a parent is trained.
+_TRAINING_DIMENSIONS: dict[str, Scalar] = {"p_L": 1.0, "decay_shape": "linear", "decay_power": 1.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPlan:
+    """Everything a study needs to run.
+
+    Args:
+        space: what is searched.
+        budget: what may be spent.
+        places: where trials run.
+        network: the untouched network, on the CPU.
+        unpruned: what it costs, by metric; relative bounds refer to it.
+        objectives: what is optimised, in absolute numbers.
+        setting: what all trials share.
+        seconds_per_trial: about how long a typical trial takes on its place.
+        notes: what was decided for the person, in sentences.
+    """
+
+    space: SearchSpace
+    budget: Budget
+    places: Places
+    network: ResidualNetwork
+    unpruned: Mapping[str, float]
+    objectives: tuple[Objective, ...]
+    setting: TrialSetting
+    seconds_per_trial: float
+    notes: tuple[str, ...]
+
+    @property
+    def affordable_trials(self) -> float:
+        """About how many trials the budget buys."""
+        bought = self.places.count * _seconds(self.budget, self.places) / self.seconds_per_trial
+        return min(bought, self.budget.trials or math.inf)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is needed to build the study's networks and read its data again; JSON."""
+        setting = self.setting
+        return {
+            "space": self.space.to_dict(),
+            "budget": self.budget.plan(self.places.device, self.places.devices),
+            "network": setting.spec.to_dict(),
+            "weights": None if setting.weights is None else str(setting.weights.absolute()),
+            "unpruned": dict(self.unpruned),
+            "data": setting.data.settings.to_dict(),
+            "data_fingerprint": setting.data.fingerprint,
+            "classes": list(setting.data.classes),
+            "normalisation": {
+                "mean": list(setting.normalisation.mean),
+                "std": list(setting.normalisation.std),
+            },
+            "device": self.places.device,
+            "devices": self.places.devices,
+            "concurrency": self.places.count,
+        }
+
+
+def make_plan(space: SearchSpace, budget: Budget, *, concurrency: int | None = None) -> StudyPlan:
+    """Load the data, build the network, time a step, and check that the wishes can be met.
+
+    Raises:
+        InputError: data, network, weights, budget or constraints cannot be used.
+    """
+    places = choose_places(budget, concurrency)
+    space, notes = _without_idle_dimensions(space)
+    weights = None if space.network.weights is None else Path(space.network.weights)
+    settings, automatic = _data_settings(space)
+    data = load_data(settings)
+    spec = NetworkSpec(
+        name=space.network.name,
+        classes=len(data.classes),
+        channels=input_channels(space.network.name, data.channels, weights),
+        height=data.height,
+        width=data.width,
+        shortcut=space.network.shortcut,
+    )
+    network = build_network(spec, seed=space.seed, weights=weights)
+    for constraint in space.constraints:
+        check_reachable(constraint, network)
+    cost = _trial_cost(space, network, places)
+    if automatic:
+        data, note = _affordable(data, cost, _seconds(budget, places) * places.count)
+        notes += note
+    unpruned = _unpruned(space, network)
+    setting = TrialSetting(
+        spec=spec,
+        weights=weights,
+        data=data,
+        normalisation=resolve_normalisation(
+            data.settings, data.train, pretrained=weights is not None, channels=spec.channels
+        ),
+        augmentation=resolve_augment(data.settings, data),
+        sensitivity_images=space.sensitivity_images,
+        device=places.torch_device,
+        threads=places.threads,
+        seed=space.seed,
+    )
+    return StudyPlan(
+        space=space,
+        budget=budget,
+        places=places,
+        network=network,
+        unpruned=unpruned,
+        objectives=_objectives(space, unpruned),
+        setting=setting,
+        seconds_per_trial=cost.seconds(len(data.train), len(data.validation)),
+        notes=tuple(notes),
+    )
+
+
+def _without_idle_dimensions(space: SearchSpace) -> tuple[SearchSpace, list[str]]:
+    """Fix what acts in training only, if there is none: the network starts from given weights."""
+    epochs = next((d.domain for d in space.dimensions if d.name == "train.epochs"), None)
+    if epochs != Fixed(0):
+        return space, []
+    idle = [d.name for d in space.dimensions if d.name in _TRAINING_DIMENSIONS]
+    kept = tuple(
+        Dimension(d.name, Fixed(_TRAINING_DIMENSIONS[d.name])) if d.name in idle else d
+        for d in space.dimensions
+    )
+    note = f"no training before pruning (train.epochs 0), so {', '.join(idle)} do not act"
+    return replace(space, dimensions=kept), [note] if idle else []
+
+
+def _data_settings(space: SearchSpace) -> tuple[DataSettings, bool]:
+    """Return the data settings, and whether the number of training images is left to us."""
+    values = space.data.model_dump()
+    automatic = values["train_images"] == "auto"
+    if automatic:
+        values["train_images"] = None
+    return DataSettings.from_dict(values), automatic
+
+
+def _trial_cost(space: SearchSpace, network: ResidualNetwork, places: Places) -> TrialCost:
+    typical = typical_policy(space, network)
+    # Timing moves batch statistics, so it happens on a copy.
+    probe = copy.deepcopy(network)
+    probe.module.to(places.torch_device)
+    probe.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(places.threads)
+    try:
+        pace = measure_pace(probe, typical, places.torch_device)
+    finally:
+        torch.set_num_threads(threads)
+    return TrialCost(
+        policy=typical, network=network, pace=pace, scoring_images=space.sensitivity_images
+    )
+
+
+def _affordable(
+    data: ImageData, cost: TrialCost, place_seconds: float
+) -> tuple[ImageData, list[str]]:
+    """Take as many images as let the budget buy the wanted number of trials."""
+    limit = place_seconds / _WANTED_TRIALS
+    training, validation = len(data.train), len(data.validation)
+    fewest = _FEWEST_PER_CLASS * len(data.classes)
+    while cost.seconds(training, validation) > limit and training > fewest:
+        training = max(fewest, int(training * 0.9))
+        validation = min(len(data.validation), max(fewest, training // 2))
+    if training == len(data.train):
+        return data, []
+    note = (
+        f"training on {training:,} of {len(data.train):,} images and validating on "
+        f"{validation:,}, so that the budget buys about {_WANTED_TRIALS} trials "
+        "(data.train_images: auto)"
+    )
+    settings = replace(data.settings, train_images=training, validation=validation)
+    return load_data(settings), [note]
+
+
+def _unpruned(space: SearchSpace, network: ResidualNetwork) -> dict[str, float]:
+    """Return what the untouched network costs; its latency only where something asks for it."""
+    costs = {
+        "macs": float(network.total_macs),
+        "parameters": float(network.total_parameters),
+        "size_bytes": float(4 * network.total_parameters),
+    }
+    asked = {o.name for o in space.objectives} | {c.metric for c in space.constraints}
+    if "latency_ms" in asked:
+        network.module.eval()
+        costs["latency_ms"] = latency_ms(network.module, network.input_shape)
+    return costs
+
+
+def _objectives(space: SearchSpace, unpruned: Mapping[str, float]) -> tuple[Objective, ...]:
+    return tuple(
+        Objective(
+            name=section.name,
+            goal=section.goal,
+            reference=section.reference.of(unpruned.get(section.name, 1.0)),
+        )
+        for section in space.objectives
+    )
+
+
+def _seconds(budget: Budget, places: Places) -> float:
+    """Return for how many seconds the budget reserves the places; infinite without a limit."""
+    limits = [math.inf if budget.wall_seconds is None else budget.wall_seconds]
+    if budget.device_seconds is not None:
+        limits.append(budget.device_seconds / places.devices)
+    return min(limits)

@@ -1,0 +1,155 @@
+"""Carries trials out on Ray, through Ray Tune. The only import of Ray.
+
+Ray Tune places trials, keeps the workers and hands results back; what to try, when to stop and
+what is true is decided by the `StudyDriver`, in the driver process. Workers are used again for
+the next trial, so a process start is paid once per worker.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+# Read by Ray when it is imported or started; what a person has set stays.
+_ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # they keep about 300 KB per trial in the driver
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the study has its own
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+}
+for _name, _value in _ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)
+
+import ray  # noqa: E402
+from ray import tune  # noqa: E402
+from ray.tune.search import Searcher  # noqa: E402
+
+from autodepth.search.outcome import TrialOutcome  # noqa: E402
+from autodepth.search.places import Places  # noqa: E402
+from autodepth.search.ray_worker import work  # noqa: E402
+from autodepth.search.study_driver import StudyDriver  # noqa: E402
+from autodepth.trial.result import EpochReport, TrialState  # noqa: E402
+from autodepth.trial.setting import TrialSetting  # noqa: E402
+
+
+def run_on_ray(driver: StudyDriver, setting: TrialSetting, places: Places) -> None:
+    """Run trials on a local Ray until the driver has no more or asks to stop."""
+    for name in ("ray", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    scratch = Path(tempfile.mkdtemp(prefix="autodepth-ray-"))
+    ray.init(
+        num_cpus=max(1, round(places.count * places.cpus)),
+        num_gpus=round(places.count * places.gpus) or None,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    trainable = tune.with_parameters(work, setting=setting)
+    try:
+        driver.meter.start()
+        tune.Tuner(
+            tune.with_resources(trainable, {"cpu": places.cpus, "gpu": places.gpus}),
+            tune_config=tune.TuneConfig(
+                search_alg=_Tasks(driver),
+                num_samples=-1,
+                max_concurrent_trials=places.count,
+                reuse_actors=True,
+                trial_dirname_creator=_folder_name,
+            ),
+            run_config=tune.RunConfig(
+                name="study",
+                storage_path=str(scratch),
+                verbose=0,
+                stop=_Stopper(driver),
+                callbacks=[_Recorder(driver)],
+            ),
+        ).fit()
+    finally:
+        ray.shutdown()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _folder_name(trial: Any) -> str:
+    return str(trial.config["number"])
+
+
+class _DriverHook:
+    """Holds the driver for Tune's hooks.
+
+    Tune pickles its hooks to restore a run from them. Nothing here is ever restored that way (the
+    ledger is), so the driver stays out of it.
+    """
+
+    def __init__(self, driver: StudyDriver) -> None:
+        super().__init__()
+        self._driver = driver
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Tasks(_DriverHook, Searcher):
+    """Hands the driver's tasks to Tune; results reach the driver through `_Recorder`."""
+
+    def suggest(self, trial_id: str) -> Any:  # noqa: ARG002
+        task = self._driver.next_task()
+        if task is None:
+            return Searcher.FINISHED
+        return {
+            "number": task.number,
+            "policy": task.policy.to_dict(),
+            "folder": str(task.folder.resolve()),
+        }
+
+    def on_trial_complete(self, *_: Any, **__: Any) -> None:
+        """Nothing to do: the driver was told."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to keep: the ledger has it."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing was kept."""
+
+
+class _Stopper(_DriverHook, tune.Stopper):
+    """Stops a trial at its next report, and everything at once, when the driver says so."""
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
+        return "outcome" not in result and self._driver.stop_requested
+
+    def stop_all(self) -> bool:
+        return self._driver.interrupted
+
+
+class _Recorder(_DriverHook, tune.Callback):
+    """Passes what workers report on to the driver."""
+
+    def __init__(self, driver: StudyDriver) -> None:
+        super().__init__(driver)
+        self._ended: set[int] = set()
+
+    def on_trial_result(self, *, trial: Any, result: dict[str, Any], **_: Any) -> None:  # type: ignore[override]
+        number = trial.config["number"]
+        if "outcome" in result:
+            self._end(number, TrialOutcome.from_json(result["outcome"]))
+        elif number not in self._ended:
+            self._driver.report(number, EpochReport(**result["epoch"]))
+
+    def on_trial_complete(self, *, trial: Any, **_: Any) -> None:  # type: ignore[override]
+        reason = "interrupted" if self._driver.interrupted else "the budget was spent"
+        outcome = TrialOutcome(state=TrialState.CANCELLED, reason=reason)
+        self._end(trial.config["number"], outcome)
+
+    def on_trial_error(self, *, trial: Any, **_: Any) -> None:  # type: ignore[override]
+        reason = str(trial.get_error() or "the worker died").strip().splitlines()[-1]
+        self._end(trial.config["number"], TrialOutcome(state=TrialState.FAILED, reason=reason))
+
+    def _end(self, number: int, outcome: TrialOutcome) -> None:
+        if number not in self._ended:
+            self._ended.add(number)
+            self._driver.ended(number, outcome)

@@ -1,0 +1,163 @@
+"""A study from its plan to its front."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Literal
+
+from autodepth.front.hypervolume import relative_hypervolume
+from autodepth.front.objective import objective_values
+from autodepth.front.selection import FrontPoint
+from autodepth.records.ledger import Ledger
+from autodepth.records.studies import StudyFolder
+from autodepth.records.trial_record import StudyRecord
+from autodepth.search.budget_meter import BudgetMeter
+from autodepth.search.estimate import unpruned_policy
+from autodepth.search.in_process import run_in_process
+from autodepth.search.plan import StudyPlan
+from autodepth.search.searcher import Searcher
+from autodepth.search.study_driver import StudyDriver
+from autodepth.seeding import derive_seed
+
+Runner = Literal["ray", "in-process"]
+Watch = Callable[[StudyDriver], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResult:
+    """How a study ended.
+
+    Args:
+        study: its name.
+        outcome: why it ended, in words.
+        front: its front, in the order of the trials, measured on the validation split.
+        hypervolume: of the front, each cost in units of the unpruned network's.
+        trials: how many trials were started.
+        complete: how many of them brought a result.
+        spent_device_seconds: what was charged.
+        signal: number of the signal that ended it early, 0 without one.
+        unsent: trials the tracking server does not have yet.
+    """
+
+    study: str
+    outcome: str
+    front: tuple[FrontPoint, ...]
+    hypervolume: float
+    trials: int
+    complete: int
+    spent_device_seconds: float
+    signal: int = 0
+    unsent: int = 0
+
+
+def start_ledger(plan: StudyPlan, folder: StudyFolder) -> Ledger:
+    """Enter a new study."""
+    return Ledger.create(
+        folder.ledger_path,
+        StudyRecord(
+            name=folder.name,
+            seed=plan.space.seed,
+            objectives=plan.objectives,
+            plan=plan.to_dict(),
+        ),
+    )
+
+
+def run_study(
+    plan: StudyPlan,
+    folder: StudyFolder,
+    ledger: Ledger,
+    *,
+    runner: Runner = "ray",
+    watch: Watch = lambda _: nullcontext(),
+) -> StudyResult:
+    """Spend a study's budget.
+
+    SIGINT and SIGTERM end it early and in order: what is complete stays, what runs is cancelled.
+
+    Args:
+        plan: what to do.
+        folder: the study's folder.
+        ledger: its ledger, without trials.
+        runner: `ray`, or `in-process` for one trial after the other in this process.
+        watch: a context entered while trials run, given the driver.
+    """
+    places = plan.places
+    dimensions = plan.space.dimensions_for(plan.network.num_stages, len(plan.network.branches))
+    driver = StudyDriver(
+        space=plan.space,
+        objectives=plan.objectives,
+        unpruned=plan.unpruned,
+        ledger=ledger,
+        folder=folder,
+        searcher=Searcher(
+            dimensions,
+            plan.objectives,
+            sampler=plan.space.sampler,
+            seed=derive_seed(plan.space.seed, "sampler"),
+        ),
+        meter=BudgetMeter(
+            plan.budget,
+            device=places.device,
+            devices=places.devices if runner == "ray" else places.devices / places.count,
+        ),
+        unpruned_policy=unpruned_policy(plan.space, plan.network),
+        concurrency=places.count if runner == "ray" else 1,
+    )
+    with _signals_interrupt(driver) as received, watch(driver):
+        if runner == "ray":
+            from autodepth.search.ray_runner import run_on_ray  # noqa: PLC0415 - seconds
+
+            run_on_ray(driver, plan.setting, places)
+        else:
+            run_in_process(driver, plan.setting)
+    outcome = "interrupted" if driver.interrupted else "the budget was spent"
+    driver.cancel_running(outcome)
+    driver.close(outcome)
+    return _result(driver, folder, outcome, signal_number=received[0] if received else 0)
+
+
+def _result(
+    driver: StudyDriver, folder: StudyFolder, outcome: str, *, signal_number: int
+) -> StudyResult:
+    front = driver.ledger.front()
+    values = objective_values([member.point for member in front], driver.objectives)
+    records = driver.ledger.trials()
+    return StudyResult(
+        study=folder.name,
+        outcome=outcome,
+        front=tuple(front),
+        hypervolume=relative_hypervolume(values, driver.objectives),
+        trials=len(records),
+        complete=sum(record.result is not None for record in records),
+        spent_device_seconds=driver.ledger.spent(),
+        signal=signal_number,
+    )
+
+
+@contextmanager
+def _signals_interrupt(driver: StudyDriver) -> Iterator[list[int]]:
+    """Turn the first SIGINT or SIGTERM into an orderly end; a second one ends at once."""
+    received: list[int] = []
+    previous: dict[int, Any] = {}
+
+    def handle(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        driver.interrupt()
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, handle)
+    except ValueError:  # not the main thread: the caller minds signals itself
+        previous.clear()
+    try:
+        yield received
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)

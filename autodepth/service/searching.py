@@ -1,0 +1,141 @@
+"""One search, from what a person says to a front: what `autodepth search` and Python share."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from autodepth.atomic import write_atomically
+from autodepth.records.studies import create_study_folder
+from autodepth.records.tracker import Tracker
+from autodepth.report.front_page import front_html
+from autodepth.search.plan import StudyPlan, make_plan
+from autodepth.search.run_study import Runner, StudyResult, Watch, run_study, start_ledger
+from autodepth.space.shipped import default_space
+from autodepth.space.space_file import load_space
+from autodepth.space.yaml_text import write_yaml
+from autodepth.units import parse_budget
+
+LOCAL_SPACE = Path("autodepth.yaml")
+
+
+def search(  # noqa: PLR0913 - a wish each, all but one optional
+    space: str | Path | None = None,
+    *,
+    budget: str,
+    study: str | None = None,
+    data: str | None = None,
+    network: str | None = None,
+    weights: str | Path | None = None,
+    settings: Sequence[str] = (),
+    seed: int | None = None,
+    concurrency: int | None = None,
+    tracking_uri: str | None = None,
+    runner: Runner = "ray",
+    watch: Watch = lambda _: nullcontext(),
+) -> StudyResult:
+    """Search for shallow networks within a budget.
+
+    Args:
+        space: a space file; None takes `autodepth.yaml` in the current folder, else the
+            embedded default (ResNet-20 on handwritten digits).
+        budget: for example `50gpu-h`, `90cpu-min`, `12h` or `400trials`; several by commas.
+        study: name of the study; None makes one from network, data and time.
+        data: takes the place of the space's data.
+        network: takes the place of the space's network.
+        weights: a file to start from; training before pruning is then off unless a setting
+            `train.epochs=N` says otherwise.
+        settings: `path=value` changes to the space, as `--set` on the command line.
+        seed: takes the place of the space's seed.
+        concurrency: trials at the same time; None for one per device.
+        tracking_uri: MLflow store; None for a SQLite file beside the studies.
+        runner: `ray`, or `in-process` for one trial after the other in this process.
+        watch: a context entered while trials run, given the driver.
+
+    Raises:
+        InputError: something that was written cannot be used; nothing was started.
+    """
+    plan = plan_search(
+        space,
+        budget=budget,
+        data=data,
+        network=network,
+        weights=weights,
+        settings=settings,
+        seed=seed,
+        concurrency=concurrency,
+    )
+    return carry_out_plan(plan, study=study, tracking_uri=tracking_uri, runner=runner, watch=watch)
+
+
+def plan_search(
+    space: str | Path | None = None,
+    *,
+    budget: str,
+    data: str | None = None,
+    network: str | None = None,
+    weights: str | Path | None = None,
+    settings: Sequence[str] = (),
+    seed: int | None = None,
+    concurrency: int | None = None,
+) -> StudyPlan:
+    """Resolve everything a search needs and train nothing; arguments as for `search`."""
+    limits = parse_budget(budget)
+    path = space or (LOCAL_SPACE if LOCAL_SPACE.exists() else default_space())
+    overrides = _overrides(settings, data=data, network=network, weights=weights, seed=seed)
+    return make_plan(load_space(path, overrides), limits, concurrency=concurrency)
+
+
+def carry_out_plan(
+    plan: StudyPlan,
+    *,
+    study: str | None = None,
+    tracking_uri: str | None = None,
+    runner: Runner = "ray",
+    watch: Watch = lambda _: nullcontext(),
+) -> StudyResult:
+    """Run a planned study; arguments as for `search`."""
+    folder = create_study_folder(study or _study_name(plan))
+    with start_ledger(plan, folder) as ledger:
+        write_atomically(folder.space_path, write_yaml(plan.space.to_dict()))
+        tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html)
+        try:
+            result = run_study(plan, folder, ledger, runner=runner, watch=watch)
+        finally:
+            unsent = tracker.close()
+    return replace(result, unsent=unsent)
+
+
+def _overrides(
+    settings: Sequence[str],
+    *,
+    data: str | None,
+    network: str | None,
+    weights: str | Path | None,
+    seed: int | None,
+) -> list[str]:
+    """Return the changes to a space in the order they apply: a person's own settings last."""
+    changes: list[tuple[str, Any]] = []
+    if network is not None:
+        changes.append(("network", {"name": network}))
+    if weights is not None:
+        changes += [("network.weights", str(weights)), ("train.epochs", 0)]
+    if data is not None:
+        # The space's own split and limits were made for other images.
+        changes.append(("data", {"name": data, "train_images": "auto"}))
+    if seed is not None:
+        changes.append(("seed", seed))
+    return [f"{path}={json.dumps(value)}" for path, value in changes] + list(settings)
+
+
+def _study_name(plan: StudyPlan) -> str:
+    network, data = plan.space.network.name, plan.space.data.name
+    kind, _, place = data.partition(":")
+    words = [network, Path(place).stem or kind, f"{datetime.now(UTC):%Y%m%d-%H%M%S}"]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words)).strip("-.")[-64:]

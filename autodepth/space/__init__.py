@@ -1,0 +1,1 @@
+"""What may be searched, read from a space file. No torch here."""

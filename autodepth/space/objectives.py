@@ -1,0 +1,135 @@
+"""What is asked of a network: quantities, the metrics they are of, and constraints on them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from autodepth.errors import InputError, did_you_mean
+from autodepth.space.values import is_number, shown
+
+Goal = Literal["maximize", "minimize"]
+Metric = Literal[
+    "validation_accuracy", "validation_loss", "macs", "parameters", "size_bytes", "latency_ms"
+]
+Relation: TypeAlias = Literal["<=", ">="]
+
+METRICS: tuple[Metric, ...] = get_args(Metric)
+COSTS: tuple[Metric, ...] = ("macs", "parameters", "size_bytes", "latency_ms")
+"""What a network costs: never below 0, and to be compared with the unpruned network's."""
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+QUANTITY_PATTERN = rf"^{_NUMBER}\s*[kMG%]?$"
+CONSTRAINT_PATTERN = rf"^\s*[A-Za-z_]+\s*(<=|>=)\s*{_NUMBER}\s*[kMG%]?\s*$"
+
+_QUANTITY = re.compile(rf"({_NUMBER})\s*([kMG%]?)")
+_CONSTRAINT = re.compile(r"([A-Za-z_]+)\s*(<=|>=)\s*(\S.*)")
+_SCALES = {"": 1.0, "%": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+
+
+def goal_of(metric: Metric) -> Goal:
+    """Return which way a metric is better."""
+    return "maximize" if metric == "validation_accuracy" else "minimize"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number, or a percentage of what the unpruned network has.
+
+    Args:
+        amount: the number, or the percentage (70 for 70%).
+        relative: whether it is a percentage.
+    """
+
+    amount: float
+    relative: bool = False
+
+    def of(self, unpruned: float) -> float:
+        """Return the absolute number, given the unpruned network's."""
+        return self.amount / 100 * unpruned if self.relative else self.amount
+
+    def __str__(self) -> str:
+        return repr(self.amount).removesuffix(".0") + ("%" if self.relative else "")
+
+    def to_plain(self) -> float | str:
+        """Return the quantity as a space file spells it."""
+        return str(self) if self.relative else self.amount
+
+
+def parse_quantity(value: object) -> Quantity:
+    """Read `0.9`, `60M` or `70%`.
+
+    Raises:
+        InputError: it is neither a number nor a text of this form.
+    """
+    match = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match:
+        number, unit = float(match[1]), match[2]
+        quantity = Quantity(number * _SCALES[unit], relative=unit == "%")
+    elif isinstance(value, int | float) and is_number(value):
+        quantity = Quantity(float(value))
+    else:
+        quantity = Quantity(float("nan"))
+    if not is_number(quantity.amount):
+        raise InputError(f"must be a number such as 0.9, 60M or 70%, but got {shown(value)}")
+    return quantity
+
+
+def check_quantity(metric: Metric, quantity: Quantity) -> None:
+    """Raise InputError unless the quantity can be one of the metric."""
+    if metric not in COSTS and quantity.relative:
+        hint = f"; write {quantity.amount / 100:g}" if metric == "validation_accuracy" else ""
+        raise InputError(
+            f"{metric} must be a number, since % is a share of the unpruned network's cost, "
+            f"but got {quantity}{hint}"
+        )
+    if metric == "validation_accuracy" and not 0 <= quantity.amount <= 1:
+        raise InputError(f"{metric} must be a fraction in [0, 1], but got {quantity}")
+    if metric in COSTS and quantity.amount <= 0:
+        raise InputError(f"{metric} must be above 0, but got {quantity}")
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A bound a network has to keep."""
+
+    metric: Metric
+    relation: Relation
+    bound: Quantity
+
+    def holds(self, value: float, unpruned: float) -> bool:
+        """Return whether a value of the metric keeps the bound.
+
+        Args:
+            value: the network's value.
+            unpruned: the unpruned network's; it counts for a relative bound only.
+        """
+        bound = self.bound.of(unpruned)
+        return value <= bound if self.relation == "<=" else value >= bound
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.relation} {self.bound}"
+
+
+def parse_constraint(text: object) -> Constraint:
+    """Read `METRIC (<=|>=) NUMBER[k|M|G|%]`.
+
+    Raises:
+        InputError: the text has another form, or the bound cannot be one of the metric.
+    """
+    match = _CONSTRAINT.fullmatch(text.strip()) if isinstance(text, str) else None
+    if not match:
+        raise InputError(
+            "must be METRIC <= NUMBER or METRIC >= NUMBER, for example 'macs <= 70%', "
+            f"but got {shown(text)}"
+        )
+    metric = next((known for known in METRICS if known == match[1]), None)
+    if metric is None:
+        raise InputError(
+            f"metric must be one of {', '.join(METRICS)}, but got {match[1]!r}"
+            + did_you_mean(match[1], METRICS)
+        )
+    bound = parse_quantity(match[3])
+    check_quantity(metric, bound)
+    return Constraint(metric, "<=" if match[2] == "<=" else ">=", bound)

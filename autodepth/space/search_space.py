@@ -1,0 +1,212 @@
+"""SearchSpace: everything a study may vary, and everything it holds fixed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from autodepth.errors import InputError, did_you_mean
+from autodepth.space.conditions import dependency_order
+from autodepth.space.domains import Dimension, Domain, Fixed
+from autodepth.space.messages import find_mistakes, place_of, shown_place
+from autodepth.space.models import (
+    DataSection,
+    NetworkSection,
+    ObjectiveSection,
+    SamplerSection,
+    SpaceModel,
+)
+from autodepth.space.objectives import Constraint
+from autodepth.space.section import Section
+from autodepth.space.setting_models import (
+    ChoiceSection,
+    DomainSection,
+    FloatSection,
+    IntSection,
+)
+from autodepth.space.settings import RULES, THRESHOLD
+from autodepth.space.values import Scalar, shown
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpace:
+    """What may be searched.
+
+    Args:
+        network: the network to thin out.
+        data: the images, and how they are split and prepared.
+        objectives: what to make better, at least one.
+        constraints: bounds every network of the front keeps.
+        dimensions: the settings of the policy, the fixed ones included; each follows those its
+            condition names. A setting that is not among them takes the policy's default.
+        threshold_per: what each sensitivity threshold speaks for.
+        sensitivity_images: validation images each branch is scored on; None for all.
+        sampler: how policies are proposed.
+        seed: the study's seed.
+    """
+
+    network: NetworkSection
+    data: DataSection
+    objectives: tuple[ObjectiveSection, ...]
+    constraints: tuple[Constraint, ...]
+    dimensions: tuple[Dimension, ...]
+    threshold_per: Literal["network", "stage", "block"]
+    sensitivity_images: int | None
+    sampler: SamplerSection
+    seed: int
+
+    @classmethod
+    def from_model(cls, model: SpaceModel) -> SearchSpace:
+        """Take over a space file that was found without mistakes."""
+        settings = {name: _setting(model, name) for name in RULES}
+        dimensions = {
+            name: Dimension(name, setting.domain(), setting.condition)
+            if isinstance(setting, FloatSection | IntSection | ChoiceSection)
+            else Dimension(name, Fixed(setting))
+            for name, setting in settings.items()
+            if place_of(name)[1] in _section(model, name).model_fields_set
+        }
+        order = dependency_order(
+            {name: d.condition.names if d.condition else () for name, d in dimensions.items()}
+        )
+        threshold = settings[THRESHOLD]
+        return cls(
+            network=model.network,
+            data=model.data,
+            objectives=model.objectives,
+            constraints=model.constraints,
+            dimensions=tuple(dimensions[name] for name in order),
+            threshold_per=threshold.per if isinstance(threshold, DomainSection) else "network",
+            sensitivity_images=model.sensitivity.images,
+            sampler=model.sampler,
+            seed=model.seed,
+        )
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> SearchSpace:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            InputError: the content is not that of a space file; every mistake is told.
+        """
+        model, mistakes = find_mistakes(dict(content))
+        if model is None:
+            lines = (f"{shown_place(mistake.place)}: {mistake.message}" for mistake in mistakes)
+            raise InputError("\n".join(lines))
+        return cls.from_model(model)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of a space file that reads as this space, fit for JSON."""
+        settings: dict[str, dict[str, Any]] = {"search": {}, "train": {}}
+        for dimension in self.dimensions:
+            setting = dimension.domain.to_setting()
+            if isinstance(setting, dict):
+                if dimension.name == THRESHOLD:
+                    setting["per"] = self.threshold_per
+                if dimension.condition:
+                    setting["when"] = dimension.condition.to_when()
+            section, key = place_of(dimension.name)
+            settings[section][key] = setting
+        return {
+            "version": 1,
+            "network": self.network.model_dump(mode="json", exclude_unset=True),
+            "data": self.data.model_dump(mode="json", exclude_unset=True),
+            "objectives": [objective.model_dump(mode="json") for objective in self.objectives],
+            "constraints": [str(constraint) for constraint in self.constraints],
+            **settings,
+            "sensitivity": {"images": self.sensitivity_images},
+            "sampler": self.sampler.model_dump(mode="json"),
+            "seed": self.seed,
+        }
+
+    def dimensions_for(self, num_stages: int, num_branches: int) -> tuple[Dimension, ...]:
+        """Return the dimensions for one network: a threshold for each stage or block it has.
+
+        Args:
+            num_stages: stages of the network, at least 1.
+            num_branches: its residual branches, L, at least 1.
+
+        Returns:
+            The dimensions in order, `sensitivity_threshold` replaced by
+            `sensitivity_threshold.1`, `.2`, ... unless one value speaks for the whole network.
+        """
+        counts = {"network": 0, "stage": num_stages, "block": num_branches}
+        return self._expanded(counts[self.threshold_per])
+
+    def policy_values(self, point: Mapping[str, Scalar]) -> dict[str, Any]:
+        """Return a point as the values a policy is read from, the fixed ones added.
+
+        Args:
+            point: value by name of each searched dimension that counts at this point, as
+                `dimensions_for` names them. Fixed ones may be left out.
+
+        Returns:
+            Values by the names of a space file: training settings under `train`, thresholds as a
+            list. What does not count at this point is left to the policy's default.
+
+        Raises:
+            InputError: a value is missing, outside its domain, or of no setting that counts here.
+        """
+        thresholds = sum(name.startswith(f"{THRESHOLD}.") for name in point)
+        per_part = self.threshold_per != "network"
+        complete: dict[str, Scalar] = {}
+        for dimension in self._expanded(max(1, thresholds) if per_part else 0):
+            if dimension.condition is None or dimension.condition.holds(complete):
+                complete[dimension.name] = _value_at(point, dimension.name, dimension.domain)
+        for name in point:
+            if name not in complete:
+                known = did_you_mean(name, complete)
+                raise InputError(f"{name!r} is no setting that counts at this point{known}")
+        return self._nested(complete)
+
+    def _expanded(self, thresholds: int) -> tuple[Dimension, ...]:
+        """Return the dimensions with so many thresholds, numbered from 1; 0 for one without."""
+        numbers = range(1, thresholds + 1)
+        return tuple(
+            part
+            for whole in self.dimensions
+            for part in (
+                [dataclasses.replace(whole, name=f"{THRESHOLD}.{i}") for i in numbers]
+                if whole.name == THRESHOLD and thresholds
+                else [whole]
+            )
+        )
+
+    def _nested(self, complete: Mapping[str, Scalar]) -> dict[str, Any]:
+        values: dict[str, Any] = {"threshold_per": self.threshold_per, "train": {}}
+        thresholds = []
+        for name, value in complete.items():
+            section, key = place_of(name) if name in RULES else ("search", name)
+            if key.split(".")[0] == THRESHOLD:
+                thresholds.append(value)
+            elif section == "train":
+                values["train"][key] = value
+            else:
+                values[key] = value
+        values[THRESHOLD] = thresholds if thresholds and thresholds != [None] else None
+        return values
+
+
+def _section(model: SpaceModel, name: str) -> Section:
+    return model.train if place_of(name)[0] == "train" else model.search
+
+
+def _setting(model: SpaceModel, name: str) -> Any:
+    return getattr(_section(model, name), place_of(name)[1])
+
+
+def _value_at(point: Mapping[str, Scalar], name: str, domain: Domain) -> Scalar:
+    if name not in point:
+        if isinstance(domain, Fixed):
+            return domain.value
+        raise InputError(
+            f"the point must give {name}, but it gives {', '.join(point) or 'nothing'}"
+        )
+    value = point[name]
+    if not domain.contains(value):
+        raise InputError(f"{name} must be in {domain}, but got {shown(value)}")
+    return value

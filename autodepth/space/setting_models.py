@@ -1,0 +1,228 @@
+"""The sections of a space file that hold settings of the policy: fixed, ranges and choices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import (
+    Discriminator,
+    Field,
+    JsonValue,
+    PlainValidator,
+    Strict,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from autodepth.space.conditions import Condition, parse_wanted
+from autodepth.space.domains import Choice, FloatRange, IntRange
+from autodepth.space.section import Flag, Number, Place, Section, Whole, must, one_of, several
+from autodepth.space.settings import RULES, THRESHOLD
+from autodepth.space.values import Scalar, shown
+
+_SCOPES = ("network", "stage", "block")
+
+
+def scalar(value: object) -> Scalar:
+    """Let a plain value through; what it must be is told by its setting's rule."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(f"must be a plain value, but got {shown(value)}")
+
+
+Plain: TypeAlias = Annotated[
+    Any, PlainValidator(scalar, json_schema_input_type=float | str | bool | None)
+]
+Wanted: TypeAlias = Annotated[
+    Any,
+    PlainValidator(
+        parse_wanted,
+        json_schema_input_type=float | str | bool | None | list[JsonValue],
+    ),
+]
+
+
+class DomainSection(Section):
+    """What ranges and choices share."""
+
+    per: Annotated[Literal["network", "stage", "block"], one_of(*_SCOPES)] = Field(
+        "network", description="what each value speaks for; for sensitivity_threshold only"
+    )
+    when: dict[str, Wanted] = Field(
+        default_factory=dict,
+        description="other settings and what they must be: a value, a list, or '> 0'",
+    )
+
+    @property
+    def condition(self) -> Condition | None:
+        """The condition `when` spells, if there is one."""
+        return Condition(tuple(self.when.items())) if self.when else None
+
+
+class FloatSection(DomainSection):
+    """A range of real numbers; `type` may be left out."""
+
+    type: Annotated[Literal["float"], one_of("float", "int", "choice")] = "float"
+    min: Number
+    max: Number
+    log: Flag = False
+    step: Annotated[float | None, must("a number or null")] = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> FloatSection:
+        self.domain()
+        return self
+
+    def domain(self) -> FloatRange:
+        """Return the range.
+
+        Raises:
+            InputError: min, max, log and step do not fit together.
+        """
+        return FloatRange(self.min, self.max, self.log, self.step)
+
+
+class IntSection(DomainSection):
+    """A range of whole numbers."""
+
+    type: Literal["int"]
+    min: Whole
+    max: Whole
+    log: Flag = False
+    step: Whole = 1
+
+    @model_validator(mode="after")
+    def _fits(self) -> IntSection:
+        self.domain()
+        return self
+
+    def domain(self) -> IntRange:
+        """Return the range.
+
+        Raises:
+            InputError: min, max, log and step do not fit together.
+        """
+        return IntRange(self.min, self.max, self.log, self.step)
+
+
+class ChoiceSection(DomainSection):
+    """A few values without order; `type` may be left out."""
+
+    type: Annotated[Literal["choice"], one_of("choice")] = "choice"
+    values: Annotated[tuple[Plain, ...], Strict(strict=False), Field(max_length=100)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> ChoiceSection:
+        self.domain()
+        return self
+
+    def domain(self) -> Choice:
+        """Return the choice.
+
+        Raises:
+            InputError: there is no value, or one twice.
+        """
+        return Choice(self.values)
+
+
+def _kind(value: object) -> str:
+    if not isinstance(value, dict):
+        return "<fixed>"
+    kind = value.get("type", "choice" if "values" in value else "float")
+    return f"<{kind}>" if kind in ("int", "choice") else "<float>"
+
+
+# Tags stand in angle brackets so that they can be told from keys where an error says its place.
+SettingSection: TypeAlias = Annotated[
+    Annotated[FloatSection, Tag("<float>")]
+    | Annotated[IntSection, Tag("<int>")]
+    | Annotated[ChoiceSection, Tag("<choice>")]
+    | Annotated[Plain, Tag("<fixed>")],
+    Discriminator(_kind),
+]
+
+
+DOMAIN_SECTIONS: dict[str, type[Section]] = {
+    "<float>": FloatSection,
+    "<int>": IntSection,
+    "<choice>": ChoiceSection,
+}
+
+
+def _setting(name: str) -> Any:
+    """Declare a setting that may be left out; its rule is the editor's help."""
+    rule = RULES[name]
+    return Field(
+        default=None,
+        description=f"{rule.meaning}; {rule.text}",
+        json_schema_extra=_without_default,
+    )
+
+
+def _without_default(schema: dict[str, JsonValue]) -> None:
+    """Keep `null` out of the schema: the default of what is left out is the policy's."""
+    del schema["default"]
+
+
+class SettingsSection(Section):
+    """A section whose keys are settings of the policy."""
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _obeys_rule(cls, setting: Any, info: ValidationInfo) -> Any:
+        prefix = "train." if cls is TrainSection else ""
+        mistakes = list(_setting_mistakes(f"{prefix}{info.field_name}", setting))
+        if mistakes:
+            raise several(mistakes)
+        return setting
+
+
+class PolicySection(SettingsSection):
+    """What is searched: when branches are dropped, which are removed, how long to recover."""
+
+    p_L: SettingSection = _setting("p_L")  # noqa: N815 - the name of the papers
+    decay_shape: SettingSection = _setting("decay_shape")
+    decay_power: SettingSection = _setting("decay_power")
+    sensitivity_threshold: SettingSection = _setting(THRESHOLD)
+    fine_tune_epochs: SettingSection = _setting("fine_tune_epochs")
+
+
+class TrainSection(SettingsSection):
+    """How networks are trained; every setting may be searched too."""
+
+    epochs: SettingSection = _setting("train.epochs")
+    batch_size: SettingSection = _setting("train.batch_size")
+    learning_rate: SettingSection = _setting("train.learning_rate")
+    fine_tune_learning_rate: SettingSection = _setting("train.fine_tune_learning_rate")
+    momentum: SettingSection = _setting("train.momentum")
+    weight_decay: SettingSection = _setting("train.weight_decay")
+    label_smoothing: SettingSection = _setting("train.label_smoothing")
+    precision: SettingSection = _setting("train.precision")
+
+
+def _setting_mistakes(name: str, setting: Any) -> Iterator[tuple[Place, str]]:
+    """Yield (place within the setting, message) of everything against the setting's rule."""
+    rule = RULES[name]
+    values: dict[Place, object] = {(): setting}
+    if isinstance(setting, ChoiceSection):
+        values = {("values", i): value for i, value in enumerate(setting.values)}
+    elif isinstance(setting, FloatSection | IntSection):
+        if rule.choices:
+            yield (), f"{rule.text}: write `values: [{rule.choices[0]}, ...]` in place of a range"
+            return
+        if rule.whole and isinstance(setting, FloatSection):
+            yield (), "takes whole numbers only: add `type: int`"
+            return
+        values = {("min",): setting.min, ("max",): setting.max}
+    for place, value in values.items():
+        complaint = rule.complaint(value)
+        if complaint:
+            yield place, complaint
+    if isinstance(setting, DomainSection) and "per" in setting.model_fields_set:
+        if name != THRESHOLD:
+            yield ("per",), f"only {THRESHOLD} may differ per stage or block"
+        elif setting.per != "network" and None in values.values():
+            yield ("values",), f"null cannot be chosen for one {setting.per} alone"

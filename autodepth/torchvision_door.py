@@ -1,0 +1,41 @@
+"""The one way in to torchvision, also beside a torch its compiled operators were not built for.
+
+torchvision's wheel is built against the CUDA torch. Beside a CPU-only torch its shared library
+does not load, and `import torchvision` ends in "operator torchvision::nms does not exist",
+because it registers shape rules for two operators that then have no schema. Data sets and
+classification networks need neither operator, so their schemas alone make the import work;
+calling `torchvision.ops.nms` still fails, as it should.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+import torch
+
+_OPERATORS = ("torchvision::nms", "torchvision::qnms")
+_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+# A library takes its schemas with it when it is collected, so it lives as long as the process.
+_libraries: list[torch.library.Library] = []
+
+
+def import_torchvision() -> ModuleType:
+    """Return torchvision with `datasets`, `models` and `transforms` ready to use.
+
+    torchvision is tried as it is first; only if it fails for want of its compiled operators are
+    the two schemas defined.
+
+    Raises:
+        ImportError: torchvision is not installed.
+    """
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if _OPERATORS[0] not in str(error):
+            raise
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    _libraries.append(library)
+    for operator in _OPERATORS:
+        torch.library.define(operator, _SCHEMA, lib=library)
+    return importlib.import_module("torchvision")

@@ -1,0 +1,1 @@
+"""One policy in, one result out. Read `run_trial.py` first."""

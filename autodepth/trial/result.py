@@ -1,0 +1,127 @@
+"""What a trial brings back. Plain numbers: no torch here."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from autodepth.errors import InputError
+
+Stage = Literal["parent", "sensitivity", "prune", "fine_tune", "measure"]
+
+
+class TrialState(enum.StrEnum):
+    """Where a trial is in its life; every trial ends in exactly one of the ended states."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    INFEASIBLE = "infeasible"  # trained to something that is not finite
+    CANCELLED = "cancelled"  # the budget ended or a person interrupted
+
+    @property
+    def ended(self) -> bool:
+        """Whether the trial can change no more."""
+        return self is not TrialState.RUNNING
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """What one network costs and achieves.
+
+    Args:
+        validation_accuracy: top-1 fraction on the validation split, in [0, 1].
+        validation_loss: mean cross-entropy on the validation split.
+        macs: convolution and linear multiply-accumulates per image (FlopCounterMode / 2).
+        parameters: number of parameters.
+        size_bytes: size of the weights file.
+        latency_ms: median time of one image (batch 1) on the trial's device, milliseconds.
+    """
+
+    validation_accuracy: float
+    validation_loss: float
+    macs: int
+    parameters: int
+    size_bytes: int
+    latency_ms: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.validation_accuracy <= 1.0:
+            raise InputError(
+                f"validation_accuracy must be in [0, 1], but got {self.validation_accuracy}"
+            )
+        if not math.isfinite(self.validation_loss):
+            raise InputError(f"validation_loss must be finite, but got {self.validation_loss}")
+        for name in ("macs", "parameters", "size_bytes", "latency_ms"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} must be at least 0, but got {getattr(self, name)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochReport:
+    """One epoch of training or fine-tuning, as the search hears of it while a trial runs.
+
+    Args:
+        stage: `parent` or `fine_tune`.
+        step: epochs since the trial began, parent and fine-tuning counted through, from 1.
+        train_loss: mean cross-entropy over the epoch's steps (augmented images, open gates only).
+        validation_accuracy: top-1 fraction on the validation split after the epoch.
+        branches_computed: mean number of branches really computed per step.
+        seconds: time of the epoch, validation included.
+    """
+
+    stage: Stage
+    step: int
+    train_loss: float
+    validation_accuracy: float
+    branches_computed: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """One policy carried out.
+
+    Args:
+        point: what the final network costs and achieves.
+        removed: numbers (1..L) of the branches that were removed.
+        sensitivities: validation accuracy lost when a branch is bypassed, by branch number;
+            empty if nothing could be removed.
+        survival: p_1..p_L the parent was trained with.
+        parent_accuracy: validation accuracy of the parent before removal.
+        pruned_accuracy: validation accuracy after removal, before fine-tuning.
+        stage_seconds: device time of each stage.
+        weights_file: name of the saved weights inside the trial's folder, None if none were kept.
+    """
+
+    point: OperatingPoint
+    removed: tuple[int, ...]
+    sensitivities: Mapping[int, float]
+    survival: tuple[float, ...]
+    parent_accuracy: float
+    pruned_accuracy: float
+    stage_seconds: Mapping[str, float]
+    weights_file: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values fit for JSON."""
+        values = asdict(self)
+        values["sensitivities"] = {str(k): v for k, v in self.sensitivities.items()}
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrialResult:
+        """Read what `to_dict` wrote."""
+        values = dict(values)
+        values["point"] = OperatingPoint(**values["point"])
+        values["removed"] = tuple(values["removed"])
+        values["survival"] = tuple(values["survival"])
+        values["sensitivities"] = {int(k): v for k, v in values["sensitivities"].items()}
+        return cls(**values)

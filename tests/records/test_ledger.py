@@ -1,0 +1,243 @@
+"""The ledger keeps what it was told: through reopening, threads and SIGKILL."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autodepth.errors import InputError, StudyError
+from autodepth.records.ledger import Ledger
+from autodepth.records.trial_record import StudyRecord
+from autodepth.trial.result import EpochReport, TrialResult, TrialState
+
+Results = Callable[..., TrialResult]
+EPOCH = EpochReport(
+    stage="parent",
+    step=1,
+    train_loss=1.5,
+    validation_accuracy=0.4,
+    branches_computed=6.5,
+    seconds=0.25,
+)
+
+
+def test_a_study_reads_back_as_it_was_written(
+    tmp_path: Path, make_study: Callable[..., StudyRecord]
+) -> None:
+    path = tmp_path / "with ? and #.sqlite"
+    study = make_study()
+    Ledger.create(path, study).close()
+    with Ledger.open(path, read_only=True) as ledger:
+        assert ledger.study == study
+
+
+def test_a_trial_reads_back_as_it_was_written(
+    ledger: Ledger, make_result: Results, policy: dict[str, object]
+) -> None:
+    number = ledger.start_trial("search", {"p_L": 0.8}, policy)
+    running = ledger.trial(number)
+    assert (running.state, running.ended_at, running.result) == (TrialState.RUNNING, None, None)
+    ledger.complete_trial(number, make_result(), 5.5)
+    with Ledger.open(ledger.database.path) as reopened:
+        record = reopened.trial(number)
+    assert record.state is TrialState.COMPLETE
+    assert record.point == {"p_L": 0.8}
+    assert record.policy == policy
+    assert record.result == make_result()
+    assert record.device_seconds == 5.5
+    assert record.started_at <= record.ended_at
+
+
+def test_numbers_are_dense_from_zero_and_kinds_are_kept(ledger: Ledger) -> None:
+    kinds = ["unpruned", "search", "search"]
+    assert [ledger.start_trial(kind, {}, {}) for kind in kinds] == [0, 1, 2]
+    assert [trial.kind for trial in ledger.trials()] == kinds
+
+
+def test_epochs_come_back_by_step_and_a_repeated_one_replaces_the_first(ledger: Ledger) -> None:
+    number = ledger.start_trial("search", {}, {})
+    for step, accuracy in ((2, 0.5), (1, 0.4), (2, 0.6)):
+        ledger.record_epoch(number, replace(EPOCH, step=step, validation_accuracy=accuracy))
+    assert ledger.epochs(number) == [EPOCH, replace(EPOCH, step=2, validation_accuracy=0.6)]
+
+
+def test_a_loss_that_is_not_a_number_is_kept_as_such(ledger: Ledger) -> None:
+    number = ledger.start_trial("search", {}, {})
+    ledger.record_epoch(number, replace(EPOCH, train_loss=math.nan))
+    ledger.record_epoch(number, replace(EPOCH, step=2, train_loss=math.inf))
+    first, second = (epoch.train_loss for epoch in ledger.epochs(number))
+    assert math.isnan(first)
+    assert second == math.inf
+
+
+def test_a_trial_ends_once(ledger: Ledger, make_result: Results) -> None:
+    number = ledger.start_trial("search", {}, {})
+    ledger.end_trial(number, TrialState.FAILED, "out of memory", 3.0)
+    with pytest.raises(InputError, match="trial 0 must be running to change, but it is failed"):
+        ledger.complete_trial(number, make_result(), 3.0)
+    with pytest.raises(InputError, match="must be running"):
+        ledger.end_trial(number, TrialState.CANCELLED, "budget", 3.0)
+    with pytest.raises(InputError, match="must be running"):
+        ledger.record_epoch(number, EPOCH)
+    assert ledger.trial(number).reason == "out of memory"
+    assert ledger.spent() == 3.0
+
+
+def test_only_an_ending_without_result_is_an_end_trial(ledger: Ledger) -> None:
+    number = ledger.start_trial("search", {}, {})
+    with pytest.raises(InputError, match="failed, infeasible or cancelled, but got complete"):
+        ledger.end_trial(number, TrialState.COMPLETE, "", 1.0)  # type: ignore[arg-type]
+
+
+def test_an_unknown_trial_is_refused(ledger: Ledger) -> None:
+    ledger.start_trial("search", {}, {})
+    for call in (
+        lambda: ledger.trial(1),
+        lambda: ledger.record_epoch(1, EPOCH),
+        lambda: ledger.charge("retry", 1.0, trial=1),
+    ):
+        with pytest.raises(InputError, match="has 1 trials, numbered from 0, but got 1"):
+            call()
+
+
+@pytest.mark.parametrize("seconds", [-1.0, math.nan, math.inf])
+def test_impossible_spending_is_refused_and_leaves_the_trial_running(
+    ledger: Ledger, make_result: Results, seconds: float
+) -> None:
+    number = ledger.start_trial("search", {}, {})
+    with pytest.raises(InputError, match="device_seconds must be at least 0, but got"):
+        ledger.complete_trial(number, make_result(), seconds)
+    assert ledger.trial(number).state is TrialState.RUNNING
+    with pytest.raises(InputError, match="stage must not be 'end'"):
+        ledger.charge("end", 1.0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["charge", "fail"]), st.floats(0, 1e6)), max_size=12))
+def test_spent_is_the_sum_of_all_that_was_charged(charges: list[tuple[str, float]]) -> None:
+    study = StudyRecord(name="s", seed=0, objectives=(), plan={})
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Ledger.create(Path(folder) / "ledger.sqlite", study) as ledger,
+    ):
+        for how, seconds in charges:
+            if how == "charge":
+                ledger.charge("retry", seconds)
+            else:
+                number = ledger.start_trial("search", {}, {})
+                ledger.end_trial(number, TrialState.FAILED, "no luck", seconds)
+        assert ledger.spent() == pytest.approx(sum(seconds for _, seconds in charges))
+        failed = [index for index, (how, _) in enumerate(charges) if how == "fail"]
+        spent_by_then = [sum(seconds for _, seconds in charges[: i + 1]) for i in failed]
+        assert [spent for _, spent in ledger.endings()] == pytest.approx(spent_by_then)
+
+
+def test_the_front_holds_complete_trials_only(ledger: Ledger, make_result: Results) -> None:
+    for accuracy, macs in ((0.9, 20), (0.8, 30), (0.95, 35)):
+        number = ledger.start_trial("search", {}, {"p_L": accuracy})
+        ledger.complete_trial(number, make_result(accuracy, macs), 1.0)
+    ledger.start_trial("search", {}, {})
+    ledger.end_trial(ledger.start_trial("search", {}, {}), TrialState.FAILED, "no luck", 1.0)
+    front = ledger.front()
+    assert [point.trial for point in front] == [0, 2]
+    assert front[0].policy == {"p_L": 0.9}
+    assert front[0].removed == (3, 5)
+    accuracy_only = ledger.study.objectives[:1]
+    assert [point.trial for point in ledger.front(accuracy_only)] == [2]
+
+
+def test_the_end_of_a_study_is_kept(ledger: Ledger) -> None:
+    assert ledger.study.outcome is None
+    ledger.end_study("budget spent")
+    assert ledger.study.outcome == "budget spent"
+    assert ledger.study.ended_at >= ledger.study.created_at
+
+
+def test_threads_share_a_ledger(ledger: Ledger, make_result: Results) -> None:
+    def work(_: int) -> int:
+        number = ledger.start_trial("search", {}, {})
+        ledger.record_epoch(number, EPOCH)
+        ledger.complete_trial(number, make_result(), 1.0)
+        return number
+
+    with ThreadPoolExecutor(8) as pool:
+        numbers = sorted(pool.map(work, range(40)))
+    assert numbers == list(range(40))
+    assert ledger.spent() == 40.0
+
+
+def test_a_reader_sees_what_is_written_meanwhile_and_cannot_write(ledger: Ledger) -> None:
+    with Ledger.open(ledger.database.path, read_only=True) as reader:
+        ledger.start_trial("search", {}, {})
+        assert len(reader.trials()) == 1
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader.start_trial("search", {}, {})
+
+
+def test_what_is_no_ledger_is_refused_in_words(tmp_path: Path, ledger: Ledger) -> None:
+    with pytest.raises(StudyError, match="there is no such file"):
+        Ledger.open(tmp_path / "nowhere.sqlite")
+    with pytest.raises(StudyError, match="there is one already"):
+        Ledger.create(ledger.database.path, ledger.study)
+    garbage = tmp_path / "garbage.sqlite"
+    garbage.write_bytes(b"not a database, " * 100)
+    for read_only in (False, True):
+        with pytest.raises(StudyError, match="must be a SQLite file"):
+            Ledger.open(garbage, read_only=read_only)
+
+
+@pytest.mark.parametrize(("version", "hint"), [(0, "never finished starting"), (2, "update")])
+def test_another_version_is_refused(tmp_path: Path, version: int, hint: str) -> None:
+    path = tmp_path / "ledger.sqlite"
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.execute("CREATE TABLE t (a)")
+    connection.close()
+    with pytest.raises(StudyError, match=f"must have version 1, but .* has {version}: .*{hint}"):
+        Ledger.open(path)
+
+
+BUSY_DRIVER = """
+import sys
+from pathlib import Path
+from autodepth.records.ledger import Ledger
+from autodepth.records.trial_record import StudyRecord
+from autodepth.trial.result import TrialState
+
+study = StudyRecord(name="s", seed=0, objectives=(), plan={})
+ledger = Ledger.create(Path(sys.argv[1]), study)
+while True:
+    number = ledger.start_trial("search", {}, {})
+    ledger.end_trial(number, TrialState.FAILED, "no luck", 1.0)
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("acknowledged", [1, 7, 40])
+def test_what_was_acknowledged_survives_sigkill(tmp_path: Path, acknowledged: int) -> None:
+    path = tmp_path / "ledger.sqlite"
+    command = [sys.executable, "-c", BUSY_DRIVER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        told = [int(driver.stdout.readline()) for _ in range(acknowledged)]
+        driver.send_signal(signal.SIGKILL)
+    with Ledger.open(path) as ledger:
+        trials = ledger.trials()
+        assert [trial.number for trial in trials] == list(range(len(trials)))
+        assert all(trials[number].state is TrialState.FAILED for number in told)
+        ended = sum(trial.state.ended for trial in trials)
+        assert ended >= len(trials) - 1  # at most one was under way
+        assert ledger.spent() == ended
+        assert ledger.start_trial("search", {}, {}) == len(trials)

@@ -1,0 +1,75 @@
+"""Domains hold what they say; conditions hold when they say."""
+
+import pytest
+
+from autodepth.errors import InputError
+from autodepth.space.conditions import Condition, parse_wanted
+from autodepth.space.domains import Choice, Fixed, FloatRange, IntRange
+
+
+@pytest.mark.parametrize(
+    ("domain", "inside", "outside"),
+    [
+        (Fixed(0.5), [0.5], [0.4, None, "0.5"]),
+        (FloatRange(0.0, 1.0), [0, 0.0, 0.3, 1], [-0.1, 1.1, None, "0.5", True, float("nan")]),
+        (FloatRange(0.5, 1.0, step=0.1), [0.5, 0.5 + 4 * 0.1, 0.9, 1.0], [0.55, 0.4, 1.1]),
+        (FloatRange(1e-3, 1.0, log=True), [1e-3, 0.5], [0, 1e-4]),
+        (IntRange(0, 8), [0, 3, 8], [9, -1, 3.0, None, True]),
+        (IntRange(1, 9, step=4), [1, 5, 9], [2, 4, 8]),
+        (Choice(("linear", None, 3)), ["linear", None, 3], ["cosine", 4]),
+    ],
+    ids=str,
+)
+def test_a_domain_contains_its_values_and_no_others(domain, inside, outside):
+    assert [value for value in inside if not domain.contains(value)] == []
+    assert [value for value in outside if domain.contains(value)] == []
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FloatRange(1.0, 0.5), "min must be below max"),
+        (lambda: FloatRange(0.0, float("inf")), "min and max must be finite"),
+        (lambda: FloatRange(0.0, 1.0, log=True), "min must be above 0 when log is true"),
+        (lambda: FloatRange(0.1, 1.0, log=True, step=0.1), "step and log cannot go together"),
+        (lambda: FloatRange(0.0, 1.0, step=0.3), "max must be min plus a multiple of step"),
+        (lambda: IntRange(0, 4, step=0), "step must be above 0, but got 0"),
+        (lambda: Choice(()), "values must hold at least one value"),
+        (lambda: Choice((1, 1)), "values must differ"),
+    ],
+)
+def test_impossible_domains_cannot_be_made(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "holds_for", "fails_for"),
+    [
+        ("power", ["power"], ["linear", None]),
+        (0.5, [0.5], [0.4]),
+        (("power", "cosine"), ["power", "cosine"], ["linear"]),
+        ("> 0", [1, 0.1], [0, -1, None, "1"]),
+        (">= 0.5", [0.5, 1], [0.4]),
+        ("<1e-3", [0.0], [1e-3, 1]),
+        ("<= -2", [-2, -3.5], [0]),
+    ],
+)
+def test_a_condition_holds_for_what_it_wants(wanted, holds_for, fails_for):
+    condition = Condition((("other", wanted),))
+    assert all(condition.holds({"other": value}) for value in holds_for)
+    assert not any(condition.holds({"other": value}) for value in fails_for)
+    assert not condition.holds({}), "what does not count itself makes nothing count"
+
+
+def test_all_of_a_condition_must_hold():
+    condition = Condition((("a", "> 0"), ("b", "x")))
+    assert condition.holds({"a": 1, "b": "x"})
+    assert not condition.holds({"a": 0, "b": "x"})
+    assert condition.names == ("a", "b")
+
+
+@pytest.mark.parametrize("text", ["> x", ">", "== 3", "<> 3", "> 1 and 2", [], {}, [[1]], "=1"])
+def test_only_the_fixed_grammar_is_read(text):
+    with pytest.raises(InputError, match="must be a value, a list of values, or a comparison"):
+        parse_wanted(text)

@@ -1,0 +1,92 @@
+"""The shipped space files are fine, say what they are, and fit the schema for editors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from autodepth.space.domains import Fixed
+from autodepth.space.schema import SCHEMA_NAME, json_schema, schema_text, write_schema
+from autodepth.space.shipped import default_space, shipped_spaces, space_folder
+from autodepth.space.space_file import check_space, load_space
+
+FILES = sorted(space_folder().rglob("*.y*ml"))
+
+
+def test_the_promised_files_are_shipped():
+    assert set(shipped_spaces()) == {
+        "digits_resnet20",
+        "cifar10_resnet56",
+        "cifar10_resnet110",
+        "cifar100_resnet110",
+        "imagenet_resnet50",
+    }
+    assert default_space() == shipped_spaces()["digits_resnet20"]
+    assert sorted(shipped_spaces().values()) == FILES, "a file is in a folder nobody looks into"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_file_is_fine(path):
+    assert check_space(path) == []
+    searched = [d for d in load_space(path).dimensions if not isinstance(d.domain, Fixed)]
+    assert searched
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_file_opens_with_purpose_command_and_cost(path):
+    header = path.read_text().split("\nversion:", maxsplit=1)[0]
+    assert header.startswith(f"# yaml-language-server: $schema={SCHEMA_NAME}\n")
+    assert "\n# How shallow can" in header
+    assert "\n# Run:   autodepth search " in header
+    assert f"search_spaces/{path.name}" in header or path == default_space()
+    assert "\n# Cost:  " in header
+    assert "(estimate" in header
+
+
+def test_the_schema_is_current():
+    assert (space_folder() / SCHEMA_NAME).read_text() == schema_text(), (
+        "run python -m autodepth.space.schema"
+    )
+
+
+def test_the_schema_is_a_schema():
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+
+
+def test_writing_the_schema(tmp_path):
+    assert json.loads(write_schema(tmp_path).read_text()) == json_schema()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_schema_accepts_every_file(path):
+    content = YAML(typ="safe", pure=True).load(path)
+    jsonschema.Draft202012Validator(json_schema()).validate(content)
+
+
+@pytest.mark.parametrize(
+    "name", ["unknown_keys", "shortcut_unknown", "type_unknown", "words_for_numbers", "constraints"]
+)
+def test_the_schema_refuses_what_the_check_refuses(name):
+    path = Path(__file__).parent / "broken" / f"{name}.yaml"
+    content = YAML(typ="safe", pure=True).load(path)
+    assert not jsonschema.Draft202012Validator(json_schema()).is_valid(content)
+
+
+def test_no_torch_is_needed_to_read_a_space():
+    code = (
+        "import sys; from autodepth.space.space_file import load_space; "
+        "from autodepth.space.shipped import default_space; load_space(default_space()); "
+        "print([m for m in ('torch', 'ray', 'optuna', 'mlflow') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout.strip() == "[]"
