@@ -15,7 +15,7 @@ def test_content_replaces_content_and_nothing_else_is_left(tmp_path):
     write_atomically(file, b"new")
 
     assert file.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["state.json"]
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_the_mode_is_that_of_any_new_file(tmp_path):
@@ -39,4 +39,4 @@ def test_a_failure_leaves_the_old_file_and_no_draft(tmp_path, monkeypatch):
         write_atomically(file, "new")
 
     assert file.read_text() == "old"
-    assert os.listdir(tmp_path) == ["state.json"]
+    assert list(tmp_path.iterdir()) == [file]

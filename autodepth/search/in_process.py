@@ -10,6 +10,7 @@ from autodepth.trial.setting import TrialSetting
 
 def run_in_process(driver: StudyDriver, setting: TrialSetting) -> None:
     """Run trials until the driver has no more."""
+    driver.meter.start()
     while (task := driver.next_task()) is not None:
 
         def on_epoch(report: EpochReport, number: int = task.number) -> None:

@@ -19,7 +19,7 @@ DOORS = {
     "torchvision": set(),  # by name only, in torchvision_door.py
     "plotly": {"report/front_figure.py", "report/front_page.py"},
 }
-HEAVY = {"torch", "torchvision", "ray", "optuna", "mlflow", "plotly", "pydantic", "numpy", "scipy"}
+HEAVY = {"torch", "torchvision", "ray", "optuna", "mlflow", "plotly", "numpy", "scipy"}
 
 
 def imported_libraries(file):

@@ -1,5 +1,7 @@
 """Survival probabilities follow their formulas and keep their bounds."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def test_probabilities_stay_in_bounds_and_never_rise_with_depth(p, count, shape,
 
     assert len(survival) == count
     assert all(p <= value <= 1.0 for value in survival)
-    assert all(a >= b for a, b in zip(survival, survival[1:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(survival))
     assert survival[-1] == pytest.approx(p)
 
 

@@ -1,0 +1,78 @@
+"""The meter charges what is reserved and lets no trial start that has no time."""
+
+import pytest
+
+from autodepth.search.budget_meter import BudgetMeter
+from autodepth.units import parse_budget
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def meter(text, clock, devices=2):
+    made = BudgetMeter(parse_budget(text), device="cpu", devices=devices, clock=clock)
+    made.start()
+    return made
+
+
+def test_every_reserved_device_is_charged_busy_or_not(clock):
+    made = meter("4cpu-min", clock)
+    clock.now += 30
+
+    assert made.spent == 60
+    assert made.seconds_left == 90
+    assert made.share_spent == 0.25
+
+
+def test_the_first_limit_ends_it(clock):
+    made = meter("4cpu-min,100s", clock)
+    clock.now += 99
+
+    assert not made.exhausted
+    clock.now += 2
+    assert made.exhausted
+
+
+def test_a_trial_starts_only_if_one_as_long_as_usual_fits(clock):
+    made = meter("4cpu-min", clock)
+    for seconds in (10, 20, 30):
+        made.trial_started()
+        made.trial_completed(seconds)
+    clock.now += 99
+
+    assert made.may_start()
+    clock.now += 2
+    assert not made.may_start()
+
+
+def test_a_count_limits_what_is_started(clock):
+    made = meter("2trials", clock)
+    made.trial_started()
+    assert made.may_start()
+    made.trial_started()
+
+    assert not made.may_start()
+    assert not made.exhausted
+    assert made.seconds_left == float("inf")
+
+
+def test_nothing_is_charged_before_and_after(clock):
+    made = BudgetMeter(parse_budget("1min"), device="cpu", devices=1, clock=clock)
+    clock.now += 50
+    assert made.spent == 0
+    made.start()
+    clock.now += 5
+    made.stop()
+    clock.now += 50
+
+    assert made.spent == 5

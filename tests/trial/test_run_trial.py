@@ -1,0 +1,125 @@
+"""A trial does what its policy says, the same way every time."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from autodepth.errors import DivergenceError
+from autodepth.networks.catalogue import build_network
+from autodepth.networks.cost import count_macs
+from autodepth.networks.weights import load_weights
+from autodepth.policy.policy import Policy, TrainingSettings
+from autodepth.trial.run_trial import run_trial, train_parent
+from autodepth.trial.sensitivity import ablation_sensitivities
+from autodepth.trial.training import evaluate
+
+TRAIN = TrainingSettings(epochs=3, batch_size=32, learning_rate=0.1)
+HYBRID = Policy(
+    survival_prob_last=0.6, sensitivity_threshold=(0.3,), fine_tune_epochs=2, train=TRAIN
+)
+
+
+def run(policy, setting, folder):
+    epochs = []
+    result = run_trial(policy, setting, folder=folder, on_epoch=epochs.append)
+    return result, epochs
+
+
+def test_a_hybrid_policy_removes_fine_tunes_and_reports(setting, tmp_path):
+    result, epochs = run(HYBRID, setting, tmp_path)
+
+    assert result.removed
+    assert all(result.sensitivities[branch] < 0.3 for branch in result.removed)
+    assert set(result.sensitivities) == {1, 2, 3, 4, 5, 6}
+    assert [(e.stage, e.step) for e in epochs] == [
+        ("parent", 1), ("parent", 2), ("parent", 3), ("fine_tune", 4), ("fine_tune", 5),
+    ]  # fmt: skip
+    assert all(e.branches_computed <= 6 for e in epochs[:3])
+    assert all(e.branches_computed == 6 - len(result.removed) for e in epochs[3:])
+    assert result.point.validation_accuracy == epochs[-1].validation_accuracy
+    assert list(result.stage_seconds) == ["parent", "sensitivity", "prune", "fine_tune", "measure"]
+
+
+def test_the_saved_weights_are_the_measured_network(setting, tmp_path):
+    result, _ = run(HYBRID, setting, tmp_path)
+    network = build_network(setting.spec).without(result.removed)
+    load_weights(network.module, tmp_path / result.weights_file)
+    network.module.eval()
+
+    again = evaluate(network.module, setting.evaluation_batches(setting.data.validation))
+
+    assert again.accuracy == result.point.validation_accuracy
+    assert again.loss == result.point.validation_loss
+    assert count_macs(network.module, torch.zeros(1, 1, 8, 8)) == result.point.macs
+    assert (tmp_path / result.weights_file).stat().st_size == result.point.size_bytes
+
+
+def test_the_same_policy_gives_the_same_result(setting, tmp_path):
+    one, _ = run(HYBRID, setting, tmp_path)
+    other, _ = run(HYBRID, setting, tmp_path)
+
+    assert one.sensitivities == other.sensitivities
+    assert replace(one.point, latency_ms=0) == replace(other.point, latency_ms=0)
+
+
+def test_another_seed_and_another_replicate_give_other_networks(setting, tmp_path):
+    losses = {
+        run(HYBRID, changed, tmp_path)[0].point.validation_loss
+        for changed in (setting, replace(setting, seed=12), replace(setting, replicate=1))
+    }
+
+    assert len(losses) == 3
+
+
+def test_without_threshold_and_fine_tuning_the_parent_is_the_result(setting, tmp_path):
+    result, _ = run(Policy(train=TRAIN), setting, tmp_path)
+
+    assert result.removed == ()
+    assert result.sensitivities == {}
+    assert result.point.validation_accuracy == result.parent_accuracy == result.pruned_accuracy
+    assert result.point.macs == build_network(setting.spec).total_macs
+
+
+def test_sensitivities_equal_brute_force_on_smaller_networks(setting, tmp_path):
+    parent, _ = train_parent(HYBRID, setting, lambda _: None)
+    validation = setting.evaluation_batches(setting.data.validation)
+    whole = evaluate(parent.module, validation).accuracy
+
+    lost = ablation_sensitivities(parent, validation)
+
+    for branch in parent.branches:
+        smaller = parent.without([branch.index]).module.eval()
+        assert lost[branch.index] == whole - evaluate(smaller, validation).accuracy
+
+
+def test_without_training_epochs_the_given_network_is_taken_as_it_is(setting, tmp_path):
+    policy = Policy(survival_prob_last=0.5, train=replace(TRAIN, epochs=0))
+    result, epochs = run(policy, setting, tmp_path)
+
+    assert epochs == []
+    assert result.survival == (1.0,) * 6
+
+
+def test_training_learns(setting, tmp_path):
+    trained = Policy(train=replace(TRAIN, epochs=12))
+    result, epochs = run(trained, setting, tmp_path)
+
+    assert epochs[-1].train_loss < 0.5 * epochs[0].train_loss
+    assert result.point.validation_accuracy > 0.4  # chance is 0.1
+
+
+def test_a_rate_that_is_far_too_high_ends_the_trial_with_its_reason(setting, tmp_path):
+    policy = Policy(train=replace(TRAIN, learning_rate=1e9))
+
+    with pytest.raises(DivergenceError, match=r"loss became (nan|inf)"):
+        run(policy, setting, tmp_path)
+
+
+def test_scoring_images_are_evenly_spread(setting):
+    few = replace(setting, sensitivity_images=7).scoring_images()
+
+    assert len(few) == 7
+    assert len(replace(setting, sensitivity_images=10_000).scoring_images()) == 100
+    assert math.isfinite(float(few.labels.sum()))
