@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-import pytest
-from hypothesis import settings
+# Before anything imports torch: on small images a second thread costs more than it brings, and
+# on a busy machine threads that wait for each other take many times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 # A busy machine must not fail a property.
 settings.register_profile("autodepth", deadline=None)
@@ -40,8 +44,3 @@ def grey_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file, x_train=pixels[:500], y_train=labels[:500], x_test=pixels[500:], y_test=labels[500:]
     )
     return file
-
-
-def pytest_configure() -> None:
-    """One thread per test process: two cores are shared by all of them."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
