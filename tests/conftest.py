@@ -9,9 +9,9 @@ from pathlib import Path
 # on a busy machine threads that wait for each other take many times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-from hypothesis import settings  # noqa: E402
+import numpy as np
+import pytest
+from hypothesis import settings
 
 # A busy machine must not fail a property.
 settings.register_profile("autodepth", deadline=None)

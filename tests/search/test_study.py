@@ -80,7 +80,7 @@ def test_a_bound_keeps_what_breaks_it_off_the_front():
     unpruned = plan_search(budget="1trials", settings=SMALL).network.total_macs
 
     assert all(point.point.macs <= 0.8 * unpruned for point in result.front)
-    assert records("bound")[0].reason == "breaks macs <= 80.0%"
+    assert records("bound")[0].reason == "breaks macs <= 80%"
 
 
 def test_an_interrupted_study_keeps_what_is_complete(monkeypatch):

@@ -1,0 +1,111 @@
+"""What is exported is what was searched, bit for bit, and nobody can change it unseen."""
+
+import json
+
+import pytest
+import torch
+
+from autodepth import load
+from autodepth.errors import BundleError, InputError, SelectionError
+from autodepth.export.bundle import read_architecture
+from autodepth.export.evaluation import evaluate_bundle
+from autodepth.export.exporting import export_selected
+from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.weights import load_weights
+from autodepth.policy.policy import Policy
+from autodepth.records.ledger import Ledger
+from autodepth.space.yaml_text import parse_yaml
+
+GUARDED = ("model.safetensors", "architecture.json", "policy.yaml", "record.json")
+
+
+@pytest.fixture
+def bundle(study, tmp_path):
+    to = tmp_path / "bundle"
+    return to, export_selected(study, "smallest", to)
+
+
+def test_a_loaded_network_equals_the_searched_one_bit_for_bit(study, bundle):
+    to, point = bundle
+    searched = build_network(NetworkSpec(**study.plan["network"])).without(point.removed)
+    load_weights(searched.module, study.trial_folder(point.trial) / "model.safetensors")
+    images = torch.randn(16, 1, 8, 8)
+
+    loaded = load(to)
+
+    assert not loaded.training
+    assert torch.equal(loaded(images), searched.module.eval()(images))
+
+
+def test_a_bundle_tells_what_it_is(study, bundle):
+    to, point = bundle
+    architecture = read_architecture(to)
+    record = json.loads((to / "record.json").read_text())
+    policy = parse_yaml((to / "policy.yaml").read_text()).content
+
+    assert architecture.removed == point.removed
+    assert architecture.classes == tuple(map(str, range(10)))
+    assert (record["study"], record["trial"]) == ("source", point.trial)
+    assert record["measured_on"] == "validation split"
+    assert Policy.from_dict(policy).to_dict() == point.policy
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_one_altered_byte_is_refused_with_the_files_name(bundle, name):
+    to, _ = bundle
+    content = bytearray((to / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (to / name).write_bytes(content)
+
+    with pytest.raises(BundleError, match=f"{name} was altered"):
+        load(to)
+
+
+@pytest.mark.parametrize("name", [*GUARDED, "checksums.json"])
+def test_a_missing_file_is_named(bundle, name):
+    to, _ = bundle
+    (to / name).unlink()
+
+    with pytest.raises(BundleError, match=f"{name} is missing"):
+        load(to)
+
+
+def test_weights_of_another_network_leave_no_bundle(study, tmp_path):
+    with Ledger.open(study.ledger_path, read_only=True) as ledger:
+        point = max(ledger.front(), key=lambda p: p.point.macs)
+    weights = study.trial_folder(point.trial) / "model.safetensors"
+    kept = weights.read_bytes()
+    other = build_network(NetworkSpec(name="resnet8", channels=1, height=8, width=8))
+    try:
+        from autodepth.networks.weights import save_weights
+
+        save_weights(other.module, weights)
+        with pytest.raises(BundleError, match="does not fit"):
+            export_selected(study, f"trial:{point.trial}", tmp_path / "bad")
+    finally:
+        weights.write_bytes(kept)
+
+    assert list(tmp_path.iterdir()) == [] or not (tmp_path / "bad").exists()
+
+
+def test_an_existing_folder_is_not_written_over(study, tmp_path):
+    with pytest.raises(InputError, match="must not exist"):
+        export_selected(study, "knee", tmp_path)
+
+
+def test_an_impossible_wish_names_the_nearest(study, tmp_path):
+    with pytest.raises(SelectionError, match="nearest: trial"):
+        export_selected(study, "accuracy>=0.9999,macs<=1k", tmp_path / "none")
+
+
+def test_the_test_split_is_opened_once_and_every_opening_is_recorded(bundle):
+    to, point = bundle
+    first, second = evaluate_bundle(to), evaluate_bundle(to)
+    openings = json.loads((to / "test_openings.json").read_text())
+
+    assert (first.openings_before, second.openings_before) == (0, 1)
+    assert [opening["openings_before"] for opening in openings] == [0, 1]
+    assert first.images == 359
+    assert first.macs == point.point.macs
+    assert first.test_accuracy == second.test_accuracy > 0.2
+    load(to)  # openings are not guarded, so recording one breaks nothing

@@ -1,0 +1,111 @@
+"""The same study on a real Ray: workers, budget, a worker that dies."""
+
+import os
+import signal
+import threading
+import time
+
+import psutil
+import pytest
+
+from autodepth.records.ledger import Ledger
+from autodepth.records.studies import find_study
+from autodepth.service.searching import search
+from autodepth.trial.result import TrialState
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
+SMALL = (
+    "network.name=resnet14",
+    "data.train_images=96",
+    "data.validation=60",
+    "train.epochs=2",
+    "search.fine_tune_epochs.max=2",
+)
+
+
+def records(name):
+    with Ledger.open(find_study(name).ledger_path, read_only=True) as ledger:
+        return ledger.trials(), ledger.spent()
+
+
+def test_a_study_on_ray_uses_its_workers_again_and_keeps_to_the_budget():
+    workers = set()
+
+    class NoteWorkers:
+        def __init__(self, driver):
+            self.over = threading.Event()
+            self.thread = threading.Thread(target=self.look, daemon=True)
+
+        def look(self):
+            while not self.over.wait(0.3):
+                for process in psutil.Process().children(recursive=True):
+                    try:
+                        name = process.name()
+                    except psutil.NoSuchProcess:
+                        continue
+                    # The ImplicitFunc actor is Tune's name for a worker that carries trials out.
+                    if "ImplicitFunc" in name or "ray::work" in name:
+                        workers.add(process.pid)
+
+        def __enter__(self):
+            self.thread.start()
+
+        def __exit__(self, *_):
+            self.over.set()
+            self.thread.join()
+
+    result = search(budget="8trials", study="ray", settings=SMALL, concurrency=2, watch=NoteWorkers)
+    trials, spent = records("ray")
+
+    assert (result.trials, result.complete, result.unsent) == (8, 8, 0)
+    assert all(trial.state is TrialState.COMPLETE for trial in trials)
+    assert len(workers) <= 2
+    assert result.spent_device_seconds == spent
+    assert sum(trial.device_seconds for trial in trials) < spent
+    assert result.front
+    assert all(
+        (find_study("ray").trial_folder(point.trial) / "model.safetensors").exists()
+        for point in result.front
+    )
+
+
+def test_a_worker_that_is_killed_fails_its_trial_and_the_study_goes_on():
+    killed = []
+
+    class KillOneWorker:
+        def __init__(self, driver):
+            self.driver = driver
+            self.thread = threading.Thread(target=self.kill, daemon=True)
+
+        def kill(self):
+            while not any(self.driver.ledger.epochs(t.number) for t in self.driver.ledger.trials()):
+                time.sleep(0.1)
+            for process in psutil.Process().children(recursive=True):
+                if process.name().startswith("ray::") and "IDLE" not in process.name():
+                    os.kill(process.pid, signal.SIGKILL)
+                    killed.append(process.name())
+                    return
+
+        def __enter__(self):
+            self.thread.start()
+
+        def __exit__(self, *_):
+            self.thread.join()
+
+    result = search(
+        budget="4trials", study="killed", settings=[*SMALL, "train.epochs=20"],
+        concurrency=1, watch=KillOneWorker,
+    )  # fmt: skip
+    trials, _ = records("killed")
+    states = [trial.state for trial in trials]
+
+    assert killed
+    assert states.count(TrialState.FAILED) == 1
+    assert states.count(TrialState.COMPLETE) == 3
+    assert all(trial.reason for trial in trials if trial.state is TrialState.FAILED)
+    assert result.complete == 3
