@@ -19,6 +19,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
+WORKER = "ImplicitFunc"  # Ray's name for an actor that carries trials out
 SMALL = (
     "network.name=resnet14",
     "data.train_images=96",
@@ -37,7 +38,7 @@ def test_a_study_on_ray_uses_its_workers_again_and_keeps_to_the_budget():
     workers = set()
 
     class NoteWorkers:
-        def __init__(self, driver):
+        def __init__(self, _):
             self.over = threading.Event()
             self.thread = threading.Thread(target=self.look, daemon=True)
 
@@ -48,8 +49,7 @@ def test_a_study_on_ray_uses_its_workers_again_and_keeps_to_the_budget():
                         name = process.name()
                     except psutil.NoSuchProcess:
                         continue
-                    # The ImplicitFunc actor is Tune's name for a worker that carries trials out.
-                    if "ImplicitFunc" in name or "ray::work" in name:
+                    if WORKER in name:
                         workers.add(process.pid)
 
         def __enter__(self):
@@ -86,7 +86,7 @@ def test_a_worker_that_is_killed_fails_its_trial_and_the_study_goes_on():
             while not any(self.driver.ledger.epochs(t.number) for t in self.driver.ledger.trials()):
                 time.sleep(0.1)
             for process in psutil.Process().children(recursive=True):
-                if process.name().startswith("ray::") and "IDLE" not in process.name():
+                if WORKER in process.name():
                     os.kill(process.pid, signal.SIGKILL)
                     killed.append(process.name())
                     return
