@@ -11,7 +11,8 @@ from rich.text import Text
 from autodepth.front.selection import FrontPoint
 from autodepth.units import format_macs
 
-_PLOT_WIDTH, _PLOT_HEIGHT = 78, 12
+# plotille adds the labels of both axes to these.
+_PLOT_WIDTH, _PLOT_HEIGHT = 54, 10
 
 
 def front_table(front: Sequence[FrontPoint], unpruned_macs: float, *, rows: int = 0) -> Table:
@@ -63,27 +64,30 @@ def front_plot(
         others: (MACs, accuracy) of the other complete trials.
         colour: whether the terminal shows colours.
     """
-    import plotext  # noqa: PLC0415 - only where something is plotted
+    import plotille  # noqa: PLC0415 - only where something is plotted
 
-    plotext.clear_figure()
-    plotext.plot_size(_PLOT_WIDTH, _PLOT_HEIGHT)
-    plotext.theme("clear" if not colour else "pro")
-    if others:
-        plotext.scatter(
-            [macs / 1e6 for macs, _ in others],
-            [100 * accuracy for _, accuracy in others],
-            marker="·",
-            color="gray",
-        )
+    figure = plotille.Figure()
+    figure.width, figure.height = _PLOT_WIDTH, _PLOT_HEIGHT
+    figure.with_colors = colour
+    figure.x_label, figure.y_label = "M MACs", "%"
+    figure.register_label_formatter(float, _tick)
     ordered = sorted(front, key=lambda p: p.point.macs)
-    plotext.scatter(
-        [p.point.macs / 1e6 for p in ordered],
-        [100 * p.point.validation_accuracy for p in ordered],
-        marker="●",
-        color="green",
-    )
-    plotext.title("validation accuracy (%) against million MACs")
-    return Text.from_ansi(plotext.build())
+    macs = [p.point.macs / 1e6 for p in ordered]
+    accuracy = [100 * p.point.validation_accuracy for p in ordered]
+    # Points far below the front would press it into one line.
+    margin = max(1.0, (max(accuracy) - min(accuracy)) / 8)
+    figure.set_y_limits(min_=min(accuracy) - margin, max_=min(max(accuracy) + margin, 100.0))
+    near = [(m / 1e6, 100 * a) for m, a in others if 100 * a >= min(accuracy) - margin]
+    if near:
+        figure.scatter([m for m, _ in near], [a for _, a in near], marker="·")
+    figure.scatter(macs, accuracy, marker="●", lc="green")
+    return Text.from_ansi(figure.show())
+
+
+def _tick(value: float, chars: int, delta: float, left: bool = False) -> str:
+    """Print an axis label; plotille asks for it with these arguments."""
+    text = f"{value:.2f}" if delta < 10 else f"{value:.0f}"
+    return text.ljust(chars) if left else text.rjust(chars)
 
 
 def print_front(front: Sequence[FrontPoint], unpruned_macs: float) -> None:

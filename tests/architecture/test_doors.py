@@ -13,7 +13,7 @@ DOORS = {
     "optuna": {"search/searcher.py"},
     "mlflow": {"records/tracking.py"},
     "moocore": {"front/hypervolume.py"},
-    "plotext": {"cli/tables.py"},
+    "plotille": {"cli/tables.py"},
     "ruamel": {"space/yaml_text.py"},
     "sklearn": {"data/sources.py"},
     "torchvision": set(),  # by name only, in torchvision_door.py
