@@ -194,7 +194,8 @@ def _affordable(
         return data, []
     note = (
         f"training on {training:,} of {len(data.train):,} images and validating on "
-        f"{validation:,}, so that the budget buys about {_WANTED_TRIALS} trials "
+        f"{validation:,}, so that the budget buys about "
+        f"{place_seconds / cost.seconds(training, validation):.0f} trials "
         "(data.train_images: auto)"
     )
     settings = replace(data.settings, train_images=training, validation=validation)
