@@ -27,7 +27,7 @@ from autodepth.trial.setting import TrialSetting
 from autodepth.units import Budget
 
 # `train_images: auto` takes as many images as let the budget buy this many trials.
-_WANTED_TRIALS = 16
+_WANTED_TRIALS = 10
 _FEWEST_PER_CLASS = 20
 # What only acts while a parent is trained.
 _TRAINING_DIMENSIONS: dict[str, Scalar] = {"p_L": 1.0, "decay_shape": "linear", "decay_power": 1.0}

@@ -168,7 +168,7 @@ def test_images_are_limited_so_that_the_budget_buys_trials(grey_npz):
     plan = plan_search(budget="10cpu-s", data=f"npz:{grey_npz}", network="resnet32")
 
     assert len(plan.setting.data.train) < 450
-    assert "so that the budget buys about 16 trials" in plan.notes[-1]
+    assert "so that the budget buys about 10 trials" in plan.notes[-1]
     assert plan.setting.spec.channels == 1
 
 
