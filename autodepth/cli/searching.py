@@ -65,10 +65,15 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
     Example: autodepth search --budget 4cpu-min
     """
     from autodepth.cli.progress import watching  # noqa: PLC0415
-    from autodepth.service.searching import carry_out_plan, plan_search  # noqa: PLC0415
+    from autodepth.service.searching import (  # noqa: PLC0415
+        carry_out_plan,
+        choose_space,
+        plan_search,
+    )
 
+    chosen = choose_space(space)
     plan = plan_search(
-        space,
+        chosen,
         budget=budget,
         data=data,
         network=network,
@@ -78,10 +83,9 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         concurrency=concurrency,
     )
     if dry_run:
-        give_json(_plan_values(plan)) if json else give("\n".join(_plan_lines(plan)))
+        give_json(_plan_values(plan)) if json else give("\n".join(_plan_lines(plan, chosen)))
         return
-    for line in _plan_lines(plan):
-        say(line)
+    say("\n".join(_plan_lines(plan, chosen)))
     result = carry_out_plan(
         plan,
         study=study,
@@ -95,7 +99,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
     sys.exit(_status(result))
 
 
-def _plan_lines(plan: StudyPlan) -> list[str]:
+def _plan_lines(plan: StudyPlan, space: Path) -> list[str]:
     from autodepth.search.estimate import reach  # noqa: PLC0415
     from autodepth.units import format_duration, format_macs  # noqa: PLC0415
 
@@ -103,6 +107,7 @@ def _plan_lines(plan: StudyPlan) -> list[str]:
     identity = sum(branch.shortcut == "identity" for branch in network.branches)
     shape = "x".join(map(str, network.input_shape))
     lines = [
+        f"space     {space.name if space.is_absolute() else space}, seed {plan.space.seed}",
         f"budget    {plan.budget.plan(plan.places.device, plan.places.devices)}, "
         f"{plan.places.count} trials at a time",
         f"network   {plan.setting.spec.name}: {len(network.branches)} residual branches "
@@ -113,7 +118,7 @@ def _plan_lines(plan: StudyPlan) -> list[str]:
         f"reach     {format_macs(macs.least)} to {format_macs(macs.most)} MACs "
         f"(middle {format_macs(macs.middle)})",
     ]
-    lines += [f"bound     {constraint}: can be kept" for constraint in plan.space.constraints]
+    lines += [f"bound     {bound}: {verdict}" for bound, verdict in plan.bounds.items()]
     trials, seconds = plan.affordable_trials, format_duration(plan.seconds_per_trial)
     count = "any number of" if trials == float("inf") else f"about {max(trials, 0):.0f}"
     lines.append(f"trials    {count}, of about {seconds} each (estimate from a few timed steps)")
@@ -129,6 +134,7 @@ def _plan_values(plan: StudyPlan) -> dict[str, Any]:
         "branches": len(plan.network.branches),
         "macs": asdict(reach(plan.network)),
         "seconds_per_trial": plan.seconds_per_trial,
+        "bounds": dict(plan.bounds),
         "affordable_trials": None if trials == float("inf") else trials,
         "notes": list(plan.notes),
     }

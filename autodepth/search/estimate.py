@@ -44,29 +44,44 @@ class Reach:
 
 def reach(network: ResidualNetwork) -> Reach:
     """Return the fewest, middle and most MACs, one branch per stage staying at least."""
-    least = network.total_macs
-    for stage in range(1, network.num_stages + 1):
-        branches = [b for b in network.branches if b.stage == stage]
-        going = [b.macs for b in branches if b.removable]
-        kept = min(going) if len(going) == len(branches) else 0
-        least -= sum(going) - kept
-    return Reach(least=least, middle=(least + network.total_macs) // 2, most=network.total_macs)
+    least, most = _least(network, "macs"), network.total_macs
+    return Reach(least=least, middle=(least + most) // 2, most=most)
 
 
-def check_reachable(constraint: Constraint, network: ResidualNetwork) -> None:
-    """Refuse a bound on MACs that no removal can keep.
+def constraint_verdict(constraint: Constraint, network: ResidualNetwork) -> str:
+    """Say whether a bound can be kept, as far as that is known before training.
 
     Raises:
-        InputError: the bound lies below what the network can be thinned to.
+        InputError: it is a bound on MACs or parameters that no removal can keep.
     """
-    if constraint.metric != "macs" or constraint.relation != "<=":
-        return
-    bound, least = constraint.bound.of(network.total_macs), reach(network).least
-    if bound < least:
+    whole = {"macs": network.total_macs, "parameters": network.total_parameters}
+    if constraint.metric not in whole:
+        return "known only after training"
+    most = whole[constraint.metric]
+    least = _least(network, constraint.metric)
+    bound = constraint.bound.of(most)
+    if constraint.relation == "<=" and bound < least:
         raise InputError(
             f"constraint {str(constraint)!r} cannot hold: with one branch left per stage the "
-            f"network still has {least:,} MACs"
+            f"network still has {least:,} {constraint.metric}"
         )
+    if constraint.relation == ">=" and bound > most:
+        raise InputError(
+            f"constraint {str(constraint)!r} cannot hold: the whole network has {most:,} "
+            f"{constraint.metric}"
+        )
+    return "can be kept"
+
+
+def _least(network: ResidualNetwork, metric: str) -> int:
+    """Return the least of a cost with one branch per stage left: in each the cheapest."""
+    least = int(getattr(network, f"total_{metric}"))
+    for stage in range(1, network.num_stages + 1):
+        branches = [b for b in network.branches if b.stage == stage]
+        going = [int(getattr(b, metric)) for b in branches if b.removable]
+        kept = min(going) if len(going) == len(branches) else 0
+        least -= sum(going) - kept
+    return least
 
 
 def typical_policy(space: SearchSpace, network: ResidualNetwork) -> Policy:

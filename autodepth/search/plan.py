@@ -17,7 +17,7 @@ from autodepth.data.settings import DataSettings
 from autodepth.front.objective import Objective
 from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.search.estimate import TrialCost, check_reachable, measure_pace, typical_policy
+from autodepth.search.estimate import TrialCost, constraint_verdict, measure_pace, typical_policy
 from autodepth.search.places import Places, choose_places
 from autodepth.space.domains import Dimension, Fixed
 from autodepth.space.search_space import SearchSpace
@@ -30,7 +30,13 @@ from autodepth.units import Budget
 _WANTED_TRIALS = 10
 _FEWEST_PER_CLASS = 20
 # What only acts while a parent is trained.
-_TRAINING_DIMENSIONS: dict[str, Scalar] = {"p_L": 1.0, "decay_shape": "linear", "decay_power": 1.0}
+_TRAINING_DIMENSIONS: dict[str, Scalar] = {
+    "p_L": 1.0,
+    "decay_shape": "linear",
+    "decay_power": 1.0,
+    "gate_mode": "batch",
+    "compensation": "test_time",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +52,7 @@ class StudyPlan:
         objectives: what is optimised, in absolute numbers.
         setting: what all trials share.
         seconds_per_trial: about how long a typical trial takes on its place.
+        bounds: whether each constraint can be kept, in words.
         notes: what was decided for the person, in sentences.
     """
 
@@ -57,6 +64,7 @@ class StudyPlan:
     objectives: tuple[Objective, ...]
     setting: TrialSetting
     seconds_per_trial: float
+    bounds: Mapping[str, str]
     notes: tuple[str, ...]
 
     @property
@@ -107,8 +115,7 @@ def make_plan(space: SearchSpace, budget: Budget, *, concurrency: int | None = N
         shortcut=space.network.shortcut,
     )
     network = build_network(spec, seed=space.seed, weights=weights)
-    for constraint in space.constraints:
-        check_reachable(constraint, network)
+    bounds = {str(bound): constraint_verdict(bound, network) for bound in space.constraints}
     cost = _trial_cost(space, network, places)
     if automatic:
         data, note = _affordable(data, cost, _seconds(budget, places) * places.count)
@@ -136,6 +143,7 @@ def make_plan(space: SearchSpace, budget: Budget, *, concurrency: int | None = N
         objectives=_objectives(space, unpruned),
         setting=setting,
         seconds_per_trial=cost.seconds(len(data.train), len(data.validation)),
+        bounds=bounds,
         notes=tuple(notes),
     )
 

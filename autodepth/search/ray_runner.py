@@ -43,6 +43,7 @@ def run_on_ray(driver: StudyDriver, setting: TrialSetting, places: Places) -> No
         logging.getLogger(name).setLevel(logging.ERROR)
     scratch = Path(tempfile.mkdtemp(prefix="autodepth-ray-"))
     ray.init(
+        address="local",
         num_cpus=max(1, round(places.count * places.cpus)),
         num_gpus=round(places.count * places.gpus) or None,
         include_dashboard=False,

@@ -87,9 +87,15 @@ def plan_search(
 ) -> StudyPlan:
     """Resolve everything a search needs and train nothing; arguments as for `search`."""
     limits = parse_budget(budget)
-    path = space or (LOCAL_SPACE if LOCAL_SPACE.exists() else default_space())
     overrides = _overrides(settings, data=data, network=network, weights=weights, seed=seed)
-    return make_plan(load_space(path, overrides), limits, concurrency=concurrency)
+    return make_plan(load_space(choose_space(space), overrides), limits, concurrency=concurrency)
+
+
+def choose_space(space: str | Path | None = None) -> Path:
+    """Return the space file a search takes: the one named, else the folder's, else the default."""
+    if space is not None:
+        return Path(space)
+    return LOCAL_SPACE if LOCAL_SPACE.exists() else default_space()
 
 
 def carry_out_plan(
