@@ -10,7 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +46,15 @@ def run_on_ray(driver: StudyDriver, setting: TrialSetting, places: Places) -> No
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     scratch = Path(tempfile.mkdtemp(prefix="autodepth-ray-"))
-    ray.init(
-        address="local",
-        num_cpus=max(1, round(places.count * places.cpus)),
-        num_gpus=round(places.count * places.gpus) or None,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    with _signal_handlers_kept():
+        ray.init(
+            address="local",
+            num_cpus=max(1, round(places.count * places.cpus)),
+            num_gpus=round(places.count * places.gpus) or None,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     trainable = tune.with_parameters(work, setting=setting)
     try:
         driver.meter.start()
@@ -73,6 +78,15 @@ def run_on_ray(driver: StudyDriver, setting: TrialSetting, places: Places) -> No
     finally:
         ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _signal_handlers_kept() -> Iterator[None]:
+    """Put back the handler of SIGTERM that `ray.init` replaces by one that aborts the process."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _folder_name(trial: Any) -> str:
