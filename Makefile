@@ -21,7 +21,7 @@ search: setup ## Search on handwritten digits for 4 cpu-min, export the knee, op
 	$(BIN)/autodepth evaluate exports/$(STUDY)
 
 test: $(VENV)/.tools lint ## Check style, types and rooms, and run every test this machine can run
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.tools ## Run the tests that start no server and no cluster
 	$(BIN)/pytest -m "not slow"
