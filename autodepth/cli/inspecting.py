@@ -7,47 +7,73 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autodepth.cli.console import give_json
+from autodepth.cli.console import give_json, say
 from autodepth.cli.studies import Json
 from autodepth.errors import InputError
 
 if TYPE_CHECKING:
-    from autodepth.networks.residual_network import ResidualNetwork
+    from autodepth.networks.measuring import Part
+    from autodepth.networks.residual_network import ResidualBranch, ResidualNetwork
 
 
 def inspect(
-    network: Annotated[str, typer.Argument(help="resnet56, torchvision:resnet50, ...")],
+    network: Annotated[
+        str, typer.Argument(help="resnet56, torchvision:NAME, timm:NAME or package.module:callable")
+    ],
     weights: Annotated[Path | None, typer.Option(help="Weights that have to fit.")] = None,
     input: Annotated[  # noqa: A002 - the option's name
         str | None, typer.Option(metavar="CxHxW", help="Shape of an image.")
     ] = None,
-    classes: Annotated[int | None, typer.Option(help="Size of the output.")] = None,
+    classes: Annotated[int | None, typer.Option(min=1, help="Size of the output.")] = None,
     shortcut: Annotated[str, typer.Option(help="A or B, for the CIFAR ResNets.")] = "A",
+    argument: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="For the network's builder; repeatable."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the residual branches of a network: which can go, and what each costs.
 
     Example: autodepth inspect resnet56 --json
     """
-    from autodepth.networks.catalogue import NetworkSpec, build_network  # noqa: PLC0415
+    from autodepth.networks.catalogue import (  # noqa: PLC0415
+        NetworkSpec,
+        build_network,
+        default_classes,
+        default_input,
+    )
 
-    large = network.startswith("torchvision:")
-    channels, height, width = _shape(input or ("3x224x224" if large else "3x32x32"))
+    channels, height, width = _shape(input) if input else default_input(network)
     if shortcut not in {"A", "B"}:
         raise InputError(f"shortcut must be A or B, but got {shortcut!r}")
     spec = NetworkSpec(
         name=network,
-        classes=classes or (1000 if large else 10),
+        classes=default_classes(network) if classes is None else classes,
         channels=channels,
         height=height,
         width=width,
         shortcut="B" if shortcut == "B" else "A",
+        arguments=dict(map(_argument, argument or [])),
     )
-    built = build_network(spec, weights=weights)
+    built = build_network(spec, weights=weights, own_code=True)
+    for note in built.notes:
+        say(f"note: {note}")
     if json:
         give_json(_plain(built))
     else:
         _print(built)
+
+
+def _argument(text: str) -> tuple[str, object]:
+    from autodepth.space.yaml_text import YamlError, parse_yaml  # noqa: PLC0415
+
+    name, equals, value = text.partition("=")
+    if not name.isidentifier() or not equals:
+        raise InputError(f"argument must be NAME=VALUE, for example depth=3, but got {text!r}")
+    try:
+        return name, parse_yaml(value).content
+    except YamlError as error:
+        raise InputError(f"argument {text!r}: {error}") from error
 
 
 def _shape(text: str) -> tuple[int, int, int]:
@@ -73,8 +99,12 @@ def _plain(network: ResidualNetwork) -> dict[str, object]:
             }
             for branch in network.branches
         ],
+        **{
+            part.name: {"macs": part.macs, "parameters": part.parameters} for part in network.around
+        },
         "total_macs": network.total_macs,
         "total_parameters": network.total_parameters,
+        "notes": list(network.notes),
     }
 
 
@@ -85,25 +115,20 @@ def _print(network: ResidualNetwork) -> None:
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for name in ("branch", "module", "stage", "shortcut", "removable", "MACs", "share", "params"):
         words = name in {"module", "shortcut", "removable"}
-        table.add_column(name, justify="left" if words else "right", overflow="fold")
+        table.add_column(name, justify="left" if words else "right", no_wrap=not words)
+
+    def row(part: ResidualBranch | Part, *cells: str) -> None:
+        share = f"{part.macs / max(network.total_macs, 1):.1%}"
+        table.add_row(*cells, f"{part.macs:,}", share, f"{part.parameters:,}")
+
+    around = {part.name: part for part in network.around}
+    row(around["stem"], "", "stem", "", "", "")
     for branch in network.branches:
-        table.add_row(
-            str(branch.index),
-            branch.module,
-            str(branch.stage),
-            branch.shortcut,
-            branch.obstacle or "yes",
-            f"{branch.macs:,}",
-            f"{branch.macs / network.total_macs:.1%}",
-            f"{branch.parameters:,}",
-        )
-    rest_macs = network.total_macs - sum(b.macs for b in network.branches)
-    rest_parameters = network.total_parameters - sum(b.parameters for b in network.branches)
+        able = branch.obstacle or "yes"
+        row(branch, str(branch.index), branch.module, str(branch.stage), branch.shortcut, able)
+    row(around["between"], "", "between", "", "", "")
+    row(around["head"], "", "head", "", "", "")
     table.add_section()
-    for name, macs, parameters in (
-        ("stem, shortcuts, head", rest_macs, rest_parameters),
-        ("total", network.total_macs, network.total_parameters),
-    ):
-        share = f"{macs / network.total_macs:.1%}"
-        table.add_row("", name, "", "", "", f"{macs:,}", share, f"{parameters:,}")
+    macs, parameters = f"{network.total_macs:,}", f"{network.total_parameters:,}"
+    table.add_row("", "total", "", "", "", macs, "100.0%", parameters)
     Console().print(table)

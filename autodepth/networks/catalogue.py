@@ -1,9 +1,14 @@
-"""Networks by name."""
+"""Networks by name.
+
+`resnet20` ... `resnet1202` (6n+2 layers, small images), `torchvision:NAME`, `timm:NAME`, and
+`package.module:callable` for code of one's own.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,14 +16,16 @@ import torch
 from torch import nn
 
 from autodepth.errors import NetworkError, did_you_mean
+from autodepth.networks import timm_door
 from autodepth.networks.cifar_resnet import CifarResNet
+from autodepth.networks.own_builder import is_own, own_module
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights import load_weights, read_weights
 from autodepth.torchvision_door import import_torchvision
 
 _CIFAR = re.compile(r"resnet([0-9]{1,4})")
 _USUAL_CIFAR = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202")
-_TORCHVISION = "torchvision:"
+_TORCHVISION, _TIMM = "torchvision:", "timm:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +33,13 @@ class NetworkSpec:
     """Everything needed to build a network again.
 
     Args:
-        name: `resnet20` ... `resnet1202` (6n+2 layers, small images) or `torchvision:NAME`.
-        classes: size of the output.
+        name: a name of the catalogue.
+        classes: size of the output; 0 takes what a builder of one's own gives.
         channels: colour channels of the input.
         height: image height in pixels.
         width: image width in pixels.
         shortcut: option `A` or `B` of the CIFAR ResNets.
+        arguments: what the builder of any other network is called with besides; plain values.
     """
 
     name: str
@@ -40,6 +48,7 @@ class NetworkSpec:
     height: int = 32
     width: int = 32
     shortcut: Literal["A", "B"] = "A"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -52,7 +61,7 @@ class NetworkSpec:
 
 
 def build_network(
-    spec: NetworkSpec, *, seed: int = 0, weights: Path | None = None
+    spec: NetworkSpec, *, seed: int = 0, weights: Path | None = None, own_code: bool = False
 ) -> ResidualNetwork:
     """Build a network by name, initialised from a seed or from a weights file.
 
@@ -60,17 +69,45 @@ def build_network(
         spec: what to build.
         seed: seed of the random initialisation; the global generator is left as it was.
         weights: a file to start from, see `read_weights`.
+        own_code: whether `package.module:callable` may be imported and called. Only for names
+            that the person at the keyboard gave: a file from elsewhere must not run anything.
 
     Raises:
-        NetworkError: the name is unknown or the network has no residual branches.
+        NetworkError: the name is unknown, its builder fails, or the network has no residual
+            branches.
         WeightsError: the weights do not fit.
     """
+    if is_own(spec.name) and not own_code:
+        raise NetworkError(
+            f"the network {spec.name} is built by code outside autodepth, which is not run for "
+            "a file that may come from elsewhere"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = _build_module(spec)
+        module = build_module(spec)
     if weights is not None:
         load_weights(module, weights)
-    return ResidualNetwork.from_module(module, spec.input_shape)
+    return ResidualNetwork.from_module(module, spec.input_shape, classes=spec.classes or None)
+
+
+def default_input(name: str) -> tuple[int, int, int]:
+    """Return the shape (C, H, W) of the images a network is usually fed with.
+
+    Raises:
+        NetworkError: timm has no such model.
+    """
+    if name.startswith(_TIMM):
+        return timm_door.default_input(name.removeprefix(_TIMM))
+    if name.startswith(_TORCHVISION):
+        return (3, 299, 299) if name.endswith("inception_v3") else (3, 224, 224)
+    return (3, 32, 32)
+
+
+def default_classes(name: str) -> int:
+    """Return the size of the output a network usually has; 0 leaves it to its builder."""
+    if name.startswith((_TORCHVISION, _TIMM)):
+        return 1000
+    return 0 if is_own(name) else 10
 
 
 def input_channels(name: str, data_channels: int, weights: Path | None = None) -> int:
@@ -79,7 +116,7 @@ def input_channels(name: str, data_channels: int, weights: Path | None = None) -
     Grey images are repeated to three channels where the network or its weights are made for
     colour; otherwise the network takes as many channels as the data has.
     """
-    if name.startswith(_TORCHVISION):
+    if name.startswith((_TORCHVISION, _TIMM)):
         return 3
     if weights is not None:
         stem = read_weights(weights).get("conv1.weight")
@@ -88,26 +125,47 @@ def input_channels(name: str, data_channels: int, weights: Path | None = None) -
     return data_channels
 
 
-def _build_module(spec: NetworkSpec) -> nn.Module:
+def build_module(spec: NetworkSpec) -> nn.Module:
+    """Build a network as its maker has it, from the global generator; code of one's own runs.
+
+    Raises:
+        NetworkError: the name is unknown, or its builder fails.
+    """
     if match := _CIFAR.fullmatch(spec.name):
+        if spec.arguments:
+            raise NetworkError(f"{spec.name} takes no arguments, but got {dict(spec.arguments)}")
         return CifarResNet(
             int(match[1]), classes=spec.classes, channels=spec.channels, shortcut=spec.shortcut
         )
-    if spec.name.startswith(_TORCHVISION):
-        return _torchvision_module(spec)
+    if is_own(spec.name):
+        return own_module(spec.name, spec.classes, spec.arguments)
+    for prefix, build in ((_TORCHVISION, _torchvision_module), (_TIMM, _timm_module)):
+        if spec.name.startswith(prefix):
+            try:
+                return build(spec.name.removeprefix(prefix), spec)
+            except (AssertionError, TypeError, ValueError, RuntimeError) as error:
+                if isinstance(error, NetworkError):
+                    raise
+                given = f" with {dict(spec.arguments)}" * bool(spec.arguments)
+                raise NetworkError(f"{spec.name} cannot be built{given}: {error}") from error
     raise NetworkError(
         f"unknown network {spec.name!r}{did_you_mean(spec.name, _USUAL_CIFAR)}; known are "
-        f"{', '.join(_USUAL_CIFAR)} (any resnet of 6n+2 layers) and torchvision:NAME"
+        f"{', '.join(_USUAL_CIFAR)} (any resnet of 6n+2 layers), torchvision:NAME, timm:NAME and "
+        "package.module:callable"
     )
 
 
-def _torchvision_module(spec: NetworkSpec) -> nn.Module:
+def _torchvision_module(name: str, spec: NetworkSpec) -> nn.Module:
     models = import_torchvision().models
-    name = spec.name.removeprefix(_TORCHVISION)
     known = models.list_models(module=models)
     if name not in known:
         raise NetworkError(
             f"torchvision has no classification model {name!r}{did_you_mean(name, known)}"
         )
-    module: nn.Module = models.get_model(name, weights=None, num_classes=spec.classes)
+    wanted = {"num_classes": spec.classes, **spec.arguments}
+    module: nn.Module = models.get_model(name, weights=None, **wanted)
     return module
+
+
+def _timm_module(name: str, spec: NetworkSpec) -> nn.Module:
+    return timm_door.timm_module(name, spec.classes, spec.input_shape, spec.arguments)

@@ -1,153 +1,188 @@
-"""Stochastic depth that really skips: a dropped branch is not computed and leaves no gradient.
+"""Stochastic depth that really skips: what is dropped is not computed and leaves no gradient.
 
-One Bernoulli draw per branch and training step, made on the host from a generator passed in, so
-that no device has to be asked whether to go on. For a step with gates b_1..b_L a block computes
-``H_l = b_l f_l(H_{l-1}) + shortcut(H_{l-1})`` (Huang et al. 2016, equation 2; the activation
-after the addition is part of the network). In evaluation every branch runs, scaled by p_l
-(equation 5).
-
-A dropped branch has no gradient in that step (None, not zero): the optimizer leaves its
-parameters, momentum and weight decay alone, and its batch-norm statistics do not move.
+With gates b_1..b_L in {0, 1} a block computes ``H_l = shortcut(H_{l-1}) + b_l f_l(H_{l-1})``
+(Huang et al. 2016, equation 2; the activation after the addition is part of the network). Gates
+are drawn on the host from a generator passed in, so no device has to be asked whether to go on,
+and equally seeded ranks of a data-parallel group draw the same. docs/stochastic_depth.md says
+what the settings mean, and what becomes of optimizer state and batch statistics.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
+from autodepth.errors import InputError, NetworkError
+from autodepth.networks.cost import evaluating
+from autodepth.networks.folding import fold_survival, fold_targets
+from autodepth.networks.gate_insertion import Gate, insert_gates
 from autodepth.networks.residual_network import ResidualNetwork
-
-
-class Gate:
-    """One residual addition whose branch may be left out.
-
-    `open` decides about the next calls, `scale` multiplies the branch where it is computed.
-    """
-
-    # torch.fx writes calls by name; instances are told apart by the namespace it keeps.
-    __name__ = "gate"
-
-    def __init__(self, branch: fx.GraphModule, add: Callable[[Tensor, Tensor], Tensor]) -> None:
-        self.branch = branch
-        self._add = add
-        self.open = True
-        self.scale = 1.0
-
-    def __call__(self, shortcut: Tensor, *inputs: Tensor) -> Tensor:
-        """Return the addition, or the shortcut alone while the gate is closed."""
-        if not self.open:
-            return shortcut
-        out = self.branch(*inputs)
-        return self._add(shortcut, out if self.scale == 1.0 else out * self.scale)
+from autodepth.policy.survival import (
+    COMPENSATIONS,
+    GATE_MODES,
+    Compensation,
+    GateMode,
+    check_choice,
+)
 
 
 class GatedNetwork:
     """A residual network whose branches can be switched without changing it.
 
-    It shares every module and parameter with the network it was made from.
+    `module` runs on the very modules of the network it was made from, under the same names.
 
     Args:
         network: the network to gate.
+        mode: what is dropped: a branch for the whole `batch`, or for each `sample` by itself.
+        compensation: `test_time` scales branches by p_l in evaluation, until they are folded;
+            `inverted` scales them by 1/p_l in training. Branches that no factor can be folded
+            into are always compensated for in training.
+
+    Raises:
+        NetworkError: in sample mode, a branch whose first dimension is not the batch.
     """
 
-    def __init__(self, network: ResidualNetwork) -> None:
-        self.module, gates = _insert_gates(network)
-        # Branches are graphs of their own, which the outer graph does not list as its modules.
-        self._modules = (self.module, *(gate.branch for gate in gates))
-        self._gates = dict(zip((b.index for b, _ in network.kept()), gates, strict=True))
+    def __init__(
+        self,
+        network: ResidualNetwork,
+        *,
+        mode: GateMode = "batch",
+        compensation: Compensation = "test_time",
+    ) -> None:
+        check_choice("gate_mode", mode, GATE_MODES)
+        check_choice("compensation", compensation, COMPENSATIONS)
+        self._network = network
+        self._mode = mode
+        self.module, gates = insert_gates(network)
+        self._branches = tuple(branch for branch, _ in network.kept())
+        self._gates = {b.index: gate for b, gate in zip(self._branches, gates, strict=True)}
+        foldable = fold_targets(network) if compensation == "test_time" else {}
+        self._inverted = [branch.index not in foldable for branch in self._branches]
+        self._drawn_for: int | None = None  # samples per batch that the gates stand for
+        if mode == "sample":
+            self._find_samples()
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map images [B, C, H, W] to class scores [B, classes] through the open gates."""
+        if self._drawn_for not in {None, len(images)}:
+            raise InputError(
+                f"a batch must hold the {self._drawn_for} images that gates were drawn for, "
+                f"but got {len(images)}"
+            )
         return self.module(images)  # type: ignore[no-any-return]
 
     def train(self) -> None:
         """Put every module into training mode."""
-        for module in self._modules:
-            module.train()
+        self.module.train()
 
     def eval(self) -> None:
         """Put every module into evaluation mode."""
-        for module in self._modules:
-            module.eval()
+        self.module.eval()
 
-    def draw(self, survival: Sequence[float], generator: torch.Generator) -> int:
+    def draw(
+        self, survival: Sequence[float], generator: torch.Generator, batch_size: int | None = None
+    ) -> float:
         """Open each gate with its survival probability for the next training step.
+
+        Branches that cannot be removed stay open. One number is taken per branch, in sample mode
+        one per branch and sample, whatever the outcome.
 
         Args:
             survival: p_l of each branch that is there, in order.
-            generator: CPU generator; one number is taken per branch, whatever the outcome.
+            generator: CPU generator.
+            batch_size: images in the next batch, at least 1; sample mode needs it.
 
         Returns:
-            How many branches the step will compute.
+            How many branches the step will compute, in sample mode on average over samples.
         """
-        draws = torch.rand(len(self._gates), generator=generator).tolist()
-        for gate, chance, draw in zip(self._gates.values(), survival, draws, strict=True):
-            gate.open = draw < chance
-            gate.scale = 1.0
-        return sum(gate.open for gate in self._gates.values())
+        if self._mode == "sample" and batch_size is None:
+            raise InputError("sample mode must know the batch_size to draw for, but got None")
+        rows = batch_size if self._mode == "sample" and batch_size else 1
+        chances = self._chances(survival)
+        draws = torch.rand(len(chances), rows, generator=generator)
+        kept = draws < torch.tensor(chances, dtype=torch.float64)[:, None]
+        counts: list[int] = kept.sum(1).tolist()
+        device = next(self.module.parameters()).device
+        places = kept.nonzero()[:, 1].to(device, non_blocking=True)
+        samples = torch.split(places, counts)
+        for gate, count, chosen in zip(self._gates.values(), counts, samples, strict=True):
+            gate.open = count > 0
+            gate.samples = chosen if count < rows else None
+        self._scale([1 / p if i and p else 1.0 for i, p in self._compensated(chances)])
+        self._drawn_for = batch_size if self._mode == "sample" else None
+        return sum(counts) / rows
 
-    def open_all(self, scales: Sequence[float] | None = None) -> None:
-        """Compute every branch, scaled by p_l where given: the test-time rule."""
-        for gate, scale in zip(
-            self._gates.values(), scales or [1.0] * len(self._gates), strict=True
-        ):
-            gate.open = True
-            gate.scale = scale
+    def open_all(self, survival: Sequence[float] | None = None) -> None:
+        """Compute every branch: the test-time rule where p_l is given, else as it is."""
+        for gate in self._gates.values():
+            gate.open, gate.samples = True, None
+        chances = self._chances(survival or [1.0] * len(self._branches))
+        self._scale([1.0 if i else p for i, p in self._compensated(chances)])
+        self._drawn_for = None
 
     def bypass(self, index: int) -> None:
         """Compute every branch but one, unscaled."""
         self.open_all()
         self._gates[index].open = False
 
+    def fold(self, survival: Sequence[float]) -> None:
+        """Write the test-time rule into the network's own weights, which needs no gates then."""
+        numbered = zip(self._branches, self._compensated(self._chances(survival)), strict=True)
+        fold_survival(self._network, {b.index: 1.0 if i else p for b, (i, p) in numbered})
 
-def _insert_gates(network: ResidualNetwork) -> tuple[fx.GraphModule, list[Gate]]:
-    graph = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {}
-    output = graph.graph_copy(network.module.graph, copies)
-    graph.output(output)
-    nodes = {node.name: copies[node] for node in network.module.graph.nodes if node in copies}
-    gates = []
-    for _, site in network.kept():
-        addition = nodes[site.addition]
-        branch_nodes = [nodes[name] for name in site.branch_nodes]
-        branch, inputs = _cut_out(network.module, branch_nodes)
-        gate = Gate(branch, _addition(addition, branch_first=addition.args[0] is branch_nodes[-1]))
-        with graph.inserting_before(addition):
-            call = graph.call_function(gate, (nodes[site.shortcut], *inputs))
-        addition.replace_all_uses_with(call)
-        nodes[site.addition] = call  # the shortcut of the next block, if nothing lies between
-        for node in [addition, *reversed(branch_nodes)]:
-            graph.erase_node(node)
-        gates.append(gate)
-    return fx.GraphModule(network.module, graph, class_name="Gated"), gates
+    def compile_branches(self, **options: Any) -> None:
+        """Compile each branch by itself with `torch.compile`; which are run stays free."""
+        for gate in self._gates.values():
+            gate.branch = torch.compile(gate.branch, **options)
+
+    def _chances(self, survival: Sequence[float]) -> list[float]:
+        pairs = zip(self._branches, survival, strict=True)
+        return [chance if branch.removable else 1.0 for branch, chance in pairs]
+
+    def _compensated(self, chances: Sequence[float]) -> zip[tuple[bool, float]]:
+        return zip(self._inverted, chances, strict=True)
+
+    def _scale(self, scales: Sequence[float]) -> None:
+        for gate, scale in zip(self._gates.values(), scales, strict=True):
+            gate.scale = scale
+
+    @torch.no_grad()
+    def _find_samples(self) -> None:
+        """Run two batches to see which inputs of each gate have one row per sample."""
+        parameter = next(self.module.parameters())
+        runs = (_Rows(self.module), _Rows(self.module))
+        with evaluating(self.module):
+            for batch, run in enumerate(runs, start=2):
+                run.run(parameter.new_zeros(batch, *self._network.input_shape))
+        for branch in self._branches:
+            gate = self._gates[branch.index]
+            pairs = list(zip(*(run.seen[gate] for run in runs), strict=True))
+            per_sample = [pair == (("rows", 2), ("rows", 3)) for pair in pairs]
+            constant = [few == more for few, more in pairs]
+            if not per_sample[0] or not all(map(operator.or_, per_sample, constant)):
+                raise NetworkError(
+                    f"branch {branch.index} ({branch.module}) does not keep samples in its first "
+                    "dimension; drop it for whole batches: gate_mode batch"
+                )
+            gate.per_sample = per_sample[1:]
 
 
-def _cut_out(
-    module: nn.Module, branch_nodes: Sequence[fx.Node]
-) -> tuple[fx.GraphModule, list[fx.Node]]:
-    """Return the branch as a graph of its own over the same submodules, and what it reads."""
-    inside = set(branch_nodes)
-    inputs = list(
-        dict.fromkeys(i for n in branch_nodes for i in n.all_input_nodes if i not in inside)
-    )
-    graph = fx.Graph()
-    copies = {node: graph.placeholder(node.name) for node in inputs}
-    for node in branch_nodes:
-        copies[node] = graph.node_copy(node, copies.__getitem__)
-    graph.output(copies[branch_nodes[-1]])
-    return fx.GraphModule(module, graph, class_name="Branch"), inputs
+class _Rows(fx.Interpreter):
+    """Runs a gated graph and notes what each gate reads: rows of tensors, and other values."""
 
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.extra_traceback = False
+        self.seen: dict[Gate, list[tuple[str, Any]]] = {}
 
-def _addition(node: fx.Node, *, branch_first: bool) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the node's own addition as a function of (shortcut, branch), operands in its order."""
-    target: Any = getattr(Tensor, node.target) if isinstance(node.target, str) else node.target
-    kwargs = dict(node.kwargs)
-    if target is operator.iadd and not branch_first:
-        target = operator.add  # the shortcut may be needed by others; a sum of its own is safe
-    if branch_first:
-        return lambda shortcut, branch: target(branch, shortcut, **kwargs)
-    return lambda shortcut, branch: target(shortcut, branch, **kwargs)
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if isinstance(target, Gate):
+            self.seen[target] = [
+                ("rows", len(value)) if isinstance(value, Tensor) and value.ndim else ("", value)
+                for value in args
+            ]
+        return super().call_function(target, args, kwargs)

@@ -5,19 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from autodepth.errors import NetworkError
-from autodepth.networks.cost import counting, evaluating
-from autodepth.networks.tracing import (
-    ResidualSite,
-    find_residual_sites,
-    forbid_inplace_after,
-    trace,
-)
+from autodepth.networks.effects import free_from_mutation
+from autodepth.networks.measuring import Measured, Part
+from autodepth.networks.residual_sites import ResidualSite, find_residual_sites, told_refused
+from autodepth.networks.tracing import drop_unread, fold_sizes, trace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +57,8 @@ class ResidualNetwork:
         total_macs: multiply-accumulates per image of the whole network.
         input_shape: (C, H, W) of the images it was measured for.
         removed: numbers of the branches that are gone already.
+        around: what the parts that are no branch cost, before any removal.
+        notes: where branches could not be looked for and why, a sentence each.
     """
 
     def __init__(
@@ -72,6 +70,8 @@ class ResidualNetwork:
         total_macs: int,
         input_shape: tuple[int, int, int],
         removed: Collection[int] = (),
+        around: Sequence[Part] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         self.module = module
         self.sites = tuple(sites)
@@ -79,36 +79,51 @@ class ResidualNetwork:
         self.total_macs = total_macs
         self.input_shape = input_shape
         self.removed = tuple(sorted(removed))
+        self.around = tuple(around)
+        self.notes = tuple(notes)
 
     @classmethod
-    def from_module(cls, module: nn.Module, input_shape: tuple[int, int, int]) -> ResidualNetwork:
+    def from_module(
+        cls, module: nn.Module, input_shape: tuple[int, int, int], *, classes: int | None = None
+    ) -> ResidualNetwork:
         """Find the residual branches of a network on the CPU and measure them on one image.
 
         Args:
-            module: any network that `torch.fx` can trace.
+            module: any network that is called as `module(images)` and can be traced.
             input_shape: (C, H, W) of one image.
+            classes: how many scores it has to give per image; None takes any output.
 
         Raises:
-            NetworkError: the network cannot be traced, run on that shape, counted, or has no
-                residual branch.
+            NetworkError: the network cannot be traced, run on that shape, counted, gives another
+                number of scores, or has no residual branch.
         """
-        traced = trace(module)
-        sites = find_residual_sites(traced)
+        found = trace(module, input_shape)
+        sites, refused = find_residual_sites(found.module)
+        if refused:
+            fold_sizes(found.module, input_shape)
+            sites, refused = find_residual_sites(found.module)
+        notes = found.notes() + told_refused(refused)
         if not sites:
-            raise NetworkError(
-                f"{type(module).__name__} has no residual branch that can be dropped"
-            )
-        nodes = {node.name: node for node in traced.graph.nodes}
+            none = f"{type(module).__name__} has no residual branch that can be dropped"
+            raise NetworkError("; ".join([none, *notes]))
+        nodes = {node.name: node for node in found.module.graph.nodes}
         for site in sites:
-            forbid_inplace_after(traced, nodes[site.addition])
-        traced.recompile()
-        costs, shapes = _measure(traced, input_shape)
+            free_from_mutation(found.module, nodes[site.addition], nodes[site.shortcut])
+        found.module.recompile()
+        measured = Measured(found.module, input_shape)
+        if classes is not None and measured.output_shape != (1, classes):
+            raise NetworkError(
+                f"{type(module).__name__} must give {classes} scores per image, but gave "
+                f"{measured.output_shape or 'no tensor'} for one image"
+            )
         return cls(
-            traced,
+            found.module,
             sites=sites,
-            branches=_describe(traced, sites, costs, shapes),
-            total_macs=sum(costs.values()),
+            branches=_describe(sites, measured),
+            total_macs=measured.total_macs,
             input_shape=input_shape,
+            around=measured.around(sites),
+            notes=notes,
         )
 
     @property
@@ -144,15 +159,15 @@ class ResidualNetwork:
         if stuck := [b for b, _ in places.values() if b.index in removed and b.obstacle]:
             raise NetworkError(f"branch {stuck[0].index} cannot be removed: {stuck[0].obstacle}")
         module = copy.deepcopy(self.module)
+        unread = [node.name for node in module.graph.nodes if not node.users]
         nodes = {node.name: node for node in module.graph.nodes}
-        for index in removed:
+        for index in sorted(removed, reverse=True):  # what a shortcut comes from is still there
             site = places[index][1]
             nodes[site.addition].replace_all_uses_with(nodes[site.shortcut])
             module.graph.erase_node(nodes[site.addition])
             for name in reversed(site.branch_nodes):
                 module.graph.erase_node(nodes[name])
-        module.delete_all_unused_submodules()
-        module.recompile()
+        drop_unread(module, unread)
         saved = sum(places[index][0].macs for index in removed)
         return ResidualNetwork(
             module,
@@ -161,6 +176,8 @@ class ResidualNetwork:
             total_macs=self.total_macs - saved,
             input_shape=self.input_shape,
             removed={*self.removed, *removed},
+            around=self.around,
+            notes=self.notes,
         )
 
 
@@ -186,73 +203,20 @@ def _passed_on(
     )
 
 
-class _Meter(fx.Interpreter):
-    """Runs a graph node by node and notes what each costs and the shape it gives."""
-
-    def __init__(self, traced: fx.GraphModule, macs_so_far: Any) -> None:
-        super().__init__(traced)
-        self._macs_so_far = macs_so_far
-        self.costs: dict[str, int] = {}
-        self.shapes: dict[str, tuple[int, ...]] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        before = self._macs_so_far()
-        result = super().run_node(n)
-        self.costs[n.name] = self._macs_so_far() - before
-        if isinstance(result, Tensor):
-            self.shapes[n.name] = tuple(result.shape)
-        return result
-
-
-def _measure(
-    traced: fx.GraphModule, input_shape: tuple[int, int, int]
-) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
-    with evaluating(traced), counting() as macs_so_far:
-        meter = _Meter(traced, macs_so_far)
-        try:
-            meter.run(torch.zeros(1, *input_shape))
-        except NetworkError:
-            raise
-        except RuntimeError as error:
-            shape = "x".join(map(str, input_shape))
-            raise NetworkError(f"the network does not take images of {shape}: {error}") from error
-    return meter.costs, meter.shapes
-
-
-def _describe(
-    traced: fx.GraphModule,
-    sites: Sequence[ResidualSite],
-    costs: dict[str, int],
-    shapes: dict[str, tuple[int, ...]],
-) -> list[ResidualBranch]:
-    nodes = {node.name: node for node in traced.graph.nodes}
-    branches: list[ResidualBranch] = []
-    stage, previous = 0, None
-    for index, site in enumerate(sites, start=1):
-        if shapes[site.addition] != previous:
-            stage, previous = stage + 1, shapes[site.addition]
-        fits = shapes.get(site.shortcut) == shapes[site.addition]
-        branches.append(
-            ResidualBranch(
-                index=index,
-                module=site.block,
-                stage=stage,
-                shortcut="identity" if site.identity else "projection",
-                macs=sum(costs[name] for name in site.branch_nodes),
-                parameters=_parameters(traced, [nodes[name] for name in site.branch_nodes]),
-                obstacle="" if fits else "its shortcut has another shape than the sum",
-            )
+def _describe(sites: Sequence[ResidualSite], measured: Measured) -> list[ResidualBranch]:
+    shapes = measured.shapes
+    stages: dict[tuple[int, ...], int] = {}
+    return [
+        ResidualBranch(
+            index=index,
+            module=site.block,
+            stage=stages.setdefault(shapes[site.addition], len(stages) + 1),
+            shortcut="identity" if site.identity else "projection",
+            macs=measured.macs(site.branch_nodes),
+            parameters=measured.parameters(site.branch_nodes),
+            obstacle=""
+            if shapes.get(site.shortcut) == shapes[site.addition]
+            else "its shortcut has another shape than the sum",
         )
-    return branches
-
-
-def _parameters(traced: fx.GraphModule, nodes: Sequence[fx.Node]) -> int:
-    found: set[nn.Parameter] = set()
-    for node in nodes:
-        if node.op == "call_module":
-            found.update(traced.get_submodule(str(node.target)).parameters())
-        elif node.op == "get_attr":  # a parameter read directly, such as a layer scale
-            owner, _, name = str(node.target).rpartition(".")
-            value = getattr(traced.get_submodule(owner), name)
-            found.update({value} if isinstance(value, nn.Parameter) else ())
-    return sum(parameter.numel() for parameter in found)
+        for index, site in enumerate(sites, start=1)
+    ]

@@ -7,7 +7,16 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from autodepth.errors import InputError, did_you_mean
-from autodepth.policy.survival import DECAY_SHAPES, DecayShape, check_survival_prob
+from autodepth.policy.survival import (
+    COMPENSATIONS,
+    DECAY_SHAPES,
+    GATE_MODES,
+    Compensation,
+    DecayShape,
+    GateMode,
+    check_choice,
+    check_survival_prob,
+)
 
 ThresholdScope = Literal["network", "stage", "block"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -65,6 +74,9 @@ class Policy:
         survival_prob_last: p_L in (0, 1]; 1 trains the plain network.
         decay_shape: how p_l falls with depth.
         decay_power: exponent of the `power` shape, above 0; ignored by the others.
+        gate_mode: whether a branch is dropped for a whole `batch` or for each `sample` by itself.
+        compensation: `test_time` (branches scaled by p_l, then folded) or `inverted` (by 1/p_l in
+            training).
         sensitivity_threshold: branches whose sensitivity (validation accuracy lost when the
             branch is bypassed, a fraction, may be negative) lies below their threshold are
             removed. One value per network, stage or block, as `threshold_per` says; None
@@ -77,6 +89,8 @@ class Policy:
     survival_prob_last: float = 1.0
     decay_shape: DecayShape = "linear"
     decay_power: float = 1.0
+    gate_mode: GateMode = "batch"
+    compensation: Compensation = "test_time"
     sensitivity_threshold: tuple[float, ...] | None = None
     threshold_per: ThresholdScope = "network"
     fine_tune_epochs: int = 0
@@ -84,8 +98,10 @@ class Policy:
 
     def __post_init__(self) -> None:
         check_survival_prob(self.survival_prob_last)
-        _check_choice("decay_shape", self.decay_shape, DECAY_SHAPES)
-        _check_choice("threshold_per", self.threshold_per, THRESHOLD_SCOPES)
+        check_choice("decay_shape", self.decay_shape, DECAY_SHAPES)
+        check_choice("gate_mode", self.gate_mode, GATE_MODES)
+        check_choice("compensation", self.compensation, COMPENSATIONS)
+        check_choice("threshold_per", self.threshold_per, THRESHOLD_SCOPES)
         if not self.decay_power > 0:
             raise InputError(f"decay_power must be above 0, but got {self.decay_power}")
         if self.fine_tune_epochs < 0:
@@ -119,14 +135,6 @@ class Policy:
         if values.get("sensitivity_threshold") is not None:
             values["sensitivity_threshold"] = tuple(values["sensitivity_threshold"])
         return cls(train=TrainingSettings(**train), **values)
-
-
-def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(
-            f"{name} must be one of {', '.join(known)}, but got {value!r}"
-            + did_you_mean(value, known)
-        )
 
 
 def _check_names(values: dict[str, Any], owner: type, prefix: str) -> None:

@@ -15,6 +15,10 @@ from autodepth.errors import InputError, did_you_mean
 
 DecayShape = Literal["linear", "uniform", "power", "cosine"]
 DECAY_SHAPES: tuple[DecayShape, ...] = get_args(DecayShape)
+GateMode = Literal["batch", "sample"]
+GATE_MODES: tuple[GateMode, ...] = get_args(GateMode)
+Compensation = Literal["test_time", "inverted"]
+COMPENSATIONS: tuple[Compensation, ...] = get_args(Compensation)
 
 
 def survival_probabilities(
@@ -39,11 +43,7 @@ def survival_probabilities(
     check_survival_prob(survival_prob_last)
     if num_branches < 1:
         raise InputError(f"num_branches must be at least 1, but got {num_branches}")
-    if shape not in DECAY_SHAPES:
-        raise InputError(
-            f"decay_shape must be one of {', '.join(DECAY_SHAPES)}, but got {shape!r}"
-            + did_you_mean(shape, DECAY_SHAPES)
-        )
+    check_choice("decay_shape", shape, DECAY_SHAPES)
     if not power > 0:
         raise InputError(f"decay_power must be above 0, but got {power}")
     profile = _profile(shape, power)
@@ -63,6 +63,15 @@ def check_survival_prob(survival_prob_last: float) -> None:
     """Raise InputError unless p_L is in (0, 1]."""
     if not 0.0 < survival_prob_last <= 1.0:
         raise InputError(f"survival_prob_last must be in (0, 1], but got {survival_prob_last}")
+
+
+def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raise InputError unless a setting has one of the values known."""
+    if value not in known:
+        raise InputError(
+            f"{name} must be one of {', '.join(known)}, but got {value!r}"
+            + did_you_mean(value, known)
+        )
 
 
 def _profile(shape: DecayShape, power: float) -> Callable[[float], float]:

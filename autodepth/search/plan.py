@@ -28,7 +28,7 @@ from autodepth.units import Budget
 
 # `train_images: auto` takes as many images as let the budget buy this many trials.
 _WANTED_TRIALS = 10
-_FEWEST_PER_CLASS = 20
+_FEWEST_PER_CLASS = 10
 # What only acts while a parent is trained.
 _TRAINING_DIMENSIONS: dict[str, Scalar] = {
     "p_L": 1.0,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    JsonValue,
     PlainSerializer,
     PlainValidator,
     Strict,
@@ -42,21 +44,29 @@ _SAMPLERS = ("tpe", "random")
 class NetworkSection(Section):
     """The network to thin out."""
 
-    name: Name = Field(description="resnet20, resnet56, ... or torchvision:NAME")
+    name: Name = Field(
+        description="resnet20, resnet56, ..., torchvision:NAME, timm:NAME, "
+        "or package.module:callable"
+    )
     shortcut: Annotated[Literal["A", "B"], one_of("A", "B")] = Field(
         "A", description="option of the CIFAR ResNets: A pads with zeros, B projects"
     )
     weights: Annotated[str | None, must("a file name or null")] = Field(
         None, description="file of weights to start from"
     )
+    arguments: Annotated[
+        Mapping[str, JsonValue], Strict(strict=False), must("a mapping from names to plain values")
+    ] = Field(default_factory=dict, description="what the network's builder is called with besides")
 
     @model_validator(mode="after")
-    def _shortcut_belongs(self) -> NetworkSection:
+    def _settings_belong(self) -> NetworkSection:
         if "shortcut" in self.model_fields_set and not CIFAR_RESNET.fullmatch(self.name):
             raise ValueError(
                 f"shortcut is for the CIFAR ResNets (resnet20, resnet56, ...), "
                 f"but the network is {shown(self.name)}"
             )
+        if self.arguments and CIFAR_RESNET.fullmatch(self.name):
+            raise ValueError(f"{self.name} takes no arguments")
         return self
 
 

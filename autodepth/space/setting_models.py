@@ -186,6 +186,8 @@ class PolicySection(SettingsSection):
     p_L: SettingSection = _setting("p_L")  # noqa: N815 - the name of the papers
     decay_shape: SettingSection = _setting("decay_shape")
     decay_power: SettingSection = _setting("decay_power")
+    gate_mode: SettingSection = _setting("gate_mode")
+    compensation: SettingSection = _setting("compensation")
     sensitivity_threshold: SettingSection = _setting(THRESHOLD)
     fine_tune_epochs: SettingSection = _setting("fine_tune_epochs")
 

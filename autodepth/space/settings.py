@@ -90,6 +90,8 @@ RULES: dict[str, SettingRule] = {
     "p_L": _number("survival probability of the last branch", _PROBABILITY),
     "decay_shape": _name("how survival falls with depth", "linear", "uniform", "power", "cosine"),
     "decay_power": _number("exponent of the power shape", _POSITIVE),
+    "gate_mode": _name("what a branch is dropped for", "batch", "sample"),
+    "compensation": _name("where dropping is compensated for", "test_time", "inverted"),
     THRESHOLD: _number(
         "branches whose loss of validation accuracy (a fraction) lies below it are removed; "
         "null removes none",

@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 
 from autodepth.networks.catalogue import build_network
-from autodepth.networks.folding import fold_survival
 from autodepth.networks.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights import save_weights
@@ -101,8 +100,9 @@ def train_parent(
         policy.decay_shape,
         power=policy.decay_power,
     )
+    gated = GatedNetwork(network, mode=policy.gate_mode, compensation=policy.compensation)
     train(
-        GatedNetwork(network),
+        gated,
         setting.training_batches(policy.train.batch_size, "training batches"),
         setting.evaluation_batches(setting.data.validation),
         epochs=epochs,
@@ -112,8 +112,7 @@ def train_parent(
         gate_generator=setting.generator("training gates"),
         on_epoch=lambda epoch: on_epoch(_report("parent", epoch, epochs_before=0)),
     )
-    numbers = (branch.index for branch in network.branches)
-    fold_survival(network, dict(zip(numbers, survival, strict=True)))
+    gated.fold(survival)
     network.module.eval()
     return network, survival
 

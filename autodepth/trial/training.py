@@ -95,10 +95,10 @@ def train(  # noqa: PLR0913 - all of it named at the two calls
     for number in range(1, epochs + 1):
         start = time.monotonic()
         loss_sum = torch.zeros((), device=parameters[0].device)
-        computed = 0
+        computed = 0.0
         network.train()
         for images, labels in batches:
-            computed += network.draw(survival, gate_generator)
+            computed += network.draw(survival, gate_generator, len(images))
             with autocast(images.device, settings.precision):
                 scores = network(images)
                 loss = F.cross_entropy(scores, labels, label_smoothing=settings.label_smoothing)

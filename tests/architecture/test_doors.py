@@ -16,6 +16,7 @@ DOORS = {
     "plotille": {"cli/tables.py"},
     "ruamel": {"space/yaml_text.py"},
     "sklearn": {"data/sources.py"},
+    "torch_pruning": {"networks/width_pruning.py"},
     "torchvision": set(),  # by name only, in torchvision_door.py
     "plotly": {"report/front_figure.py", "report/front_page.py"},
 }

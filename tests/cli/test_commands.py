@@ -104,7 +104,12 @@ def test_no_studies_is_said_with_what_to_do(run):
 
 @pytest.mark.slow
 def test_a_search_from_the_command_line_to_an_exported_network(run, tmp_path, grey_npz):
-    common = ["--set", "train.epochs=2", "--set", "search.fine_tune_epochs.max=2"]
+    common = [
+        "--set",
+        "train.epochs=2",
+        "--set",
+        "search.fine_tune_epochs={type: int, min: 0, max: 2}",
+    ]
     search = run(
         "search", "--data", f"npz:{grey_npz}", "--network", "resnet14", "--budget", "5trials",
         "--study", "grey", "--json", *common, "--set", "data.train_images=100",

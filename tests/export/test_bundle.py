@@ -75,7 +75,7 @@ def test_weights_of_another_network_leave_no_bundle(study, tmp_path):
         point = max(ledger.front(), key=lambda p: p.point.macs)
     weights = study.trial_folder(point.trial) / "model.safetensors"
     kept = weights.read_bytes()
-    other = build_network(NetworkSpec(name="resnet8", channels=1, height=8, width=8))
+    other = build_network(NetworkSpec(name="resnet20", channels=1, height=8, width=8))
     try:
         from autodepth.networks.weights import save_weights
 

@@ -25,7 +25,7 @@ SMALL = (
     "data.train_images=96",
     "data.validation=60",
     "train.epochs=2",
-    "search.fine_tune_epochs.max=2",
+    "search.fine_tune_epochs={type: int, min: 0, max: 2}",
 )
 
 

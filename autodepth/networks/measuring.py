@@ -1,0 +1,123 @@
+"""What the parts of a traced network cost: its branches, and what is around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from autodepth.errors import NetworkError
+from autodepth.networks.cost import counting, evaluating
+from autodepth.networks.data_flow import attribute
+from autodepth.networks.residual_sites import ResidualSite
+
+InputShape = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of a network that is no branch.
+
+    Args:
+        name: `stem` (up to where the first branch parts), `between` (shortcuts, and layers
+            between blocks) or `head` (after the last addition).
+        macs: multiply-accumulates per image.
+        parameters: number of parameters.
+    """
+
+    name: str
+    macs: int
+    parameters: int
+
+
+class Measured:
+    """One image's way through a traced network, on the CPU.
+
+    Args:
+        traced: the network.
+        input_shape: (C, H, W) of the image.
+
+    Raises:
+        NetworkError: the network does not take such images, or cannot be counted.
+    """
+
+    def __init__(self, traced: fx.GraphModule, input_shape: InputShape) -> None:
+        self._traced = traced
+        self._nodes = {node.name: node for node in traced.graph.nodes}
+        with evaluating(traced), counting() as macs_so_far:
+            meter = _Meter(traced, macs_so_far)
+            try:
+                output = meter.run(torch.zeros(1, *input_shape))
+            except NetworkError:
+                raise
+            except RuntimeError as error:
+                shape, reason = "x".join(map(str, input_shape)), str(error).splitlines()[0]
+                raise NetworkError(
+                    f"the network does not take images of {shape}: {reason}"
+                ) from error
+        self.shapes = meter.shapes
+        self.output_shape = tuple(output.shape) if isinstance(output, Tensor) else None
+        self.total_macs = sum(meter.macs.values())
+        self._macs = meter.macs
+
+    def macs(self, nodes: Iterable[str]) -> int:
+        """Return the multiply-accumulates of some nodes."""
+        return sum(self._macs[name] for name in nodes)
+
+    def parameters(self, nodes: Iterable[str]) -> int:
+        """Return how many parameters are read by these nodes and no others."""
+        inside = set(nodes)
+        outside = self._read(name for name in self._nodes if name not in inside)
+        return sum(p.numel() for p in self._read(inside) - outside)
+
+    def around(self, sites: Sequence[ResidualSite]) -> tuple[Part, ...]:
+        """Return stem, between and head; with the branches they add up to the network."""
+        place = {name: i for i, name in enumerate(self._nodes)}
+        branches = {name for site in sites for name in site.branch_nodes}
+        rest = [name for name in self._nodes if name not in branches]
+        start, end = place[sites[0].fork], max(place[site.addition] for site in sites)
+        stem = [name for name in rest if place[name] <= start]
+        head = [name for name in rest if place[name] > end]
+        between = [name for name in rest if start < place[name] <= end]
+        counts = {"stem": self.parameters(stem), "head": self.parameters(head)}
+        of_branches = sum(self.parameters(site.branch_nodes) for site in sites)
+        total = sum(p.numel() for p in self._traced.parameters())
+        # What several parts read belongs to none of them, and is counted here.
+        counts["between"] = total - of_branches - sum(counts.values())
+        parts = {"stem": stem, "between": between, "head": head}
+        return tuple(
+            Part(name=name, macs=self.macs(nodes), parameters=counts[name])
+            for name, nodes in parts.items()
+        )
+
+    def _read(self, nodes: Iterable[str]) -> set[nn.Parameter]:
+        found: set[nn.Parameter] = set()
+        for node in map(self._nodes.__getitem__, nodes):
+            if node.op == "call_module":
+                found.update(self._traced.get_submodule(str(node.target)).parameters())
+            elif node.op == "get_attr":  # a parameter read directly, such as a layer scale
+                value = attribute(self._traced, str(node.target))
+                found.update({value} if isinstance(value, nn.Parameter) else ())
+        return found
+
+
+class _Meter(fx.Interpreter):
+    """Runs a graph node by node and notes what each costs and the shape it gives."""
+
+    def __init__(self, traced: fx.GraphModule, macs_so_far: Any) -> None:
+        super().__init__(traced)
+        self.extra_traceback = False
+        self._macs_so_far = macs_so_far
+        self.macs: dict[str, int] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        before = self._macs_so_far()
+        result = super().run_node(n)
+        self.macs[n.name] = self._macs_so_far() - before
+        if isinstance(result, Tensor):
+            self.shapes[n.name] = tuple(result.shape)
+        return result

@@ -1,0 +1,84 @@
+"""Networks that a person builds in code of their own: `package.module:callable`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from autodepth.errors import NetworkError, did_you_mean
+
+_OWN = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
+
+
+def is_own(name: str) -> bool:
+    """Whether a name is of the form `package.module:callable`, and no catalogue's."""
+    match = _OWN.fullmatch(name)
+    return match is not None and match[1] not in {"torchvision", "timm"}
+
+
+def own_module(name: str, classes: int, arguments: Mapping[str, Any]) -> nn.Module:
+    """Import a module, from the current directory too, and call its builder.
+
+    The builder is called with `arguments`, and with `num_classes` if it has a parameter of that
+    name and `classes` is not 0.
+
+    Args:
+        name: `package.module:callable`; a class of networks is a callable too.
+        classes: size of the output; 0 leaves it to the builder.
+        arguments: by name.
+
+    Raises:
+        NetworkError: there is no such module or callable, it does not take the arguments, fails,
+            or gives no network.
+    """
+    builder = _find(name)
+    wanted = dict(arguments)
+    if classes and "num_classes" in _parameters(builder):
+        wanted.setdefault("num_classes", classes)
+    call = f"{name}({', '.join(f'{key}={value!r}' for key, value in wanted.items())})"
+    try:
+        inspect.signature(builder).bind(**wanted)
+    except TypeError as error:
+        takes = f"{name} takes {inspect.signature(builder)}"
+        raise NetworkError(f"{call} cannot be called: {error}; {takes}") from error
+    try:
+        network = builder(**wanted)
+    except Exception as error:
+        raise NetworkError(f"{call} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(network, nn.Module):
+        raise NetworkError(f"{call} must give a torch.nn.Module, but gave {network!r:.80}")
+    return network
+
+
+def _find(name: str) -> Callable[..., Any]:
+    place, _, attribute = name.partition(":")
+    # A console command does not look into the current directory by itself.
+    if str(Path.cwd()) not in sys.path and "" not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{place}.".startswith(f"{error.name}."):
+            raise NetworkError(f"{place} cannot be imported: {error}") from error
+        raise NetworkError(
+            f"there is no Python module {error.name!r} for the network {name}, neither installed "
+            f"nor in {Path.cwd()}"
+        ) from error
+    except Exception as error:
+        raise NetworkError(f"{place} cannot be imported: {error!r}") from error
+    builder = getattr(module, attribute, None)
+    if not callable(builder):
+        known = [key for key, value in vars(module).items() if callable(value)]
+        raise NetworkError(f"{place} has no callable {attribute!r}{did_you_mean(attribute, known)}")
+    return builder  # type: ignore[no-any-return]
+
+
+def _parameters(builder: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(builder).parameters

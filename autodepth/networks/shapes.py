@@ -1,0 +1,65 @@
+"""What the sizes in a graph are, for images of a given shape, without computing anything.
+
+Tensors on the meta device have a shape and no content. Two batch sizes tell apart what depends on
+the batch.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.func import functional_call
+from torch.fx._symbolic_trace import _maybe_revert_all_patches
+
+from autodepth.networks.cost import evaluating
+
+BATCHES = (2, 3)
+
+
+class Shapes(fx.Interpreter):
+    """Runs recorded nodes on tensors that have a shape and no content, as far as asked for.
+
+    Args:
+        root: the network.
+        images: the node that stands for the images.
+        shape: (B, C, H, W) of the images.
+    """
+
+    def __init__(self, root: nn.Module, images: fx.Node, shape: tuple[int, ...]) -> None:
+        super().__init__(root, garbage_collect_values=False, graph=images.graph)
+        self.env[images] = torch.empty(shape, device="meta")
+
+    def of(self, node: fx.Node) -> Any:
+        """Return a node's value; None where it cannot be told."""
+        behind = []
+        while node not in self.env:  # what comes before a known node is known
+            behind.append(node)
+            node = node.prev
+        # Without the tracer's patches: what runs here, and what it imports, is not recorded.
+        with _maybe_revert_all_patches(), torch.device("meta"):
+            for node in reversed(behind):
+                try:
+                    self.env[node] = self.run_node(node)
+                except Exception:  # noqa: BLE001 - whatever it was, the value is not known
+                    self.env[node] = None
+        return self.env[node]
+
+    def fetch_attr(self, target: str) -> Any:
+        """Return a parameter or buffer without its content, or a module."""
+        value = super().fetch_attr(target)
+        return _without_content(value) if isinstance(value, Tensor) else value
+
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """Run a module with weights that have no content."""
+        module = super().fetch_attr(target)
+        tensors = chain(module.named_parameters(), module.named_buffers())
+        state = {name: _without_content(tensor) for name, tensor in tensors}
+        with evaluating(module):
+            return functional_call(module, state, args, kwargs)
+
+
+def _without_content(tensor: Tensor) -> Tensor:
+    return torch.empty_like(tensor, device="meta", requires_grad=tensor.requires_grad)

@@ -1,0 +1,66 @@
+"""The one way in to timm, an extra: `pip install autodepth[timm]`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from autodepth.errors import NetworkError, did_you_mean
+from autodepth.torchvision_door import import_torchvision
+
+InputShape = tuple[int, int, int]
+
+
+def import_timm() -> ModuleType:
+    """Return timm, which needs a torchvision that imports.
+
+    Raises:
+        NetworkError: timm is not installed.
+    """
+    import_torchvision()
+    try:
+        return importlib.import_module("timm")
+    except ModuleNotFoundError as error:
+        raise NetworkError(
+            "networks of timm need the extra timm: pip install 'autodepth[timm]'"
+        ) from error
+
+
+def timm_module(
+    name: str, classes: int, input_shape: InputShape, arguments: Mapping[str, Any]
+) -> nn.Module:
+    """Build a network of timm with random weights.
+
+    Args:
+        name: as in `timm.list_models()`.
+        classes: size of the output.
+        input_shape: (C, H, W) of one image.
+        arguments: anything else `timm.create_model` takes for this network.
+
+    Raises:
+        NetworkError: the name is unknown.
+    """
+    timm = import_timm()
+    wanted: dict[str, Any] = {"num_classes": classes, "in_chans": input_shape[0]}
+    if default_input(name) != input_shape and timm.get_pretrained_cfg(name).fixed_input_size:
+        wanted["img_size"] = input_shape[1:]
+    module: nn.Module = timm.create_model(name, pretrained=False, **{**wanted, **arguments})
+    return module
+
+
+def default_input(name: str) -> InputShape:
+    """Return the image shape (C, H, W) a network of timm was made for.
+
+    Raises:
+        NetworkError: the name is unknown.
+    """
+    timm = import_timm()
+    if not timm.is_model(name):
+        raise NetworkError(f"timm has no model {name!r}{did_you_mean(name, timm.list_models())}")
+    config = timm.get_pretrained_cfg(name)
+    channels, height, width = config.input_size if config else (3, 224, 224)
+    return channels, height, width
