@@ -301,7 +301,8 @@ Written by `python benchmarks/networks_table.py`.
 
 `branches` are those with an identity shortcut + those with a projection. A number of stages is a
 number of output shapes. Checks: *same*: the traced network gives what the original gives, bit for
-bit; *bypass* (of some networks): removing any single identity branch gives what leaving it out gives, bit for bit;
+bit; *bypass* (of some networks): removing any single identity branch gives what leaving it out
+gives, bit for bit;
 *thin*: with one branch left in each stage it runs forward and backward, and its state dict
 reloads; *sum*: stem, branches, what is between them and head add up to the MACs and parameters of
 the network. Networks of more than 0.3 billion MACs are checked on images of 96 pixels where they
