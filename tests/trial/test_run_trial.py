@@ -11,7 +11,7 @@ from autodepth.networks.catalogue import build_network
 from autodepth.networks.cost import count_macs
 from autodepth.networks.weights import load_weights
 from autodepth.policy.policy import Policy, TrainingSettings
-from autodepth.trial.run_trial import run_trial, train_parent
+from autodepth.trial.run_trial import fine_tune, run_trial, train_parent
 from autodepth.trial.sensitivity import ablation_sensitivities
 from autodepth.trial.training import evaluate
 
@@ -123,3 +123,16 @@ def test_scoring_images_are_evenly_spread(setting):
     assert len(few) == 7
     assert len(replace(setting, sensitivity_images=10_000).scoring_images()) == 100
     assert math.isfinite(float(few.labels.sum()))
+
+
+def test_training_and_fine_tuning_move_every_weight_of_every_branch(setting):
+    policy = replace(HYBRID, survival_prob_last=1.0)
+    fresh = build_network(setting.spec, seed=setting.seed_for("init")).module
+    parent, _ = train_parent(policy, setting, lambda _: None)
+    before = {name: value.clone() for name, value in parent.module.named_parameters()}
+
+    fine_tune(parent, policy, setting, lambda _: None)
+
+    for name, value in parent.module.named_parameters():
+        assert not torch.equal(before[name], fresh.get_parameter(name)), name
+        assert not torch.equal(value, before[name]), name
