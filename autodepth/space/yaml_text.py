@@ -197,7 +197,8 @@ def _refuse_unsafe(events: Iterator[Event]) -> None:
 
 def _syntax_message(error: MarkedYAMLError, text: str) -> str:
     mark = error.problem_mark or error.context_mark
-    line = (text.splitlines() or [""])[min(mark.line, text.count("\n"))]
+    lines = text.splitlines() or [""]
+    line = lines[min(mark.line, len(lines) - 1)]
     problem = str(error.problem or error.context)
     if _UNQUOTED_COMPARISON.search(line):
         problem = 'a comparison must be quoted, for example "> 0"'
