@@ -14,6 +14,7 @@ import typer
 from autodepth.cli.console import say
 from autodepth.cli.exporting import evaluate, export
 from autodepth.cli.inspecting import inspect
+from autodepth.cli.policies import prune, sensitivity, trial
 from autodepth.cli.searching import search
 from autodepth.cli.spaces import check, init
 from autodepth.cli.studies import front, studies, sync
@@ -29,7 +30,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (search, init, check, inspect, studies, front, export, evaluate, sync):
+for command in (
+    *(search, init, check, inspect, sensitivity, trial, prune),
+    *(studies, front, export, evaluate, sync),
+):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.
     app.command()(command)
 

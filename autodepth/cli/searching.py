@@ -103,7 +103,7 @@ def _plan_lines(plan: StudyPlan, space: Path) -> list[str]:
     from autodepth.search.estimate import reach  # noqa: PLC0415
     from autodepth.units import format_duration, format_macs  # noqa: PLC0415
 
-    network, data, macs = plan.network, plan.setting.data, reach(plan.network)
+    network, data, macs = plan.network, plan.setting.data, reach(plan.network, plan.space)
     identity = sum(branch.shortcut == "identity" for branch in network.branches)
     shape = "x".join(map(str, network.input_shape))
     lines = [
@@ -132,7 +132,7 @@ def _plan_values(plan: StudyPlan) -> dict[str, Any]:
     return {
         **plan.to_dict(),
         "branches": len(plan.network.branches),
-        "macs": asdict(reach(plan.network)),
+        "macs": asdict(reach(plan.network, plan.space)),
         "seconds_per_trial": plan.seconds_per_trial,
         "bounds": dict(plan.bounds),
         "affordable_trials": None if trials == float("inf") else trials,

@@ -27,6 +27,7 @@ from autodepth.data.settings import DataSettings, Normalisation
 from autodepth.errors import BundleError, InputError
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.cost import count_macs
+from autodepth.networks.widths import take_shapes
 from autodepth.space.yaml_text import write_yaml
 from autodepth.version import __version__
 
@@ -42,6 +43,7 @@ class Architecture:
     Args:
         network: the network before anything was removed.
         removed: numbers (1..L) of the branches to remove from it.
+        widths: shape of every tensor that pruning of filters made smaller, by state-dict key.
         normalisation: per channel, of pixels in [0, 1].
         classes: name of each class, in the order of the scores.
         macs: multiply-accumulates per image, checked when it is loaded.
@@ -49,6 +51,7 @@ class Architecture:
 
     network: NetworkSpec
     removed: tuple[int, ...]
+    widths: Mapping[str, tuple[int, ...]]
     normalisation: Normalisation
     classes: tuple[str, ...]
     macs: int
@@ -71,6 +74,7 @@ class Architecture:
             return cls(
                 network=NetworkSpec(**values["network"]),
                 removed=tuple(values["removed"]),
+                widths={name: tuple(shape) for name, shape in values["widths"].items()},
                 normalisation=Normalisation(
                     mean=tuple(constants["mean"]), std=tuple(constants["std"])
                 ),
@@ -131,6 +135,7 @@ def load(folder: Path | str) -> nn.Module:
     architecture = read_architecture(folder)
     network = build_network(architecture.network).without(architecture.removed)
     module = network.module
+    take_shapes(module, architecture.widths)
     try:
         module.load_state_dict(load_file(folder / WEIGHTS))
     except RuntimeError as error:

@@ -21,7 +21,7 @@ from autodepth.export.bundle import OPENINGS, load, read_architecture, recorded_
 from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
 from autodepth.networks.cost import count_macs
 from autodepth.trial.device import choose_device
-from autodepth.trial.training import evaluate
+from autodepth.trial.evaluation import evaluate
 
 _BATCH = 256
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from autodepth.data.settings import Normalisation
 from autodepth.errors import BundleError
 from autodepth.export.bundle import Architecture, write_bundle
 from autodepth.front.selection import FrontPoint, select
-from autodepth.networks.catalogue import NetworkSpec
+from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.weights import read_weights
+from autodepth.networks.widths import changed_shapes
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
+from autodepth.trial.result import OperatingPoint
 
 
 def export_selected(folder: StudyFolder, wish: str, to: Path) -> FrontPoint:
@@ -38,29 +43,69 @@ def export_selected(folder: StudyFolder, wish: str, to: Path) -> FrontPoint:
     weights = folder.trial_folder(point.trial) / result.weights_file
     if not weights.is_file():
         raise BundleError(f"the weights of trial {point.trial} are gone: {weights}")
-    constants = study.plan["normalisation"]
-    write_bundle(
+    export_network(
         to,
         weights=weights,
-        architecture=Architecture(
-            network=NetworkSpec(**study.plan["network"]),
-            removed=point.removed,
-            normalisation=Normalisation(mean=tuple(constants["mean"]), std=tuple(constants["std"])),
-            classes=tuple(study.plan["classes"]),
-            macs=point.point.macs,
-        ),
+        plan=study.plan,
+        removed=point.removed,
         policy=point.policy,
+        point=point.point,
         record={
             "study": study.name,
             "trial": point.trial,
             "seed": study.seed,
             "selected": wish,
-            "data": study.plan["data"],
-            "data_fingerprint": study.plan["data_fingerprint"],
-            "measured_on": "validation split",
-            "point": point.point.to_dict(),
-            "unpruned": study.plan["unpruned"],
-            "macs_convention": "convolution and linear multiply-accumulates per image",
         },
     )
     return point
+
+
+def export_network(
+    to: Path,
+    *,
+    weights: Path,
+    plan: Mapping[str, Any],
+    removed: tuple[int, ...],
+    policy: Mapping[str, Any],
+    point: OperatingPoint,
+    record: Mapping[str, Any],
+) -> None:
+    """Write the bundle of one trained network.
+
+    Args:
+        to: the folder to write; must not exist.
+        weights: its weights.
+        plan: network and data it comes from, as `StudyPlan.to_dict` has them.
+        removed: numbers of the branches that are gone.
+        policy: what was done to get it.
+        point: what was measured on the validation split.
+        record: where it came from.
+
+    Raises:
+        InputError: `to` exists.
+        BundleError: the weights do not give the network that was measured.
+    """
+    spec, constants = NetworkSpec(**plan["network"]), plan["normalisation"]
+    whole = build_network(spec)
+    write_bundle(
+        to,
+        weights=weights,
+        architecture=Architecture(
+            network=spec,
+            removed=removed,
+            widths=changed_shapes(whole.without(removed).module, read_weights(weights)),
+            normalisation=Normalisation(mean=tuple(constants["mean"]), std=tuple(constants["std"])),
+            classes=tuple(plan["classes"]),
+            macs=point.macs,
+        ),
+        policy=policy,
+        record={
+            **record,
+            "data": plan["data"],
+            "data_fingerprint": plan["data_fingerprint"],
+            "measured_on": "validation split",
+            "point": point.to_dict(),
+            "unpruned": plan["unpruned"],
+            "macs_convention": "convolution and linear multiply-accumulates per image",
+        },
+    )

@@ -20,7 +20,8 @@ class Gate:
     """One residual addition whose branch may be left out, for all samples or for some.
 
     `open` decides about the next calls; `samples` names those that the branch is computed on,
-    None for all; `scale` multiplies the branch where it is computed.
+    None for all; `scale` multiplies the branch where it is computed, as a tensor [B] each sample
+    by its own; `watch` is told both operands of the addition, the branch as it is added.
 
     Args:
         branch: the branch as a function of its inputs.
@@ -43,14 +44,18 @@ class Gate:
         self.per_sample: Sequence[bool] = ()  # which inputs hold one row per sample
         self.open = True
         self.samples: Tensor | None = None
-        self.scale = 1.0
+        self.scale: float | Tensor = 1.0
+        self.watch: Callable[[Tensor, Tensor], None] | None = None
 
     def __call__(self, shortcut: Tensor, *inputs: Any) -> Tensor:
         """Return the addition, or the shortcut alone where the branch is dropped."""
         if not self.open:
             return shortcut
         if self.samples is None:
-            return self._add(shortcut, _scaled(self.branch(*inputs), self.scale))
+            branch = _scaled(self.branch(*inputs), self.scale)
+            if self.watch is not None:
+                self.watch(shortcut, _scaled(branch, self._alpha))
+            return self._add(shortcut, branch)
         return self._add_survivors(shortcut, inputs, self.samples)
 
     def _add_survivors(self, shortcut: Tensor, inputs: Sequence[Any], samples: Tensor) -> Tensor:
@@ -133,5 +138,7 @@ def _addition(node: fx.Node, *, branch_first: bool) -> Callable[[Tensor, Tensor]
     return lambda shortcut, branch: target(shortcut, branch, **kwargs)
 
 
-def _scaled(branch: Tensor, scale: float) -> Tensor:
+def _scaled(branch: Tensor, scale: float | Tensor) -> Tensor:
+    if isinstance(scale, Tensor):  # one per sample
+        return branch * scale.view(-1, *[1] * (branch.ndim - 1))
     return branch if scale == 1.0 else branch * scale

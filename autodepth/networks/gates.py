@@ -55,7 +55,7 @@ class GatedNetwork:
     ) -> None:
         check_choice("gate_mode", mode, GATE_MODES)
         check_choice("compensation", compensation, COMPENSATIONS)
-        self._network = network
+        self.network = network
         self._mode = mode
         self.module, gates = insert_gates(network)
         self._branches = tuple(branch for branch, _ in network.kept())
@@ -82,6 +82,10 @@ class GatedNetwork:
     def eval(self) -> None:
         """Put every module into evaluation mode."""
         self.module.eval()
+
+    def removable_gates(self) -> dict[int, Gate]:
+        """Return the gates of the branches that may be removed, by branch number."""
+        return {b.index: self._gates[b.index] for b in self._branches if b.removable}
 
     def draw(
         self, survival: Sequence[float], generator: torch.Generator, batch_size: int | None = None
@@ -132,7 +136,7 @@ class GatedNetwork:
     def fold(self, survival: Sequence[float]) -> None:
         """Write the test-time rule into the network's own weights, which needs no gates then."""
         numbered = zip(self._branches, self._compensated(self._chances(survival)), strict=True)
-        fold_survival(self._network, {b.index: 1.0 if i else p for b, (i, p) in numbered})
+        fold_survival(self.network, {b.index: 1.0 if i else p for b, (i, p) in numbered})
 
     def compile_branches(self, **options: Any) -> None:
         """Compile each branch by itself with `torch.compile`; which are run stays free."""
@@ -148,7 +152,7 @@ class GatedNetwork:
 
     def _scale(self, scales: Sequence[float]) -> None:
         for gate, scale in zip(self._gates.values(), scales, strict=True):
-            gate.scale = scale
+            gate.scale, gate.watch = scale, None
 
     @torch.no_grad()
     def _find_samples(self) -> None:
@@ -157,7 +161,7 @@ class GatedNetwork:
         runs = (_Rows(self.module), _Rows(self.module))
         with evaluating(self.module):
             for batch, run in enumerate(runs, start=2):
-                run.run(parameter.new_zeros(batch, *self._network.input_shape))
+                run.run(parameter.new_zeros(batch, *self.network.input_shape))
         for branch in self._branches:
             gate = self._gates[branch.index]
             pairs = list(zip(*(run.seen[gate] for run in runs), strict=True))

@@ -9,7 +9,7 @@ normalisation stay. Source: Han et al. 2015, arXiv 1506.02626.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from autodepth.policy.survival import check_choice
 
 MagnitudeScope = Literal["network", "layer"]
 MAGNITUDE_SCOPES: tuple[MagnitudeScope, ...] = get_args(MagnitudeScope)
+Masks: TypeAlias = Mapping[str, Tensor]
+"""Which weights stay, by parameter name."""
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 # The output projection of an attention: a linear layer that is never called by itself.
@@ -29,7 +31,7 @@ _OF_ATTENTION = nn.modules.linear.NonDynamicallyQuantizableLinear
 
 def magnitude_masks(
     network: ResidualNetwork, share: float, scope: MagnitudeScope = "network"
-) -> dict[str, Tensor]:
+) -> Masks:
     """Return which weights stay: a mask by parameter name, False for the smallest.
 
     Args:
@@ -56,14 +58,15 @@ def magnitude_masks(
 
 
 @torch.no_grad()
-def apply_masks(network: ResidualNetwork, masks: Mapping[str, Tensor]) -> None:
+def apply_masks(network: ResidualNetwork, masks: Masks) -> None:
     """Set the weights that do not stay to zero, in place; after every step while fine-tuning.
 
     Masks of branches that have been removed since are passed over.
     """
-    weights = dict(network.module.named_parameters())
-    for name in masks.keys() & weights.keys():
-        weights[name].mul_(masks[name])
+    if masks:
+        weights = dict(network.module.named_parameters())
+        for name in masks.keys() & weights.keys():
+            weights[name].mul_(masks[name])
 
 
 @torch.no_grad()

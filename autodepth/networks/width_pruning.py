@@ -17,6 +17,7 @@ import torch
 from torch import fx, nn
 
 from autodepth.errors import InputError
+from autodepth.networks.branch_parts import branch_layers
 from autodepth.networks.cost import evaluating
 from autodepth.networks.measuring import Measured
 from autodepth.networks.residual_network import ResidualNetwork
@@ -35,7 +36,7 @@ def prune_width(network: ResidualNetwork, share: float) -> ResidualNetwork:
     least one stays. Channels that a reshape cuts up are left alone.
 
     Args:
-        network: a network on the CPU.
+        network: a network on any device; the new one is on the same.
         share: of the channels of each inner layer, in [0, 1).
 
     Raises:
@@ -43,7 +44,8 @@ def prune_width(network: ResidualNetwork, share: float) -> ResidualNetwork:
     """
     if not 0.0 <= share < 1.0:
         raise InputError(f"share of channels to prune must be in [0, 1), but got {share}")
-    module = copy.deepcopy(network.module)
+    device = next(network.module.parameters()).device
+    module = copy.deepcopy(network.module).cpu()  # it is run on one image, and measured
     trained = [parameter.requires_grad for parameter in module.parameters()]
     module.requires_grad_()  # torch-pruning reads the autograd graph
     with evaluating(module):
@@ -57,7 +59,7 @@ def prune_width(network: ResidualNetwork, share: float) -> ResidualNetwork:
         for branch, site in network.kept()
     }
     return ResidualNetwork(
-        module,
+        module.to(device),
         sites=network.sites,
         branches=[
             replace(b, macs=costs[b.index][0], parameters=costs[b.index][1])
@@ -77,7 +79,9 @@ def _inner_groups(network: ResidualNetwork, module: fx.GraphModule, share: float
     """Yield the weakest channels of each layer, where all they touch lies in one branch."""
     import torch_pruning  # noqa: PLC0415 - slow to import, needed by few
 
-    owners, cut_up = _owners(network, module), _cut_up(module)
+    layers_of = branch_layers(network, module)
+    owners = {p: index for index, layers in layers_of.items() for x in layers for p in x.modules()}
+    cut_up = _cut_up(module)
     parts = set(module.modules())
     stream = [part for part in parts - owners.keys() if not list(part.children())]
     kinds = torch_pruning.ops.OPTYPE
@@ -104,18 +108,6 @@ def _inner_groups(network: ResidualNetwork, module: fx.GraphModule, share: float
         known = not unclear & {target.type for target in targets} and not cut_up & reshaped
         if known and len(branches) == 1 and None not in branches:
             yield group
-
-
-def _owners(network: ResidualNetwork, module: fx.GraphModule) -> dict[nn.Module, int]:
-    """Return the number of the branch that each layer is part of; the stream's have none."""
-    nodes = {node.name: node for node in module.graph.nodes}
-    return {
-        part: branch.index
-        for branch, site in network.kept()
-        for name in site.branch_nodes
-        if nodes[name].op == "call_module"
-        for part in module.get_submodule(str(nodes[name].target)).modules()
-    }
 
 
 def _cut_up(module: fx.GraphModule) -> set[nn.Module]:

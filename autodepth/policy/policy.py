@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from autodepth.errors import InputError, did_you_mean
+from autodepth.policy.depth_schedule import DEPTH_SCHEDULES, DepthSchedule, check_cutoff
 from autodepth.policy.survival import (
     COMPENSATIONS,
     DECAY_SHAPES,
@@ -17,53 +19,21 @@ from autodepth.policy.survival import (
     check_choice,
     check_survival_prob,
 )
+from autodepth.policy.training_settings import TrainingSettings
 
 ThresholdScope = Literal["network", "stage", "block"]
-Precision = Literal["auto", "float32", "bfloat16"]
 THRESHOLD_SCOPES: tuple[ThresholdScope, ...] = get_args(ThresholdScope)
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+Criterion = Literal[
+    "ablation_accuracy", "ablation_loss", "block_influence", "magnitude", "bn_scale", "taylor",
+    "norm_ratio", "random", "evenly_spaced",
+]  # fmt: skip
+CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+RemovalMode = Literal["one_shot", "greedy", "iterative"]
+REMOVAL_MODES: tuple[RemovalMode, ...] = get_args(RemovalMode)
+FineTuneSchedule = Literal["one_cycle", "constant"]
+FINE_TUNE_SCHEDULES: tuple[FineTuneSchedule, ...] = get_args(FineTuneSchedule)
 
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingSettings:
-    """How a network is trained and fine-tuned: SGD with Nesterov momentum, one-cycle rate.
-
-    Args:
-        epochs: passes over the training split before pruning; 0 starts from the given weights.
-        batch_size: images per step.
-        learning_rate: highest rate of the one-cycle schedule.
-        fine_tune_learning_rate: the same for fine-tuning; None takes `learning_rate`, since a
-            small rate is the classic way to make pruning look worse than it is (Le & Hua 2021).
-        momentum: in [0, 1).
-        weight_decay: at least 0.
-        label_smoothing: in [0, 1).
-        precision: `auto` takes bfloat16 autocast where the device computes in it natively.
-    """
-
-    epochs: int = 20
-    batch_size: int = 128
-    learning_rate: float = 0.1
-    fine_tune_learning_rate: float | None = None
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.0
-    precision: Precision = "auto"
-
-    def __post_init__(self) -> None:
-        rate = self.fine_tune_learning_rate
-        rules = (
-            ("epochs", self.epochs >= 0, "must be at least 0"),
-            ("batch_size", self.batch_size >= 2, "must be at least 2"),
-            ("learning_rate", 0 < self.learning_rate < math.inf, "must be above 0"),
-            ("fine_tune_learning_rate", rate is None or 0 < rate < math.inf, "must be above 0"),
-            ("momentum", 0 <= self.momentum < 1, "must be in [0, 1)"),
-            ("weight_decay", 0 <= self.weight_decay < math.inf, "must be at least 0"),
-            ("label_smoothing", 0 <= self.label_smoothing < 1, "must be in [0, 1)"),
-            ("precision", self.precision in PRECISIONS, f"must be one of {', '.join(PRECISIONS)}"),
-        )
-        for name, holds, rule in rules:
-            if not holds:
-                raise InputError(f"train.{name} {rule}, but got {getattr(self, name)!r}")
+_TUPLES = ("survival", "sensitivity_threshold", "protected")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,51 +42,101 @@ class Policy:
 
     Args:
         survival_prob_last: p_L in (0, 1]; 1 trains the plain network.
-        decay_shape: how p_l falls with depth.
+        decay_shape: how p_l falls with depth; see `survival_probabilities`.
         decay_power: exponent of the `power` shape, above 0; ignored by the others.
+        survival: p_l of each branch, in (0, 1], in place of p_L and a shape.
+        depth_schedule: how p_L moves while training; see `survival_prob_last_at`.
+        depth_schedule_cutoff: share of training in (0, 1] that the schedule turns at.
         gate_mode: whether a branch is dropped for a whole `batch` or for each `sample` by itself.
         compensation: `test_time` (branches scaled by p_l, then folded) or `inverted` (by 1/p_l in
             training).
-        sensitivity_threshold: branches whose sensitivity (validation accuracy lost when the
-            branch is bypassed, a fraction, may be negative) lies below their threshold are
-            removed. One value per network, stage or block, as `threshold_per` says; None
-            removes nothing.
+        criterion: what a branch's sensitivity is; see `autodepth.trial.criteria`.
+        sensitivity_threshold: branches whose sensitivity, in means of the network's branches,
+            lies below their threshold are removed. One value per network, stage or block, as
+            `threshold_per` says. At most one of this and the next two is given; without any,
+            no branch is removed.
         threshold_per: what each threshold speaks for.
+        branches_removed: how many branches go, at least 0.
+        macs_target: branches go until so much of the network's MACs is left, a share in (0, 1].
+        protected: numbers of branches that stay.
+        removal: `one_shot` by one scoring; `greedy` scores anew after each step, with batch
+            statistics recalibrated; `iterative` also fine-tunes after each step.
+        removal_step: branches removed per step of the latter two, at least 1.
+        between_epochs: passes over the training split after each step of `iterative`.
+        filter_sparsity: share in [0, 1) of the inner channels of each branch left that is taken
+            out, those of least magnitude; the residual stream keeps its width.
+        weight_sparsity: share in [0, 1) of the weights left, over all layers, that is set to zero
+            and stays so while fine-tuning, those of least magnitude.
+        recalibration_batches: training batches that batch statistics are measured anew on after
+            something was removed; 0 leaves them.
         fine_tune_epochs: passes over the training split after removal, at least 0.
+        fine_tune_schedule: `one_cycle`, or a `constant` rate as the classic control.
+        fine_tune_p_L: survival probability of the last branch left, while fine-tuning.
+        distillation: weight in [0, 1) of the parent's soft scores in the fine-tuning loss; 0 is
+            none.
+        distillation_temperature: of both softmaxes, at least 1.
+        patience: fine-tuning ends after so many epochs without a better validation loss, and
+            the best epoch's weights are taken; None always trains all epochs.
         train: training settings.
     """
 
     survival_prob_last: float = 1.0
     decay_shape: DecayShape = "linear"
     decay_power: float = 1.0
+    survival: tuple[float, ...] | None = None
+    depth_schedule: DepthSchedule = "constant"
+    depth_schedule_cutoff: float = 0.5
     gate_mode: GateMode = "batch"
     compensation: Compensation = "test_time"
+    criterion: Criterion = "ablation_loss"
     sensitivity_threshold: tuple[float, ...] | None = None
     threshold_per: ThresholdScope = "network"
+    branches_removed: int | None = None
+    macs_target: float | None = None
+    protected: tuple[int, ...] = ()
+    removal: RemovalMode = "one_shot"
+    removal_step: int = 1
+    between_epochs: int = 1
+    filter_sparsity: float = 0.0
+    weight_sparsity: float = 0.0
+    recalibration_batches: int = 0
     fine_tune_epochs: int = 0
+    fine_tune_schedule: FineTuneSchedule = "one_cycle"
+    fine_tune_p_L: float = 1.0  # noqa: N815 - the name of the papers
+    distillation: float = 0.0
+    distillation_temperature: float = 4.0
+    patience: int | None = None
     train: TrainingSettings = field(default_factory=TrainingSettings)
 
     def __post_init__(self) -> None:
         check_survival_prob(self.survival_prob_last)
-        check_choice("decay_shape", self.decay_shape, DECAY_SHAPES)
-        check_choice("gate_mode", self.gate_mode, GATE_MODES)
-        check_choice("compensation", self.compensation, COMPENSATIONS)
-        check_choice("threshold_per", self.threshold_per, THRESHOLD_SCOPES)
-        if not self.decay_power > 0:
-            raise InputError(f"decay_power must be above 0, but got {self.decay_power}")
-        if self.fine_tune_epochs < 0:
-            raise InputError(
-                f"fine_tune_epochs must be at least 0, but got {self.fine_tune_epochs}"
-            )
+        check_survival_prob(self.fine_tune_p_L, "fine_tune_p_L")
+        for chance in self.survival or ():
+            check_survival_prob(chance, "survival")
+        check_cutoff(self.depth_schedule_cutoff)
+        for name, known in _CHOICES.items():
+            check_choice(name, getattr(self, name), known)
+        for name, (rule, holds) in _NUMBERS.items():
+            value = getattr(self, name)
+            if not (holds(value) if value is not None else name in _NULLABLE):
+                raise InputError(f"{name} must be {rule}, but got {value}")
         thresholds = self.sensitivity_threshold
-        if thresholds is not None and (not thresholds or any(math.isnan(t) for t in thresholds)):
+        if thresholds is not None and (not thresholds or any(map(math.isnan, thresholds))):
             raise InputError(f"sensitivity_threshold must hold numbers, but got {thresholds}")
+        goals = [name for name in _GOALS if getattr(self, name) is not None]
+        if len(goals) > 1:
+            raise InputError(f"at most one of {', '.join(_GOALS)} may be given, but got {goals}")
+
+    @property
+    def removes_branches(self) -> bool:
+        """Whether any branch may go."""
+        return any(getattr(self, name) is not None for name in _GOALS)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values under the names of a space file (`p_L`, not the long name)."""
         values = asdict(self)
-        thresholds = self.sensitivity_threshold
-        values["sensitivity_threshold"] = None if thresholds is None else list(thresholds)
+        for name in _TUPLES:
+            values[name] = None if values[name] is None else list(values[name])
         return {"p_L": values.pop("survival_prob_last"), **values}
 
     @classmethod
@@ -132,9 +152,38 @@ class Policy:
         train = values.pop("train", {})
         _check_names(values, cls, "")
         _check_names(train, TrainingSettings, "train.")
-        if values.get("sensitivity_threshold") is not None:
-            values["sensitivity_threshold"] = tuple(values["sensitivity_threshold"])
+        for name in _TUPLES:
+            if values.get(name) is not None:
+                values[name] = tuple(values[name])
         return cls(train=TrainingSettings(**train), **values)
+
+
+_GOALS = ("sensitivity_threshold", "branches_removed", "macs_target")
+_NULLABLE = (*_GOALS, "patience")
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "decay_shape": DECAY_SHAPES,
+    "depth_schedule": DEPTH_SCHEDULES,
+    "gate_mode": GATE_MODES,
+    "compensation": COMPENSATIONS,
+    "criterion": CRITERIA,
+    "threshold_per": THRESHOLD_SCOPES,
+    "removal": REMOVAL_MODES,
+    "fine_tune_schedule": FINE_TUNE_SCHEDULES,
+}
+_NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "decay_power": ("above 0", lambda value: value > 0),
+    "branches_removed": ("at least 0", lambda value: value >= 0),
+    "macs_target": ("in (0, 1]", lambda value: 0 < value <= 1),
+    "removal_step": ("at least 1", lambda value: value >= 1),
+    "between_epochs": ("at least 1", lambda value: value >= 1),
+    "filter_sparsity": ("in [0, 1)", lambda value: 0 <= value < 1),
+    "weight_sparsity": ("in [0, 1)", lambda value: 0 <= value < 1),
+    "recalibration_batches": ("at least 0", lambda value: value >= 0),
+    "fine_tune_epochs": ("at least 0", lambda value: value >= 0),
+    "distillation": ("in [0, 1)", lambda value: 0 <= value < 1),
+    "distillation_temperature": ("at least 1", lambda value: value >= 1),
+    "patience": ("at least 1", lambda value: value >= 1),
+}
 
 
 def _check_names(values: dict[str, Any], owner: type, prefix: str) -> None:

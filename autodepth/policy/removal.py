@@ -1,56 +1,128 @@
-"""Choosing what goes: sensitivities and thresholds to branch numbers. Plain numbers only."""
+"""Choosing what goes: scores and a goal to branch numbers. Plain numbers only.
+
+Scores are compared on one scale, whatever the criterion: 1 is the mean of what the network's
+branches are worth. So a threshold of 0.5 asks for the branches worth less than half of that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from autodepth.errors import InputError
-from autodepth.policy.policy import ThresholdScope
+from autodepth.policy.policy import Policy
 
 
-def branches_to_remove(
-    sensitivities: Mapping[int, float],
-    stages: Mapping[int, int],
-    thresholds: Sequence[float] | None,
-    per: ThresholdScope = "network",
-) -> tuple[int, ...]:
-    """Return the branches whose sensitivity lies below their threshold, in order.
-
-    At least one branch per stage stays: where all of a stage would go, the most sensitive one
-    (the deepest among equals) is kept. Raising a threshold never brings a branch back.
+def unit_of(raw: Mapping[int, float]) -> float:
+    """Return what counts as 1 on the common scale: the mean of the scores' positive parts.
 
     Args:
-        sensitivities: validation accuracy lost when a branch is bypassed, by number, for every
-            branch that may be removed.
+        raw: what is lost without each branch, by branch number, in the criterion's own unit;
+            negative where the network is better without.
+    """
+    mean = sum(max(0.0, score) for score in raw.values()) / max(1, len(raw))
+    return mean if mean > 0 else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removal:
+    """The rule by which branches of one network go, weakest first.
+
+    Of every stage the branch of the highest score stays, the deepest among equals, unless one
+    that cannot go stays there anyway. A goal that this and protection keep out of reach is
+    approached as far as they let.
+
+    Args:
+        policy: its thresholds, or count, or MACs; without any, nothing goes.
         stages: stage of every branch of the network, by number.
-        thresholds: one value, or one per stage or per branch of the network, in order; None
-            removes nothing.
-        per: what each threshold speaks for.
+        macs: multiply-accumulates of every branch, by number.
+        total_macs: multiply-accumulates of the whole network.
 
     Raises:
-        InputError: the number of thresholds does not fit.
+        InputError: the number of thresholds does not fit, or a protected branch is not there.
     """
-    if thresholds is None:
-        return ()
-    limits = _limits(stages, thresholds, per)
-    going = {branch for branch, lost in sensitivities.items() if lost < limits[branch]}
-    for stage in set(stages.values()):
-        members = [branch for branch, its_stage in stages.items() if its_stage == stage]
-        if going.issuperset(members):
-            going.remove(max(members, key=lambda branch: (sensitivities[branch], branch)))
-    return tuple(sorted(going))
 
+    policy: Policy
+    stages: Mapping[int, int]
+    macs: Mapping[int, int]
+    total_macs: int
 
-def _limits(
-    stages: Mapping[int, int], thresholds: Sequence[float], per: ThresholdScope
-) -> dict[int, float]:
-    """Return the threshold of each branch."""
-    order = sorted(stages)
-    expected = {"network": 1, "stage": max(stages.values()), "block": len(order)}[per]
-    if len(thresholds) != expected:
-        raise InputError(
-            f"sensitivity_threshold per {per} needs {expected} values, but got {len(thresholds)}"
-        )
-    if per == "block":
-        return dict(zip(order, thresholds, strict=True))
-    return {b: thresholds[stages[b] - 1 if per == "stage" else 0] for b in order}
+    def __post_init__(self) -> None:
+        self._limits()
+        if missing := sorted(set(self.policy.protected) - self.stages.keys()):
+            raise InputError(
+                f"protected must name branches of the network, 1 to {max(self.stages)}, "
+                f"but got {missing[0]}"
+            )
+
+    def step(
+        self, scores: Mapping[int, float], removed: Collection[int], most: int | None = None
+    ) -> tuple[int, ...]:
+        """Return the branches that go by one scoring, in the order in which they go.
+
+        Args:
+            scores: what each branch that may be removed is worth, on the common scale.
+            removed: numbers of the branches that are gone.
+            most: how many may go; None for all that the goal asks for.
+        """
+        going: list[int] = []
+        while most is None or len(going) < most:
+            branch = self.next(scores, [*removed, *going])
+            if branch is None:
+                break
+            going.append(branch)
+        return tuple(going)
+
+    def next(self, scores: Mapping[int, float], removed: Collection[int]) -> int | None:
+        """Return the branch that goes next, or None when the goal is met or nothing may go.
+
+        Args:
+            scores: as of `step`; of branches that are gone they are not read.
+            removed: numbers of the branches that are gone.
+        """
+        if self._met(removed):
+            return None
+        limits = self._limits()
+        free = {
+            branch: score
+            for branch, score in scores.items()
+            if branch not in removed and branch not in self.policy.protected
+        }
+        kept = self._best_of_stages(free, removed)
+        going = [(score, b) for b, score in free.items() if score < limits[b] and b not in kept]
+        return min(going)[1] if going else None
+
+    def _best_of_stages(self, free: Mapping[int, float], removed: Collection[int]) -> set[int]:
+        """Return the best branch of each stage that would be empty without it.
+
+        It stays whatever its threshold is, so that raising thresholds brings no branch back.
+        """
+        staying = {stage for b, stage in self.stages.items() if b not in removed and b not in free}
+        best = {self.stages[b]: b for _, b in sorted((score, b) for b, score in free.items())}
+        return {branch for stage, branch in best.items() if stage not in staying}
+
+    def _met(self, removed: Collection[int]) -> bool:
+        policy = self.policy
+        if policy.branches_removed is not None:
+            return len(removed) >= policy.branches_removed
+        if policy.macs_target is not None:
+            left = self.total_macs - sum(self.macs[branch] for branch in removed)
+            return left <= policy.macs_target * self.total_macs
+        return policy.sensitivity_threshold is None
+
+    def _limits(self) -> dict[int, float]:
+        """Return the score each branch has to reach to stay."""
+        thresholds, per = self.policy.sensitivity_threshold, self.policy.threshold_per
+        order = sorted(self.stages)
+        if thresholds is None:
+            return dict.fromkeys(order, math.inf)
+        expected = {"network": 1, "stage": max(self.stages.values()), "block": len(order)}[per]
+        if len(thresholds) != expected:
+            raise InputError(
+                f"sensitivity_threshold per {per} needs {expected} values, "
+                f"but got {len(thresholds)}"
+            )
+        if per == "block":
+            return dict(zip(order, thresholds, strict=True))
+        return {b: thresholds[self.stages[b] - 1 if per == "stage" else 0] for b in order}

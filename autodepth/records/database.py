@@ -25,7 +25,8 @@ CREATE TABLE trial (
     started_at TEXT NOT NULL, ended_at TEXT, result TEXT);
 CREATE TABLE epoch (
     trial INTEGER NOT NULL REFERENCES trial, step INTEGER NOT NULL, stage TEXT NOT NULL,
-    train_loss REAL, validation_accuracy REAL, branches_computed REAL, seconds REAL,
+    train_loss REAL, train_accuracy REAL, validation_accuracy REAL, branches_expected REAL,
+    branches_computed REAL, gradient_norms TEXT NOT NULL, images_per_second REAL, seconds REAL,
     PRIMARY KEY (trial, step)) WITHOUT ROWID;
 CREATE TABLE spending (
     id INTEGER PRIMARY KEY AUTOINCREMENT, trial INTEGER REFERENCES trial, stage TEXT NOT NULL,

@@ -107,9 +107,10 @@ class Ledger:
         with self.database.transaction() as connection:
             self._check_running(number)
             connection.execute(
-                "INSERT OR REPLACE INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (number, epoch.step, epoch.stage, epoch.train_loss, epoch.validation_accuracy,
-                 epoch.branches_computed, epoch.seconds),
+                "INSERT OR REPLACE INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (number, epoch.step, epoch.stage, epoch.train_loss, epoch.train_accuracy,
+                 epoch.validation_accuracy, epoch.branches_expected, epoch.branches_computed,
+                 json.dumps(dict(epoch.gradient_norms)), epoch.images_per_second, epoch.seconds),
             )  # fmt: skip
 
     def complete_trial(
@@ -271,4 +272,6 @@ def _trial(row: sqlite3.Row) -> TrialRecord:
 
 def _epoch(row: sqlite3.Row) -> EpochReport:
     values: dict[str, Any] = {k: math.nan if v is None else v for k, v in dict(row).items()}
+    norms = json.loads(values["gradient_norms"])
+    values["gradient_norms"] = {int(branch): norm for branch, norm in norms.items()}
     return EpochReport(**{field.name: values[field.name] for field in fields(EpochReport)})

@@ -109,7 +109,10 @@ def epoch_measurements(record: TrialRecord, epochs: Sequence[EpochReport]) -> It
         for key, value in (
             ("train/loss", epoch.train_loss),
             ("val/accuracy", epoch.validation_accuracy),
+            ("generalisation_gap", epoch.generalisation_gap),
+            ("branches_expected", epoch.branches_expected),
             ("branches_computed", epoch.branches_computed),
+            ("images_per_second", epoch.images_per_second),
         ):
             yield Measurement(key=key, value=value, step=epoch.step, timestamp=time)
 
@@ -128,6 +131,7 @@ def final_measurements(record: TrialRecord, *, on_front: bool) -> Iterator[Measu
             PRIMARY_METRIC: point.validation_accuracy,
             "macs_m": point.macs / 1e6,
             "params_m": point.parameters / 1e6,
+            "effective_macs_m": point.effective_macs / 1e6,
             "latency_ms": point.latency_ms,
             "size_mb": point.size_bytes / 1e6,
         }

@@ -20,6 +20,7 @@ _METRICS = {  # name -> what an axis says, and what a value is multiplied by
     "validation_loss": ("validation loss", 1.0),
     "macs": ("MACs per image (M)", 1e-6),
     "parameters": ("parameters (M)", 1e-6),
+    "effective_macs": ("MACs with a weight that is not zero (M)", 1e-6),
     "size_bytes": ("weights file (MB)", 1e-6),
     "latency_ms": ("latency of one image (ms)", 1.0),
 }

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from autodepth.errors import InputError
 from autodepth.networks.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.width_pruning import prune_width
 from autodepth.policy.policy import Policy
 from autodepth.policy.survival import expected_branches, survival_probabilities
 from autodepth.space.domains import Choice, Domain, Fixed, FloatRange, IntRange
@@ -35,34 +36,35 @@ class Pace:
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """Multiply-accumulates that removing branches can lead to."""
+    """Multiply-accumulates that pruning can lead to."""
 
     least: int
     middle: int
     most: int
 
 
-def reach(network: ResidualNetwork) -> Reach:
+def reach(network: ResidualNetwork, space: SearchSpace) -> Reach:
     """Return the fewest, middle and most MACs, one branch per stage staying at least."""
-    least, most = _least(network, "macs"), network.total_macs
+    least, most = _least(network, space, "macs"), network.total_macs
     return Reach(least=least, middle=(least + most) // 2, most=most)
 
 
-def constraint_verdict(constraint: Constraint, network: ResidualNetwork) -> str:
+def constraint_verdict(constraint: Constraint, network: ResidualNetwork, space: SearchSpace) -> str:
     """Say whether a bound can be kept, as far as that is known before training.
 
     Raises:
-        InputError: it is a bound on MACs or parameters that no removal can keep.
+        InputError: it is a bound on MACs or parameters that no pruning can keep.
     """
     whole = {"macs": network.total_macs, "parameters": network.total_parameters}
     if constraint.metric not in whole:
         return "known only after training"
     most = whole[constraint.metric]
-    least = _least(network, constraint.metric)
+    least = _least(network, space, constraint.metric)
     bound = constraint.bound.of(most)
     if constraint.relation == "<=" and bound < least:
         raise InputError(
-            f"constraint {str(constraint)!r} cannot hold: with one branch left per stage the "
+            f"constraint {str(constraint)!r} cannot hold: with one branch left per stage"
+            f"{', as narrow as the space allows,' if _most_filters(space) else ''} the "
             f"network still has {least:,} {constraint.metric}"
         )
     if constraint.relation == ">=" and bound > most:
@@ -73,15 +75,31 @@ def constraint_verdict(constraint: Constraint, network: ResidualNetwork) -> str:
     return "can be kept"
 
 
-def _least(network: ResidualNetwork, metric: str) -> int:
-    """Return the least of a cost with one branch per stage left: in each the cheapest."""
-    least = int(getattr(network, f"total_{metric}"))
+def _least(network: ResidualNetwork, space: SearchSpace, metric: str) -> int:
+    """Return the least of a cost: per stage the cheapest branch, as narrow as the space allows."""
+    going: set[int] = set()
     for stage in range(1, network.num_stages + 1):
         branches = [b for b in network.branches if b.stage == stage]
-        going = [int(getattr(b, metric)) for b in branches if b.removable]
-        kept = min(going) if len(going) == len(branches) else 0
-        least -= sum(going) - kept
-    return least
+        removable = {b.index: int(getattr(b, metric)) for b in branches if b.removable}
+        if len(removable) == len(branches):
+            del removable[min(removable, key=removable.__getitem__)]
+        going.update(removable)
+    smallest = network.without(going)
+    if share := _most_filters(space):
+        smallest = prune_width(smallest, share)
+    return int(getattr(smallest, f"total_{metric}"))
+
+
+def _most_filters(space: SearchSpace) -> float:
+    """Return the greatest filter sparsity of a space."""
+    domain = next((d.domain for d in space.dimensions if d.name == "filter_sparsity"), Fixed(0.0))
+    match domain:
+        case Fixed(value=value):
+            return float(value or 0)
+        case Choice(values=values):
+            return max(float(value or 0) for value in values)
+        case FloatRange(high=high) | IntRange(high=high):
+            return float(high)
 
 
 def typical_policy(space: SearchSpace, network: ResidualNetwork) -> Policy:
@@ -98,7 +116,12 @@ def unpruned_policy(space: SearchSpace, network: ResidualNetwork) -> Policy:
     return replace(
         typical_policy(space, network),
         survival_prob_last=1.0,
+        survival=None,
         sensitivity_threshold=None,
+        branches_removed=None,
+        macs_target=None,
+        filter_sparsity=0.0,
+        weight_sparsity=0.0,
         fine_tune_epochs=0,
     )
 
@@ -141,31 +164,47 @@ class TrialCost:
     Args:
         policy: the typical policy.
         network: the untouched network.
+        reach: what pruning can make of it.
         pace: seconds per image of the untouched network on one place.
         scoring_images: validation images each branch is scored on; None for all.
     """
 
     policy: Policy
     network: ResidualNetwork
+    reach: Reach
     pace: Pace
     scoring_images: int | None
 
     def seconds(self, training_images: int, validation_images: int) -> float:
         """Return about how long a trial takes on one place, seconds."""
-        branches = len(self.network.branches)
-        epochs, tuning = self.policy.train.epochs, self.policy.fine_tune_epochs
+        policy, branches = self.policy, len(self.network.branches)
         survival = survival_probabilities(
-            self.policy.survival_prob_last,
+            policy.survival_prob_last,
             branches,
-            self.policy.decay_shape,
-            power=self.policy.decay_power,
+            policy.decay_shape,
+            power=policy.decay_power,
+            stages=[branch.stage for branch in self.network.branches],
         )
         share = expected_branches(survival) / branches
-        pruned = reach(self.network).middle / self.network.total_macs
+        pruned = self.reach.middle / self.reach.most
+        scorings, between = self._rounds()
+        tuning = policy.fine_tune_epochs + between * policy.between_epochs
+        training = training_images * (policy.train.epochs * share + tuning * pruned)
+        epochs = policy.train.epochs + tuning
+        taught = training_images * tuning if policy.distillation else 0
         scored = min(validation_images, self.scoring_images or validation_images)
-        training = training_images * (epochs * share + tuning * pruned)
-        evaluated = validation_images * (epochs + tuning + 3) + scored * (branches + 1)
+        passes = 1 + branches / 2 if policy.criterion.startswith("ablation") else 1
+        evaluated = validation_images * (epochs + 3) + taught + scored * passes * scorings
         return self.pace.training * training + self.pace.evaluation * evaluated
+
+    def _rounds(self) -> tuple[float, float]:
+        """Return how often branches are scored, and how often fine-tuned in between."""
+        policy = self.policy
+        if policy.removal == "one_shot" or not policy.removes_branches:
+            return float(policy.removes_branches), 0.0
+        count = policy.branches_removed
+        steps = (len(self.network.branches) / 2 if count is None else count) / policy.removal_step
+        return steps + 1, steps if policy.removal == "iterative" else 0.0
 
 
 def _seconds(call: Callable[[], None], device: torch.device) -> float:

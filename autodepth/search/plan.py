@@ -17,7 +17,13 @@ from autodepth.data.settings import DataSettings
 from autodepth.front.objective import Objective
 from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.search.estimate import TrialCost, constraint_verdict, measure_pace, typical_policy
+from autodepth.search.estimate import (
+    TrialCost,
+    constraint_verdict,
+    measure_pace,
+    reach,
+    typical_policy,
+)
 from autodepth.search.places import Places, choose_places
 from autodepth.space.domains import Dimension, Fixed
 from autodepth.space.search_space import SearchSpace
@@ -34,6 +40,8 @@ _TRAINING_DIMENSIONS: dict[str, Scalar] = {
     "p_L": 1.0,
     "decay_shape": "linear",
     "decay_power": 1.0,
+    "depth_schedule": "constant",
+    "depth_schedule_cutoff": 0.5,
     "gate_mode": "batch",
     "compensation": "test_time",
 }
@@ -115,7 +123,7 @@ def make_plan(space: SearchSpace, budget: Budget, *, concurrency: int | None = N
         shortcut=space.network.shortcut,
     )
     network = build_network(spec, seed=space.seed, weights=weights)
-    bounds = {str(bound): constraint_verdict(bound, network) for bound in space.constraints}
+    bounds = {str(bound): constraint_verdict(bound, network, space) for bound in space.constraints}
     cost = _trial_cost(space, network, places)
     if automatic:
         data, note = _affordable(data, cost, _seconds(budget, places) * places.count)
@@ -184,7 +192,11 @@ def _trial_cost(space: SearchSpace, network: ResidualNetwork, places: Places) ->
     finally:
         torch.set_num_threads(threads)
     return TrialCost(
-        policy=typical, network=network, pace=pace, scoring_images=space.sensitivity_images
+        policy=typical,
+        network=network,
+        reach=reach(network, space),
+        pace=pace,
+        scoring_images=space.sensitivity_images,
     )
 
 
@@ -214,6 +226,7 @@ def _unpruned(space: SearchSpace, network: ResidualNetwork) -> dict[str, float]:
     """Return what the untouched network costs; its latency only where something asks for it."""
     costs = {
         "macs": float(network.total_macs),
+        "effective_macs": float(network.total_macs),
         "parameters": float(network.total_parameters),
         "size_bytes": float(4 * network.total_parameters),
     }

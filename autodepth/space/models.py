@@ -58,6 +58,10 @@ class NetworkSection(Section):
         Mapping[str, JsonValue], Strict(strict=False), must("a mapping from names to plain values")
     ] = Field(default_factory=dict, description="what the network's builder is called with besides")
 
+    protect: Annotated[
+        tuple[Count, ...], Strict(strict=False), must("a list of branch numbers, from 1")
+    ] = Field(default=(), description="numbers of branches that always stay, as inspect has them")
+
     @model_validator(mode="after")
     def _settings_belong(self) -> NetworkSection:
         if "shortcut" in self.model_fields_set and not CIFAR_RESNET.fullmatch(self.name):

@@ -11,12 +11,18 @@ from autodepth.space.values import is_number, shown
 
 Goal = Literal["maximize", "minimize"]
 Metric = Literal[
-    "validation_accuracy", "validation_loss", "macs", "parameters", "size_bytes", "latency_ms"
+    "validation_accuracy",
+    "validation_loss",
+    "macs",
+    "effective_macs",
+    "parameters",
+    "size_bytes",
+    "latency_ms",
 ]
 Relation: TypeAlias = Literal["<=", ">="]
 
 METRICS: tuple[Metric, ...] = get_args(Metric)
-COSTS: tuple[Metric, ...] = ("macs", "parameters", "size_bytes", "latency_ms")
+COSTS: tuple[Metric, ...] = ("macs", "effective_macs", "parameters", "size_bytes", "latency_ms")
 """What a network costs: never below 0, and to be compared with the unpruned network's."""
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"

@@ -177,7 +177,11 @@ class SearchSpace:
         )
 
     def _nested(self, complete: Mapping[str, Scalar]) -> dict[str, Any]:
-        values: dict[str, Any] = {"threshold_per": self.threshold_per, "train": {}}
+        values: dict[str, Any] = {
+            "threshold_per": self.threshold_per,
+            "protected": list(self.network.protect),
+            "train": {},
+        }
         thresholds = []
         for name, value in complete.items():
             section, key = place_of(name) if name in RULES else ("search", name)

@@ -186,10 +186,26 @@ class PolicySection(SettingsSection):
     p_L: SettingSection = _setting("p_L")  # noqa: N815 - the name of the papers
     decay_shape: SettingSection = _setting("decay_shape")
     decay_power: SettingSection = _setting("decay_power")
+    depth_schedule: SettingSection = _setting("depth_schedule")
+    depth_schedule_cutoff: SettingSection = _setting("depth_schedule_cutoff")
     gate_mode: SettingSection = _setting("gate_mode")
     compensation: SettingSection = _setting("compensation")
+    criterion: SettingSection = _setting("criterion")
     sensitivity_threshold: SettingSection = _setting(THRESHOLD)
+    branches_removed: SettingSection = _setting("branches_removed")
+    macs_target: SettingSection = _setting("macs_target")
+    removal: SettingSection = _setting("removal")
+    removal_step: SettingSection = _setting("removal_step")
+    between_epochs: SettingSection = _setting("between_epochs")
+    filter_sparsity: SettingSection = _setting("filter_sparsity")
+    weight_sparsity: SettingSection = _setting("weight_sparsity")
+    recalibration_batches: SettingSection = _setting("recalibration_batches")
     fine_tune_epochs: SettingSection = _setting("fine_tune_epochs")
+    fine_tune_schedule: SettingSection = _setting("fine_tune_schedule")
+    fine_tune_p_L: SettingSection = _setting("fine_tune_p_L")  # noqa: N815 - the name of the papers
+    distillation: SettingSection = _setting("distillation")
+    distillation_temperature: SettingSection = _setting("distillation_temperature")
+    patience: SettingSection = _setting("patience")
 
 
 class TrainSection(SettingsSection):

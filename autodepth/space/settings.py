@@ -61,12 +61,13 @@ def _number(meaning: str, span: Span, *, nullable: bool = False) -> SettingRule:
     )
 
 
-def _whole(meaning: str, least: int) -> SettingRule:
+def _whole(meaning: str, least: int, *, nullable: bool = False) -> SettingRule:
     return SettingRule(
         meaning=meaning,
-        text=f"must be a whole number of at least {least}",
+        text=f"must be a whole number of at least {least}{' or null' if nullable else ''}",
         allows=lambda value: is_whole(value) and int(value or 0) >= least,
         whole=True,
+        nullable=nullable,
     )
 
 
@@ -85,20 +86,60 @@ _SHARE: Span = ("a number in [0, 1)", lambda number: 0 <= number < 1)
 _POSITIVE: Span = ("a number above 0", lambda number: number > 0)
 _NOT_NEGATIVE: Span = ("a number of at least 0", lambda number: number >= 0)
 
+_TEMPERATURE: Span = ("a number of at least 1", lambda number: number >= 1)
+_TARGET: Span = ("a number in (0, 1]", lambda number: 0 < number <= 1)
+
 # By the name a point, a `when` and `--set` use. The order is the order of the dimensions.
 RULES: dict[str, SettingRule] = {
     "p_L": _number("survival probability of the last branch", _PROBABILITY),
-    "decay_shape": _name("how survival falls with depth", "linear", "uniform", "power", "cosine"),
+    "decay_shape": _name(
+        "how survival falls with depth",
+        *("linear", "uniform", "power", "cosine", "step", "sensitivity"),
+    ),
     "decay_power": _number("exponent of the power shape", _POSITIVE),
+    "depth_schedule": _name(
+        "how p_L moves while training",
+        *("constant", "ramp", "early_off", "late_on", "progressive"),
+    ),
+    "depth_schedule_cutoff": _number("share of training the schedule turns at", _TARGET),
     "gate_mode": _name("what a branch is dropped for", "batch", "sample"),
     "compensation": _name("where dropping is compensated for", "test_time", "inverted"),
+    "criterion": _name(
+        "what a branch's sensitivity is",
+        *("ablation_accuracy", "ablation_loss", "block_influence", "magnitude", "bn_scale"),
+        *("taylor", "norm_ratio", "random", "evenly_spaced"),
+    ),
     THRESHOLD: _number(
-        "branches whose loss of validation accuracy (a fraction) lies below it are removed; "
-        "null removes none",
+        "branches whose sensitivity, in means of the network's branches, lies below it are "
+        "removed; null removes none",
         _ANY,
         nullable=True,
     ),
+    "branches_removed": _whole("how many branches go, in place of a threshold", 0, nullable=True),
+    "macs_target": _number(
+        "share of the MACs left when no more branches go, in place of a threshold",
+        _TARGET,
+        nullable=True,
+    ),
+    "removal": _name(
+        "whether branches go at once, step by step, or with fine-tuning between",
+        *("one_shot", "greedy", "iterative"),
+    ),
+    "removal_step": _whole("branches removed per step, if not at once", 1),
+    "between_epochs": _whole("passes after each step of iterative removal", 1),
+    "filter_sparsity": _number("share of each branch's inner channels to take out", _SHARE),
+    "weight_sparsity": _number("share of all weights to set to zero", _SHARE),
+    "recalibration_batches": _whole("batches to measure batch statistics on after removal", 0),
     "fine_tune_epochs": _whole("passes over the training split after removal", 0),
+    "fine_tune_schedule": _name("the rate while fine-tuning", "one_cycle", "constant"),
+    "fine_tune_p_L": _number("survival probability of the last branch left", _PROBABILITY),
+    "distillation": _number("weight of the parent's soft scores in fine-tuning", _SHARE),
+    "distillation_temperature": _number("of both softmaxes", _TEMPERATURE),
+    "patience": _whole(
+        "epochs of fine-tuning without a better validation loss; null is no limit",
+        1,
+        nullable=True,
+    ),
     "train.epochs": _whole("passes before removal; 0 starts from the given weights", 0),
     "train.batch_size": _whole("images per step", 2),
     "train.learning_rate": _number("highest rate of the one-cycle schedule", _POSITIVE),

@@ -6,7 +6,7 @@ import contextlib
 
 import torch
 
-from autodepth.policy.policy import Precision
+from autodepth.policy.training_settings import Precision
 
 
 def choose_device() -> torch.device:

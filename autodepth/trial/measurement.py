@@ -6,9 +6,10 @@ import torch
 from torch import nn
 from torch.utils.benchmark import Timer
 
+from autodepth.networks.magnitude_pruning import effective_macs
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.trial.evaluation import Evaluation
 from autodepth.trial.result import OperatingPoint
-from autodepth.trial.training import Evaluation
 
 # Long enough for a stable median of a small network, short beside the training of a trial.
 _LATENCY_SECONDS = 0.2
@@ -28,6 +29,7 @@ def operating_point(
         validation_accuracy=evaluation.accuracy,
         validation_loss=evaluation.loss,
         macs=network.total_macs,
+        effective_macs=effective_macs(network),
         parameters=network.total_parameters,
         size_bytes=size_bytes,
         latency_ms=latency_ms(network.module, network.input_shape),

@@ -36,6 +36,8 @@ class OperatingPoint:
         validation_accuracy: top-1 fraction on the validation split, in [0, 1].
         validation_loss: mean cross-entropy on the validation split.
         macs: convolution and linear multiply-accumulates per image (FlopCounterMode / 2).
+        effective_macs: of these, the ones whose weight is not zero; fewer than `macs` only after
+            pruning of single weights, which makes no dense kernel faster.
         parameters: number of parameters.
         size_bytes: size of the weights file.
         latency_ms: median time of one image (batch 1) on the trial's device, milliseconds.
@@ -44,6 +46,7 @@ class OperatingPoint:
     validation_accuracy: float
     validation_loss: float
     macs: int
+    effective_macs: int
     parameters: int
     size_bytes: int
     latency_ms: float
@@ -55,7 +58,7 @@ class OperatingPoint:
             )
         if not math.isfinite(self.validation_loss):
             raise InputError(f"validation_loss must be finite, but got {self.validation_loss}")
-        for name in ("macs", "parameters", "size_bytes", "latency_ms"):
+        for name in ("macs", "effective_macs", "parameters", "size_bytes", "latency_ms"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} must be at least 0, but got {getattr(self, name)}")
 
@@ -69,20 +72,33 @@ class EpochReport:
     """One epoch of training or fine-tuning, as the search hears of it while a trial runs.
 
     Args:
-        stage: `parent` or `fine_tune`.
-        step: epochs since the trial began, parent and fine-tuning counted through, from 1.
-        train_loss: mean cross-entropy over the epoch's steps (augmented images, open gates only).
+        stage: `parent`, `prune` (fine-tuning between two removals) or `fine_tune`.
+        step: epochs since the trial began, all stages counted through, from 1.
+        train_loss: mean loss over the epoch's steps (augmented images, open gates only).
+        train_accuracy: top-1 fraction of the same.
         validation_accuracy: top-1 fraction on the validation split after the epoch.
+        branches_expected: mean over steps of the sum of survival probabilities.
         branches_computed: mean number of branches really computed per step.
+        gradient_norms: by branch number, the mean L2 norm of its gradient when it was computed.
+        images_per_second: training images by the time of their steps.
         seconds: time of the epoch, validation included.
     """
 
     stage: Stage
     step: int
     train_loss: float
+    train_accuracy: float
     validation_accuracy: float
+    branches_expected: float
     branches_computed: float
+    gradient_norms: Mapping[int, float]
+    images_per_second: float
     seconds: float
+
+    @property
+    def generalisation_gap(self) -> float:
+        """Training accuracy minus validation accuracy, fractions."""
+        return self.train_accuracy - self.validation_accuracy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,29 +1,27 @@
 """The life of a trial: one policy in, one result out. Read this file first.
 
-train the parent -> sensitivity of each branch -> remove -> fine-tune -> measure
+train the parent -> sensitivity of each branch -> prune -> fine-tune -> measure
 """
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
-from autodepth.networks.catalogue import build_network
-from autodepth.networks.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights import save_weights
 from autodepth.policy.policy import Policy
-from autodepth.policy.removal import branches_to_remove
-from autodepth.policy.survival import survival_probabilities
+from autodepth.trial.course import Epoch
+from autodepth.trial.evaluation import evaluate
+from autodepth.trial.fine_tuning import fine_tune
 from autodepth.trial.measurement import operating_point
+from autodepth.trial.parent import Parent, score_branches, train_parent
+from autodepth.trial.pruning import Pruned, prune, recalibrate_batch_norm
 from autodepth.trial.result import EpochReport, Stage, TrialResult
-from autodepth.trial.sensitivity import ablation_sensitivities
 from autodepth.trial.setting import TrialSetting
-from autodepth.trial.training import Epoch, evaluate, train
 
 WEIGHTS_FILE = "model.safetensors"
 OnEpoch = Callable[[EpochReport], None]
@@ -42,31 +40,32 @@ def run_trial(
 
     Raises:
         DivergenceError: training left the finite numbers.
+        InputError: the policy does not fit the network.
     """
-    clock = _StageClock()
+    clock, report = _StageClock(), _Reporter(on_epoch)
     validation = setting.evaluation_batches(setting.data.validation)
     with clock("parent"):
-        parent, survival = train_parent(policy, setting, on_epoch)
-        parent_accuracy = evaluate(parent.module, validation).accuracy
+        parent = train_parent(policy, setting, report.of("parent"))
+        parent_accuracy = evaluate(parent.network.module, validation).accuracy
     with clock("sensitivity"):
-        sensitivities: Mapping[int, float] = {}
-        if policy.sensitivity_threshold is not None:
-            scoring = setting.evaluation_batches(setting.scoring_images())
-            sensitivities = ablation_sensitivities(parent, scoring)
+        sensitivities = {}
+        if policy.removes_branches:
+            sensitivities = score_branches(policy, setting, parent.network)
     with clock("prune"):
-        removed = branches_to_remove(
-            sensitivities,
-            {branch.index: branch.stage for branch in parent.branches},
-            policy.sensitivity_threshold,
-            policy.threshold_per,
-        )
-        network = parent.without(removed)
-        network.module.eval()
+        pruned = _pruned(parent, policy, setting, sensitivities, report)
+        network = pruned.network
         pruned_accuracy = evaluate(network.module, validation).accuracy
     with clock("fine_tune"):
-        fine_tune(network, policy, setting, on_epoch)
+        fine_tune(
+            network,
+            policy,
+            setting,
+            parent=parent.network,
+            epochs=policy.fine_tune_epochs,
+            masks=pruned.masks,
+            on_epoch=report.of("fine_tune"),
+        )
     with clock("measure"):
-        network.module.eval()
         point = operating_point(
             network,
             evaluate(network.module, validation),
@@ -74,9 +73,9 @@ def run_trial(
         )
     return TrialResult(
         point=point,
-        removed=removed,
+        removed=tuple(sorted(pruned.order)),
         sensitivities=sensitivities,
-        survival=survival,
+        survival=parent.survival,
         parent_accuracy=parent_accuracy,
         pruned_accuracy=pruned_accuracy,
         stage_seconds=clock.seconds,
@@ -84,55 +83,49 @@ def run_trial(
     )
 
 
-def train_parent(
-    policy: Policy, setting: TrialSetting, on_epoch: OnEpoch
-) -> tuple[ResidualNetwork, tuple[float, ...]]:
-    """Return the network trained with stochastic depth, p_l folded in, and the p_l used.
+def _pruned(
+    parent: Parent,
+    policy: Policy,
+    setting: TrialSetting,
+    sensitivities: dict[int, float],
+    report: _Reporter,
+) -> Pruned:
+    rounds = itertools.count(1)
 
-    Without training epochs nothing was dropped, so nothing is folded: p_l is 1 everywhere.
-    """
-    network = build_network(setting.spec, seed=setting.seed_for("init"), weights=setting.weights)
-    _to_device(network, setting.device)
-    epochs = policy.train.epochs
-    survival = survival_probabilities(
-        policy.survival_prob_last if epochs else 1.0,
-        len(network.branches),
-        policy.decay_shape,
-        power=policy.decay_power,
+    def recalibrate(network: ResidualNetwork) -> None:
+        batches = setting.training_batches(policy.train.batch_size, "recalibration")
+        recalibrate_batch_norm(network, batches, policy.recalibration_batches)
+
+    def between(network: ResidualNetwork) -> None:
+        fine_tune(
+            network,
+            policy,
+            setting,
+            parent=parent.network,
+            epochs=policy.between_epochs,
+            purpose=f"fine-tuning between {next(rounds)}",
+            on_epoch=report.of("prune"),
+        )
+
+    return prune(
+        parent.network,
+        policy,
+        sensitivities,
+        score=lambda network: score_branches(policy, setting, network),
+        recalibrate=recalibrate,
+        fine_tune_between=between,
     )
-    gated = GatedNetwork(network, mode=policy.gate_mode, compensation=policy.compensation)
-    train(
-        gated,
-        setting.training_batches(policy.train.batch_size, "training batches"),
-        setting.evaluation_batches(setting.data.validation),
-        epochs=epochs,
-        learning_rate=policy.train.learning_rate,
-        settings=policy.train,
-        survival=survival,
-        gate_generator=setting.generator("training gates"),
-        on_epoch=lambda epoch: on_epoch(_report("parent", epoch, epochs_before=0)),
-    )
-    gated.fold(survival)
-    network.module.eval()
-    return network, survival
 
 
-def fine_tune(
-    network: ResidualNetwork, policy: Policy, setting: TrialSetting, on_epoch: OnEpoch
-) -> None:
-    """Train a pruned network on in place, every branch that is left computed in every step."""
-    settings = policy.train
-    train(
-        GatedNetwork(network),
-        setting.training_batches(settings.batch_size, "fine-tuning batches"),
-        setting.evaluation_batches(setting.data.validation),
-        epochs=policy.fine_tune_epochs,
-        learning_rate=settings.fine_tune_learning_rate or settings.learning_rate,
-        settings=settings,
-        survival=[1.0] * len(network.kept()),
-        gate_generator=setting.generator("fine-tuning gates"),
-        on_epoch=lambda epoch: on_epoch(_report("fine_tune", epoch, epochs_before=settings.epochs)),
-    )
+class _Reporter:
+    """Tells of epochs, counted through from the trial's first."""
+
+    def __init__(self, on_epoch: OnEpoch) -> None:
+        self._on_epoch, self._steps = on_epoch, itertools.count(1)
+
+    def of(self, stage: Stage) -> Callable[[Epoch], None]:
+        """Return what tells of epochs of one stage."""
+        return lambda epoch: self._on_epoch(_report(epoch, stage, next(self._steps)))
 
 
 class _StageClock:
@@ -148,17 +141,16 @@ class _StageClock:
         self.seconds[stage] = time.monotonic() - start
 
 
-def _to_device(network: ResidualNetwork, device: torch.device) -> None:
-    network.module.to(device)
-    network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _report(stage: Stage, epoch: Epoch, *, epochs_before: int) -> EpochReport:
+def _report(epoch: Epoch, stage: Stage, step: int) -> EpochReport:
     return EpochReport(
         stage=stage,
-        step=epochs_before + epoch.number,
+        step=step,
         train_loss=epoch.train_loss,
+        train_accuracy=epoch.train_accuracy,
         validation_accuracy=epoch.evaluation.accuracy,
+        branches_expected=epoch.branches_expected,
         branches_computed=epoch.branches_computed,
+        gradient_norms=epoch.gradient_norms,
+        images_per_second=epoch.images_per_second,
         seconds=epoch.seconds,
     )

@@ -1,144 +1,163 @@
-"""Training with stochastic depth, and evaluation.
+"""Training with stochastic depth: the loop behind parents and fine-tuning alike.
 
-Used for parents (gates drawn in every step) and for fine-tuning (no gates) alike. SGD with
-Nesterov momentum under a one-cycle rate; the schedule's last step is the last training step.
+SGD with Nesterov momentum; gates are drawn in every step.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from autodepth.data.batches import Batches
 from autodepth.errors import DivergenceError
 from autodepth.networks.gates import GatedNetwork
-from autodepth.policy.policy import TrainingSettings
+from autodepth.trial.course import Course, Epoch
 from autodepth.trial.device import autocast
-
-Network = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Accuracy (top-1 fraction) and mean cross-entropy on the images it was measured on."""
-
-    accuracy: float
-    loss: float
+from autodepth.trial.evaluation import Evaluation, evaluate
+from autodepth.trial.gradient_norms import GradientNorms
 
 
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """One pass over the training split, told when it is over.
-
-    Args:
-        number: from 1.
-        train_loss: mean cross-entropy over the steps.
-        branches_computed: mean number of branches computed per step.
-        evaluation: validation after the epoch, test-time rule.
-        seconds: time of the epoch, validation included.
-    """
-
-    number: int
-    train_loss: float
-    branches_computed: float
-    evaluation: Evaluation
-    seconds: float
-
-
-def train(  # noqa: PLR0913 - all of it named at the two calls
+def train(
     network: GatedNetwork,
     batches: Batches,
     validation: Batches,
+    course: Course,
     *,
-    epochs: int,
-    learning_rate: float,
-    settings: TrainingSettings,
-    survival: Sequence[float],
     gate_generator: torch.Generator,
     on_epoch: Callable[[Epoch], None],
 ) -> None:
-    """Train in place.
+    """Train in place; with patience, the weights of the best epoch are left.
 
     Args:
         network: the network, on its device.
         batches: training images, shuffled anew on every pass.
         validation: validation images.
-        epochs: passes over `batches`; 0 does nothing.
-        learning_rate: highest rate of the one-cycle schedule.
-        settings: everything else about training.
-        survival: p_l of every branch that is there; all ones train the plain network.
+        course: how long and by what rules.
         gate_generator: CPU generator of the gates.
         on_epoch: told of every epoch; whatever it raises ends training.
 
     Raises:
         DivergenceError: the loss of an epoch is not finite.
     """
-    if epochs == 0:
+    if course.epochs == 0:
         return
-    parameters = list(network.module.parameters())
-    optimizer = torch.optim.SGD(
-        parameters,
-        lr=learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        nesterov=settings.momentum > 0,
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=epochs * len(batches), cycle_momentum=False
-    )
-    for number in range(1, epochs + 1):
+    optimizer, schedule = _optimizer(network.module, course, steps=course.epochs * len(batches))
+    best = _Best(network.module, course.patience)
+    for number in range(1, course.epochs + 1):
         start = time.monotonic()
-        loss_sum = torch.zeros((), device=parameters[0].device)
-        computed = 0.0
+        tally = _Tally(network)
         network.train()
-        for images, labels in batches:
-            computed += network.draw(survival, gate_generator, len(images))
-            with autocast(images.device, settings.precision):
+        for step, (images, labels) in enumerate(batches):
+            progress = (number - 1 + step / len(batches)) / course.epochs
+            survival = course.survival(progress)
+            computed = network.draw(survival, gate_generator, len(images))
+            with autocast(images.device, course.settings.precision):
                 scores = network(images)
-                loss = F.cross_entropy(scores, labels, label_smoothing=settings.label_smoothing)
+                loss = course.loss(scores, images, labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            tally.note(loss, scores, labels, math.fsum(survival), computed)
             optimizer.step()
             schedule.step()
-            loss_sum += loss.detach()
-        train_loss = float(loss_sum) / len(batches)
+            course.after_step()
+        steps_ended = time.monotonic()
+        train_loss = tally.mean_loss()
         if not math.isfinite(train_loss):
             raise DivergenceError(f"the training loss became {train_loss} in epoch {number}")
         network.eval()
-        network.open_all(survival)
+        network.open_all(course.survival(number / course.epochs))
         evaluation = evaluate(network, validation)
         on_epoch(
             Epoch(
                 number=number,
                 train_loss=train_loss,
-                branches_computed=computed / len(batches),
+                train_accuracy=tally.accuracy(),
+                branches_expected=tally.expected / len(batches),
+                branches_computed=tally.computed / len(batches),
+                gradient_norms=tally.norms.means(),
+                images_per_second=tally.images / (steps_ended - start),
                 evaluation=evaluation,
                 seconds=time.monotonic() - start,
             )
         )
+        if best.waited_enough(evaluation):
+            break
+    best.restore()
 
 
-@torch.inference_mode()
-def evaluate(network: Network, batches: Batches) -> Evaluation:
-    """Measure a network, already in evaluation mode, on every image of `batches` in float32.
+class _Tally:
+    """Sums over the steps of an epoch, kept on the device: asking for them would hold it up."""
 
-    Raises:
-        DivergenceError: the loss is not finite.
-    """
-    correct = loss_sum = 0.0
-    images_seen = 0
-    for images, labels in batches:
-        scores = network(images)
-        correct += (scores.argmax(1) == labels).sum().item()
-        loss_sum += F.cross_entropy(scores, labels, reduction="sum").item()
-        images_seen += len(labels)
-    loss = loss_sum / images_seen
-    if not math.isfinite(loss):
-        raise DivergenceError(f"the validation loss became {loss}")
-    return Evaluation(accuracy=correct / images_seen, loss=loss)
+    def __init__(self, network: GatedNetwork) -> None:
+        device = next(network.module.parameters()).device
+        self._loss = torch.zeros((), device=device)
+        self._correct = torch.zeros((), device=device)
+        self.norms = GradientNorms(network)
+        self.steps = self.images = 0
+        self.expected = self.computed = 0.0
+
+    def note(
+        self, loss: Tensor, scores: Tensor, labels: Tensor, expected: float, computed: float
+    ) -> None:
+        """Add a step whose gradients are there."""
+        self._loss += loss.detach()
+        self._correct += (scores.detach().argmax(1) == labels).sum()
+        self.norms.note()
+        self.steps += 1
+        self.images += len(labels)
+        self.expected += expected
+        self.computed += computed
+
+    def mean_loss(self) -> float:
+        """Return the mean loss over steps."""
+        return float(self._loss) / self.steps
+
+    def accuracy(self) -> float:
+        """Return the top-1 fraction over images."""
+        return float(self._correct) / self.images
+
+
+class _Best:
+    """The weights of the epoch with the lowest validation loss, where patience asks for them."""
+
+    def __init__(self, module: nn.Module, patience: int | None) -> None:
+        self._module, self._patience = module, patience
+        self._loss, self._waited = math.inf, 0
+        self._state: dict[str, Tensor] | None = None
+
+    def waited_enough(self, evaluation: Evaluation) -> bool:
+        """Hear of an epoch; return whether training is to end."""
+        if self._patience is None:
+            return False
+        self._waited += 1
+        if evaluation.loss < self._loss:
+            self._loss, self._waited = evaluation.loss, 0
+            self._state = {k: v.clone() for k, v in self._module.state_dict().items()}
+        return self._waited >= self._patience
+
+    def restore(self) -> None:
+        """Put the best epoch's weights back."""
+        if self._state is not None:
+            self._module.load_state_dict(self._state)
+
+
+def _optimizer(module: nn.Module, course: Course, *, steps: int) -> tuple[SGD, LRScheduler]:
+    settings = course.settings
+    optimizer = SGD(
+        list(module.parameters()),
+        lr=course.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.momentum > 0,
+    )
+    if course.schedule == "constant":
+        return optimizer, LambdaLR(optimizer, lambda _: 1.0)
+    return optimizer, OneCycleLR(
+        optimizer, course.learning_rate, total_steps=steps, cycle_momentum=False
+    )

@@ -13,6 +13,7 @@ def member(trial, accuracy, macs, removed=()):
         validation_accuracy=accuracy,
         validation_loss=0.5,
         macs=macs,
+        effective_macs=macs,
         parameters=84_346,
         size_bytes=345_528,
         latency_ms=1.25,

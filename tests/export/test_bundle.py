@@ -11,7 +11,8 @@ from autodepth.export.bundle import read_architecture
 from autodepth.export.evaluation import evaluate_bundle
 from autodepth.export.exporting import export_selected
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.weights import load_weights
+from autodepth.networks.weights import load_weights, read_weights
+from autodepth.networks.widths import changed_shapes, take_shapes
 from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
 from autodepth.space.yaml_text import parse_yaml
@@ -28,7 +29,10 @@ def bundle(study, tmp_path):
 def test_a_loaded_network_equals_the_searched_one_bit_for_bit(study, bundle):
     to, point = bundle
     searched = build_network(NetworkSpec(**study.plan["network"])).without(point.removed)
-    load_weights(searched.module, study.trial_folder(point.trial) / "model.safetensors")
+    weights = study.trial_folder(point.trial) / "model.safetensors"
+    assert point.policy["filter_sparsity"] > 0
+    take_shapes(searched.module, changed_shapes(searched.module, read_weights(weights)))
+    load_weights(searched.module, weights)
     images = torch.randn(16, 1, 8, 8)
 
     loaded = load(to)

@@ -15,7 +15,12 @@ from autodepth.trial.result import OperatingPoint
 
 
 def make(trial: int, accuracy: float, macs: int, **costs: float) -> FrontPoint:
-    values = {"parameters": macs // 150, "size_bytes": macs // 40, "latency_ms": macs / 1e7}
+    values = {
+        "effective_macs": macs,
+        "parameters": macs // 150,
+        "size_bytes": macs // 40,
+        "latency_ms": macs / 1e7,
+    }
     point = OperatingPoint(
         validation_accuracy=accuracy, validation_loss=0.1, macs=macs, **(values | costs)
     )

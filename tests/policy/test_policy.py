@@ -7,16 +7,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodepth.errors import InputError
-from autodepth.policy.policy import Policy, TrainingSettings
+from autodepth.policy.depth_schedule import DEPTH_SCHEDULES
+from autodepth.policy.policy import CRITERIA, REMOVAL_MODES, Policy
 from autodepth.policy.survival import DECAY_SHAPES
+from autodepth.policy.training_settings import TrainingSettings
 
 policies = st.builds(
     Policy,
     survival_prob_last=st.floats(0.01, 1),
     decay_shape=st.sampled_from(DECAY_SHAPES),
     decay_power=st.floats(0.1, 5),
+    survival=st.none() | st.tuples(st.floats(0.1, 1), st.floats(0.1, 1)),
+    depth_schedule=st.sampled_from(DEPTH_SCHEDULES),
+    criterion=st.sampled_from(CRITERIA),
     sensitivity_threshold=st.none() | st.tuples(st.floats(-1, 1), st.floats(-1, 1)),
+    protected=st.tuples() | st.tuples(st.integers(1, 9)),
+    removal=st.sampled_from(REMOVAL_MODES),
+    patience=st.none() | st.integers(1, 9),
     threshold_per=st.sampled_from(["network", "stage", "block"]),
+    filter_sparsity=st.floats(0, 0.99),
+    weight_sparsity=st.floats(0, 0.99),
     fine_tune_epochs=st.integers(0, 100),
     train=st.builds(
         TrainingSettings,
@@ -38,7 +48,23 @@ def test_a_policy_survives_being_written_and_read(policy):
         ({"p_L": 1.2}, r"must be in \(0, 1\], but got 1.2"),
         ({"decay_shape": "cosin"}, "did you mean 'cosine'"),
         ({"threshold_per": "layer"}, "must be one of network, stage, block"),
+        ({"branches_removed": -1}, "branches_removed must be at least 0, but got -1"),
+        ({"macs_target": 0.0}, r"macs_target must be in \(0, 1\], but got 0.0"),
+        ({"macs_target": 0.5, "branches_removed": 3}, "at most one of sensitivity_threshold"),
+        ({"criterion": "taylors"}, "did you mean 'taylor'"),
+        ({"removal": "greedily"}, "did you mean 'greedy'"),
+        ({"removal_step": 0}, "at least 1, but got 0"),
+        ({"removal_step": None}, "at least 1, but got None"),
+        ({"depth_schedule_cutoff": 1.5}, r"in \(0, 1\], but got 1.5"),
+        ({"survival": [0.5, 1.5]}, r"survival must be in \(0, 1\], but got 1.5"),
+        ({"fine_tune_p_L": 0}, r"fine_tune_p_L must be in \(0, 1\], but got 0"),
+        ({"distillation": 1}, r"distillation must be in \[0, 1\), but got 1"),
+        ({"distillation_temperature": 0.5}, "at least 1, but got 0.5"),
+        ({"patience": 0}, "patience must be at least 1, but got 0"),
         ({"fine_tune_epochs": -1}, "at least 0, but got -1"),
+        ({"filter_sparsity": 1.0}, r"filter_sparsity must be in \[0, 1\), but got 1.0"),
+        ({"weight_sparsity": -0.1}, r"weight_sparsity must be in \[0, 1\), but got -0.1"),
+        ({"weight_sparsity": float("nan")}, r"must be in \[0, 1\), but got nan"),
         ({"sensitivity_threshold": []}, "must hold numbers"),
         ({"decay_power": 0}, "must be above 0"),
         ({"fine_tun_epochs": 1}, "did you mean 'fine_tune_epochs'"),

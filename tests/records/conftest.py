@@ -39,6 +39,7 @@ def make_result(accuracy: float = 0.9, macs: int = 20_000_000) -> TrialResult:
             validation_accuracy=accuracy,
             validation_loss=0.3,
             macs=macs,
+            effective_macs=macs,
             parameters=200_000,
             size_bytes=810_000,
             latency_ms=2.5,

@@ -27,8 +27,12 @@ EPOCH = EpochReport(
     stage="parent",
     step=1,
     train_loss=1.5,
+    train_accuracy=0.65,
     validation_accuracy=0.4,
+    branches_expected=6.75,
     branches_computed=6.5,
+    gradient_norms={1: 0.5, 9: 0.25},
+    images_per_second=800.0,
     seconds=0.25,
 )
 

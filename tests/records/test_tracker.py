@@ -28,8 +28,12 @@ EPOCH = EpochReport(
     stage="parent",
     step=1,
     train_loss=1.5,
+    train_accuracy=0.65,
     validation_accuracy=0.4,
+    branches_expected=6.75,
     branches_computed=6.5,
+    gradient_norms={1: 0.5, 9: 0.25},
+    images_per_second=800.0,
     seconds=0.25,
 )
 
@@ -85,9 +89,13 @@ def test_a_study_is_in_mlflow_whole_and_once(
     assert first["trial-0"].data.metrics == {
         "train/loss": 1.5,
         "val/accuracy": 0.4,
+        "generalisation_gap": 0.25,
+        "branches_expected": 6.75,
         "branches_computed": 6.5,
+        "images_per_second": 800.0,
         "final_accuracy": 0.9,
         "macs_m": 20.0,
+        "effective_macs_m": 20.0,
         "params_m": 0.2,
         "latency_ms": 2.5,
         "size_mb": 0.81,

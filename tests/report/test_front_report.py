@@ -25,6 +25,7 @@ def make(
             validation_accuracy=accuracy,
             validation_loss=0.3,
             macs=macs,
+            effective_macs=macs,
             parameters=200_000,
             size_bytes=810_000,
             latency_ms=macs / 1e7,

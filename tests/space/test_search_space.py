@@ -26,6 +26,7 @@ POINT = {
     "sensitivity_threshold.1": 0.1,
     "sensitivity_threshold.2": 0.2,
     "sensitivity_threshold.3": 0.3,
+    "filter_sparsity": 0.5,
     "fine_tune_epochs": 4,
 }
 
@@ -37,7 +38,7 @@ def test_a_point_becomes_a_policy(digits):
     assert policy.sensitivity_threshold == (0.1, 0.2, 0.3)
     assert policy.threshold_per == "stage"
     assert policy.fine_tune_epochs == 4
-    assert (policy.train.epochs, policy.train.batch_size) == (16, 16)
+    assert (policy.train.epochs, policy.train.batch_size) == (10, 16)
 
 
 def test_what_does_not_count_takes_the_policys_default(digits):

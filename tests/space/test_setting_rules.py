@@ -7,8 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodepth.errors import InputError
-from autodepth.policy.policy import PRECISIONS, Policy, TrainingSettings
+from autodepth.policy.depth_schedule import DEPTH_SCHEDULES
+from autodepth.policy.policy import (
+    CRITERIA,
+    FINE_TUNE_SCHEDULES,
+    REMOVAL_MODES,
+    Policy,
+)
 from autodepth.policy.survival import DECAY_SHAPES
+from autodepth.policy.training_settings import PRECISIONS, TrainingSettings
 from autodepth.space.models import SECTIONS
 from autodepth.space.settings import RULES
 
@@ -33,7 +40,7 @@ def policy_takes(name, value):
 
 def test_every_setting_of_a_policy_has_a_rule_and_a_key():
     policy = {item.name for item in fields(Policy)}
-    policy -= {"survival_prob_last", "threshold_per", "train"}
+    policy -= {"survival_prob_last", "survival", "threshold_per", "protected", "train"}
     train = {f"train.{item.name}" for item in fields(TrainingSettings)}
     assert set(RULES) == {"p_L"} | policy | train
     keys = {*SECTIONS["search"].model_fields}
@@ -58,6 +65,10 @@ def test_whole_numbers_agree(name, value):
 
 def test_names_agree():
     assert RULES["decay_shape"].choices == DECAY_SHAPES
+    assert RULES["depth_schedule"].choices == DEPTH_SCHEDULES
+    assert RULES["criterion"].choices == CRITERIA
+    assert RULES["removal"].choices == REMOVAL_MODES
+    assert RULES["fine_tune_schedule"].choices == FINE_TUNE_SCHEDULES
     assert RULES["train.precision"].choices == PRECISIONS
 
 
@@ -65,5 +76,11 @@ def test_names_agree():
 def test_other_kinds_of_values_are_refused(name):
     for value in ("x", True, float("nan"), float("inf"), [], {}):
         assert RULES[name].complaint(value)
-    nullable = name in {"sensitivity_threshold", "train.fine_tune_learning_rate"}
+    nullable = name in {
+        "sensitivity_threshold",
+        "branches_removed",
+        "macs_target",
+        "patience",
+        "train.fine_tune_learning_rate",
+    }
     assert (RULES[name].complaint(None) is None) == nullable

@@ -15,6 +15,9 @@ from autodepth.space.yaml_text import parse_yaml, write_yaml
 ANY_PACE = settings(deadline=None)  # other work may hold the machine
 
 
+GOALS = ["sensitivity_threshold", "branches_removed", "macs_target"]  # one at most
+
+
 @st.composite
 def _setting(draw, name):
     rule = RULES[name]
@@ -32,6 +35,8 @@ def _setting(draw, name):
         return draw(
             st.sampled_from([low, {"type": "int", "min": low, "max": low + count * step, **extra}])
         )
+    if name == "distillation_temperature":
+        return draw(st.sampled_from([1, {"min": 1.0, "max": 6.0}]))
     low, high = draw(st.floats(0.01, 0.4)), draw(st.floats(0.5, 0.99))
     return draw(
         st.sampled_from(
@@ -51,6 +56,7 @@ def space_contents(draw):
     """Valid contents of space files; conditions name earlier settings only, so none is circular."""
     content = {"version": 1, "network": "resnet20", "data": "digits", "search": {}, "train": {}}
     names = draw(st.lists(st.sampled_from(list(RULES)), unique=True))
+    names = [name for name in names if name not in GOALS or name == draw(st.sampled_from(GOALS))]
     numeric = []
     for name in names:
         setting = draw(_setting(name))
@@ -61,7 +67,7 @@ def space_contents(draw):
                 setting["when"] = {
                     draw(st.sampled_from(numeric)): draw(st.sampled_from([">0.3", "<= 6"]))
                 }
-        if not RULES[name].choices and name != "sensitivity_threshold":
+        if not RULES[name].choices and name not in GOALS:
             numeric.append(name)
         section, _, key = name.rpartition(".")
         content[section or "search"][key] = setting

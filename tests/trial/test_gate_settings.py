@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from autodepth.networks.catalogue import build_network
-from autodepth.policy.policy import Policy, TrainingSettings
-from autodepth.trial.run_trial import train_parent
+from autodepth.policy.policy import Policy
+from autodepth.policy.training_settings import TrainingSettings
+from autodepth.trial.parent import train_parent
 
 TRAIN = TrainingSettings(epochs=1, batch_size=32, learning_rate=0.1)
 
@@ -17,17 +18,19 @@ def test_every_weight_is_trained(setting, mode, compensation):
     untrained = build_network(setting.spec, seed=setting.seed_for("init")).module.state_dict()
     epochs = []
 
-    network, survival = train_parent(policy, setting, epochs.append)
+    parent = train_parent(policy, setting, epochs.append)
 
-    assert all(not torch.equal(v, untrained[k]) for k, v in network.module.state_dict().items())
-    assert epochs[0].branches_computed == pytest.approx(sum(survival), abs=1.5)
+    assert all(
+        not torch.equal(v, untrained[k]) for k, v in parent.network.module.state_dict().items()
+    )
+    assert epochs[0].branches_computed == pytest.approx(sum(parent.survival), abs=1.5)
 
 
 def test_the_settings_make_no_difference_when_nothing_is_dropped(setting):
     parents = [
-        train_parent(Policy(gate_mode=m, compensation=c, train=TRAIN), setting, lambda _: None)[0]
+        train_parent(Policy(gate_mode=m, compensation=c, train=TRAIN), setting, lambda _: None)
         for m, c in (("batch", "test_time"), ("sample", "inverted"))
     ]
 
-    one, other = (parent.module.state_dict() for parent in parents)
+    one, other = (parent.network.module.state_dict() for parent in parents)
     assert all(torch.equal(value, other[key]) for key, value in one.items())

@@ -1,0 +1,114 @@
+"""One policy without a search: a trial, a pruning, the sensitivities it would act on."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autodepth.errors import InputError
+from autodepth.export.exporting import export_network
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.policy.policy import Criterion, Policy
+from autodepth.policy.removal import unit_of
+from autodepth.search.plan import StudyPlan
+from autodepth.space.yaml_text import YamlError, parse_yaml
+from autodepth.trial.parent import score_branches, train_parent
+from autodepth.trial.result import TrialResult
+from autodepth.trial.run_trial import OnEpoch, run_trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """What each removable branch of a network is worth by one criterion.
+
+    Args:
+        raw: by branch number, in the criterion's unit.
+        scaled: the same in means of the network's branches, which thresholds speak in.
+    """
+
+    raw: Mapping[int, float]
+    scaled: Mapping[int, float]
+
+
+def read_policy(path: Path) -> Policy:
+    """Read a policy file, such as the policy.yaml of an exported network.
+
+    Raises:
+        InputError: the file is missing, no YAML, or holds no policy.
+    """
+    try:
+        content = parse_yaml(path.read_text()).content
+    except OSError as error:
+        raise InputError(f"policy file {path} cannot be read: {error.strerror}") from error
+    except YamlError as error:
+        raise InputError(f"{path}: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold settings of a policy, such as `p_L: 0.5`")
+    try:
+        return Policy.from_dict(content)
+    except (InputError, TypeError) as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def carry_out_policy(
+    plan: StudyPlan, policy: Policy, *, to: Path | None, on_epoch: OnEpoch
+) -> TrialResult:
+    """Carry out one policy, and export the network it ends with.
+
+    Args:
+        plan: network, data, device and seed; its budget and its searched dimensions play no part.
+        policy: what to do.
+        to: folder to write; must not exist. None keeps nothing.
+        on_epoch: told of every epoch.
+
+    Raises:
+        InputError: the policy does not fit the network, or `to` exists.
+        DivergenceError: training left the finite numbers.
+    """
+    if to is not None and to.exists():
+        raise InputError(f"the folder to export to must not exist, but {to} does")
+    folder = Path(tempfile.mkdtemp(prefix="autodepth-"))
+    try:
+        plan.setting.limit_threads()
+        result = run_trial(policy, plan.setting, folder=folder, on_epoch=on_epoch)
+        if to is not None and result.weights_file is not None:
+            export_network(
+                to,
+                weights=folder / result.weights_file,
+                plan=plan.to_dict(),
+                removed=result.removed,
+                policy=policy.to_dict(),
+                point=result.point,
+                record={"seed": plan.setting.seed, "parent_accuracy": result.parent_accuracy},
+            )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
+def measure_sensitivities(
+    plan: StudyPlan, criteria: Sequence[Criterion], images: int | None
+) -> tuple[ResidualNetwork, dict[Criterion, Sensitivity]]:
+    """Score every removable branch of a network with given weights, by several criteria.
+
+    Args:
+        plan: network, weights, data, device and seed.
+        criteria: names, see `autodepth.trial.criteria`.
+        images: validation images to measure on, evenly spread; None takes all.
+
+    Returns:
+        The network, and the scores by criterion.
+    """
+    plan.setting.limit_threads()
+    setting = replace(plan.setting, sensitivity_images=images)
+    given = Policy(train=replace(Policy().train, epochs=0))
+    network = train_parent(given, setting, lambda _: None).network
+    found = {}
+    for criterion in criteria:
+        raw = score_branches(replace(given, criterion=criterion), setting, network)
+        unit = unit_of(raw)
+        found[criterion] = Sensitivity(raw=raw, scaled={b: s / unit for b, s in raw.items()})
+    return network, found

@@ -1,0 +1,69 @@
+"""Recovery: a pruned network trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from autodepth.networks.gates import GatedNetwork
+from autodepth.networks.magnitude_pruning import Masks, apply_masks
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.policy.policy import Policy
+from autodepth.policy.survival import survival_probabilities
+from autodepth.trial.course import Course, Distillation, Epoch
+from autodepth.trial.setting import TrialSetting
+from autodepth.trial.training import train
+
+
+def fine_tune(
+    network: ResidualNetwork,
+    policy: Policy,
+    setting: TrialSetting,
+    *,
+    parent: ResidualNetwork,
+    epochs: int,
+    purpose: str = "fine-tuning",
+    masks: Masks | None = None,
+    on_epoch: Callable[[Epoch], None],
+) -> None:
+    """Train a pruned network on, in place.
+
+    Args:
+        network: what is trained.
+        policy: rate, schedule, random depth, distillation and patience.
+        setting: data, device and seed.
+        parent: the teacher, where the policy asks for distillation.
+        epochs: passes over the training split.
+        purpose: name of this use of randomness.
+        masks: which single weights stay.
+        on_epoch: told of every epoch.
+    """
+    left = len(network.kept())
+    survival = survival_probabilities(policy.fine_tune_p_L, left) if left else ()
+    settings = policy.train
+    parent.module.eval()
+    teacher = Distillation(
+        teacher=parent.module,
+        weight=policy.distillation,
+        temperature=policy.distillation_temperature,
+    )
+    gated = GatedNetwork(network, mode=policy.gate_mode, compensation=policy.compensation)
+    train(
+        gated,
+        setting.training_batches(settings.batch_size, f"{purpose} batches"),
+        setting.evaluation_batches(setting.data.validation),
+        Course(
+            epochs=epochs,
+            learning_rate=settings.fine_tune_learning_rate or settings.learning_rate,
+            schedule=policy.fine_tune_schedule,
+            settings=settings,
+            survival=lambda _: survival,
+            distillation=teacher if policy.distillation else None,
+            patience=policy.patience,
+            after_step=lambda: apply_masks(network, masks or {}),
+        ),
+        gate_generator=setting.generator(f"{purpose} gates"),
+        on_epoch=on_epoch,
+    )
+    if epochs:
+        gated.fold(survival)
+    network.module.eval()

@@ -1,0 +1,122 @@
+"""The parent: the whole network, trained with stochastic depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from autodepth.errors import InputError
+from autodepth.networks.catalogue import build_network
+from autodepth.networks.gates import GatedNetwork
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.policy.depth_schedule import survival_at
+from autodepth.policy.policy import Policy
+from autodepth.policy.survival import by_sensitivity, survival_probabilities
+from autodepth.trial.course import Course, Epoch
+from autodepth.trial.criteria import branch_scores
+from autodepth.trial.setting import TrialSetting
+from autodepth.trial.training import train
+
+# Share of training after which the `sensitivity` shape deals probabilities out by what it measures.
+_MEASURE_AT = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parent:
+    """A trained network, survival probabilities folded in, and p_1..p_L at their lowest."""
+
+    network: ResidualNetwork
+    survival: tuple[float, ...]
+
+
+def train_parent(
+    policy: Policy, setting: TrialSetting, on_epoch: Callable[[Epoch], None]
+) -> Parent:
+    """Train a network from its initialisation, or from given weights.
+
+    Without training epochs nothing was dropped, so nothing is folded: p_l is 1 everywhere.
+    """
+    network = build_network(setting.spec, seed=setting.seed_for("init"), weights=setting.weights)
+    network.module.to(setting.device)
+    network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    epochs = policy.train.epochs
+    survival = SurvivalOverTime(policy, network)
+    gated = GatedNetwork(network, mode=policy.gate_mode, compensation=policy.compensation)
+
+    def after_epoch(epoch: Epoch) -> None:
+        on_epoch(epoch)
+        if policy.decay_shape == "sensitivity" and epoch.number == math.ceil(_MEASURE_AT * epochs):
+            trained = network.without(())
+            now = survival(epoch.number / epochs)
+            GatedNetwork(trained, compensation=policy.compensation).fold(now)
+            survival.deal_out(score_branches(policy, setting, trained))
+
+    train(
+        gated,
+        setting.training_batches(policy.train.batch_size, "training batches"),
+        setting.evaluation_batches(setting.data.validation),
+        Course(
+            epochs=epochs,
+            learning_rate=policy.train.learning_rate,
+            settings=policy.train,
+            survival=survival,
+        ),
+        gate_generator=setting.generator("training gates"),
+        on_epoch=after_epoch,
+    )
+    gated.fold(survival(1.0))
+    network.module.eval()
+    return Parent(network=network, survival=survival.lowest)
+
+
+def score_branches(
+    policy: Policy, setting: TrialSetting, network: ResidualNetwork
+) -> dict[int, float]:
+    """Return what each removable branch is worth by the policy's criterion, in its unit."""
+    images = setting.evaluation_batches(setting.scoring_images())
+    return branch_scores(policy.criterion, network, images, setting.generator("criterion"))
+
+
+class SurvivalOverTime:
+    """p_1..p_L at each moment of training, as a policy has them.
+
+    Args:
+        policy: shape in depth, and schedule in time.
+        network: the whole network.
+
+    Raises:
+        InputError: the policy's explicit probabilities are not one per branch.
+    """
+
+    def __init__(self, policy: Policy, network: ResidualNetwork) -> None:
+        self._policy, self._branches = policy, network.branches
+        count = len(network.branches)
+        if policy.survival is not None and len(policy.survival) != count:
+            raise InputError(
+                f"survival must hold one probability for each of {count} branches, "
+                f"but got {len(policy.survival)}"
+            )
+        self.lowest = policy.survival or survival_probabilities(
+            policy.survival_prob_last,
+            count,
+            policy.decay_shape,
+            power=policy.decay_power,
+            stages=[branch.stage for branch in network.branches],
+        )
+        if policy.train.epochs == 0:
+            self.lowest = (1.0,) * count
+
+    def __call__(self, progress: float) -> tuple[float, ...]:
+        """Return p_1..p_L at a share of training in [0, 1]."""
+        policy = self._policy
+        return survival_at(
+            self.lowest, progress, policy.depth_schedule, policy.depth_schedule_cutoff
+        )
+
+    def deal_out(self, scores: dict[int, float]) -> None:
+        """Drop weak branches more from now on, at equal expected MACs."""
+        worth = [scores.get(branch.index, math.inf) for branch in self._branches]
+        self.lowest = by_sensitivity(self.lowest, worth, [b.macs for b in self._branches])

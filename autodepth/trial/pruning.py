@@ -1,0 +1,136 @@
+"""From a trained parent to a smaller network: branches, then filters, then single weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from autodepth.data.batches import Batches
+from autodepth.networks.magnitude_pruning import Masks, apply_masks, magnitude_masks
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.width_pruning import prune_width
+from autodepth.policy.policy import Policy
+from autodepth.policy.removal import Removal, unit_of
+
+Score = Callable[[ResidualNetwork], Mapping[int, float]]
+"""What each removable branch of a network is worth, in the criterion's unit."""
+Change = Callable[[ResidualNetwork], None]
+"""Something done to a network in place."""
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """A pruned network.
+
+    Args:
+        network: the network, in evaluation mode.
+        masks: which single weights stay; empty where none were pruned.
+        order: numbers of the branches that went, in the order in which they did.
+    """
+
+    network: ResidualNetwork
+    masks: Masks
+    order: tuple[int, ...]
+
+
+def prune(
+    parent: ResidualNetwork,
+    policy: Policy,
+    scores: Mapping[int, float],
+    *,
+    score: Score,
+    recalibrate: Change,
+    fine_tune_between: Change,
+) -> Pruned:
+    """Return a smaller network; the parent stays as it is.
+
+    Args:
+        parent: a trained network.
+        policy: what goes, and how.
+        scores: what each removable branch of the parent is worth, in the criterion's unit.
+        score: scores a smaller network anew.
+        recalibrate: measures batch statistics anew, after each step.
+        fine_tune_between: what `iterative` removal does after each step instead.
+    """
+    network, order = _without_branches(
+        parent,
+        policy,
+        scores,
+        score=score,
+        after_step=fine_tune_between if policy.removal == "iterative" else recalibrate,
+    )
+    if policy.filter_sparsity:
+        network = prune_width(network, policy.filter_sparsity)
+        network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    masks: Masks = {}
+    if policy.weight_sparsity:
+        masks = magnitude_masks(network, policy.weight_sparsity)
+        apply_masks(network, masks)
+    if policy.filter_sparsity or policy.weight_sparsity:
+        recalibrate(network)
+    network.module.eval()
+    return Pruned(network=network, masks=masks, order=order)
+
+
+def _without_branches(
+    parent: ResidualNetwork,
+    policy: Policy,
+    scores: Mapping[int, float],
+    *,
+    score: Score,
+    after_step: Change,
+) -> tuple[ResidualNetwork, tuple[int, ...]]:
+    """Return a copy without the branches that go, and these in order.
+
+    The unit of thresholds stays that of the first scoring, however few branches are left.
+    """
+    removal = Removal(
+        policy=policy,
+        stages={branch.index: branch.stage for branch in parent.branches},
+        macs={branch.index: branch.macs for branch in parent.branches},
+        total_macs=parent.total_macs,
+    )
+    unit, most = unit_of(scores), None if policy.removal == "one_shot" else policy.removal_step
+    network, order = parent.without(()), tuple[int, ...]()
+    while going := removal.step(_in_units(scores, unit), order, most):
+        network, order = network.without(going), (*order, *going)
+        after_step(network)
+        if policy.removal == "one_shot":
+            break
+        scores = score(network)
+    return network, order
+
+
+def _in_units(scores: Mapping[int, float], unit: float) -> dict[int, float]:
+    return {branch: score / unit for branch, score in scores.items()}
+
+
+@torch.no_grad()
+def recalibrate_batch_norm(network: ResidualNetwork, batches: Batches, count: int) -> None:
+    """Measure the batch statistics anew, as plain means over some training batches.
+
+    Args:
+        network: changed in place; its weights stay.
+        batches: training images.
+        count: how many batches at most; 0 leaves the statistics.
+    """
+    norms = [m for m in network.module.modules() if isinstance(m, _BATCH_NORMS)]
+    if not count or not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative mean
+    network.module.train()
+    for number, (images, _) in enumerate(batches, start=1):
+        network.module(images)
+        if number == count:
+            break
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.module.eval()

@@ -1,0 +1,321 @@
+"""Every setting of a policy does what it says, to the numbers."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from autodepth.errors import InputError
+from autodepth.networks.catalogue import build_network
+from autodepth.networks.gates import GatedNetwork
+from autodepth.policy.depth_schedule import survival_at
+from autodepth.policy.policy import Policy
+from autodepth.policy.removal import unit_of
+from autodepth.policy.survival import by_sensitivity, expected_cost, survival_probabilities
+from autodepth.policy.training_settings import TrainingSettings
+from autodepth.trial.course import Course, Distillation
+from autodepth.trial.evaluation import evaluate
+from autodepth.trial.parent import score_branches, train_parent
+from autodepth.trial.pruning import recalibrate_batch_norm
+from autodepth.trial.run_trial import run_trial
+from autodepth.trial.training import train
+
+TRAIN = TrainingSettings(epochs=4, batch_size=32, learning_rate=0.1)
+
+
+def run(policy, setting, folder):
+    epochs = []
+    return run_trial(policy, setting, folder=folder, on_epoch=epochs.append), epochs
+
+
+def trained(setting, network, epochs=1, **course):
+    """Train a copy; return its epochs and final weights."""
+    settings = replace(TRAIN, momentum=0.0, weight_decay=0.0)
+    copy, heard = network.without(()), []
+    train(
+        GatedNetwork(copy),
+        setting.training_batches(32, "test"),
+        setting.evaluation_batches(setting.data.validation),
+        Course(
+            **{
+                "epochs": epochs,
+                "learning_rate": 0.1,
+                "settings": settings,
+                "survival": lambda _: [1.0] * 6,
+            }
+            | course
+        ),
+        gate_generator=setting.generator("gates"),
+        on_epoch=heard.append,
+    )
+    return heard, copy
+
+
+# How training goes
+
+
+@pytest.mark.parametrize("schedule", ["constant", "ramp", "early_off", "late_on", "progressive"])
+def test_branches_are_dropped_as_the_schedule_expects(setting, schedule):
+    policy = Policy(survival_prob_last=0.3, depth_schedule=schedule, train=TRAIN)
+    epochs = []
+    parent = train_parent(policy, setting, epochs.append)
+    rule = survival_probabilities(0.3, 6)
+    steps = 4  # of 32 out of 128 images
+
+    for epoch in epochs:
+        moments = [(epoch.number - 1 + step / steps) / TRAIN.epochs for step in range(steps)]
+        expected = [sum(survival_at(rule, at, schedule, 0.5)) for at in moments]
+        assert epoch.branches_expected == pytest.approx(sum(expected) / steps)
+        assert epoch.branches_computed == pytest.approx(epoch.branches_expected, abs=1.6)
+    assert parent.survival == rule
+
+
+def test_explicit_probabilities_are_taken_and_stored(setting, tmp_path):
+    survival = (1.0, 0.9, 0.5, 0.5, 0.9, 1.0)
+    result, epochs = run(Policy(survival=survival, train=TRAIN), setting, tmp_path)
+
+    assert result.survival == survival
+    assert all(epoch.branches_expected == pytest.approx(sum(survival)) for epoch in epochs)
+    with pytest.raises(InputError, match="one probability for each of 6 branches, but got 2"):
+        run(Policy(survival=(0.5, 0.5), train=TRAIN), setting, tmp_path)
+
+
+def test_sensitivity_driven_survival_drops_the_weak_more_at_equal_cost(setting):
+    policy = Policy(survival_prob_last=0.4, decay_shape="sensitivity", train=TRAIN)
+    half = {}
+
+    def hear(epoch):
+        if epoch.number == 3:
+            half.update(expected=epoch.branches_expected)
+
+    parent = train_parent(policy, setting, hear)
+    network, rule = parent.network, survival_probabilities(0.4, 6)
+    macs = [branch.macs for branch in network.branches]
+    assert parent.survival != rule
+    assert expected_cost(parent.survival, macs) == pytest.approx(expected_cost(rule, macs))
+    assert half["expected"] == pytest.approx(sum(parent.survival))
+    # What was measured after half the epochs is what a training of half the epochs would measure.
+    linear = replace(policy, decay_shape="linear")
+    states = []
+    train_parent(linear, setting, states.append)
+    assert [s.number for s in states] == [1, 2, 3, 4]
+
+
+def test_an_epoch_tells_accuracy_gap_and_gradient_norms(setting):
+    network = build_network(setting.spec, seed=1)
+    (epoch,), _ = trained(setting, network, settings=replace(TRAIN, momentum=0.0))
+
+    assert 0 < epoch.train_accuracy < 1
+    assert set(epoch.gradient_norms) == {1, 2, 3, 4, 5, 6}
+    assert all(norm > 0 for norm in epoch.gradient_norms.values())
+    assert epoch.images_per_second > 0
+
+
+def test_gradient_norms_equal_those_of_a_step_by_hand(setting):
+    network = build_network(setting.spec, seed=1)
+    few = replace(setting, data=replace(setting.data, train=setting.data.train.subset(range(32))))
+    (epoch,), _ = trained(few, network)
+    images, labels = next(iter(few.training_batches(32, "test")))
+    module = network.without(()).module.train()
+
+    F.cross_entropy(module(images), labels).backward()
+
+    for branch in network.branches:
+        block = module.get_submodule(branch.module)
+        gradients = torch.cat([p.grad.flatten() for p in block.parameters()])
+        assert epoch.gradient_norms[branch.index] == pytest.approx(
+            gradients.norm().item(), rel=1e-4
+        )
+
+
+def test_a_dropped_branch_has_no_gradient_norm(setting):
+    network = build_network(setting.spec, seed=1)
+    (epoch,), _ = trained(setting, network, survival=lambda _: [1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
+
+    assert set(epoch.gradient_norms) == {1, 3, 4, 6}
+
+
+# How a network recovers
+
+
+def test_distillation_is_the_loss_of_its_source():
+    torch.manual_seed(0)
+    student, teacher = torch.randn(5, 10), torch.randn(5, 10)
+    labels = torch.arange(5)
+    course = Course(
+        epochs=1,
+        learning_rate=0.1,
+        settings=TRAIN,
+        survival=lambda _: (),
+        distillation=Distillation(teacher=lambda _: teacher, weight=0.7, temperature=3.0),
+    )
+
+    p, q = (F.softmax(scores / 3.0, dim=1) for scores in (teacher, student))
+    divergence = (p * (p / q).log()).sum(1).mean()
+    expected = 0.3 * F.cross_entropy(student, labels) + 0.7 * 9.0 * divergence
+
+    assert course.loss(student, torch.zeros(5), labels).item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
+
+
+def test_a_student_of_itself_learns_from_labels_alone(setting):
+    network = build_network(setting.spec, seed=1)
+    network.module.eval()
+    images, _ = next(iter(setting.training_batches(32, "test")))
+    teacher = Distillation(teacher=network.module, weight=0.5, temperature=2.0)
+
+    assert teacher.loss(images, network.module(images)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_patience_ends_training_and_leaves_the_best_weights(setting):
+    network = build_network(setting.spec, seed=1)
+    rising = {"learning_rate": 2.0, "schedule": "constant", "patience": 2}
+    heard, copy = trained(setting, network, epochs=40, **rising)
+    best = min(heard, key=lambda epoch: epoch.evaluation.loss)
+
+    assert len(heard) == best.number + 2 < 40
+    copy.module.eval()
+    validation = setting.evaluation_batches(setting.data.validation)
+    assert evaluate(copy.module, validation) == best.evaluation
+
+
+def test_a_constant_rate_is_plain_descent(setting):
+    few = replace(setting, data=replace(setting.data, train=setting.data.train.subset(range(32))))
+    network = build_network(few.spec, seed=1)
+    settings = replace(TRAIN, momentum=0.0, weight_decay=0.0)
+    _, copy = trained(few, network, schedule="constant", settings=settings)
+    images, labels = next(iter(few.training_batches(32, "test")))
+    module = network.without(()).module.train()
+
+    F.cross_entropy(module(images), labels).backward()
+
+    for name, parameter in module.named_parameters():
+        expected = parameter - 0.1 * parameter.grad
+        assert torch.allclose(copy.module.get_parameter(name), expected, atol=1e-6), name
+
+
+def test_random_depth_in_fine_tuning_is_folded_into_the_result(setting, tmp_path):
+    policy = Policy(fine_tune_p_L=0.5, fine_tune_epochs=2, train=TRAIN)
+    result, epochs = run(policy, setting, tmp_path)
+
+    assert [e.branches_expected for e in epochs[4:]] == pytest.approx([4.25, 4.25])
+    assert result.point.validation_accuracy == pytest.approx(
+        epochs[-1].validation_accuracy, abs=0.02
+    )
+
+
+def test_recalibration_gives_the_mean_statistics_of_the_batches(setting):
+    network = build_network(setting.spec, seed=1)
+    weights = {name: value.clone() for name, value in network.module.named_parameters()}
+    batches = list(setting.training_batches(32, "test"))[:3]
+    stem = network.module.get_submodule("bn1")
+    with torch.no_grad():
+        conv = network.module.get_submodule("conv1")
+        means = [conv(images).mean((0, 2, 3)) for images, _ in batches]
+
+    recalibrate_batch_norm(network, setting.training_batches(32, "test"), 3)
+
+    assert torch.allclose(stem.running_mean, torch.stack(means).mean(0), atol=1e-5)
+    assert stem.momentum == 0.1
+    assert not network.module.training
+    assert all(torch.equal(v, weights[n]) for n, v in network.module.named_parameters())
+
+
+def test_no_batches_leave_the_statistics(setting):
+    network = build_network(setting.spec, seed=1)
+    before = {k: v.clone() for k, v in network.module.state_dict().items()}
+
+    recalibrate_batch_norm(network, setting.training_batches(32, "test"), 0)
+
+    assert all(torch.equal(v, before[k]) for k, v in network.module.state_dict().items())
+
+
+# What is removed
+
+
+def greedy_by_hand(policy, setting, network, count):
+    removed = []
+    for _ in range(count):
+        scores = score_branches(policy, setting, network.without(removed))
+        order = sorted(scores, key=lambda b: (scores[b], b))
+        best = {network.branches[b - 1].stage: b for b in order}  # the last of a stage counts
+        removed.append(next(b for b in order if b not in best.values()))
+    return tuple(sorted(removed))
+
+
+def test_greedy_removal_scores_anew_after_each_step(setting, tmp_path):
+    policy = Policy(removal="greedy", branches_removed=3, train=TRAIN)
+    result, _ = run(policy, setting, tmp_path)
+    parent = train_parent(policy, setting, lambda _: None).network
+
+    assert result.removed == greedy_by_hand(policy, setting, parent, 3)
+    assert set(result.sensitivities) == set(range(1, 7))
+
+
+def test_iterative_removal_fine_tunes_after_each_step(setting, tmp_path):
+    policy = Policy(
+        removal="iterative", branches_removed=3, removal_step=2, between_epochs=2,
+        fine_tune_epochs=1, train=TRAIN,
+    )  # fmt: skip
+    result, epochs = run(policy, setting, tmp_path)
+
+    assert len(result.removed) == 3
+    stages = ["parent"] * 4 + ["prune"] * 4 + ["fine_tune"]
+    assert [(e.stage, e.step) for e in epochs] == [(s, i) for i, s in enumerate(stages, start=1)]
+    assert [e.branches_computed for e in epochs[4:]] == [4, 4, 3, 3, 3]
+
+
+@pytest.mark.parametrize("target", [0.9, 0.6])
+def test_a_target_of_macs_is_kept(setting, tmp_path, target):
+    policy = Policy(macs_target=target, train=replace(TRAIN, epochs=1))
+    result, _ = run(policy, setting, tmp_path)
+    whole = build_network(setting.spec)
+
+    assert result.point.macs <= target * whole.total_macs
+    assert result.point.macs > target * whole.total_macs - max(b.macs for b in whole.branches)
+
+
+def test_thresholds_speak_in_means_of_the_network(setting, tmp_path):
+    policy = Policy(sensitivity_threshold=(0.8,), train=TRAIN)
+    result, _ = run(policy, setting, tmp_path)
+    unit = unit_of(result.sensitivities)
+
+    below = {b for b, score in result.sensitivities.items() if score < 0.8 * unit}
+    best = {}
+    for branch in build_network(setting.spec).branches:
+        best[branch.stage] = max(
+            best.get(branch.stage, (-math.inf, 0)),
+            (result.sensitivities[branch.index], branch.index),
+        )
+    assert set(result.removed) == below - {branch for _, branch in best.values()}
+
+
+def test_protected_branches_stay(setting, tmp_path):
+    policy = Policy(branches_removed=6, protected=(1, 3), train=replace(TRAIN, epochs=1))
+    result, _ = run(policy, setting, tmp_path)
+
+    assert not {1, 3} & set(result.removed)
+    assert len(result.removed) == 3  # 2, 4, and one of 5 and 6
+    with pytest.raises(InputError, match="1 to 6, but got 9"):
+        run(replace(policy, protected=(9,)), setting, tmp_path)
+
+
+def test_pruning_never_raises_the_cost(setting, tmp_path):
+    costs = []
+    for share in (0.0, 0.3, 0.6, 0.9):
+        policy = Policy(filter_sparsity=share, branches_removed=2, train=replace(TRAIN, epochs=1))
+        costs.append(run(policy, setting, tmp_path)[0].point.macs)
+
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] < build_network(setting.spec).total_macs
+
+
+def test_dealing_out_is_by_the_measured_scores():
+    rule = survival_probabilities(0.5, 3)
+
+    assert by_sensitivity(rule, (0.1, 0.9, 0.5), (1, 1, 1)) == pytest.approx(
+        (0.5, rule[0], rule[1])
+    )
