@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from autodepth.errors import NetworkError
 from autodepth.networks.cost import counting, evaluating
 from autodepth.networks.data_flow import attribute
+from autodepth.networks.left_as_it_was import left_as_it_was
 from autodepth.networks.residual_sites import ResidualSite
 
 InputShape = tuple[int, int, int]
@@ -47,7 +48,7 @@ class Measured:
     def __init__(self, traced: fx.GraphModule, input_shape: InputShape) -> None:
         self._traced = traced
         self._nodes = {node.name: node for node in traced.graph.nodes}
-        with evaluating(traced), counting() as macs_so_far:
+        with left_as_it_was(traced), evaluating(traced), counting() as macs_so_far:
             meter = _Meter(traced, macs_so_far)
             try:
                 output = meter.run(torch.zeros(1, *input_shape))
