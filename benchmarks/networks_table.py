@@ -82,20 +82,24 @@ def main() -> None:
     start = time.monotonic()
     vision, families = [], []
     for row in torchvision_rows(arguments.only):
-        print(f"{time.monotonic() - start:4.0f} s torchvision", row, flush=True)
+        print(f"{time.monotonic() - start:4.0f} s {memory():.1f} GiB torchvision", row, flush=True)
         vision.append(row)
     for module, row in timm_rows(arguments.only):
-        print(f"{time.monotonic() - start:4.0f} s {module}", row, flush=True)
+        print(f"{time.monotonic() - start:4.0f} s {memory():.1f} GiB {module}", row, flush=True)
         families.append((module, row))
     if arguments.only == "*":
         text = page(vision, families, time.monotonic() - start)
         arguments.to.write_text(text, encoding="utf-8")
 
 
+def memory() -> float:
+    """Return what the largest network so far took, in GiB."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+
+
 def page(vision: list[Row], families: list[tuple[str, Row]], seconds: float) -> str:
     """Return the page: figures, how it was run, both tables."""
     timm, torchvision = import_timm().__version__, import_torchvision().__version__
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     lines = [
         INTRODUCTION,
         "## In figures",
@@ -106,7 +110,7 @@ def page(vision: list[Row], families: list[tuple[str, Row]], seconds: float) -> 
         "",
         f"Run on {datetime.now(UTC):%Y-%m-%d} with torchvision {torchvision}, timm {timm}, torch "
         f"{torch.__version__}, Python {platform.python_version()}; random weights of seed {SEED}; "
-        f"{seconds / 60:.0f} minutes on one core, at most {memory:.1f} GiB.",
+        f"{seconds / 60:.0f} minutes on one core, at most {memory():.1f} GiB.",
         "",
         "## torchvision",
         "",
@@ -152,9 +156,9 @@ def figures_of_timm(families: list[tuple[str, Row]]) -> Iterator[str]:
     for module, row in residual:
         if not row.found:
             yield f"  - not in {module} (`{row.name}`): {row.remark}."
-    whole = [module for module, row in residual if row.found and "not looked into" in row.remark]
-    if whole:
-        yield f"  - in part: {', '.join(whole)}; the table says why."
+    gap = [module for module, row in residual if row.found and row.remark]
+    if gap:
+        yield f"  - in part, as the table says: {', '.join(gap)}."
 
 
 def figures_of_checks(rows: list[Row]) -> Iterator[str]:
