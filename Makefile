@@ -39,7 +39,7 @@ format: $(VENV)/.tools ## Bring the code into its usual form
 schema: setup ## Write the space files' JSON Schema anew
 	$(BIN)/python -m autodepth.space.schema
 
-networks-table: $(VENV)/.tools ## Write docs/networks.md anew: what is found in which network (15 minutes)
+networks-table: $(VENV)/.tools ## Write docs/networks.md anew: what is found in which network (17 minutes)
 	$(BIN)/python benchmarks/networks_table.py
 
 constraints: $(VENV)/.tools ## Pin what is installed now

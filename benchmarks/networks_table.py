@@ -10,7 +10,7 @@ reduced where they allow it:
 - thin: with one branch left in each stage it trains a step, and its state dict reloads;
 - sum (of all): stem, branches, between and head add up to the network's MACs and parameters.
 
-Run: python benchmarks/networks_table.py   (about 15 minutes on one core; needs the extra timm)
+Run: python benchmarks/networks_table.py   (about 17 minutes on one core; needs the extra timm)
 """
 
 from __future__ import annotations
