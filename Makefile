@@ -8,10 +8,10 @@ STUDY ?= digits-$(shell date +%Y%m%d-%H%M%S)
 BUDGET ?= 4cpu-min
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search test test-fast lint format schema constraints clean
+.PHONY: help setup search test test-fast lint format schema networks-table constraints clean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.installed ## Make .venv and install autodepth with pinned versions
 
@@ -38,6 +38,9 @@ format: $(VENV)/.tools ## Bring the code into its usual form
 
 schema: setup ## Write the space files' JSON Schema anew
 	$(BIN)/python -m autodepth.space.schema
+
+networks-table: $(VENV)/.tools ## Write docs/networks.md anew: what is found in which network (17 minutes)
+	$(BIN)/python benchmarks/networks_table.py
 
 constraints: $(VENV)/.tools ## Pin what is installed now
 	(echo "# Every version the tests run against. Written by: make constraints"; \

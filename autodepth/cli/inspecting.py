@@ -85,6 +85,13 @@ def _shape(text: str) -> tuple[int, int, int]:
 
 
 def _plain(network: ResidualNetwork) -> dict[str, object]:
+    def costs(part: ResidualBranch | Part) -> dict[str, object]:
+        return {
+            "macs": part.macs,
+            "share": part.macs / max(network.total_macs, 1),
+            "parameters": part.parameters,
+        }
+
     return {
         "branches": [
             {
@@ -94,14 +101,11 @@ def _plain(network: ResidualNetwork) -> dict[str, object]:
                 "shortcut": branch.shortcut,
                 "removable": branch.removable,
                 "obstacle": branch.obstacle,
-                "macs": branch.macs,
-                "parameters": branch.parameters,
+                **costs(branch),
             }
             for branch in network.branches
         ],
-        **{
-            part.name: {"macs": part.macs, "parameters": part.parameters} for part in network.around
-        },
+        **{part.name: costs(part) for part in network.around},
         "total_macs": network.total_macs,
         "total_parameters": network.total_parameters,
         "notes": list(network.notes),
@@ -112,10 +116,15 @@ def _print(network: ResidualNetwork) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table = Table(box=None, padding=(0, 1), collapse_padding=True, header_style="bold")
     for name in ("branch", "module", "stage", "shortcut", "removable", "MACs", "share", "params"):
         words = name in {"module", "shortcut", "removable"}
-        table.add_column(name, justify="left" if words else "right", no_wrap=not words)
+        table.add_column(
+            name,
+            justify="left" if words else "right",
+            no_wrap=name not in {"module", "removable"},
+            overflow="fold",  # long names go on in the next line: nothing is cut
+        )
 
     def row(part: ResidualBranch | Part, *cells: str) -> None:
         share = f"{part.macs / max(network.total_macs, 1):.1%}"
@@ -131,4 +140,7 @@ def _print(network: ResidualNetwork) -> None:
     table.add_section()
     macs, parameters = f"{network.total_macs:,}", f"{network.total_parameters:,}"
     table.add_row("", "total", "", "", "", macs, "100.0%", parameters)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:  # one line per branch for whatever reads it, however long
+        console.width = Console(width=10_000).measure(table).maximum
+    console.print(table)

@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 
 from autodepth.errors import NetworkError
 from autodepth.networks.effects import drop_unread_nodes, nodes_with_effect
+from autodepth.networks.left_as_it_was import left_as_it_was
 from autodepth.networks.tracer import CANNOT_TRACE, Call, SymbolicTracer, told
 
 InputShape = tuple[int, int, int]
@@ -119,20 +120,19 @@ def _record(
     *,
     training: bool,
 ) -> _Recording:
-    flags = {part: part.training for part in module.modules()}
-    attributes = set(vars(module))
     tracer = SymbolicTracer(kept_whole, input_shape)
-    module.train(training)
-    try:
-        graph = tracer.trace(module)
-    except CANNOT_TRACE as error:
-        raise NetworkError(
-            f"{type(module).__name__} cannot be traced: {told(error)}; {ADVICE}"
-        ) from error
-    finally:
-        for part, flag in flags.items():
-            part.training = flag
-        made = {name: vars(module).pop(name) for name in set(vars(module)) - attributes}
+    own = set(vars(module))
+    with left_as_it_was(module):
+        module.train(training)
+        try:
+            graph = tracer.trace(module)
+        except CANNOT_TRACE as error:
+            raise NetworkError(
+                f"{type(module).__name__} cannot be traced: {told(error)}; {ADVICE}"
+            ) from error
+        # The tracer hangs constants it meets on the network itself.
+        read = [str(node.target) for node in graph.nodes if node.op == "get_attr"]
+        made = {n: vars(module)[n] for n in read if n in vars(module) and n not in own}
     return _Recording(graph, tracer.calls, made)
 
 

@@ -34,10 +34,11 @@ _FREE = frozenset({
     "max_pool2d_with_indices", "mean", "min", "miopen_batch_norm", "native_batch_norm",
     "native_batch_norm_backward", "native_dropout", "native_group_norm", "native_layer_norm",
     "new_empty", "new_ones", "new_zeros", "ones", "ones_like", "pad", "pixel_shuffle",
-    "pixel_unshuffle", "reflection_pad2d", "repeat", "roll", "scalar_tensor", "scatter_add",
-    "select_backward", "slice_backward", "sort", "split", "split_with_sizes", "stack", "std",
-    "sum", "topk", "tril", "triu", "unbind", "unfold", "upsample_bicubic2d", "upsample_bilinear2d",
-    "upsample_nearest2d", "var", "var_mean", "where", "zero_", "zeros", "zeros_like",
+    "pixel_unshuffle", "reflection_pad2d", "repeat", "roll", "scalar_tensor", "scatter",
+    "scatter_add", "select_backward", "slice_backward", "sort", "split", "split_with_sizes",
+    "stack", "std", "sum", "topk", "tril", "triu", "unbind", "unfold", "upsample_bicubic2d",
+    "upsample_bilinear2d", "upsample_nearest2d", "var", "var_mean", "where", "zero_", "zeros",
+    "zeros_like",
 })
 # fmt: on
 

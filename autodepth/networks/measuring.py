@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, fx, nn
 from autodepth.errors import NetworkError
 from autodepth.networks.cost import counting, evaluating
 from autodepth.networks.data_flow import attribute
+from autodepth.networks.left_as_it_was import left_as_it_was
 from autodepth.networks.residual_sites import ResidualSite
 
 InputShape = tuple[int, int, int]
@@ -46,8 +48,12 @@ class Measured:
 
     def __init__(self, traced: fx.GraphModule, input_shape: InputShape) -> None:
         self._traced = traced
-        self._nodes = {node.name: node for node in traced.graph.nodes}
-        with evaluating(traced), counting() as macs_so_far:
+        self._read = {node.name: self._parameters_of(node) for node in traced.graph.nodes}
+        self._readers: dict[nn.Parameter, set[str]] = defaultdict(set)
+        for name, parameters in self._read.items():
+            for parameter in parameters:
+                self._readers[parameter].add(name)
+        with left_as_it_was(traced), evaluating(traced), counting() as macs_so_far:
             meter = _Meter(traced, macs_so_far)
             try:
                 output = meter.run(torch.zeros(1, *input_shape))
@@ -70,14 +76,14 @@ class Measured:
     def parameters(self, nodes: Iterable[str]) -> int:
         """Return how many parameters are read by these nodes and no others."""
         inside = set(nodes)
-        outside = self._read(name for name in self._nodes if name not in inside)
-        return sum(p.numel() for p in self._read(inside) - outside)
+        read = {p for name in inside for p in self._read[name]}
+        return sum(p.numel() for p in read if self._readers[p] <= inside)
 
     def around(self, sites: Sequence[ResidualSite]) -> tuple[Part, ...]:
         """Return stem, between and head; with the branches they add up to the network."""
-        place = {name: i for i, name in enumerate(self._nodes)}
+        place = {name: i for i, name in enumerate(self._read)}
         branches = {name for site in sites for name in site.branch_nodes}
-        rest = [name for name in self._nodes if name not in branches]
+        rest = [name for name in self._read if name not in branches]
         start, end = place[sites[0].fork], max(place[site.addition] for site in sites)
         stem = [name for name in rest if place[name] <= start]
         head = [name for name in rest if place[name] > end]
@@ -93,15 +99,13 @@ class Measured:
             for name, nodes in parts.items()
         )
 
-    def _read(self, nodes: Iterable[str]) -> set[nn.Parameter]:
-        found: set[nn.Parameter] = set()
-        for node in map(self._nodes.__getitem__, nodes):
-            if node.op == "call_module":
-                found.update(self._traced.get_submodule(str(node.target)).parameters())
-            elif node.op == "get_attr":  # a parameter read directly, such as a layer scale
-                value = attribute(self._traced, str(node.target))
-                found.update({value} if isinstance(value, nn.Parameter) else ())
-        return found
+    def _parameters_of(self, node: fx.Node) -> list[nn.Parameter]:
+        if node.op == "call_module":
+            return list(self._traced.get_submodule(str(node.target)).parameters())
+        if node.op == "get_attr":  # a parameter read directly, such as a layer scale
+            value = attribute(self._traced, str(node.target))
+            return [value] if isinstance(value, nn.Parameter) else []
+        return []
 
 
 class _Meter(fx.Interpreter):
@@ -120,4 +124,5 @@ class _Meter(fx.Interpreter):
         self.macs[n.name] = self._macs_so_far() - before
         if isinstance(result, Tensor):
             self.shapes[n.name] = tuple(result.shape)
+            return result.detach()  # else what gradients would need stays in memory to the end
         return result

@@ -15,6 +15,7 @@ from torch.func import functional_call
 from torch.fx._symbolic_trace import _maybe_revert_all_patches
 
 from autodepth.networks.cost import evaluating
+from autodepth.networks.left_as_it_was import left_as_it_was
 
 BATCHES = (2, 3)
 
@@ -31,6 +32,7 @@ class Shapes(fx.Interpreter):
     def __init__(self, root: nn.Module, images: fx.Node, shape: tuple[int, ...]) -> None:
         super().__init__(root, garbage_collect_values=False, graph=images.graph)
         self.env[images] = torch.empty(shape, device="meta")
+        self._unknown: set[fx.Node] = set()
 
     def of(self, node: fx.Node) -> Any:
         """Return a node's value; None where it cannot be told."""
@@ -41,11 +43,18 @@ class Shapes(fx.Interpreter):
         # Without the tracer's patches: what runs here, and what it imports, is not recorded.
         with _maybe_revert_all_patches(), torch.device("meta"):
             for node in reversed(behind):
-                try:
-                    self.env[node] = self.run_node(node)
-                except Exception:  # noqa: BLE001 - whatever it was, the value is not known
-                    self.env[node] = None
+                self.env[node] = self._value(node)
         return self.env[node]
+
+    def _value(self, node: fx.Node) -> Any:
+        # Not even `==` may be told of what is not known.
+        if self._unknown.isdisjoint(node.all_input_nodes):
+            try:
+                return self.run_node(node)
+            except Exception:  # noqa: BLE001, S110 - whatever it was, the value is not known
+                pass
+        self._unknown.add(node)
+        return None
 
     def fetch_attr(self, target: str) -> Any:
         """Return a parameter or buffer without its content, or a module."""
@@ -57,7 +66,7 @@ class Shapes(fx.Interpreter):
         module = super().fetch_attr(target)
         tensors = chain(module.named_parameters(), module.named_buffers())
         state = {name: _without_content(tensor) for name, tensor in tensors}
-        with evaluating(module):
+        with left_as_it_was(module), evaluating(module):
             return functional_call(module, state, args, kwargs)
 
 

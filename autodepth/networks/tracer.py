@@ -25,6 +25,7 @@ from torch import Tensor, fx, nn
 from torch.fx.proxy import Attribute, ParameterProxy, TraceError
 
 from autodepth.networks.effects import set_item
+from autodepth.networks.left_as_it_was import Assigned
 from autodepth.networks.shapes import BATCHES, Shapes
 
 _RECORDED = (
@@ -126,10 +127,12 @@ class SymbolicTracer(fx.Tracer):
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Record a call, from the inside where possible, else as one node."""
         name, start, depth = self.path_of_module(m), len(self.graph.nodes), len(self.module_stack)
+        assigned = Assigned(m)
         try:
             value = super().call_module(m, forward, args, kwargs)
         except CANNOT_TRACE as error:
             self.kept_whole[name] = told(error)
+            assigned.put_back()
             self._forget_nodes_from(start)
             while len(self.module_stack) > depth:
                 self.module_stack.popitem()

@@ -1,18 +1,21 @@
 """`autodepth inspect` tells every part of a network and what it costs."""
 
 import json
+import re
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from autodepth.cli.main import app
-from autodepth.errors import InputError
+from autodepth.errors import InputError, WeightsError
+from autodepth.networks.cifar_resnet import CifarResNet
 
 RUN = CliRunner()
 
 
-def inspect(*arguments):
-    done = RUN.invoke(app, ["inspect", *arguments], env={"COLUMNS": "120"})
+def inspect(*arguments, columns=120):
+    done = RUN.invoke(app, ["inspect", *arguments], env={"COLUMNS": str(columns)})
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done
@@ -33,14 +36,17 @@ def test_the_json_adds_up_and_names_every_branch():
         "removable": True,
         "obstacle": "",
         "macs": 3_538_944,
+        "share": 3_538_944 / 40_551_040,
         "parameters": 13_952,
     }
+    assert sum(part["share"] for part in parts) == pytest.approx(1)
     assert told["notes"] == []
 
 
 def test_the_table_has_a_row_for_stem_head_and_total():
     rows = [line.split() for line in inspect("resnet20").stdout.splitlines()]
 
+    assert " ".join(rows[0]) == "branch module stage shortcut removable MACs share params"
     assert rows[1] == ["stem", "442,368", "1.1%", "464"]
     assert rows[2] == ["1", "layer1.0", "1", "identity", "yes", "4,718,592", "11.6%", "4,672"]
     assert rows[-2] == ["head", "640", "0.0%", "650"]
@@ -51,6 +57,68 @@ def test_the_input_shape_counts():
     told = json.loads(inspect("resnet8", "--input", "1x16x16", "--json").stdout)
 
     assert told["stem"]["macs"] == 16 * 9 * 16 * 16
+
+
+def test_weights_that_fit_are_taken_and_others_refused(tmp_path):
+    file = tmp_path / "weights.pt"
+    torch.save(CifarResNet(8).state_dict(), file)
+
+    assert json.loads(inspect("resnet8", "--weights", str(file), "--json").stdout)["branches"]
+    with pytest.raises(WeightsError, match=r"missing: layer1.1.conv1.weight.* and \d+ more"):
+        inspect("resnet14", "--weights", str(file))
+
+
+def test_a_branch_that_cannot_be_removed_says_why(tmp_path, monkeypatch):
+    (tmp_path / "spreading_net.py").write_text(
+        "from torch import nn\n"
+        "class Spreading(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.f, self.g = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)\n"
+        "    def forward(self, x):\n"
+        "        x = x + self.f(x)\n"
+        "        mean = x.mean((2, 3), keepdim=True)\n"
+        "        return mean + self.g(mean).expand_as(x)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+
+    first, second = json.loads(inspect("spreading_net:Spreading", "--json").stdout)["branches"]
+    table = inspect("spreading_net:Spreading").stdout
+
+    assert (first["removable"], first["obstacle"]) == (True, "")
+    assert (second["removable"], second["obstacle"]) == (
+        False,
+        "its shortcut has another shape than the sum",
+    )
+    assert "its shortcut has another shape than the sum" in table
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_long_names_stay_whole_and_take_more_lines_on_a_terminal_only(
+    tmp_path, monkeypatch, terminal
+):
+    name = "encoder_layer_with_a_name_of_its_own"
+    (tmp_path / "long_names.py").write_text(
+        "from torch import nn\n"
+        "class Block(nn.Sequential):\n"
+        "    def forward(self, x):\n"
+        "        return x + super().forward(x)\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        f"        self.{name} = Block(nn.Conv2d(3, 3, 1))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+
+    table = re.sub("\x1b\\[[0-9;]*m", "", inspect("long_names:Net", columns=80).stdout)
+    lines = table.splitlines()
+
+    assert (name in table) is not terminal
+    assert (max(map(len, lines)) <= 80) is terminal
+    column = slice(lines[0].index("module"), lines[0].index("stage"))
+    assert name in "".join(line[column].strip() for line in lines)
 
 
 def test_a_network_of_ones_own_with_arguments_and_a_note(tmp_path, monkeypatch):

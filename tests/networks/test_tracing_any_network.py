@@ -152,6 +152,19 @@ def test_a_layer_that_cannot_be_looked_into_is_told_with_place_and_advice():
         ResidualNetwork.from_module(hidden, SHAPE)
 
 
+def test_a_size_that_cannot_be_told_is_not_taken_for_another():
+    class OfEightPixels(Block):
+        def forward(self, x):
+            return x + self.conv(x) if x.shape[2] == 8 else x
+
+    module = nn.Sequential(Block(), DataDependent(), OfEightPixels())
+    network = ResidualNetwork.from_module(module, SHAPE)
+
+    assert [branch.module for branch in network.branches] == ["0"]
+    assert [note[:18] for note in network.notes] == [f"not looked into: {i}" for i in "12"]
+    assert torch.equal(network.module.eval()(IMAGES), module.eval()(IMAGES))
+
+
 class Res2NetBlock(nn.Module):
     """Inner additions between the parts of a split."""
 

@@ -1,0 +1,172 @@
+"""What is found in one network of the table, and whether it holds."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+
+import torch
+from networks_listed import BRANCH_BY_BRANCH
+from torch import nn
+
+from autodepth.errors import NetworkError
+from autodepth.networks.catalogue import NetworkSpec, build_module
+from autodepth.networks.gates import GatedNetwork
+from autodepth.networks.residual_network import ResidualNetwork
+
+CHECK_MACS = 1.5e9  # a network is checked further up to this size
+SMALL_MACS = 3e8  # beyond this it is built for smaller images first, if it takes them
+CHECK_SIZE = 96  # pixels
+CHECK_PARAMETERS = 1.5e8  # beyond this a second network and gradients take too much memory
+_FORK = multiprocessing.get_context("fork")  # what is imported and seeded is there already
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One network of the table."""
+
+    name: str
+    size: str
+    branches: str = ""
+    stages: str = ""
+    macs: str = ""
+    checks: str = ""
+    remark: str = ""
+
+    def __str__(self) -> str:
+        cells = (self.size, self.branches, self.stages, self.macs, self.checks, self.remark)
+        return " | ".join((f"| `{self.name}`", *cells)) + " |"
+
+    @property
+    def found(self) -> bool:
+        """Whether branches were found."""
+        return "+" in self.branches
+
+
+def examine_apart(spec: NetworkSpec) -> Row:
+    """Examine a network in a process of its own, whose memory goes back when it ends."""
+    receiver, sender = _FORK.Pipe(duplex=False)
+    process = _FORK.Process(target=_send, args=(sender, spec))
+    process.start()
+    sender.close()
+    try:
+        row: Row = receiver.recv()
+    except EOFError:  # it printed why
+        row = Row(name=_name(spec), size=_size(spec), branches="none", remark="FAILED to run")
+    process.join()
+    return row
+
+
+def examine(spec: NetworkSpec) -> Row:
+    """Find, measure and check one network."""
+    row = Row(name=_name(spec), size=_size(spec))
+    module = build_module(spec)
+    try:
+        network = ResidualNetwork.from_module(module, spec.input_shape, classes=spec.classes)
+    except NetworkError as error:
+        return replace(row, branches="none", remark=str(error).replace("|", "/"))
+    identity = sum(branch.shortcut == "identity" for branch in network.branches)
+    obstacles = sorted({b.obstacle for b in network.branches if b.obstacle})
+    row = replace(
+        row,
+        branches=f"{identity}+{len(network.branches) - identity}",
+        stages=str(network.num_stages),
+        macs=f"{network.total_macs / 1e6:,.0f}",
+        remark="; ".join([*network.notes, *obstacles]).replace("|", "/"),
+        checks=_told("sum", holds=adds_up(network)),
+    )
+    if network.total_parameters > CHECK_PARAMETERS:
+        return row
+    if network.total_macs > SMALL_MACS:
+        module, network = smaller(spec) or (module, network)
+    if network.total_macs > CHECK_MACS:
+        return row
+    return replace(row, checks=" ".join((*checks(module, network, row.name), row.checks)))
+
+
+def smaller(spec: NetworkSpec) -> tuple[nn.Module, ResidualNetwork] | None:
+    """Build the network for smaller images, if it allows that."""
+    spec = replace(spec, height=CHECK_SIZE, width=CHECK_SIZE)
+    if spec.name.startswith("torchvision:vit"):
+        spec = replace(spec, arguments={"image_size": CHECK_SIZE})
+    try:
+        module = build_module(spec)
+        return module, ResidualNetwork.from_module(module, spec.input_shape)
+    except (NetworkError, AssertionError, RuntimeError):
+        return None
+
+
+def checks(module: nn.Module, network: ResidualNetwork, name: str) -> Iterator[str]:
+    """Yield the name of each check, with FAILED after those that fail."""
+    images = torch.randn(2, *network.input_shape, generator=torch.Generator().manual_seed(1))
+    yield _told("same", holds=same(module, network, images))
+    if name in BRANCH_BY_BRANCH:
+        yield _told("bypass", holds=removing_is_bypassing(network, images[:1]))
+    yield _told("thin", holds=thinned_trains(network, images))
+    if not adds_up(network):
+        yield "sum FAILED"
+
+
+@torch.no_grad()
+def same(module: nn.Module, network: ResidualNetwork, images: torch.Tensor) -> bool:
+    """Whether the graph computes what the original computes."""
+    return torch.equal(module.eval()(images), network.module.eval()(images))
+
+
+@torch.no_grad()
+def removing_is_bypassing(network: ResidualNetwork, images: torch.Tensor) -> bool:
+    """Whether each identity branch leaves the same network, removed or left out."""
+    gated = GatedNetwork(network)
+    gated.eval()
+    for branch in network.branches:
+        if branch.shortcut == "identity" and branch.removable:
+            gated.bypass(branch.index)
+            removed = network.without([branch.index]).module.eval()
+            if not torch.equal(gated(images), removed(images)):
+                return False
+            del removed
+            gc.collect()  # a graph and its module hold each other: copies would pile up
+    return True
+
+
+def thinned_trains(network: ResidualNetwork, images: torch.Tensor) -> bool:
+    """Whether one branch per stage runs, trains, and reloads with the same keys."""
+    last = {branch.stage: branch.index for branch in network.branches}
+    gone = [b.index for b in network.branches if b.removable and b.index != last[b.stage]]
+    thin = network.without(gone)
+    thin.module.train()
+    thin.module(images).sum().backward()
+    kept = thin.module.state_dict()
+    again = network.without(gone).module
+    again.load_state_dict(kept)
+    return set(kept) <= set(network.module.state_dict()) and any(
+        parameter.grad is not None for parameter in thin.module.parameters()
+    )
+
+
+def adds_up(network: ResidualNetwork) -> bool:
+    """Whether the parts are the whole."""
+    parts = [*network.branches, *network.around]
+    return (sum(p.macs for p in parts), sum(p.parameters for p in parts)) == (
+        network.total_macs,
+        network.total_parameters,
+    )
+
+
+def _send(sender: Connection, spec: NetworkSpec) -> None:
+    sender.send(examine(spec))
+
+
+def _told(check: str, *, holds: bool) -> str:
+    return check if holds else f"{check} FAILED"
+
+
+def _name(spec: NetworkSpec) -> str:
+    return spec.name.partition(":")[2]
+
+
+def _size(spec: NetworkSpec) -> str:
+    return "x".join(map(str, spec.input_shape))
