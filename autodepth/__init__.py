@@ -29,5 +29,7 @@ def __getattr__(name: str) -> Any:
     if name == "search":
         from autodepth.service.searching import search  # noqa: PLC0415
 
+        # The import above has put the room `autodepth.search` under this name.
+        globals()[name] = search
         return search
     raise AttributeError(f"module 'autodepth' has no attribute {name!r}")

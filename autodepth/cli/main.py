@@ -60,7 +60,7 @@ def options(
 def main() -> None:
     """Run the command line; errors a person can mend are one message, not a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for name in ("ray", "mlflow", "alembic", "optuna"):
+    for name in ("ray", "mlflow", "alembic", "optuna", "matplotlib"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         app()

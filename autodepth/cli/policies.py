@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from autodepth.service.policies import Sensitivity
     from autodepth.trial.result import EpochReport
 
+_HEADERS: dict[Criterion, str] = {  # nine of them fit into 80 columns
+    "ablation_accuracy": "ablat.\naccur.",
+    "ablation_loss": "ablat.\nloss",
+    "block_influence": "block\ninfl.",
+    "magnitude": "magni-\ntude",
+    "bn_scale": "bn\nscale",
+    "taylor": "\ntaylor",
+    "norm_ratio": "norm\nratio",
+    "random": "\nrandom",
+    "evenly_spaced": "evenly\nspaced",
+}
 Network = Annotated[
     str, typer.Argument(help="resnet56, torchvision:NAME, timm:NAME or package.module:callable")
 ]
@@ -48,6 +59,7 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
     from autodepth.service.policies import read_policy  # noqa: PLC0415
     from autodepth.service.searching import plan_search  # noqa: PLC0415
 
+    told = read_policy(policy)
     plan = plan_search(
         space,
         budget="1trials",
@@ -57,7 +69,7 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
         seed=seed,
         settings=settings or (),
     )
-    _carry_out(plan, read_policy(policy), to=to, json=json)
+    _carry_out(plan, told, to=to, json=json)
 
 
 def prune(
@@ -104,12 +116,17 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
     """
     from autodepth.policy.policy import CRITERIA  # noqa: PLC0415
     from autodepth.policy.survival import check_choice  # noqa: PLC0415
-    from autodepth.report.sensitivity_figure import draw_sensitivities  # noqa: PLC0415
+    from autodepth.report.sensitivity_figure import (  # noqa: PLC0415
+        check_figure_file,
+        draw_sensitivities,
+    )
     from autodepth.service.policies import measure_sensitivities  # noqa: PLC0415
 
     names = CRITERIA if criterion == "all" else tuple(criterion.split(","))
     for name in names:
         check_choice("criterion", name, (*CRITERIA, "all"))
+    if to is not None:
+        check_figure_file(to)
     plan = _given(network, weights, data, seed, settings)
     chosen: list[Criterion] = [name for name in CRITERIA if name in names]
     measured, found = measure_sensitivities(plan, chosen, images)
@@ -184,14 +201,22 @@ def _print_table(
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
+    from autodepth.policy.removal import unit_of  # noqa: PLC0415
+
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("branch", justify="right")
+    table.add_column("", justify="right")
     table.add_column("stage", justify="right")
     for name in found:
-        table.add_column(name.replace("_", " "), justify="right")
+        table.add_column(_HEADERS[name], justify="right", no_wrap=True)
     for branch in network.branches:
-        cells = [item.raw.get(branch.index) for item in found.values()]
-        texts = ["-" if cell is None else f"{cell:.4g}" for cell in cells]
+        cells = [item.scaled.get(branch.index) for item in found.values()]
+        texts = ["-" if cell is None else f"{cell:.2f}" for cell in cells]
         table.add_row(str(branch.index), str(branch.stage), *texts)
+    table.add_section()
+    units = [f"{unit_of(item.raw):.3g}" for item in found.values()]
+    table.add_row("", "1.00 =", *units)
     Console().print(table)
-    say(f"measured on {images:,} images of the validation split; a higher score is worth more")
+    say(
+        f"1.00 is the mean of the branches, what it is in the criterion's unit is told last; "
+        f"measured on {images:,} images of the validation split"
+    )

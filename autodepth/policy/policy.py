@@ -146,12 +146,11 @@ class Policy:
         Raises:
             InputError: a name is unknown or a value outside its range.
         """
+        _check_names(values, [*cls().to_dict()], "")
         values = dict(values)
-        if "p_L" in values:
-            values["survival_prob_last"] = values.pop("p_L")
         train = values.pop("train", {})
-        _check_names(values, cls, "")
-        _check_names(train, TrainingSettings, "train.")
+        _check_names(train, [item.name for item in fields(TrainingSettings)], "train.")
+        values["survival_prob_last"] = values.pop("p_L", cls.survival_prob_last)
         for name in _TUPLES:
             if values.get(name) is not None:
                 values[name] = tuple(values[name])
@@ -186,8 +185,7 @@ _NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
 }
 
 
-def _check_names(values: dict[str, Any], owner: type, prefix: str) -> None:
-    known = [item.name for item in fields(owner)]
+def _check_names(values: dict[str, Any], known: list[str], prefix: str) -> None:
     for name in values:
         if name not in known:
             raise InputError(

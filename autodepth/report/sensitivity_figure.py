@@ -12,6 +12,12 @@ FORMATS = (".png", ".svg", ".pdf", ".html")
 _MOST = 3.0  # in means; beyond it a branch is plainly needed, and one outlier would hide the rest
 
 
+def check_figure_file(to: Path) -> None:
+    """Raise InputError unless a file's name ends in one of `FORMATS`."""
+    if to.suffix.lower() not in FORMATS:
+        raise InputError(f"a figure's file must end in {', '.join(FORMATS)}, but got {to}")
+
+
 def draw_sensitivities(
     to: Path,
     scaled: Mapping[str, Mapping[int, float]],
@@ -30,8 +36,7 @@ def draw_sensitivities(
     Raises:
         InputError: the file's ending is none of these.
     """
-    if to.suffix.lower() not in FORMATS:
-        raise InputError(f"a figure's file must end in {', '.join(FORMATS)}, but got {to}")
+    check_figure_file(to)
     rows = [[scores.get(b, math.nan) for b in sorted(stages)] for scores in scaled.values()]
     to.parent.mkdir(parents=True, exist_ok=True)
     draw = _page if to.suffix.lower() == ".html" else _image

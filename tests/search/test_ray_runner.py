@@ -99,7 +99,7 @@ def test_a_worker_that_is_killed_fails_its_trial_and_the_study_goes_on():
 
     result = search(
         budget="4trials", study="killed", settings=[*SMALL, "train.epochs=20"],
-        concurrency=1, watch=KillOneWorker,
+        concurrency=2, watch=KillOneWorker,
     )  # fmt: skip
     trials, _ = records("killed")
     states = [trial.state for trial in trials]
