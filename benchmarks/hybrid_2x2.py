@@ -1,0 +1,265 @@
+"""The thesis measured: stochastic depth and removal, alone and together.
+
+{constant depth, stochastic depth} x {unpruned, about half, about 30 % of the MACs}, before and
+after fine-tuning, every parent trained for the same device-time: stochastic depth computes fewer
+branches per step, so it gets more epochs. Beside the branches that ablation finds weakest, as
+many chosen at random; and the same small network from scratch for the device-time that parent
+and fine-tuning took together. Only identity blocks go, so equal counts are equal MACs to the last
+digit. Also, for both parents of the first seed: Spearman's correlation of each criterion's score
+of a branch with the accuracy after that branch alone was removed and the rest fine-tuned.
+
+Accuracies are of test images that nothing was chosen by; sensitivities are measured on validation
+images. A seed fixes initialisation, batches, gates and random choices.
+
+    python benchmarks/hybrid_2x2.py --data folder:CIFAR10 --seeds 0 1 2     # ResNet-20, one core,
+    python benchmarks/hybrid_2x2.py --report                                # half an hour per seed
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from autodepth.networks.catalogue import build_network
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.policy.policy import CRITERIA, Policy
+from autodepth.policy.survival import expected_cost, survival_probabilities
+from autodepth.policy.training_settings import TrainingSettings
+from autodepth.service.searching import plan_search
+from autodepth.space.shipped import default_space
+from autodepth.trial.evaluation import evaluate
+from autodepth.trial.fine_tuning import fine_tune
+from autodepth.trial.parent import score_branches, train_parent
+from autodepth.trial.pruning import prune
+from autodepth.trial.setting import TrialSetting
+
+RESULTS = Path(__file__).parent / "results"
+STOCHASTIC = 0.8  # p_L: shallow networks want it high
+COUNTS = {4: "53.5 %", 6: "30.2 %"}  # identity blocks removed from ResNet-20: MACs left
+TRANSITIONS = (4, 7)
+Row = dict[str, Any]
+
+
+class Seed:
+    """Everything one seed measures.
+
+    Args:
+        setting: network, data, device and seed.
+        test_images: how many test images accuracies are taken on, evenly spread.
+        epochs: of a parent of constant depth.
+        tuning: epochs of fine-tuning.
+    """
+
+    def __init__(
+        self, setting: TrialSetting, *, test_images: int, epochs: int, tuning: int
+    ) -> None:
+        self.setting, self.epochs, self.tuning = setting, epochs, tuning
+        test = setting.data.open_test()
+        index = np.linspace(0, len(test) - 1, min(test_images, len(test))).round()
+        self._test = setting.evaluation_batches(test.subset(index.astype(np.int64)))
+        self.whole = build_network(setting.spec)
+
+    def policy(self, last: float, **others: Any) -> Policy:
+        """Return a policy of equal training device-time, whatever its p_L is."""
+        branches = self.whole.branches
+        macs = [branch.macs for branch in branches]
+        survival = survival_probabilities(last, len(branches))
+        saved = sum(macs) - expected_cost(survival, macs)
+        share = 1 - saved / self.whole.total_macs
+        train = TrainingSettings(
+            epochs=round(self.epochs / share), batch_size=128, learning_rate=0.1
+        )
+        defaults = {"criterion": "ablation_loss", "protected": TRANSITIONS, "train": train}
+        return Policy(survival_prob_last=last, **(defaults | others))
+
+    def rows(self, *, correlate: bool) -> Iterator[Row]:
+        """Yield every measurement of this seed."""
+        for last in (1.0, STOCHASTIC):
+            policy = self.policy(last)
+            parent = train_parent(policy, self.setting, lambda _: None).network
+            yield self._row(last, "unpruned", 0, parent, after=self._accuracy(parent))
+            for count in COUNTS:
+                for criterion in ("ablation_loss", "random"):
+                    wish = replace(policy, criterion=criterion, branches_removed=count)
+                    yield self._pruned(last, wish, parent)
+            if correlate:
+                yield self._correlations(last, policy, parent)
+        for count in COUNTS:
+            yield self._from_scratch(count)
+
+    def _pruned(self, last: float, policy: Policy, parent: ResidualNetwork) -> Row:
+        scores = score_branches(policy, self.setting, parent)
+        network = prune(
+            parent, policy, scores,
+            score=dict, recalibrate=lambda _: None, fine_tune_between=lambda _: None,
+        ).network  # fmt: skip
+        before = self._accuracy(network)
+        self._tune(network, policy, parent, self.tuning)
+        return self._row(
+            last, policy.criterion, policy.branches_removed or 0, network,
+            before=before, after=self._accuracy(network), removed=list(network.removed),
+        )  # fmt: skip
+
+    def _correlations(self, last: float, policy: Policy, parent: ResidualNetwork) -> Row:
+        """Compare cheap scores of single branches with what losing each costs in the end."""
+        accuracies = {}
+        for branch in parent.branches:
+            network = parent.without([branch.index])
+            self._tune(network, policy, parent, 1)
+            accuracies[branch.index] = self._accuracy(network)
+        correlations = {}
+        for criterion in CRITERIA:
+            scores = score_branches(replace(policy, criterion=criterion), self.setting, parent)
+            pairs = [(scores[b], accuracies[b]) for b in sorted(accuracies)]
+            correlations[criterion] = float(spearmanr(*zip(*pairs, strict=True)).statistic)
+        return {"kind": "correlations", "p_L": last, "after": accuracies, "spearman": correlations}
+
+    def _from_scratch(self, count: int) -> Row:
+        """Train the small network alone, for the device-time of parent and fine-tuning."""
+        going = [b.index for b in self.whole.branches if b.index not in TRANSITIONS]
+        spread = sorted(going, key=lambda b: (self._position(b), b))[-count:]
+        network = build_network(self.setting.spec, seed=self.setting.seed_for("init"))
+        small = network.without(spread)
+        share = small.total_macs / self.whole.total_macs
+        epochs = round((self.epochs + self.tuning * share) / share)
+        self._tune(small, self.policy(1.0), network, epochs)
+        return self._row(1.0, "from scratch", count, small, after=self._accuracy(small),
+                         epochs=epochs, removed=spread)  # fmt: skip
+
+    def _position(self, branch: int) -> int:
+        """Return the place of a branch in its stage."""
+        stage = self.whole.branches[branch - 1].stage
+        return [b.index for b in self.whole.branches if b.stage == stage].index(branch)
+
+    def _tune(
+        self, network: ResidualNetwork, policy: Policy, parent: ResidualNetwork, epochs: int
+    ) -> None:
+        fine_tune(
+            network, policy, self.setting, parent=parent, epochs=epochs, on_epoch=lambda _: None
+        )
+
+    def _accuracy(self, network: ResidualNetwork) -> float:
+        network.module.eval()
+        return evaluate(network.module, self._test).accuracy
+
+    def _row(
+        self, last: float, how: str, count: int, network: ResidualNetwork, **values: Any
+    ) -> Row:
+        return {
+            "kind": "accuracy", "p_L": last, "how": how, "count": count,
+            "macs": network.total_macs, **values,
+        }  # fmt: skip
+
+
+def measure(arguments: argparse.Namespace, seed: int) -> None:
+    """Measure one seed and write its file, row by row."""
+    plan = plan_search(
+        default_space(),
+        budget="1trials",
+        data=arguments.data,
+        network="resnet20",
+        seed=seed,
+        settings=[
+            f"data.train_images={arguments.train_images}", "data.validation=1000",
+            "sensitivity.images=512", "data.augment=flip-crop",
+        ],
+    )  # fmt: skip
+    torch.set_num_threads(1)
+    work = Seed(
+        plan.setting,
+        test_images=arguments.test_images,
+        epochs=arguments.epochs,
+        tuning=arguments.tuning,
+    )
+    rows: list[Row] = []
+    for row in work.rows(correlate=seed == 0):
+        rows.append(row)
+        print(seed, row, flush=True)
+        content = {"seed": seed, "conditions": conditions(arguments), "rows": rows}
+        RESULTS.mkdir(exist_ok=True)
+        path = RESULTS / f"hybrid_2x2_seed{seed}.json"
+        path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def conditions(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what the numbers were measured with."""
+    names = ("train_images", "test_images", "epochs", "tuning")
+    return {
+        "network": "resnet20, option A",
+        "data": "CIFAR-10 as JPEG",
+        **{name: getattr(arguments, name) for name in names},
+        "p_L": STOCHASTIC,
+        "threads": 1,
+        "versions": {"python": platform.python_version(), "torch": version("torch")},
+    }
+
+
+def report() -> str:
+    """Return the table of all seeds that were measured: mean and standard deviation."""
+    files = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("hybrid_2x2_seed*.json"))]
+    cells: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in (row for file in files for row in file["rows"] if row["kind"] == "accuracy"):
+        cells[row["p_L"], row["count"], row["how"]].append(row)
+    told = files[0]["conditions"]
+    lines = [
+        f"ResNet-20 on CIFAR-10 JPEG, {told['train_images']:,} training images, constant depth "
+        f"{told['epochs']} epochs, fine-tuning {told['tuning']}; test accuracy in percent on "
+        f"{told['test_images']:,} images, mean ± sd over {len(files)} seeds; one CPU thread, "
+        f"torch {told['versions']['torch']}.",
+        "",
+        "| training | MACs left | chosen by | before fine-tuning | after |",
+        "|---|---|---|---|---|",
+    ]
+    for (last, count, how), rows in sorted(cells.items(), key=lambda item: (item[0][1], item[0])):
+        training = "constant depth" if last == 1 else f"stochastic depth, p_L = {last}"
+        left = COUNTS.get(count, "100 %")
+        cell = {key: _spread([r[key] for r in rows if key in r]) for key in ("before", "after")}
+        lines.append(f"| {training} | {left} | {how} | {cell['before']} | {cell['after']} |")
+    for file in files:
+        for row in (row for row in file["rows"] if row["kind"] == "correlations"):
+            lines += ["", f"Spearman's correlation over {len(row['after'])} branches, "
+                      f"p_L = {row['p_L']}, seed {file['seed']} (-1 is best: worth much, so "
+                      "accuracy is low without it): "
+                      + ", ".join(f"{k} {v:+.2f}" for k, v in row["spearman"].items())]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return ""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{100 * statistics.fmean(values):.1f} ± {100 * deviation:.1f}"
+
+
+def main() -> None:
+    """Measure the seeds asked for, or write the report of those that were."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", default="cifar10")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--train-images", type=int, default=3000)
+    parser.add_argument("--test-images", type=int, default=2000)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--tuning", type=int, default=3)
+    parser.add_argument("--report", action="store_true")
+    arguments = parser.parse_args()
+    for seed in [] if arguments.report else arguments.seeds:
+        measure(arguments, seed)
+    text = report()
+    print(text)
+    (RESULTS / "hybrid_2x2.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
