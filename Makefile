@@ -6,12 +6,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 STUDY ?= digits-$(shell date +%Y%m%d-%H%M%S)
 BUDGET ?= 4cpu-min
+DATA ?= cifar10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search test test-fast lint format schema networks-table constraints clean
+.PHONY: help setup search test test-fast lint format schema networks-table bench-steps \
+	bench-sensitivity bench-hybrid constraints clean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.installed ## Make .venv and install autodepth with pinned versions
 
@@ -41,6 +43,15 @@ schema: setup ## Write the space files' JSON Schema anew
 
 networks-table: $(VENV)/.tools ## Write docs/networks.md anew: what is found in which network (17 minutes)
 	$(BIN)/python benchmarks/networks_table.py
+
+bench-steps: $(VENV)/.tools ## Step time under stochastic depth, beside torchvision and timm (20 minutes)
+	$(BIN)/python benchmarks/stochastic_depth.py
+
+bench-sensitivity: $(VENV)/.tools ## Ablation with the prefix reused, beside whole passes (4 minutes)
+	$(BIN)/python benchmarks/sensitivity.py
+
+bench-hybrid: $(VENV)/.tools ## Stochastic depth and removal, alone and together; DATA=folder:DIR (hours)
+	$(BIN)/python benchmarks/hybrid_2x2.py --data $(DATA)
 
 constraints: $(VENV)/.tools ## Pin what is installed now
 	(echo "# Every version the tests run against. Written by: make constraints"; \
