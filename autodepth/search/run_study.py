@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, Literal
 
@@ -108,16 +109,18 @@ def run_study(
         unpruned_policy=unpruned_policy(plan.space, plan.network),
         concurrency=places.count if runner == "ray" else 1,
     )
+    setting = replace(plan.setting, cache=folder.path / "cache")
     with _signals_interrupt(driver) as received, watch(driver):
         if runner == "ray":
             from autodepth.search.ray_runner import run_on_ray  # noqa: PLC0415 - seconds
 
-            run_on_ray(driver, plan.setting, places)
+            run_on_ray(driver, setting, places)
         else:
-            run_in_process(driver, plan.setting)
+            run_in_process(driver, setting)
     outcome = "interrupted" if driver.interrupted else "the budget was spent"
     driver.cancel_running(outcome)
     driver.close(outcome)
+    shutil.rmtree(folder.path / "cache", ignore_errors=True)  # it serves the running study only
     return _result(driver, folder, outcome, signal_number=received[0] if received else 0)
 
 

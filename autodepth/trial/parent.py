@@ -32,16 +32,32 @@ class Parent:
     survival: tuple[float, ...]
 
 
+def untrained_network(setting: TrialSetting) -> ResidualNetwork:
+    """Return the whole network with its initial weights, on its device."""
+    network = build_network(setting.spec, seed=setting.seed_for("init"), weights=setting.weights)
+    network.module.to(setting.device)
+    network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
 def train_parent(
-    policy: Policy, setting: TrialSetting, on_epoch: Callable[[Epoch], None]
+    policy: Policy,
+    setting: TrialSetting,
+    on_epoch: Callable[[Epoch], None],
+    *,
+    network: ResidualNetwork | None = None,
 ) -> Parent:
     """Train a network from its initialisation, or from given weights.
 
     Without training epochs nothing was dropped, so nothing is folded: p_l is 1 everywhere.
+
+    Args:
+        policy: how it is trained.
+        setting: network, data, device and seed.
+        on_epoch: told of every epoch.
+        network: what `untrained_network` gives, to be trained in place; None builds it.
     """
-    network = build_network(setting.spec, seed=setting.seed_for("init"), weights=setting.weights)
-    network.module.to(setting.device)
-    network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network or untrained_network(setting)
     epochs = policy.train.epochs
     survival = SurvivalOverTime(policy, network)
     gated = GatedNetwork(network, mode=policy.gate_mode, compensation=policy.compensation)

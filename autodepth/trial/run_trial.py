@@ -1,6 +1,8 @@
 """The life of a trial: one policy in, one result out. Read this file first.
 
 train the parent -> sensitivity of each branch -> prune -> fine-tune -> measure
+
+Parents, sensitivities and fine-tuned networks of earlier trials are found again (`stages.py`).
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ from autodepth.trial.course import Epoch
 from autodepth.trial.evaluation import evaluate
 from autodepth.trial.fine_tuning import fine_tune
 from autodepth.trial.measurement import operating_point
-from autodepth.trial.parent import Parent, score_branches, train_parent
+from autodepth.trial.parent import Parent, score_branches
 from autodepth.trial.pruning import Pruned, prune, recalibrate_batch_norm
 from autodepth.trial.result import EpochReport, Stage, TrialResult
 from autodepth.trial.setting import TrialSetting
+from autodepth.trial.stages import Stages
 
 WEIGHTS_FILE = "model.safetensors"
 OnEpoch = Callable[[EpochReport], None]
@@ -42,29 +45,19 @@ def run_trial(
         DivergenceError: training left the finite numbers.
         InputError: the policy does not fit the network.
     """
-    clock, report = _StageClock(), _Reporter(on_epoch)
+    clock, report, stages = _StageClock(), _Reporter(on_epoch), Stages(policy, setting)
     validation = setting.evaluation_batches(setting.data.validation)
     with clock("parent"):
-        parent = train_parent(policy, setting, report.of("parent"))
+        parent = stages.parent(report.of("parent"))
         parent_accuracy = evaluate(parent.network.module, validation).accuracy
     with clock("sensitivity"):
-        sensitivities = {}
-        if policy.removes_branches:
-            sensitivities = score_branches(policy, setting, parent.network)
+        sensitivities = stages.scores(parent)
     with clock("prune"):
         pruned = _pruned(parent, policy, setting, sensitivities, report)
         network = pruned.network
         pruned_accuracy = evaluate(network.module, validation).accuracy
     with clock("fine_tune"):
-        fine_tune(
-            network,
-            policy,
-            setting,
-            parent=parent.network,
-            epochs=policy.fine_tune_epochs,
-            masks=pruned.masks,
-            on_epoch=report.of("fine_tune"),
-        )
+        stages.recover(pruned, parent, report.of("fine_tune"))
     with clock("measure"):
         point = operating_point(
             network,

@@ -34,6 +34,7 @@ class TrialSetting:
         device: where the trial computes.
         threads: CPU threads a trial may use.
         seed: seed of the study.
+        cache: folder of stages that earlier trials carried out; None carries out every stage.
         replicate: 0 in a search; other numbers give fresh seeds to the same policy.
     """
 
@@ -46,6 +47,7 @@ class TrialSetting:
     device: torch.device
     threads: int
     seed: int
+    cache: Path | None = None
     replicate: int = 0
 
     def seed_for(self, purpose: str) -> int:

@@ -15,8 +15,10 @@ from autodepth.networks.widths import changed_shapes, take_shapes
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
 from autodepth.policy.training_settings import TrainingSettings
-from autodepth.trial.run_trial import fine_tune, run_trial, train_parent
-from autodepth.trial.training import evaluate
+from autodepth.trial.evaluation import evaluate
+from autodepth.trial.fine_tuning import fine_tune
+from autodepth.trial.parent import train_parent
+from autodepth.trial.run_trial import run_trial
 
 TRAIN = TrainingSettings(epochs=3, batch_size=32, learning_rate=0.1)
 HYBRID = Policy(
