@@ -142,6 +142,7 @@ def _plan_values(plan: StudyPlan) -> dict[str, Any]:
 
 def _print_result(result: StudyResult, plan: StudyPlan) -> None:
     from autodepth.cli.tables import print_front  # noqa: PLC0415
+    from autodepth.search.run_study import SPENT  # noqa: PLC0415
     from autodepth.units import format_device_time  # noqa: PLC0415
 
     spent = format_device_time(result.spent_device_seconds, plan.places.device)
@@ -154,6 +155,8 @@ def _print_result(result: StudyResult, plan: StudyPlan) -> None:
             f"{result.unsent} trials are not in MLflow yet; "
             f"send them: autodepth sync {result.study}"
         )
+    if not result.front and result.outcome != SPENT:
+        return
     if not result.front:
         needed = plan.seconds_per_trial * plan.places.devices
         say(
@@ -171,6 +174,10 @@ def _print_result(result: StudyResult, plan: StudyPlan) -> None:
 
 
 def _status(result: StudyResult) -> int:
+    from autodepth.search.run_study import SPENT  # noqa: PLC0415
+
     if result.signal:
         return 128 + result.signal
-    return 0 if result.front else 3
+    if result.front:
+        return 0
+    return 3 if result.outcome == SPENT else 1

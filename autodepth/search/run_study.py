@@ -28,6 +28,10 @@ Runner = Literal["ray", "in-process"]
 Watch = Callable[[StudyDriver], AbstractContextManager[None]]
 
 
+SPENT = "the budget was spent"
+"""How a study ends that ran to its end."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyResult:
     """How a study ended.
@@ -117,7 +121,7 @@ def run_study(
             run_on_ray(driver, setting, places)
         else:
             run_in_process(driver, setting)
-    outcome = "interrupted" if driver.interrupted else "the budget was spent"
+    outcome = driver.hopeless or ("interrupted" if driver.interrupted else SPENT)
     driver.cancel_running(outcome)
     driver.close(outcome)
     shutil.rmtree(folder.path / "cache", ignore_errors=True)  # it serves the running study only

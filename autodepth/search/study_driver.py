@@ -22,6 +22,9 @@ from autodepth.search.searcher import Searcher
 from autodepth.space.search_space import SearchSpace
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialState
 
+# When so many trials fail and none has succeeded, the rest would too.
+_HOPELESS = 4
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Running:
@@ -68,11 +71,20 @@ class StudyDriver:
         self._searcher = searcher
         self._running: dict[int, _Running] = {}
         self._interrupted = threading.Event()
+        self._failures: list[str] = []
+        self._succeeded = False
 
     @property
     def stop_requested(self) -> bool:
         """Whether running trials have to stop now."""
-        return self._interrupted.is_set() or self.meter.exhausted
+        return self._interrupted.is_set() or self.meter.exhausted or bool(self.hopeless)
+
+    @property
+    def hopeless(self) -> str:
+        """Why going on would only spend the budget on more failures; empty while it would not."""
+        if self._succeeded or len(self._failures) < _HOPELESS:
+            return ""
+        return f"the first {_HOPELESS} trials all failed, the last one: {self._failures[-1]}"
 
     @property
     def interrupted(self) -> bool:
@@ -117,10 +129,13 @@ class StudyDriver:
         device_seconds = seconds * self.meter.devices / self.concurrency
         if outcome.result is None:
             assert outcome.state not in (TrialState.RUNNING, TrialState.COMPLETE)
+            if outcome.state is TrialState.FAILED:
+                self._failures.append(outcome.reason)
             self.ledger.end_trial(number, outcome.state, outcome.reason, device_seconds)
             if running.token is not None:
                 self._searcher.tell_failed(running.token)
             return
+        self._succeeded = True
         point = outcome.result.point
         violations = self._violations(point)
         broken = [constraint for constraint, excess in violations.items() if excess > 0]

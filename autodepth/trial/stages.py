@@ -12,7 +12,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,7 @@ class Stages:
             self._store(self._parent_key, parent.network, {"survival": parent.survival}, epochs)
             return parent
         survival, epochs = found
-        for epoch in epochs:
-            on_epoch(epoch)
+        _tell_again(epochs, on_epoch)
         network.module.eval()
         return Parent(network=network, survival=survival)
 
@@ -112,8 +111,7 @@ class Stages:
 
         epochs = self._cache.load(key, read)
         if epochs is not None:
-            for epoch in epochs:
-                on_epoch(epoch)
+            _tell_again(epochs, on_epoch)
             return
         heard: list[Epoch] = []
         fine_tune(
@@ -186,6 +184,12 @@ def _recovery_content(policy: Policy, order: tuple[int, ...]) -> dict[str, Any]:
     if policy.removal == "iterative" and order:
         content |= {"order": order, "step": policy.removal_step, "between": policy.between_epochs}
     return content
+
+
+def _tell_again(epochs: Sequence[Epoch], on_epoch: OnEpoch) -> None:
+    """Tell of epochs of an earlier trial, which take no time now."""
+    for epoch in epochs:
+        on_epoch(replace(epoch, seconds=0.0))
 
 
 def _both(one: OnEpoch, other: OnEpoch) -> OnEpoch:

@@ -144,6 +144,19 @@ def test_a_trial_that_breaks_is_failed_with_its_reason(monkeypatch):
     assert "Traceback" in (find_study("failing").trial_folder(2) / "error.txt").read_text()
 
 
+def test_a_study_whose_first_trials_all_fail_ends_early_with_the_reason(monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr("autodepth.search.outcome.run_trial", broken)
+    result = study(study="hopeless", budget="50trials")
+
+    assert (result.trials, result.complete) == (4, 0)
+    assert result.outcome == (
+        "the first 4 trials all failed, the last one: RuntimeError: no such luck"
+    )
+
+
 def test_given_weights_are_not_trained_again_unless_told(tmp_path):
     from autodepth.networks.catalogue import NetworkSpec, build_network
     from autodepth.networks.weights import save_weights
