@@ -24,7 +24,9 @@ def front_table(front: Sequence[FrontPoint], unpruned_macs: float, *, rows: int 
         rows: at most this many rows, evenly chosen; 0 for all.
     """
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    for name in ("trial", "accuracy", "MACs", "of unpruned", "params", "latency", "removed"):
+    narrower = any(_filters(member) for member in front)
+    columns = ["trial", "accuracy", "MACs", "of unpruned", "params", "latency", "removed"]
+    for name in [*columns, "filters"] if narrower else columns:
         table.add_column(name, justify="left" if name == "removed" else "right")
     ordered = sorted(front, key=lambda p: (-p.point.validation_accuracy, p.point.macs))
     if rows and len(ordered) > rows:
@@ -39,8 +41,14 @@ def front_table(front: Sequence[FrontPoint], unpruned_macs: float, *, rows: int 
             format_macs(point.parameters),
             f"{point.latency_ms:.2f} ms",
             shorten(member.removed),
+            *([f"-{_filters(member):.0%}"] if narrower else []),
         )
     return table
+
+
+def _filters(member: FrontPoint) -> float:
+    """Return the share of inner channels that is gone from each branch left."""
+    return float(member.policy.get("filter_sparsity", 0.0))
 
 
 def shorten(numbers: Sequence[int]) -> str:

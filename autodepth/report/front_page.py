@@ -24,7 +24,16 @@ th, td { padding: 6px clamp(5px, 1vw, 12px); text-align: right; white-space: now
 th { font-weight: 600; }
 th:first-child, td:first-child { text-align: left; }
 """
-_COLUMNS = ("trial", "accuracy", "MACs", "of unpruned", "parameters", "latency", "branches removed")
+_COLUMNS = (
+    "trial",
+    "accuracy",
+    "MACs",
+    "of unpruned",
+    "parameters",
+    "latency",
+    "branches removed",
+    "filters removed",
+)
 
 
 def front_html(records: Sequence[TrialRecord], objectives: Sequence[Objective], study: str) -> str:
@@ -78,5 +87,6 @@ def _row(member: FrontPoint, unpruned_macs: int | None) -> str:
         format_macs(point.parameters),
         f"{point.latency_ms:.2f} ms",
         str(len(member.removed)),
+        f"{member.policy.get('filter_sparsity', 0):.0%}",
     )
     return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"

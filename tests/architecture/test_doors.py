@@ -62,3 +62,12 @@ def test_the_training_core_imports_neither_ray_nor_optuna_nor_mlflow():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert not {"ray", "optuna", "mlflow", "torchvision"} & set(done.stdout.split())
+
+
+def test_the_python_names_are_functions_whatever_was_imported_before():
+    code = (
+        "from autodepth import load, search; import autodepth, autodepth.search.plan; "
+        "print(callable(search), callable(load), callable(autodepth.search))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True", "True"]

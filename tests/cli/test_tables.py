@@ -1,5 +1,7 @@
 """What a terminal shows fits 80 columns and tells the truth."""
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
@@ -39,6 +41,14 @@ def test_the_table_names_every_point_the_most_accurate_first():
     assert "86.1%" in lines[1]
     assert "53%" in lines[2]
     assert lines[3].rstrip().endswith("2-9")
+    assert max(map(len, lines)) <= 80
+
+
+def test_filters_are_told_where_any_are_gone():
+    narrow = [replace(FRONT[0], policy={"filter_sparsity": 0.4}), *FRONT[1:]]
+    lines = printed(front_table(narrow, 2_516_608)).splitlines()
+
+    assert [line.split()[-1] for line in lines] == ["filters", "-40%", "-0%", "-0%"]
     assert max(map(len, lines)) <= 80
 
 
