@@ -18,9 +18,20 @@ DOORS = {
     "sklearn": {"data/sources.py"},
     "torch_pruning": {"networks/width_pruning.py"},
     "torchvision": set(),  # by name only, in torchvision_door.py
-    "plotly": {"report/front_figure.py", "report/front_page.py"},
+    "plotly": {"report/front_figure.py", "report/front_page.py", "report/sensitivity_figure.py"},
+    "matplotlib": {"report/sensitivity_figure.py"},
 }
-HEAVY = {"torch", "torchvision", "ray", "optuna", "mlflow", "plotly", "numpy", "scipy"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "ray",
+    "optuna",
+    "mlflow",
+    "plotly",
+    "matplotlib",
+    "numpy",
+    "scipy",
+}
 
 
 def imported_libraries(file):
