@@ -22,6 +22,9 @@ from autodepth.trial.device import autocast
 from autodepth.trial.evaluation import Evaluation, evaluate
 from autodepth.trial.gradient_norms import GradientNorms
 
+# Looking at the loss holds a GPU up, so it is not done in every step.
+_STEPS_BETWEEN_CHECKS = 32
+
 
 def train(
     network: GatedNetwork,
@@ -66,10 +69,10 @@ def train(
             optimizer.step()
             schedule.step()
             course.after_step()
+            if step % _STEPS_BETWEEN_CHECKS == 0:
+                tally.finite_loss(number)
         steps_ended = time.monotonic()
-        train_loss = tally.mean_loss()
-        if not math.isfinite(train_loss):
-            raise DivergenceError(f"the training loss became {train_loss} in epoch {number}")
+        train_loss = tally.finite_loss(number)
         network.eval()
         network.open_all(course.survival(number / course.epochs))
         evaluation = evaluate(network, validation)
@@ -114,9 +117,16 @@ class _Tally:
         self.expected += expected
         self.computed += computed
 
-    def mean_loss(self) -> float:
-        """Return the mean loss over steps."""
-        return float(self._loss) / self.steps
+    def finite_loss(self, epoch: int) -> float:
+        """Return the mean loss over steps so far.
+
+        Raises:
+            DivergenceError: it is not finite.
+        """
+        mean = float(self._loss) / self.steps
+        if not math.isfinite(mean):
+            raise DivergenceError(f"the training loss became {mean} in epoch {epoch}")
+        return mean
 
     def accuracy(self) -> float:
         """Return the top-1 fraction over images."""
