@@ -25,7 +25,7 @@ def front_table(front: Sequence[FrontPoint], unpruned_macs: float, *, rows: int 
     """
     table = Table(box=None, padding=(0, 1), header_style="bold")
     narrower = any(_filters(member) for member in front)
-    columns = ["trial", "accuracy", "MACs", "of unpruned", "params", "latency", "removed"]
+    columns = ["trial", "accuracy", "MACs", "share", "params", "latency", "removed"]
     for name in [*columns, "filters"] if narrower else columns:
         table.add_column(name, justify="left" if name == "removed" else "right")
     ordered = sorted(front, key=lambda p: (-p.point.validation_accuracy, p.point.macs))

@@ -35,7 +35,7 @@ def test_a_terminal_shows_budget_trials_and_front(capfd, monkeypatch):
     assert "live" in shown.err
     assert "complete" in shown.err
     assert "●" in shown.err
-    assert "of unpruned" in shown.err
+    assert "share" in shown.err
     assert shown.out == ""
 
 
