@@ -143,7 +143,7 @@ def test_overrides_set_values_before_the_check():
         ],
     )
     assert value_of(space, "train.epochs") == Fixed(3)
-    assert value_of(space, "p_L") == FloatRange(0.5, 0.9, step=0.1)
+    assert value_of(space, "p_L") == FloatRange(0.7, 0.9, step=0.1)
     assert value_of(space, "decay_shape") == Fixed("linear")
     assert value_of(space, "train.momentum") == FloatRange(0.5, 0.95)
     assert value_of(space, "train.precision") == Choice(("float32", "bfloat16"))
@@ -164,7 +164,7 @@ def test_the_last_override_of_a_place_holds():
         ("train.epoch=3", "unknown key, did you mean 'epochs'?"),
         ("p_L=0.5", "unknown key here; this setting belongs under search"),
         ("train.momentum={min: 0, max: 1}", "train.momentum.max: must be a number in [0, 1), but"),
-        ("search.p_L.max=0.4", "search.p_L: min must be below max, but got min 0.5 and max 0.4"),
+        ("search.p_L.max=0.4", "search.p_L: min must be below max, but got min 0.7 and max 0.4"),
         ("train.epochs", "must be path=value, for example --set train.epochs=3"),
         ("a..b=1", "must be path=value"),
         ("train.epochs=", "the value is missing; write null for none"),
