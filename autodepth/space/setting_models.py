@@ -20,7 +20,7 @@ from pydantic import (
 from autodepth.space.conditions import Condition, parse_wanted
 from autodepth.space.domains import Choice, FloatRange, IntRange
 from autodepth.space.section import Flag, Number, Place, Section, Whole, must, one_of, several
-from autodepth.space.settings import RULES, THRESHOLD
+from autodepth.space.settings import GOALS, RULES, THRESHOLD
 from autodepth.space.values import Scalar, shown
 
 _SCOPES = ("network", "stage", "block")
@@ -180,6 +180,10 @@ class SettingsSection(Section):
         return setting
 
 
+def _always_given(setting: Any) -> bool:
+    return setting is not None and not (isinstance(setting, DomainSection) and setting.when)
+
+
 class PolicySection(SettingsSection):
     """What is searched: when branches are dropped, which are removed, how long to recover."""
 
@@ -206,6 +210,15 @@ class PolicySection(SettingsSection):
     distillation: SettingSection = _setting("distillation")
     distillation_temperature: SettingSection = _setting("distillation_temperature")
     patience: SettingSection = _setting("patience")
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> PolicySection:
+        """Refuse two goals of removal that hold together; with conditions it is told later."""
+        goals = [name for name in GOALS if _always_given(getattr(self, name))]
+        if len(goals) > 1:
+            message = f"at most one of {', '.join(GOALS)} may be given, but got {goals[0]} too"
+            raise several([((goals[1],), message)])
+        return self
 
 
 class TrainSection(SettingsSection):
