@@ -5,7 +5,9 @@ For each number of identity blocks removed: the blocks of lowest ablation loss, 
 recalibrated and fine-tuned alike. Test accuracy before and after, on test images that nothing
 was chosen by; sensitivities are measured on validation images.
 
-    python benchmarks/pretrained_front.py --data folder:CIFAR10 --weights resnet56.th   # 40 minutes
+    python benchmarks/pretrained_front.py --data folder:CIFAR10 --weights resnet56.th
+
+Recorded with --train-images 2000 --test-images 1000, 13 minutes on one core.
 """
 
 from __future__ import annotations

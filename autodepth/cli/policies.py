@@ -57,18 +57,9 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
     Example: autodepth trial exports/digits/policy.yaml --to exports/again
     """
     from autodepth.service.policies import read_policy  # noqa: PLC0415
-    from autodepth.service.searching import plan_search  # noqa: PLC0415
 
     told = read_policy(policy)
-    plan = plan_search(
-        space,
-        budget="1trials",
-        data=data,
-        network=network,
-        weights=weights,
-        seed=seed,
-        settings=settings or (),
-    )
+    plan = _plan(space, network, weights, data, seed, settings)
     _carry_out(plan, told, to=to, json=json)
 
 
@@ -151,11 +142,24 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
 def _given(
     network: str, weights: Path, data: str, seed: int | None, settings: list[str] | None
 ) -> StudyPlan:
-    from autodepth.service.searching import plan_search  # noqa: PLC0415
+    """Return a plan that takes nothing from a space file in the current folder."""
     from autodepth.space.shipped import default_space  # noqa: PLC0415
 
+    return _plan(default_space(), network, weights, data, seed, settings)
+
+
+def _plan(
+    space: Path | None,
+    network: str | None,
+    weights: Path | None,
+    data: str | None,
+    seed: int | None,
+    settings: list[str] | None,
+) -> StudyPlan:
+    from autodepth.service.searching import plan_search  # noqa: PLC0415
+
     return plan_search(
-        default_space(),
+        space,
         budget="1trials",
         data=data,
         network=network,

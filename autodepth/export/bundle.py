@@ -10,7 +10,6 @@ test_openings.json   written by `evaluate`: when the test split was opened, and 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -23,6 +22,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from autodepth.atomic import sha256_of
 from autodepth.data.settings import DataSettings, Normalisation
 from autodepth.errors import BundleError, InputError
 from autodepth.networks.catalogue import NetworkSpec, build_network
@@ -108,7 +108,7 @@ def write_bundle(
         (draft / ARCHITECTURE).write_text(architecture.to_json())
         (draft / POLICY).write_text(write_yaml(policy))
         (draft / RECORD).write_text(_json({"autodepth": __version__, **record}))
-        sums = {name: _sha256(draft / name) for name in (WEIGHTS, ARCHITECTURE, POLICY, RECORD)}
+        sums = {name: sha256_of(draft / name) for name in (WEIGHTS, ARCHITECTURE, POLICY, RECORD)}
         (draft / CHECKSUMS).write_text(_json(sums))
         load(draft)
         draft.chmod(0o755)  # mkdtemp's 0700 is not what a folder to hand over has
@@ -186,13 +186,8 @@ def check(folder: Path) -> None:
         path = folder / name
         if not path.is_file():
             raise BundleError(f"{path} is missing")
-        if _sha256(path) != digest:
+        if sha256_of(path) != digest:
             raise BundleError(f"{path} was altered: its SHA-256 is not the one in {CHECKSUMS}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _json(values: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ Shapes: TypeAlias = Mapping[str, Sequence[int]]
 """Shape by state-dict key."""
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def changed_shapes(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -59,7 +59,7 @@ def _tell_width(layer: nn.Module, name: str, shape: tuple[int, ...]) -> None:
         layer.out_channels, layer.in_channels = shape[0], shape[1] * layer.groups
     elif isinstance(layer, nn.Linear):
         layer.out_features, layer.in_features = shape
-    elif isinstance(layer, _BATCH_NORMS):
+    elif isinstance(layer, BATCH_NORMS):
         layer.num_features = shape[0]
     elif isinstance(layer, nn.GroupNorm):
         layer.num_channels = shape[0]

@@ -121,6 +121,7 @@ def make_plan(space: SearchSpace, budget: Budget, *, concurrency: int | None = N
         height=data.height,
         width=data.width,
         shortcut=space.network.shortcut,
+        arguments=dict(space.network.arguments),
     )
     network = build_network(spec, seed=space.seed, weights=weights)
     bounds = {str(bound): constraint_verdict(bound, network, space) for bound in space.constraints}

@@ -22,19 +22,19 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from autodepth.data.batches import Batches
 from autodepth.errors import NetworkError
 from autodepth.networks.branch_parts import branch_layers, branch_parameters
 from autodepth.networks.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.widths import BATCH_NORMS
 from autodepth.policy.policy import CRITERIA, Criterion
 from autodepth.policy.survival import check_choice
 from autodepth.trial.ablation import ablate
 
 Scores = dict[int, float]
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def branch_scores(
@@ -139,7 +139,7 @@ def _bn_scale(network: ResidualNetwork, wanted: list[int]) -> Scores:
             part
             for layer in layers[number]
             for part in layer.modules()
-            if isinstance(part, _BATCH_NORMS) and part.affine
+            if isinstance(part, BATCH_NORMS) and part.affine
         ]
         if not norms:
             raise NetworkError(

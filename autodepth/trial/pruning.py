@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from autodepth.data.batches import Batches
 from autodepth.networks.magnitude_pruning import Masks, apply_masks, magnitude_masks
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.width_pruning import prune_width
+from autodepth.networks.widths import BATCH_NORMS
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import Removal, unit_of
 
@@ -19,8 +19,6 @@ Score = Callable[[ResidualNetwork], Mapping[int, float]]
 """What each removable branch of a network is worth, in the criterion's unit."""
 Change = Callable[[ResidualNetwork], None]
 """Something done to a network in place."""
-
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +94,14 @@ def _without_branches(
         total_macs=parent.total_macs,
     )
     unit, most = unit_of(scores), None if policy.removal == "one_shot" else policy.removal_step
-    network, order = parent.without(()), tuple[int, ...]()
+    network, order = parent, tuple[int, ...]()
     while going := removal.step(_in_units(scores, unit), order, most):
         network, order = network.without(going), (*order, *going)
         after_step(network)
         if policy.removal == "one_shot":
             break
         scores = score(network)
-    return network, order
+    return network if order else parent.without(()), order
 
 
 def _in_units(scores: Mapping[int, float], unit: float) -> dict[int, float]:
@@ -119,7 +117,7 @@ def recalibrate_batch_norm(network: ResidualNetwork, batches: Batches, count: in
         batches: training images.
         count: how many batches at most; 0 leaves the statistics.
     """
-    norms = [m for m in network.module.modules() if isinstance(m, _BATCH_NORMS)]
+    norms = [m for m in network.module.modules() if isinstance(m, BATCH_NORMS)]
     if not count or not norms:
         return
     momenta = [norm.momentum for norm in norms]

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from autodepth.atomic import write_atomically
+from autodepth.atomic import sha256_of, write_atomically
 
 Value = TypeVar("Value")
 
@@ -65,7 +65,7 @@ class StageCache:
         try:
             draft.mkdir(parents=True)
             write(draft)
-            manifest = {path.name: _sha256(path) for path in draft.iterdir()}
+            manifest = {path.name: sha256_of(path) for path in draft.iterdir()}
             write_atomically(draft / _MANIFEST, json.dumps(manifest))
             draft.rename(self._root / key)  # refused where another has been quicker
         except OSError:
@@ -96,9 +96,4 @@ def _is_sound(entry: Path) -> bool:
         manifest = dict(json.loads((entry / _MANIFEST).read_text()))
     except (ValueError, TypeError):
         return False
-    return all(_sha256(entry / name) == digest for name, digest in manifest.items())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return all(sha256_of(entry / name) == digest for name, digest in manifest.items())

@@ -9,7 +9,6 @@ of random depth do not count where nothing is dropped.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -18,6 +17,7 @@ from typing import Any
 
 import torch
 
+from autodepth.atomic import sha256_of
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights import load_weights, save_weights
 from autodepth.policy.policy import Policy
@@ -224,5 +224,4 @@ def _digest(path: Path) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _digest_of(path: Path, _size: int, _changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)

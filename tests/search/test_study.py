@@ -157,6 +157,16 @@ def test_a_study_whose_first_trials_all_fail_ends_early_with_the_reason(monkeypa
     )
 
 
+def test_arguments_of_a_space_reach_the_networks_builder():
+    plan = plan_search(
+        budget="1trials",
+        network="torchvision:resnet18",
+        settings=[*SMALL[1:3], "network.arguments={zero_init_residual: true}"],
+    )
+
+    assert plan.setting.spec.arguments == {"zero_init_residual": True}
+
+
 def test_given_weights_are_not_trained_again_unless_told(tmp_path):
     from autodepth.networks.catalogue import NetworkSpec, build_network
     from autodepth.networks.weights import save_weights
