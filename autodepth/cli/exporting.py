@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from autodepth.cli.console import give, give_json, say
-from autodepth.cli.studies import Json, Study
+from autodepth.cli.studies import Json, OwnCode, Study
 from autodepth.errors import InputError
 
 
@@ -22,6 +22,7 @@ def export(
             "'macs<=1M' or 'accuracy>=0.97'."
         ),
     ] = "knee",
+    own_code: OwnCode = False,
 ) -> None:
     """Export a network of a study's front as files that load without the study.
 
@@ -31,7 +32,7 @@ def export(
     from autodepth.records.studies import find_study  # noqa: PLC0415
     from autodepth.units import format_bytes, format_macs  # noqa: PLC0415
 
-    point = export_selected(find_study(study), select, to)
+    point = export_selected(find_study(study), select, to, own_code=own_code)
     give(
         f"{to}: trial {point.trial}, {point.point.validation_accuracy:.1%} validation accuracy, "
         f"{format_macs(point.point.macs)} MACs, {format_bytes(point.point.size_bytes)}"
@@ -49,6 +50,7 @@ def evaluate(
     weights: Annotated[
         Path | None, typer.Option(help="Weights, where DIR is a network's name.")
     ] = None,
+    own_code: OwnCode = False,
     json: Json = False,
 ) -> None:
     """Open the test split for an exported network, and record that it was opened.
@@ -61,7 +63,7 @@ def evaluate(
     from autodepth.units import format_macs  # noqa: PLC0415
 
     if weights is None:
-        result = evaluate_bundle(Path(network), data)
+        result = evaluate_bundle(Path(network), data, own_code=own_code)
     elif data is None:
         raise InputError("evaluating a network by its name needs --data, but got none")
     else:

@@ -54,8 +54,9 @@ def inspect(
         width=width,
         shortcut="B" if shortcut == "B" else "A",
         arguments=dict(map(_argument, argument or [])),
+        own_code=True,  # the name was typed in
     )
-    built = build_network(spec, weights=weights, own_code=True)
+    built = build_network(spec, weights=weights)
     for note in built.notes:
         say(f"note: {note}")
     if json:

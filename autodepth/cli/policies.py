@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autodepth.cli.console import give, give_json, say
-from autodepth.cli.studies import Json
+from autodepth.cli.studies import Json, OwnCode
 
 if TYPE_CHECKING:
     from autodepth.networks.residual_network import ResidualNetwork
@@ -50,6 +50,7 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
     to: Annotated[Path | None, typer.Option(help="Folder to export to.")] = None,
     seed: Seed = None,
     settings: Settings = None,
+    own_code: OwnCode = False,
     json: Json = False,
 ) -> None:
     """Carry out one policy: train, score, remove, fine-tune, measure.
@@ -59,7 +60,7 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
     from autodepth.service.policies import read_policy  # noqa: PLC0415
 
     told = read_policy(policy)
-    plan = _plan(space, network, weights, data, seed, settings)
+    plan = _plan(space, network, weights, data, seed, settings, own_code=own_code)
     _carry_out(plan, told, to=to, json=json)
 
 
@@ -155,6 +156,8 @@ def _plan(
     data: str | None,
     seed: int | None,
     settings: list[str] | None,
+    *,
+    own_code: bool = False,
 ) -> StudyPlan:
     from autodepth.service.searching import plan_search  # noqa: PLC0415
 
@@ -166,6 +169,7 @@ def _plan(
         weights=weights,
         seed=seed,
         settings=settings or (),
+        own_code=own_code,
     )
 
 

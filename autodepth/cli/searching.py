@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autodepth.cli.console import give, give_json, say
-from autodepth.cli.studies import Json
+from autodepth.cli.studies import Json, OwnCode
 
 if TYPE_CHECKING:
     from autodepth.search.plan import StudyPlan
@@ -52,6 +52,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
     concurrency: Annotated[
         int | None, typer.Option(help="Trials at the same time; else one per device.")
     ] = None,
+    own_code: OwnCode = False,
     tracking_uri: Annotated[
         str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
     ] = None,
@@ -81,6 +82,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         settings=settings or (),
         seed=seed,
         concurrency=concurrency,
+        own_code=own_code,
     )
     if dry_run:
         give_json(_plan_values(plan)) if json else give("\n".join(_plan_lines(plan, chosen)))

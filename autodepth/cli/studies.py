@@ -11,6 +11,13 @@ from autodepth.cli.console import give, give_json
 Study = Annotated[
     str, typer.Argument(metavar="[STUDY]", help="A study's name; `latest` is the newest.")
 ]
+OwnCode = Annotated[
+    bool,
+    typer.Option(
+        "--own-code",
+        help="Let a network package.module:callable that a file names be imported; trust it first.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 

@@ -58,11 +58,11 @@ class Architecture:
 
     def to_json(self) -> str:
         """Return the content of `architecture.json`."""
-        return _json({"format": _FORMAT, **asdict(self)})
+        return _json({"format": _FORMAT, **asdict(self), "network": self.network.to_dict()})
 
     @classmethod
-    def from_json(cls, text: str) -> Architecture:
-        """Read what `to_json` wrote.
+    def from_json(cls, text: str, *, own_code: bool = False) -> Architecture:
+        """Read what `to_json` wrote; `own_code` says whether code of one's own may build it.
 
         Raises:
             BundleError: the content is of another format.
@@ -72,7 +72,7 @@ class Architecture:
             assert values.pop("format") == _FORMAT
             constants = values["normalisation"]
             return cls(
-                network=NetworkSpec(**values["network"]),
+                network=NetworkSpec.from_dict(values["network"], own_code=own_code),
                 removed=tuple(values["removed"]),
                 widths={name: tuple(shape) for name, shape in values["widths"].items()},
                 normalisation=Normalisation(
@@ -110,7 +110,7 @@ def write_bundle(
         (draft / RECORD).write_text(_json({"autodepth": __version__, **record}))
         sums = {name: sha256_of(draft / name) for name in (WEIGHTS, ARCHITECTURE, POLICY, RECORD)}
         (draft / CHECKSUMS).write_text(_json(sums))
-        load(draft)
+        load(draft, own_code=architecture.network.own_code)
         draft.chmod(0o755)  # mkdtemp's 0700 is not what a folder to hand over has
         draft.rename(to)
     except BaseException:
@@ -118,11 +118,13 @@ def write_bundle(
         raise
 
 
-def load(folder: Path | str) -> nn.Module:
+def load(folder: Path | str, *, own_code: bool = False) -> nn.Module:
     """Return an exported network in evaluation mode, on the CPU.
 
     Args:
         folder: a folder that `autodepth export` wrote.
+        own_code: whether `package.module:callable` may be imported, where such a network is in
+            the folder. Everything else in it is plain data.
 
     Returns:
         A module that maps normalised images [B, C, H, W] to class scores [B, classes], bit for
@@ -130,9 +132,10 @@ def load(folder: Path | str) -> nn.Module:
 
     Raises:
         BundleError: a file is missing, was altered, or does not give the recorded network.
+        NetworkError: its builder is code of one's own, and that is not allowed or fails.
     """
     folder = Path(folder)
-    architecture = read_architecture(folder)
+    architecture = read_architecture(folder, own_code=own_code)
     network = build_network(architecture.network).without(architecture.removed)
     module = network.module
     take_shapes(module, architecture.widths)
@@ -147,14 +150,14 @@ def load(folder: Path | str) -> nn.Module:
     return module
 
 
-def read_architecture(folder: Path) -> Architecture:
+def read_architecture(folder: Path, *, own_code: bool = False) -> Architecture:
     """Check every checksum of a bundle and return its architecture.
 
     Raises:
         BundleError: `folder` is no bundle, or a file of it is missing or was altered.
     """
     check(folder)
-    return Architecture.from_json((folder / ARCHITECTURE).read_text())
+    return Architecture.from_json((folder / ARCHITECTURE).read_text(), own_code=own_code)
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -52,12 +52,15 @@ class TestResult:
     openings_before: int
 
 
-def evaluate_bundle(folder: Path, data: str | None = None) -> TestResult:
+def evaluate_bundle(
+    folder: Path, data: str | None = None, *, own_code: bool = False
+) -> TestResult:
     """Measure an exported network on a test split and record the opening in the bundle.
 
     Args:
         folder: a bundle.
         data: name of the data set; None takes the one the network was searched on.
+        own_code: whether the network's builder may be code of one's own.
 
     Raises:
         BundleError: the bundle is damaged or was altered.
@@ -68,7 +71,7 @@ def evaluate_bundle(folder: Path, data: str | None = None) -> TestResult:
     if data is not None and data != settings.name:
         settings = DataSettings(name=data, image_size=settings.image_size)
     result = _measure(
-        load(folder),
+        load(folder, own_code=own_code),
         architecture.network,
         load_data(settings),
         normalisation=architecture.normalisation,
@@ -100,6 +103,7 @@ def evaluate_network(name: str, data: str, *, weights: Path, shortcut: str = "A"
         height=images.height,
         width=images.width,
         shortcut="B" if shortcut == "B" else "A",
+        own_code=True,  # the caller names it
     )
     module = build_network(spec, weights=weights).module
     module.eval()

@@ -18,13 +18,16 @@ from autodepth.records.studies import StudyFolder
 from autodepth.trial.result import OperatingPoint
 
 
-def export_selected(folder: StudyFolder, wish: str, to: Path) -> FrontPoint:
+def export_selected(
+    folder: StudyFolder, wish: str, to: Path, *, own_code: bool = False
+) -> FrontPoint:
     """Export one point of a study's front.
 
     Args:
         folder: the study.
         wish: which point, see `autodepth.front.selection.select`.
         to: the folder to write; must not exist.
+        own_code: whether the network's builder may be code of one's own.
 
     Returns:
         The point that was exported.
@@ -56,6 +59,7 @@ def export_selected(folder: StudyFolder, wish: str, to: Path) -> FrontPoint:
             "seed": study.seed,
             "selected": wish,
         },
+        own_code=own_code,
     )
     return point
 
@@ -69,6 +73,7 @@ def export_network(
     policy: Mapping[str, Any],
     point: OperatingPoint,
     record: Mapping[str, Any],
+    own_code: bool = False,
 ) -> None:
     """Write the bundle of one trained network.
 
@@ -80,12 +85,14 @@ def export_network(
         policy: what was done to get it.
         point: what was measured on the validation split.
         record: where it came from.
+        own_code: whether the network's builder may be code of one's own.
 
     Raises:
         InputError: `to` exists.
         BundleError: the weights do not give the network that was measured.
     """
-    spec, constants = NetworkSpec(**plan["network"]), plan["normalisation"]
+    spec = NetworkSpec.from_dict(plan["network"], own_code=own_code)
+    constants = plan["normalisation"]
     whole = build_network(spec)
     write_bundle(
         to,

@@ -40,6 +40,8 @@ class NetworkSpec:
         width: image width in pixels.
         shortcut: option `A` or `B` of the CIFAR ResNets.
         arguments: what the builder of any other network is called with besides; plain values.
+        own_code: whether `package.module:callable` may be imported and called: only where a
+            person said so. It is not written to files, and none can say it.
     """
 
     name: str
@@ -49,6 +51,7 @@ class NetworkSpec:
     width: int = 32
     shortcut: Literal["A", "B"] = "A"
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    own_code: bool = False
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -56,12 +59,25 @@ class NetworkSpec:
         return (self.channels, self.height, self.width)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values fit for JSON."""
-        return asdict(self)
+        """Return plain values fit for JSON; `own_code` is not among them."""
+        values = asdict(self)
+        del values["own_code"]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, own_code: bool = False) -> NetworkSpec:
+        """Return what `to_dict` told, with the permission given now.
+
+        Raises:
+            TypeError: a value is missing or unknown.
+        """
+        if "own_code" in values:
+            raise TypeError("own_code is no part of a file")
+        return cls(**values, own_code=own_code)
 
 
 def build_network(
-    spec: NetworkSpec, *, seed: int = 0, weights: Path | None = None, own_code: bool = False
+    spec: NetworkSpec, *, seed: int = 0, weights: Path | None = None
 ) -> ResidualNetwork:
     """Build a network by name, initialised from a seed or from a weights file.
 
@@ -69,18 +85,16 @@ def build_network(
         spec: what to build.
         seed: seed of the random initialisation; the global generator is left as it was.
         weights: a file to start from, see `read_weights`.
-        own_code: whether `package.module:callable` may be imported and called. Only for names
-            that the person at the keyboard gave: a file from elsewhere must not run anything.
 
     Raises:
         NetworkError: the name is unknown, its builder fails, or the network has no residual
             branches.
         WeightsError: the weights do not fit.
     """
-    if is_own(spec.name) and not own_code:
+    if is_own(spec.name) and not spec.own_code:
         raise NetworkError(
-            f"the network {spec.name} is built by code outside autodepth, which is not run for "
-            "a file that may come from elsewhere"
+            f"the network {spec.name} is built by code outside autodepth, and a file may come "
+            "from elsewhere: allow it with --own-code (in Python own_code=True), if you trust it"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -103,8 +103,20 @@ class StudyPlan:
         }
 
 
-def make_plan(space: SearchSpace, budget: Budget, *, concurrency: int | None = None) -> StudyPlan:
+def make_plan(
+    space: SearchSpace,
+    budget: Budget,
+    *,
+    concurrency: int | None = None,
+    own_code: bool = False,
+) -> StudyPlan:
     """Load the data, build the network, time a step, and check that the wishes can be met.
+
+    Args:
+        space: what is searched.
+        budget: what may be spent.
+        concurrency: trials at the same time; None for one per device.
+        own_code: whether the network's builder may be code of one's own.
 
     Raises:
         InputError: data, network, weights, budget or constraints cannot be used.
@@ -122,6 +134,7 @@ def make_plan(space: SearchSpace, budget: Budget, *, concurrency: int | None = N
         width=data.width,
         shortcut=space.network.shortcut,
         arguments=dict(space.network.arguments),
+        own_code=own_code,
     )
     network = build_network(spec, seed=space.seed, weights=weights)
     bounds = {str(bound): constraint_verdict(bound, network, space) for bound in space.constraints}

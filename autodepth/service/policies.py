@@ -83,6 +83,7 @@ def carry_out_policy(
                 policy=policy.to_dict(),
                 point=result.point,
                 record={"seed": plan.setting.seed, "parent_accuracy": result.parent_accuracy},
+                own_code=plan.setting.spec.own_code,
             )
     finally:
         shutil.rmtree(folder, ignore_errors=True)

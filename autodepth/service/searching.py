@@ -36,6 +36,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
     settings: Sequence[str] = (),
     seed: int | None = None,
     concurrency: int | None = None,
+    own_code: bool = False,
     tracking_uri: str | None = None,
     runner: Runner = "ray",
     watch: Watch = lambda _: nullcontext(),
@@ -54,6 +55,8 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
         settings: `path=value` changes to the space, as `--set` on the command line.
         seed: takes the place of the space's seed.
         concurrency: trials at the same time; None for one per device.
+        own_code: whether a network `package.module:callable` in the space file may be imported
+            and called; one given as `network` always is.
         tracking_uri: MLflow store; None for a SQLite file beside the studies.
         runner: `ray`, or `in-process` for one trial after the other in this process.
         watch: a context entered while trials run, given the driver.
@@ -70,6 +73,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
         settings=settings,
         seed=seed,
         concurrency=concurrency,
+        own_code=own_code,
     )
     return carry_out_plan(plan, study=study, tracking_uri=tracking_uri, runner=runner, watch=watch)
 
@@ -84,11 +88,17 @@ def plan_search(
     settings: Sequence[str] = (),
     seed: int | None = None,
     concurrency: int | None = None,
+    own_code: bool = False,
 ) -> StudyPlan:
     """Resolve everything a search needs and train nothing; arguments as for `search`."""
     limits = parse_budget(budget)
     overrides = _overrides(settings, data=data, network=network, weights=weights, seed=seed)
-    return make_plan(load_space(choose_space(space), overrides), limits, concurrency=concurrency)
+    return make_plan(
+        load_space(choose_space(space), overrides),
+        limits,
+        concurrency=concurrency,
+        own_code=own_code or network is not None,
+    )
 
 
 def choose_space(space: str | Path | None = None) -> Path:
