@@ -52,9 +52,7 @@ class TestResult:
     openings_before: int
 
 
-def evaluate_bundle(
-    folder: Path, data: str | None = None, *, own_code: bool = False
-) -> TestResult:
+def evaluate_bundle(folder: Path, data: str | None = None, *, own_code: bool = False) -> TestResult:
     """Measure an exported network on a test split and record the opening in the bundle.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from autodepth.errors import StudyError
 
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 30.0
 # Epoch columns may be NULL, since that is what SQLite makes of the NaN a diverging trial reports.
 SCHEMA = f"""
@@ -22,7 +22,9 @@ CREATE TABLE study (
 CREATE TABLE trial (
     number INTEGER PRIMARY KEY, state TEXT NOT NULL, kind TEXT NOT NULL,
     point TEXT NOT NULL, policy TEXT NOT NULL, reason TEXT,
-    started_at TEXT NOT NULL, ended_at TEXT, result TEXT);
+    about INTEGER REFERENCES trial, role TEXT NOT NULL, replicate INTEGER NOT NULL,
+    started_at TEXT NOT NULL, ended_at TEXT, spent REAL, result TEXT);
+CREATE INDEX trial_by_state ON trial (state);
 CREATE TABLE epoch (
     trial INTEGER NOT NULL REFERENCES trial, step INTEGER NOT NULL, stage TEXT NOT NULL,
     train_loss REAL, train_accuracy REAL, validation_accuracy REAL, branches_expected REAL,
@@ -79,7 +81,9 @@ class Database:
         except sqlite3.DatabaseError as error:
             raise StudyError(f"a ledger must be a SQLite file, but {self.path}: {error}") from error
         if mode != "create" and version != VERSION:
-            hint = "update autodepth" if version > VERSION else "its study never finished starting"
+            hint = "update autodepth" if version > VERSION else "an older autodepth wrote it"
+            if version == 0:
+                hint = "its study never finished starting"
             raise StudyError(
                 f"a ledger must have version {VERSION}, but {self.path} has {version}: {hint}"
             )

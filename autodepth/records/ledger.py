@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from autodepth.errors import InputError
 from autodepth.front.objective import Objective
@@ -27,7 +27,7 @@ _TRIALS = (
     "SELECT trial.*, (SELECT TOTAL(device_seconds) FROM spending WHERE trial = number)"
     " AS device_seconds FROM trial "
 )
-_END = "end"  # the stage under which a trial's end charges its time
+_OVERHEAD = "overhead"  # what no trial was charged with, one row of the spending
 
 
 class Ledger:
@@ -85,16 +85,23 @@ class Ledger:
     # Writing
 
     def start_trial(
-        self, kind: TrialKind, point: Mapping[str, Any], policy: Mapping[str, Any]
+        self,
+        kind: TrialKind,
+        point: Mapping[str, Any],
+        policy: Mapping[str, Any],
+        *,
+        about: int | None = None,
+        role: str = "",
+        replicate: int = 0,
     ) -> int:
         """Enter a running trial and return its number; numbers are dense from 0."""
         with self.database.transaction() as connection:
             (number,) = connection.execute("SELECT COUNT(*) FROM trial").fetchone()
             connection.execute(
-                "INSERT INTO trial (number, state, kind, point, policy, started_at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO trial (number, state, kind, point, policy, about, role, replicate,"
+                " started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (number, TrialState.RUNNING, kind, json.dumps(dict(point)),
-                 json.dumps(dict(policy)), utc_now()),
+                 json.dumps(dict(policy)), about, role, replicate, utc_now()),
             )  # fmt: skip
         return int(number)
 
@@ -119,6 +126,8 @@ class Ledger:
         result: TrialResult,
         device_seconds: float,
         broken: Sequence[str] = (),
+        *,
+        spent: float | None = None,
     ) -> None:
         """End a trial with its result.
 
@@ -129,41 +138,64 @@ class Ledger:
                 same transaction, so a trial's time is counted exactly once.
             broken: the study's constraints that the result breaks; with any, the trial is kept
                 but is no candidate for the front.
+            spent: what the study has spent by now, see `balance`; None leaves the overhead.
 
         Raises:
             InputError: the trial is unknown or has ended, or the time is negative.
         """
         reason = f"breaks {', '.join(broken)}" if broken else None
         content = json.dumps(result.to_dict())
-        self._end(number, TrialState.COMPLETE, reason, device_seconds, content)
+        total = math.fsum(result.stage_seconds.values()) or 1.0
+        shares = {stage: part / total for stage, part in result.stage_seconds.items()}
+        self._end(number, TrialState.COMPLETE, reason, device_seconds, shares, content, spent=spent)
 
     def end_trial(
         self,
         number: int,
-        state: Literal[TrialState.FAILED, TrialState.INFEASIBLE, TrialState.CANCELLED],
+        state: TrialState,
         reason: str,
         device_seconds: float,
+        *,
+        spent: float | None = None,
     ) -> None:
-        """End a trial that brought nothing back; the rules are those of `complete_trial`."""
+        """End a trial that brought nothing back; the rules are those of `complete_trial`.
+
+        The time of one that was stopped at a rung counts for the stages it was in; that of the
+        others as `failed`.
+        """
         if state in (TrialState.RUNNING, TrialState.COMPLETE):
-            raise InputError(
-                f"state must be failed, infeasible or cancelled, but got {state.value}"
-            )
-        self._end(number, state, reason, device_seconds, None)
+            known = [s.value for s in TrialState if s not in (TrialState.RUNNING, state)]
+            raise InputError(f"state must be one of {', '.join(known)}, but got {state.value}")
+        shares: dict[str, float] = {}
+        if state is TrialState.STOPPED:
+            for epoch in self.epochs(number):
+                shares[epoch.stage] = shares.get(epoch.stage, 0.0) + epoch.seconds
+            total = math.fsum(shares.values()) or 1.0
+            shares = {stage: part / total for stage, part in shares.items()}
+        self._end(number, state, reason, device_seconds, shares, None, spent=spent)
 
     def charge(self, stage: str, device_seconds: float, trial: int | None = None) -> None:
         """Spend device time other than at a trial's end: a failed attempt, work of the study.
 
         Raises:
-            InputError: the time is negative or not finite, the trial is unknown, or the stage is
-                `end`, which is kept for `complete_trial` and `end_trial`.
+            InputError: the time is negative or not finite, or the trial is unknown.
         """
-        if stage == _END:
-            raise InputError(f"stage must not be {_END!r}: a trial's end charges that itself")
         with self.database.transaction() as connection:
             if trial is not None:
                 self.trial(trial)
             _charge(connection, stage, device_seconds, trial)
+
+    def balance(self, spent: float) -> None:
+        """Enter what the study has spent in all; what no trial was charged with is overhead.
+
+        Time of trials that still run counts as overhead until they end. Nothing is taken back:
+        where more was charged than `spent`, there is no overhead.
+
+        Raises:
+            InputError: `spent` is negative or not finite.
+        """
+        with self.database.transaction() as connection:
+            _balance(connection, spent)
 
     def end_study(self, outcome: str) -> None:
         """Enter why the study ended; a study that is carried on and ends again says it anew."""
@@ -176,20 +208,32 @@ class Ledger:
         state: TrialState,
         reason: str | None,
         device_seconds: float,
+        shares: Mapping[str, float],
         result: str | None,
+        *,
+        spent: float | None,
     ) -> None:
         with self.database.transaction() as connection:
-            self._check_running(number)
+            kind = self._check_running(number).kind
+            if kind in {"confirm", "control"}:
+                shares = {"confirm": 1.0}
+            for stage, share in (shares or {"failed": 1.0}).items():
+                _charge(connection, stage, device_seconds * share, number)
+            if spent is not None:
+                _balance(connection, spent)
             connection.execute(
-                "UPDATE trial SET state = ?, reason = ?, ended_at = ?, result = ? WHERE number = ?",
+                "UPDATE trial SET state = ?, reason = ?, ended_at = ?, result = ?,"
+                " spent = (SELECT TOTAL(device_seconds) FROM spending) WHERE number = ?",
                 (state, reason, utc_now(), result, number),
             )
-            _charge(connection, _END, device_seconds, number)
 
-    def _check_running(self, number: int) -> None:
-        state = self.trial(number).state
-        if state.ended:
-            raise InputError(f"trial {number} must be running to change, but it is {state.value}")
+    def _check_running(self, number: int) -> TrialRecord:
+        record = self.trial(number)
+        if record.state.ended:
+            raise InputError(
+                f"trial {number} must be running to change, but it is {record.state.value}"
+            )
+        return record
 
     # Reading
 
@@ -205,6 +249,13 @@ class Ledger:
     def spent(self) -> float:
         """Return all device seconds spent, on failed and repeated work too."""
         return float(self.database.query("SELECT TOTAL(device_seconds) FROM spending")[0][0])
+
+    def spending(self) -> dict[str, float]:
+        """Return device seconds by what they went to: stages, confirm, failed, overhead."""
+        rows = self.database.query(
+            "SELECT stage, TOTAL(device_seconds) AS seconds FROM spending GROUP BY stage"
+        )
+        return {row["stage"]: row["seconds"] for row in rows}
 
     def trials(self) -> list[TrialRecord]:
         """Return every trial, by number."""
@@ -230,11 +281,9 @@ class Ledger:
     def endings(self) -> list[tuple[int, float]]:
         """Return (trial, device seconds the study had spent by then), in the order of ending."""
         rows = self.database.query(
-            "SELECT trial, spent FROM (SELECT id, trial, stage, SUM(device_seconds) OVER"
-            " (ORDER BY id) AS spent FROM spending) WHERE stage = ? ORDER BY id",
-            _END,
+            "SELECT number, spent FROM trial WHERE spent IS NOT NULL ORDER BY ended_at, spent"
         )
-        return [(row["trial"], row["spent"]) for row in rows]
+        return [(row["number"], row["spent"]) for row in rows]
 
     def front(self, objectives: Sequence[Objective] | None = None) -> list[FrontPoint]:
         """Return the Pareto front of the complete trials, by number.
@@ -245,6 +294,15 @@ class Ledger:
         rows = self.database.query(_TRIALS + "WHERE state = ? ORDER BY number", TrialState.COMPLETE)
         points = [point for row in rows if (point := _trial(row).front_point) is not None]
         return front_points(points, self.study.objectives if objectives is None else objectives)
+
+
+def _balance(connection: sqlite3.Connection, spent: float) -> None:
+    (charged,) = connection.execute(
+        "SELECT TOTAL(device_seconds) FROM spending WHERE stage != ?", (_OVERHEAD,)
+    ).fetchone()
+    rest = max(0.0, spent - charged) if math.isfinite(spent) and spent >= 0 else spent
+    connection.execute("DELETE FROM spending WHERE stage = ?", (_OVERHEAD,))
+    _charge(connection, _OVERHEAD, rest, None)
 
 
 def _charge(

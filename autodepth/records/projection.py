@@ -23,6 +23,7 @@ RUN_STATUS = {
     TrialState.COMPLETE: "FINISHED",
     TrialState.FAILED: "FAILED",
     TrialState.INFEASIBLE: "FAILED",
+    TrialState.STOPPED: "KILLED",
     TrialState.CANCELLED: "KILLED",
 }
 _LONGEST_TAG = 5000  # MLflow cuts at 8000 characters in silence

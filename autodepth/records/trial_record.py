@@ -11,7 +11,7 @@ from autodepth.front.objective import Objective
 from autodepth.front.selection import FrontPoint
 from autodepth.trial.result import TrialResult, TrialState
 
-TrialKind = Literal["search", "unpruned"]
+TrialKind = Literal["search", "unpruned", "confirm", "control"]
 TRIAL_KINDS: tuple[TrialKind, ...] = get_args(TrialKind)
 
 
@@ -50,12 +50,17 @@ class TrialRecord:
     Args:
         number: dense from 0, in the order of starting.
         state: where the trial is in its life.
-        kind: `search`, or `unpruned` for the control that removes nothing.
+        kind: `search`, `unpruned` for the control that removes nothing, `confirm` for a policy of
+            the front on fresh seeds, `control` for what a member of the front is compared with.
         point: the searched dimensions, flat, by the names of the space file.
         policy: the policy as `Policy.to_dict` writes it.
         reason: why the trial did not complete, or which constraints its result breaks; else None.
+        about: number of the front member that a `confirm` or `control` trial belongs to.
+        role: which control it is; empty for others.
+        replicate: which seeds it ran on; 0 in the search itself.
         started_at: ISO 8601, UTC.
         ended_at: the same; None while it runs.
+        spent: device seconds the study had spent when the trial ended; None while it runs.
         device_seconds: all device time charged to the trial so far.
         result: what it brought back; None unless complete.
     """
@@ -66,15 +71,20 @@ class TrialRecord:
     point: Mapping[str, Any]
     policy: Mapping[str, Any]
     reason: str | None
+    about: int | None = None
+    role: str = ""
+    replicate: int = 0
     started_at: str
     ended_at: str | None
+    spent: float | None = None
     device_seconds: float
     result: TrialResult | None
 
     @property
     def front_point(self) -> FrontPoint | None:
-        """This trial as a candidate for the front; None unless complete and within bounds."""
-        if self.result is None or self.reason is not None:
+        """This trial as a candidate for the front: of the search, complete and within bounds."""
+        searched = self.kind in {"search", "unpruned"}
+        if self.result is None or self.reason is not None or not searched:
             return None
         return FrontPoint(
             trial=self.number,

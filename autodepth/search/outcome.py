@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autodepth.errors import DivergenceError
@@ -22,11 +22,13 @@ class TrialTask:
         number: its number in the ledger.
         policy: what to do.
         folder: where its files go.
+        replicate: which seeds it runs on; 0 in the search itself.
     """
 
     number: int
     policy: Policy
     folder: Path
+    replicate: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,7 @@ class StopTrial(BaseException):
 def carry_out(task: TrialTask, setting: TrialSetting, on_epoch: OnEpoch) -> TrialOutcome:
     """Run a trial and return how it ended; an error of its own never ends the study."""
     task.folder.mkdir(parents=True, exist_ok=True)
+    setting = replace(setting, replicate=task.replicate)
     try:
         result = run_trial(task.policy, setting, folder=task.folder, on_epoch=on_epoch)
     except DivergenceError as error:

@@ -131,7 +131,9 @@ class StudyDriver:
             assert outcome.state not in (TrialState.RUNNING, TrialState.COMPLETE)
             if outcome.state is TrialState.FAILED:
                 self._failures.append(outcome.reason)
-            self.ledger.end_trial(number, outcome.state, outcome.reason, device_seconds)
+            self.ledger.end_trial(
+                number, outcome.state, outcome.reason, device_seconds, spent=self.meter.spent
+            )
             if running.token is not None:
                 self._searcher.tell_failed(running.token)
             return
@@ -139,7 +141,9 @@ class StudyDriver:
         point = outcome.result.point
         violations = self._violations(point)
         broken = [constraint for constraint, excess in violations.items() if excess > 0]
-        self.ledger.complete_trial(number, outcome.result, device_seconds, broken)
+        self.ledger.complete_trial(
+            number, outcome.result, device_seconds, broken, spent=self.meter.spent
+        )
         if running.token is not None:
             values = [objective.value(point) for objective in self.objectives]
             self._searcher.tell(running.token, values, violations)
@@ -153,7 +157,7 @@ class StudyDriver:
     def close(self, outcome: str) -> None:
         """End the study: what was reserved but served no trial is charged as overhead."""
         self.meter.stop()
-        self.ledger.charge("overhead", max(0.0, self.meter.spent - self.ledger.spent()))
+        self.ledger.balance(self.meter.spent)
         self.ledger.end_study(outcome)
 
     @property

@@ -78,7 +78,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
     return carry_out_plan(plan, study=study, tracking_uri=tracking_uri, runner=runner, watch=watch)
 
 
-def plan_search(
+def plan_search(  # noqa: PLR0913 - a wish each
     space: str | Path | None = None,
     *,
     budget: str,

@@ -19,7 +19,8 @@ class TrialState(enum.StrEnum):
     RUNNING = "running"
     COMPLETE = "complete"
     FAILED = "failed"
-    INFEASIBLE = "infeasible"  # trained to something that is not finite
+    INFEASIBLE = "infeasible"  # breaks a bound for certain, or trained to what is not finite
+    STOPPED = "stopped"  # compared with others at a rung and given up
     CANCELLED = "cancelled"  # the budget ended or a person interrupted
 
     @property

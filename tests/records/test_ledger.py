@@ -101,7 +101,9 @@ def test_a_trial_ends_once(ledger: Ledger, make_result: Results) -> None:
 
 def test_only_an_ending_without_result_is_an_end_trial(ledger: Ledger) -> None:
     number = ledger.start_trial("search", {}, {})
-    with pytest.raises(InputError, match="failed, infeasible or cancelled, but got complete"):
+    with pytest.raises(
+        InputError, match="failed, infeasible, stopped, cancelled, but got complete"
+    ):
         ledger.end_trial(number, TrialState.COMPLETE, "", 1.0)  # type: ignore[arg-type]
 
 
@@ -124,8 +126,6 @@ def test_impossible_spending_is_refused_and_leaves_the_trial_running(
     with pytest.raises(InputError, match="device_seconds must be at least 0, but got"):
         ledger.complete_trial(number, make_result(), seconds)
     assert ledger.trial(number).state is TrialState.RUNNING
-    with pytest.raises(InputError, match="stage must not be 'end'"):
-        ledger.charge("end", 1.0)
 
 
 @settings(max_examples=20, deadline=None)
@@ -202,14 +202,16 @@ def test_what_is_no_ledger_is_refused_in_words(tmp_path: Path, ledger: Ledger) -
             Ledger.open(garbage, read_only=read_only)
 
 
-@pytest.mark.parametrize(("version", "hint"), [(0, "never finished starting"), (2, "update")])
+@pytest.mark.parametrize(
+    ("version", "hint"), [(0, "never finished starting"), (1, "an older autodepth"), (3, "update")]
+)
 def test_another_version_is_refused(tmp_path: Path, version: int, hint: str) -> None:
     path = tmp_path / "ledger.sqlite"
     connection = sqlite3.connect(path)
     connection.execute(f"PRAGMA user_version = {version}")
     connection.execute("CREATE TABLE t (a)")
     connection.close()
-    with pytest.raises(StudyError, match=f"must have version 1, but .* has {version}: .*{hint}"):
+    with pytest.raises(StudyError, match=f"must have version 2, but .* has {version}: .*{hint}"):
         Ledger.open(path)
 
 
@@ -245,3 +247,35 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path: Path, acknowledged: in
         assert ended >= len(trials) - 1  # at most one was under way
         assert ledger.spent() == ended
         assert ledger.start_trial("search", {}, {}) == len(trials)
+
+
+def test_time_is_split_by_stage_and_what_no_trial_took_is_overhead(
+    ledger: Ledger, make_result: Results
+) -> None:
+    done, lost, idle, again = (ledger.start_trial("search", {}, {}) for _ in range(4))
+    stages = {"parent": 3.0, "fine_tune": 1.0}
+    ledger.complete_trial(done, replace(make_result(), stage_seconds=stages), 8.0, spent=10.0)
+    ledger.end_trial(lost, TrialState.FAILED, "no luck", 2.0, spent=15.0)
+    ledger.record_epoch(idle, replace(EPOCH, stage="fine_tune", seconds=1.0))
+    ledger.end_trial(idle, TrialState.STOPPED, "rank 5 of 6", 4.0, spent=20.0)
+    ledger.end_trial(again, TrialState.CANCELLED, "the budget ended", 0.5)
+    ledger.balance(30.0)
+
+    assert ledger.spending() == {
+        "parent": 6.0, "fine_tune": 6.0, "failed": 2.5, "overhead": 15.5,
+    }  # fmt: skip
+    assert ledger.spent() == 30.0
+    assert [spent for _, spent in ledger.endings()] == [10.0, 15.0, 20.0, 20.5]
+
+
+def test_trials_about_a_member_of_the_front_are_no_candidates_and_charged_as_such(
+    ledger: Ledger, make_result: Results
+) -> None:
+    member = ledger.start_trial("search", {}, {})
+    ledger.complete_trial(member, make_result(0.8), 1.0)
+    again = ledger.start_trial("confirm", {}, {}, about=member, replicate=1)
+    ledger.complete_trial(again, make_result(0.9), 3.0)
+
+    assert [point.trial for point in ledger.front()] == [member]
+    assert (ledger.trial(again).about, ledger.trial(again).replicate) == (member, 1)
+    assert ledger.spending()["confirm"] == 3.0

@@ -11,7 +11,7 @@ from autodepth.export.exporting import export_selected
 from autodepth.records.studies import find_study
 from autodepth.service.searching import plan_search, search
 
-NET = '''
+NET = """
 from torch import nn
 
 print("imported")
@@ -35,7 +35,7 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.head(self.blocks(self.stem(x)).mean((2, 3)))
-'''
+"""
 SPACE = """
 version: 1
 network: {name: "ownnet:Net", arguments: {depth: 3}}
