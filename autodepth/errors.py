@@ -10,6 +10,7 @@ AutodepthError
 │   ├── StudyError                 a study that is unknown, or exists already
 │   └── SelectionError             no point of a front fits what was asked for
 ├── BundleError                    an exported folder that is damaged or was altered: exit 1
+├── InfeasibleError                a network that breaks a bound of its study: ends one trial
 ├── DivergenceError                training left the finite numbers: ends one trial, not the study
 └── TrackingError                  the tracking server did not take an event: never ends anything
 """
@@ -66,6 +67,10 @@ class SelectionError(InputError):
 
 class BundleError(AutodepthError):
     """An exported folder that is damaged, incomplete or was altered."""
+
+
+class InfeasibleError(AutodepthError):
+    """A network breaks a bound of its study, which shows before it is fine-tuned."""
 
 
 class DivergenceError(AutodepthError):

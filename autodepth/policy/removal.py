@@ -25,6 +25,11 @@ def unit_of(raw: Mapping[int, float]) -> float:
     return mean if mean > 0 else 1.0
 
 
+def in_units(scores: Mapping[int, float], unit: float) -> dict[int, float]:
+    """Return scores on the common scale, 1 being `unit`."""
+    return {branch: score / unit for branch, score in scores.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Removal:
     """The rule by which branches of one network go, weakest first.

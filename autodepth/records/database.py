@@ -23,16 +23,20 @@ CREATE TABLE trial (
     number INTEGER PRIMARY KEY, state TEXT NOT NULL, kind TEXT NOT NULL,
     point TEXT NOT NULL, policy TEXT NOT NULL, reason TEXT,
     about INTEGER REFERENCES trial, role TEXT NOT NULL, replicate INTEGER NOT NULL,
-    started_at TEXT NOT NULL, ended_at TEXT, spent REAL, result TEXT);
+    started_at TEXT NOT NULL, ended_at TEXT, spent REAL, candidate TEXT, result TEXT);
 CREATE INDEX trial_by_state ON trial (state);
 CREATE TABLE epoch (
     trial INTEGER NOT NULL REFERENCES trial, step INTEGER NOT NULL, stage TEXT NOT NULL,
     train_loss REAL, train_accuracy REAL, validation_accuracy REAL, branches_expected REAL,
-    branches_computed REAL, gradient_norms TEXT NOT NULL, images_per_second REAL, seconds REAL,
+    branches_computed REAL, gradient_norms TEXT NOT NULL, images_per_second REAL,
+    macs REAL, replayed INTEGER NOT NULL, seconds REAL,
     PRIMARY KEY (trial, step)) WITHOUT ROWID;
 CREATE TABLE spending (
     id INTEGER PRIMARY KEY AUTOINCREMENT, trial INTEGER REFERENCES trial, stage TEXT NOT NULL,
     device_seconds REAL NOT NULL CHECK (device_seconds >= 0));
+CREATE TABLE verdict (
+    trial INTEGER NOT NULL REFERENCES trial, rung TEXT NOT NULL, content TEXT NOT NULL,
+    PRIMARY KEY (trial, rung)) WITHOUT ROWID;
 CREATE INDEX spending_of_trial ON spending (trial);
 CREATE TABLE tracking (
     store TEXT NOT NULL, trial INTEGER NOT NULL, run_id TEXT NOT NULL, epochs_sent INTEGER NOT NULL,

@@ -7,6 +7,7 @@ processes may read meanwhile. MLflow and Optuna are projections that can be rebu
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import sqlite3
@@ -17,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from autodepth.errors import InputError
+from autodepth.front.dominance import pareto_front
 from autodepth.front.objective import Objective
 from autodepth.front.selection import FrontPoint, front_points
 from autodepth.records.database import SCHEMA, Database
@@ -114,11 +116,28 @@ class Ledger:
         with self.database.transaction() as connection:
             self._check_running(number)
             connection.execute(
-                "INSERT OR REPLACE INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (number, epoch.step, epoch.stage, epoch.train_loss, epoch.train_accuracy,
                  epoch.validation_accuracy, epoch.branches_expected, epoch.branches_computed,
-                 json.dumps(dict(epoch.gradient_norms)), epoch.images_per_second, epoch.seconds),
+                 json.dumps(dict(epoch.gradient_norms)), epoch.images_per_second, epoch.macs,
+                 epoch.replayed, epoch.seconds),
             )  # fmt: skip
+
+    def record_verdict(self, number: int, rung: str, content: Mapping[str, Any]) -> None:
+        """Enter how a running trial compared with others at a rung; plain values."""
+        with self.database.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO verdict VALUES (?, ?, ?)",
+                (number, rung, json.dumps(dict(content))),
+            )
+
+    def extend(self, plan: Mapping[str, Any]) -> None:
+        """Go on with a study that ended: under a new plan, without an outcome for now."""
+        with self.database.transaction() as connection:
+            connection.execute(
+                "UPDATE study SET plan = ?, ended_at = NULL, outcome = NULL",
+                (json.dumps(dict(plan)),),
+            )
 
     def complete_trial(
         self,
@@ -144,10 +163,11 @@ class Ledger:
             InputError: the trial is unknown or has ended, or the time is negative.
         """
         reason = f"breaks {', '.join(broken)}" if broken else None
-        content = json.dumps(result.to_dict())
+        values = [objective.value(result.point) for objective in self._objectives]
+        brought = (json.dumps(result.to_dict()), None if broken else json.dumps(values))
         total = math.fsum(result.stage_seconds.values()) or 1.0
         shares = {stage: part / total for stage, part in result.stage_seconds.items()}
-        self._end(number, TrialState.COMPLETE, reason, device_seconds, shares, content, spent=spent)
+        self._end(number, TrialState.COMPLETE, reason, device_seconds, shares, brought, spent=spent)
 
     def end_trial(
         self,
@@ -172,7 +192,7 @@ class Ledger:
                 shares[epoch.stage] = shares.get(epoch.stage, 0.0) + epoch.seconds
             total = math.fsum(shares.values()) or 1.0
             shares = {stage: part / total for stage, part in shares.items()}
-        self._end(number, state, reason, device_seconds, shares, None, spent=spent)
+        self._end(number, state, reason, device_seconds, shares, spent=spent)
 
     def charge(self, stage: str, device_seconds: float, trial: int | None = None) -> None:
         """Spend device time other than at a trial's end: a failed attempt, work of the study.
@@ -209,22 +229,22 @@ class Ledger:
         reason: str | None,
         device_seconds: float,
         shares: Mapping[str, float],
-        result: str | None,
+        brought: tuple[str | None, str | None] = (None, None),
         *,
         spent: float | None,
     ) -> None:
         with self.database.transaction() as connection:
-            kind = self._check_running(number).kind
-            if kind in {"confirm", "control"}:
-                shares = {"confirm": 1.0}
+            result, candidate = brought
+            if self._check_running(number).kind in {"confirm", "control"}:
+                shares, candidate = {"confirm": 1.0}, None
             for stage, share in (shares or {"failed": 1.0}).items():
                 _charge(connection, stage, device_seconds * share, number)
             if spent is not None:
                 _balance(connection, spent)
             connection.execute(
-                "UPDATE trial SET state = ?, reason = ?, ended_at = ?, result = ?,"
+                "UPDATE trial SET state = ?, reason = ?, ended_at = ?, result = ?, candidate = ?,"
                 " spent = (SELECT TOTAL(device_seconds) FROM spending) WHERE number = ?",
-                (state, reason, utc_now(), result, number),
+                (state, reason, utc_now(), result, candidate, number),
             )
 
     def _check_running(self, number: int) -> TrialRecord:
@@ -278,6 +298,11 @@ class Ledger:
         rows = self.database.query("SELECT * FROM epoch WHERE trial = ? ORDER BY step", number)
         return [_epoch(row) for row in rows]
 
+    def verdicts(self, number: int) -> list[dict[str, Any]]:
+        """Return how a trial compared with others, rung by rung, as it was entered."""
+        rows = self.database.query("SELECT content FROM verdict WHERE trial = ?", number)
+        return [json.loads(row["content"]) for row in rows]
+
     def endings(self) -> list[tuple[int, float]]:
         """Return (trial, device seconds the study had spent by then), in the order of ending."""
         rows = self.database.query(
@@ -291,9 +316,19 @@ class Ledger:
         Args:
             objectives: what to compare by; the study's own if None.
         """
-        rows = self.database.query(_TRIALS + "WHERE state = ? ORDER BY number", TrialState.COMPLETE)
-        points = [point for row in rows if (point := _trial(row).front_point) is not None]
-        return front_points(points, self.study.objectives if objectives is None else objectives)
+        if objectives is not None and tuple(objectives) != self._objectives:
+            rows = self.database.query(_TRIALS + "WHERE candidate IS NOT NULL ORDER BY number")
+            return front_points([p for r in rows if (p := _trial(r).front_point)], objectives)
+        rows = self.database.query(
+            "SELECT number, candidate FROM trial WHERE candidate IS NOT NULL ORDER BY number"
+        )
+        goals = [objective.goal for objective in self._objectives]
+        members = pareto_front([json.loads(row["candidate"]) for row in rows], goals)
+        return [p for i in members if (p := self.trial(rows[i]["number"]).front_point)]
+
+    @functools.cached_property
+    def _objectives(self) -> tuple[Objective, ...]:
+        return self.study.objectives
 
 
 def _balance(connection: sqlite3.Connection, spent: float) -> None:
@@ -318,6 +353,7 @@ def _charge(
 
 def _trial(row: sqlite3.Row) -> TrialRecord:
     values = dict(row)
+    del values["candidate"]
     result = values["result"]
     values |= {
         "state": TrialState(values["state"]),
@@ -332,4 +368,5 @@ def _epoch(row: sqlite3.Row) -> EpochReport:
     values: dict[str, Any] = {k: math.nan if v is None else v for k, v in dict(row).items()}
     norms = json.loads(values["gradient_norms"])
     values["gradient_norms"] = {int(branch): norm for branch, norm in norms.items()}
+    values["macs"], values["replayed"] = int(values["macs"]), bool(values["replayed"])
     return EpochReport(**{field.name: values[field.name] for field in fields(EpochReport)})

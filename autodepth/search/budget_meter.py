@@ -16,6 +16,8 @@ class BudgetMeter:
         budget: what may be spent.
         device: kind of the devices.
         devices: how many are reserved together, shares of one included.
+        spent_before: device seconds that earlier parts of the study took.
+        trials_before: trials they started.
         clock: seconds that only ever rise.
     """
 
@@ -25,6 +27,8 @@ class BudgetMeter:
         *,
         device: Device,
         devices: float,
+        spent_before: float = 0.0,
+        trials_before: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget = budget
@@ -33,8 +37,9 @@ class BudgetMeter:
         self._clock = clock
         self._started: float | None = None
         self._stopped: float | None = None
-        self._durations: list[float] = []
-        self.trials_started = 0
+        self._before = spent_before
+        self._durations: dict[bool, list[float]] = {True: [], False: []}  # by: parent was trained
+        self.trials_started = trials_before
 
     def start(self) -> None:
         """Begin to charge: the devices are reserved from now on."""
@@ -46,10 +51,11 @@ class BudgetMeter:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the devices were reserved."""
+        """Seconds for which the devices have been reserved, earlier parts of the study included."""
+        before = self._before / self.devices
         if self._started is None:
-            return 0.0
-        return (self._clock() if self._stopped is None else self._stopped) - self._started
+            return before
+        return before + (self._clock() if self._stopped is None else self._stopped) - self._started
 
     @property
     def spent(self) -> float:
@@ -72,7 +78,7 @@ class BudgetMeter:
         left = self.seconds_left
         share = 0.0 if left == float("inf") else self.elapsed / max(self.elapsed + left, 1e-9)
         if self.budget.trials is not None:
-            share = max(share, len(self._durations) / self.budget.trials)
+            share = max(share, self.trials_started / self.budget.trials)
         return min(share, 1.0)
 
     @property
@@ -80,17 +86,29 @@ class BudgetMeter:
         """Whether running trials have to stop."""
         return self.seconds_left <= 0
 
-    def may_start(self) -> bool:
-        """Whether another trial may start: there is one left, and time for one as long as usual."""
+    def may_start(self, *, new_parent: bool = False, kept_back: float = 0.0) -> bool:
+        """Whether another trial may start: there is one left, and time for one as long as usual.
+
+        Args:
+            new_parent: whether it has to train its parent.
+            kept_back: seconds that are not for it.
+        """
         if self.budget.trials is not None and self.trials_started >= self.budget.trials:
             return False
-        usual = statistics.median(self._durations) if self._durations else 0.0
-        return self.seconds_left > usual
+        return self.seconds_left - kept_back > self.usual(new_parent=new_parent)
+
+    def usual(self, *, new_parent: bool) -> float:
+        """Return the median seconds of a trial with or without training a parent; 0 at first."""
+        times = self._durations[new_parent]
+        if not times and not new_parent:
+            return 0.0
+        times = times or self._durations[False]
+        return statistics.median(times) if times else 0.0
 
     def trial_started(self) -> None:
         """Note that a trial was started."""
         self.trials_started += 1
 
-    def trial_completed(self, seconds: float) -> None:
+    def trial_completed(self, seconds: float, *, new_parent: bool = False) -> None:
         """Note how long the stages of a complete trial took."""
-        self._durations.append(seconds)
+        self._durations[new_parent].append(seconds)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from autodepth.search.outcome import StopTrial, TrialOutcome, carry_out
+from autodepth.search.outcome import StopTrial, carry_out
 from autodepth.search.study_driver import StudyDriver
-from autodepth.trial.result import EpochReport, TrialState
+from autodepth.trial.result import EpochReport
 from autodepth.trial.setting import TrialSetting
 
 
@@ -15,11 +15,11 @@ def run_in_process(driver: StudyDriver, setting: TrialSetting) -> None:
 
         def on_epoch(report: EpochReport, number: int = task.number) -> None:
             driver.report(number, report)
-            if driver.stop_requested:
+            if driver.should_stop(number):
                 raise StopTrial
 
         try:
             outcome = carry_out(task, setting, on_epoch)
         except StopTrial:
-            outcome = TrialOutcome(state=TrialState.CANCELLED, reason="the budget ended")
+            outcome = driver.ending(task.number)
         driver.ended(task.number, outcome)

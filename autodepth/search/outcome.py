@@ -7,7 +7,7 @@ import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autodepth.errors import DivergenceError
+from autodepth.errors import DivergenceError, InfeasibleError
 from autodepth.policy.policy import Policy
 from autodepth.trial.result import TrialResult, TrialState
 from autodepth.trial.run_trial import OnEpoch, run_trial
@@ -23,12 +23,14 @@ class TrialTask:
         policy: what to do.
         folder: where its files go.
         replicate: which seeds it runs on; 0 in the search itself.
+        bounded: whether it may end where the study's bounds are broken; controls go on.
     """
 
     number: int
     policy: Policy
     folder: Path
     replicate: int = 0
+    bounded: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +65,14 @@ class StopTrial(BaseException):
 def carry_out(task: TrialTask, setting: TrialSetting, on_epoch: OnEpoch) -> TrialOutcome:
     """Run a trial and return how it ended; an error of its own never ends the study."""
     task.folder.mkdir(parents=True, exist_ok=True)
-    setting = replace(setting, replicate=task.replicate)
+    setting = replace(
+        setting,
+        replicate=task.replicate,
+        constraints=setting.constraints if task.bounded else (),
+    )
     try:
         result = run_trial(task.policy, setting, folder=task.folder, on_epoch=on_epoch)
-    except DivergenceError as error:
+    except (DivergenceError, InfeasibleError) as error:
         return TrialOutcome(state=TrialState.INFEASIBLE, reason=str(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this trial
         (task.folder / "error.txt").write_text(traceback.format_exc())

@@ -31,6 +31,7 @@ for _name, _value in _ENVIRONMENT.items():
 
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
+from ray.tune.schedulers import FIFOScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
 from autodepth.search.outcome import TrialOutcome  # noqa: E402
@@ -62,6 +63,7 @@ def run_on_ray(driver: StudyDriver, setting: TrialSetting, places: Places) -> No
             tune.with_resources(trainable, {"cpu": places.cpus, "gpu": places.gpus}),
             tune_config=tune.TuneConfig(
                 search_alg=_Tasks(driver),
+                scheduler=_Rungs(driver),
                 num_samples=-1,
                 max_concurrent_trials=places.count,
                 reuse_actors=True,
@@ -114,11 +116,13 @@ class _Tasks(_DriverHook, Searcher):
     def suggest(self, trial_id: str) -> Any:  # noqa: ARG002
         task = self._driver.next_task()
         if task is None:
-            return Searcher.FINISHED
+            return None if self._driver.waiting else Searcher.FINISHED
         return {
             "number": task.number,
             "policy": task.policy.to_dict(),
             "folder": str(task.folder.resolve()),
+            "replicate": task.replicate,
+            "bounded": task.bounded,
         }
 
     def on_trial_complete(self, *_: Any, **__: Any) -> None:
@@ -132,39 +136,42 @@ class _Tasks(_DriverHook, Searcher):
 
 
 class _Stopper(_DriverHook, tune.Stopper):
-    """Stops a trial at its next report, and everything at once, when the driver says so."""
+    """Stops everything at once when a person asks for it."""
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
-        return "outcome" not in result and self._driver.stop_requested
+        return False
 
     def stop_all(self) -> bool:
         return self._driver.interrupted
 
 
-class _Recorder(_DriverHook, tune.Callback):
-    """Passes what workers report on to the driver."""
+class _Rungs(_DriverHook, FIFOScheduler):
+    """Passes epochs on to the driver, and stops the trials that it gives up."""
 
-    def __init__(self, driver: StudyDriver) -> None:
-        super().__init__(driver)
-        self._ended: set[int] = set()
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
+        number = trial.config["number"]
+        if "outcome" in result or not self._driver.is_running(number):
+            return self.CONTINUE
+        self._driver.report(number, EpochReport.from_json(result["epoch"]))
+        return self.STOP if self._driver.should_stop(number) else self.CONTINUE
+
+
+class _Recorder(_DriverHook, tune.Callback):
+    """Passes the ends of trials on to the driver."""
 
     def on_trial_result(self, *, trial: Any, result: dict[str, Any], **_: Any) -> None:  # type: ignore[override]
-        number = trial.config["number"]
         if "outcome" in result:
-            self._end(number, TrialOutcome.from_json(result["outcome"]))
-        elif number not in self._ended:
-            self._driver.report(number, EpochReport(**result["epoch"]))
+            self._end(trial.config["number"], TrialOutcome.from_json(result["outcome"]))
 
     def on_trial_complete(self, *, trial: Any, **_: Any) -> None:  # type: ignore[override]
-        reason = "interrupted" if self._driver.interrupted else "the budget was spent"
-        outcome = TrialOutcome(state=TrialState.CANCELLED, reason=reason)
-        self._end(trial.config["number"], outcome)
+        number = trial.config["number"]
+        if self._driver.is_running(number):
+            self._end(number, self._driver.ending(number))
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:  # type: ignore[override]
         reason = str(trial.get_error() or "the worker died").strip().splitlines()[-1]
         self._end(trial.config["number"], TrialOutcome(state=TrialState.FAILED, reason=reason))
 
     def _end(self, number: int, outcome: TrialOutcome) -> None:
-        if number not in self._ended:
-            self._ended.add(number)
+        if self._driver.is_running(number):
             self._driver.ended(number, outcome)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,8 @@ def work(config: dict[str, Any], setting: TrialSetting) -> None:
         number=config["number"],
         policy=Policy.from_dict(config["policy"]),
         folder=Path(config["folder"]),
+        replicate=config["replicate"],
+        bounded=config["bounded"],
     )
-    outcome = carry_out(task, setting, lambda report: tune.report({"epoch": asdict(report)}))
+    outcome = carry_out(task, setting, lambda report: tune.report({"epoch": report.to_json()}))
     tune.report({"outcome": outcome.to_json()})

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -16,13 +15,11 @@ from autodepth.front.selection import FrontPoint
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import StudyRecord
-from autodepth.search.budget_meter import BudgetMeter
-from autodepth.search.estimate import unpruned_policy
+from autodepth.search.assembly import make_driver
 from autodepth.search.in_process import run_in_process
 from autodepth.search.plan import StudyPlan
-from autodepth.search.searcher import Searcher
+from autodepth.search.searcher import Point
 from autodepth.search.study_driver import StudyDriver
-from autodepth.seeding import derive_seed
 
 Runner = Literal["ray", "in-process"]
 Watch = Callable[[StudyDriver], AbstractContextManager[None]]
@@ -30,6 +27,8 @@ Watch = Callable[[StudyDriver], AbstractContextManager[None]]
 
 SPENT = "the budget was spent"
 """How a study ends that ran to its end."""
+EXHAUSTED = "nothing is left to try: every policy that was suggested came to a known network"
+"""How a study ends whose space is smaller than its budget."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +77,7 @@ def run_study(
     ledger: Ledger,
     *,
     runner: Runner = "ray",
+    warm_start: Sequence[Point] = (),
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
     """Spend a study's budget.
@@ -87,44 +87,25 @@ def run_study(
     Args:
         plan: what to do.
         folder: the study's folder.
-        ledger: its ledger, without trials.
+        ledger: its ledger; a study with trials goes on from them.
         runner: `ray`, or `in-process` for one trial after the other in this process.
+        warm_start: points to try first.
         watch: a context entered while trials run, given the driver.
     """
-    places = plan.places
-    dimensions = plan.space.dimensions_for(plan.network.num_stages, len(plan.network.branches))
-    driver = StudyDriver(
-        space=plan.space,
-        objectives=plan.objectives,
-        unpruned=plan.unpruned,
-        ledger=ledger,
-        folder=folder,
-        searcher=Searcher(
-            dimensions,
-            plan.objectives,
-            sampler=plan.space.sampler,
-            seed=derive_seed(plan.space.seed, "sampler"),
-        ),
-        meter=BudgetMeter(
-            plan.budget,
-            device=places.device,
-            devices=places.devices if runner == "ray" else places.devices / places.count,
-        ),
-        unpruned_policy=unpruned_policy(plan.space, plan.network),
-        concurrency=places.count if runner == "ray" else 1,
-    )
-    setting = replace(plan.setting, cache=folder.path / "cache")
+    driver = make_driver(plan, folder, ledger, side_by_side=runner == "ray", warm_start=warm_start)
+    setting = replace(plan.setting, cache=folder.path / "cache", constraints=plan.space.constraints)
     with _signals_interrupt(driver) as received, watch(driver):
         if runner == "ray":
             from autodepth.search.ray_runner import run_on_ray  # noqa: PLC0415 - seconds
 
-            run_on_ray(driver, setting, places)
+            run_on_ray(driver, setting, plan.places)
         else:
             run_in_process(driver, setting)
     outcome = driver.hopeless or ("interrupted" if driver.interrupted else SPENT)
+    if outcome == SPENT and driver.proposals.exhausted:
+        outcome = EXHAUSTED
     driver.cancel_running(outcome)
     driver.close(outcome)
-    shutil.rmtree(folder.path / "cache", ignore_errors=True)  # it serves the running study only
     return _result(driver, folder, outcome, signal_number=received[0] if received else 0)
 
 

@@ -1,4 +1,4 @@
-"""Which policy to try next: Optuna's multi-objective ask and tell. The only import of Optuna.
+"""Which policy to try next: Optuna's multi-objective ask and tell.
 
 Optuna's study lives in memory and is a projection of the ledger. Every trial that was asked for
 is told exactly one end, so none stays running and biases what is suggested next.
@@ -7,14 +7,22 @@ is told exactly one end, so none stays running and biases what is suggested next
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import TrialState
 
 from autodepth.front.objective import Objective
+from autodepth.search.samplers import make_sampler
 from autodepth.space.domains import Choice, Dimension, Fixed, FloatRange, IntRange
-from autodepth.space.models import SamplerSection
+from autodepth.space.search_models import SamplerSection
 from autodepth.space.values import Scalar
 
 Point = dict[str, Scalar]
@@ -42,12 +50,18 @@ class Searcher:
         self._dimensions = dimensions
         self._study = optuna.create_study(
             directions=[objective.goal for objective in objectives],
-            sampler=_sampler(sampler, seed % 2**32),
+            sampler=make_sampler(sampler, seed % 2**32),
         )
         self._asked: dict[int, optuna.Trial] = {}
 
-    def ask(self) -> tuple[int, Point]:
-        """Return a token for `tell` and the next point: a value per dimension that counts."""
+    def ask(self, given: Mapping[str, Scalar] | None = None) -> tuple[int, Point]:
+        """Return a token for `tell` and the next point: a value per dimension that counts.
+
+        Args:
+            given: values that the point is to have; the sampler chooses the others.
+        """
+        if given:
+            self._study.enqueue_trial(dict(given))
         trial = self._study.ask()
         self._asked[trial.number] = trial
         point: Point = {}
@@ -68,30 +82,54 @@ class Searcher:
         """
         trial = self._asked.pop(token)
         if not all(math.isfinite(value) for value in values):
-            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            self._study.tell(trial, state=TrialState.FAIL)
             return
         for name, violation in (violations or {}).items():
             trial.set_constraint(name, violation)
         self._study.tell(trial, list(values))
 
-    def tell_failed(self, token: int) -> None:
-        """Say that a point came to nothing, whatever the reason."""
-        self._study.tell(self._asked.pop(token), state=optuna.trial.TrialState.FAIL)
+    def tell_failed(self, token: int, violations: Mapping[str, float] | None = None) -> None:
+        """Say that a point came to nothing; with the bounds it breaks, samplers learn of these."""
+        trial = self._asked.pop(token)
+        if not violations:
+            self._study.tell(trial, state=TrialState.FAIL)
+            return
+        for name, violation in violations.items():
+            trial.set_constraint(name, violation)
+        self._study.tell(trial, state=TrialState.PRUNED)
 
+    def learn(
+        self,
+        point: Mapping[str, Scalar],
+        values: Sequence[float] | None,
+        violations: Mapping[str, float] | None = None,
+    ) -> None:
+        """Take in a point that was tried before, by this study or another like it.
 
-def _sampler(section: SamplerSection, seed: int) -> optuna.samplers.BaseSampler:
-    if section.name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    with warnings.catch_warnings():
-        # Experimental flags are set on purpose: defaults changed between Optuna 4 and 5.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(
-            n_startup_trials=section.startup_trials,
-            n_ei_candidates=24,
-            multivariate=False,
-            group=False,
-            constant_liar=True,
-            seed=seed,
+        Args:
+            point: a value per dimension that counted; one outside its domain is passed over.
+            values: one per objective; None where it came to nothing.
+            violations: by constraint.
+        """
+        distributions: dict[str, BaseDistribution] = {}
+        params: dict[str, Any] = {}
+        for dimension in self._dimensions:
+            distribution = _distribution(dimension)
+            value = point.get(dimension.name)
+            if dimension.name not in point or distribution is None:
+                continue
+            if not dimension.domain.contains(value):
+                return
+            distributions[dimension.name], params[dimension.name] = distribution, value
+        complete = values is not None and all(map(math.isfinite, values))
+        self._study.add_trial(
+            optuna.create_trial(
+                state=TrialState.COMPLETE if complete else TrialState.FAIL,
+                values=list(values) if complete and values is not None else None,
+                params=params,
+                distributions=distributions,
+                constraints=dict(violations or {}) if complete else None,
+            )
         )
 
 
@@ -106,3 +144,15 @@ def _suggest(trial: optuna.Trial, dimension: Dimension) -> Scalar:
             return trial.suggest_int(name, low, high, log=log, step=step)
         case Choice(values=values):
             return trial.suggest_categorical(name, list(values))
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution | None:
+    match dimension.domain:
+        case Fixed():
+            return None
+        case FloatRange(low=low, high=high, log=log, step=step):
+            return FloatDistribution(low, high, log=log, step=step)
+        case IntRange(low=low, high=high, log=log, step=step):
+            return IntDistribution(low, high, log=log, step=step)
+        case Choice(values=values):
+            return CategoricalDistribution(list(values))

@@ -1,7 +1,7 @@
-"""Decides: asks the searcher, writes the ledger, minds the budget. Runners only execute.
+"""Decides: asks for policies, writes the ledger, minds the budget. Runners only execute.
 
 A runner calls `next_task` while it has a free place, `report` for every epoch and `ended` once
-per task; `stop_requested` tells it to stop what is running.
+per task; `should_stop` tells it which running trial has to stop.
 """
 
 from __future__ import annotations
@@ -9,27 +9,37 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from autodepth.front.objective import Objective
+from autodepth.front.selection import FrontPoint, front_points
 from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
+from autodepth.records.trial_record import TrialKind, TrialRecord
 from autodepth.search.budget_meter import BudgetMeter
 from autodepth.search.outcome import TrialOutcome, TrialTask
-from autodepth.search.searcher import Searcher
+from autodepth.search.proposals import Proposal, Proposals
+from autodepth.search.searcher import Point
 from autodepth.space.search_space import SearchSpace
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialState
+from autodepth.trial.run_trial import WEIGHTS_FILE
 
 # When so many trials fail and none has succeeded, the rest would too.
 _HOPELESS = 4
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Running:
-    token: int | None  # of the searcher; None for the unpruned control
+    proposal: Proposal | None  # None for the unpruned control
+    policy: Policy
     started: float
+    kind: TrialKind = "search"
+    epochs: Counter[str] = field(default_factory=Counter)
+    last: EpochReport | None = None
+    stop: str = ""  # why it has to stop
 
 
 class StudyDriver:
@@ -41,9 +51,11 @@ class StudyDriver:
         unpruned: what the untouched network costs, by metric; relative constraints refer to it.
         ledger: takes every event before anything else does.
         folder: the study's folder.
-        searcher: suggests policies.
+        proposals: which policy comes next.
         meter: minds the budget.
         unpruned_policy: what the control trial does, see `next_task`.
+        unpruned_point: the settings of its parent that are searched; None where the space has
+            no such parent.
         concurrency: how many trials share the reserved devices.
     """
 
@@ -55,9 +67,10 @@ class StudyDriver:
         unpruned: Mapping[str, float],
         ledger: Ledger,
         folder: StudyFolder,
-        searcher: Searcher,
+        proposals: Proposals,
         meter: BudgetMeter,
         unpruned_policy: Policy,
+        unpruned_point: Point | None = None,
         concurrency: int = 1,
     ) -> None:
         self.space = space
@@ -66,18 +79,29 @@ class StudyDriver:
         self.folder = folder
         self.meter = meter
         self.concurrency = concurrency
+        self.proposals = proposals
         self._unpruned_policy = unpruned_policy
+        self._unpruned_point = unpruned_point
         self._unpruned = unpruned
-        self._searcher = searcher
         self._running: dict[int, _Running] = {}
         self._interrupted = threading.Event()
         self._failures: list[str] = []
         self._succeeded = False
+        self._front: list[FrontPoint] = []
 
     @property
     def stop_requested(self) -> bool:
         """Whether running trials have to stop now."""
         return self._interrupted.is_set() or self.meter.exhausted or bool(self.hopeless)
+
+    def should_stop(self, number: int) -> bool:
+        """Whether a running trial has to stop now."""
+        running = self._running.get(number)
+        return self.stop_requested or (running is not None and bool(running.stop))
+
+    def is_running(self, number: int) -> bool:
+        """Whether a trial was started and has not ended."""
+        return number in self._running
 
     @property
     def hopeless(self) -> str:
@@ -96,7 +120,7 @@ class StudyDriver:
         self._interrupted.set()
 
     def next_task(self) -> TrialTask | None:
-        """Return the next trial, entered as running; None when no more may start.
+        """Return the next trial, entered as running; None when none may start now, see `waiting`.
 
         The first one is the unpruned control: the network trained without random depth and left
         whole, against which every other point is read.
@@ -104,19 +128,36 @@ class StudyDriver:
         if self.stop_requested or not self.meter.may_start():
             return None
         if self.meter.trials_started == 0:
-            token, policy = None, self._unpruned_policy
-            number = self.ledger.start_trial("unpruned", {}, policy.to_dict())
-        else:
-            token, point = self._searcher.ask()
-            policy = Policy.from_dict(self.space.policy_values(point))
-            number = self.ledger.start_trial("search", point, policy.to_dict())
-        self._running[number] = _Running(token=token, started=time.monotonic())
-        self.meter.trial_started()
-        return TrialTask(number=number, policy=policy, folder=self.folder.trial_folder(number))
+            return self._start_unpruned()
+        while True:
+            proposal = self.proposals.next(new_parents=self.meter.may_start(new_parent=True))
+            if proposal is None:
+                return None
+            if not proposal.broken:
+                return self._start(proposal)
+            self._refuse(proposal)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a trial may start later, though none may now."""
+        over = self.stop_requested or self.proposals.exhausted
+        return bool(self._running) and not over and self.meter.may_start()
 
     def report(self, number: int, epoch: EpochReport) -> None:
-        """Enter an epoch of a running trial."""
+        """Enter an epoch of a running trial, and compare it with others."""
         self.ledger.record_epoch(number, epoch)
+        running = self._running[number]
+        running.epochs[epoch.stage] += 1
+        running.last = epoch
+        if epoch.stage != "parent":
+            self._parent_is_ready(running)
+
+    def ending(self, number: int) -> TrialOutcome:
+        """Return how a trial ends that was made to stop."""
+        if reason := self._running[number].stop:
+            return TrialOutcome(state=TrialState.STOPPED, reason=reason)
+        reason = "interrupted" if self.interrupted else "the budget ended"
+        return TrialOutcome(state=TrialState.CANCELLED, reason=reason)
 
     def ended(self, number: int, outcome: TrialOutcome) -> None:
         """Enter the end of a trial, tell the searcher, and keep the weights of the front only."""
@@ -125,34 +166,54 @@ class StudyDriver:
         if outcome.result is not None:
             # What its stages took; waiting for a worker to start is overhead of the study.
             seconds = sum(outcome.result.stage_seconds.values())
-            self.meter.trial_completed(seconds)
+            trained = running.proposal is None or running.proposal.new_parent
+            self.meter.trial_completed(seconds, new_parent=trained)
         device_seconds = seconds * self.meter.devices / self.concurrency
         if outcome.result is None:
-            assert outcome.state not in (TrialState.RUNNING, TrialState.COMPLETE)
-            if outcome.state is TrialState.FAILED:
-                self._failures.append(outcome.reason)
-            self.ledger.end_trial(
-                number, outcome.state, outcome.reason, device_seconds, spent=self.meter.spent
-            )
-            if running.token is not None:
-                self._searcher.tell_failed(running.token)
+            self._came_to_nothing(number, running, outcome, device_seconds)
             return
         self._succeeded = True
+        self._parent_is_ready(running)
+        self.proposals.foresight.learn(running.policy, outcome.result.sensitivities)
         point = outcome.result.point
         violations = self._violations(point)
         broken = [constraint for constraint, excess in violations.items() if excess > 0]
         self.ledger.complete_trial(
             number, outcome.result, device_seconds, broken, spent=self.meter.spent
         )
-        if running.token is not None:
+        if running.proposal is not None:
             values = [objective.value(point) for objective in self.objectives]
-            self._searcher.tell(running.token, values, violations)
-        self._keep_weights_of_front()
+            self.proposals.answer(running.proposal, values, violations)
+        self._keep_weights_of_front(number)
 
     def cancel_running(self, reason: str) -> None:
         """End every trial that still runs as cancelled."""
         for number in list(self._running):
             self.ended(number, TrialOutcome(state=TrialState.CANCELLED, reason=reason))
+
+    def remember(self, records: Sequence[TrialRecord]) -> None:
+        """Take in the trials of earlier parts of this study."""
+        told = [(record, Policy.from_dict(dict(record.policy))) for record in records]
+        foresight, parents = self.proposals.foresight, self.proposals.parents
+        for record, policy in told:
+            if record.result is not None:
+                foresight.learn(policy, record.result.sensitivities)
+        for record, policy in told:
+            if record.result is None:
+                if record.kind == "search" and record.state is TrialState.FAILED:
+                    self.proposals.searcher.learn(dict(record.point), None)
+                continue
+            self._succeeded = True
+            if record.kind not in {"search", "unpruned"}:
+                continue
+            point = self._unpruned_point if record.kind == "unpruned" else record.point
+            if point is not None:
+                parents.ready(foresight.parent(policy), point)
+            if record.kind == "search":
+                values = [objective.value(record.result.point) for objective in self.objectives]
+                violations = self._violations(record.result.point)
+                self.proposals.remember(dict(record.point), policy, values, violations)
+        self._front = self.ledger.front()
 
     def close(self, outcome: str) -> None:
         """End the study: what was reserved but served no trial is charged as overhead."""
@@ -165,20 +226,75 @@ class StudyDriver:
         """How many trials run now."""
         return len(self._running)
 
+    def _start_unpruned(self) -> TrialTask:
+        policy = self._unpruned_policy
+        number = self.ledger.start_trial("unpruned", {}, policy.to_dict())
+        parents, foresight = self.proposals.parents, self.proposals.foresight
+        parents.started(foresight.parent(policy), number)
+        parents.add_work(new=policy.train.epochs, known=0.0)
+        return self._task(number, policy, None, "unpruned")
+
+    def _start(self, proposal: Proposal) -> TrialTask:
+        number = self.ledger.start_trial("search", proposal.point, proposal.policy.to_dict())
+        self.proposals.started(proposal, number)
+        return self._task(number, proposal.policy, proposal, "search")
+
+    def _task(
+        self, number: int, policy: Policy, proposal: Proposal | None, kind: TrialKind
+    ) -> TrialTask:
+        self._running[number] = _Running(
+            proposal=proposal, policy=policy, started=time.monotonic(), kind=kind
+        )
+        self.meter.trial_started()
+        folder = self.folder.trial_folder(number)
+        return TrialTask(number=number, policy=policy, folder=folder, bounded=kind == "search")
+
+    def _refuse(self, proposal: Proposal) -> None:
+        """Enter a policy that breaks a bound for certain: it is never trained and costs nothing."""
+        number = self.ledger.start_trial("search", proposal.point, proposal.policy.to_dict())
+        reason = f"cannot keep {', '.join(proposal.broken)}"
+        self.ledger.end_trial(number, TrialState.INFEASIBLE, reason, 0.0)
+        self.proposals.answer(proposal, None, proposal.broken)
+
+    def _parent_is_ready(self, running: _Running) -> None:
+        point = self._unpruned_point if running.proposal is None else running.proposal.point
+        if point is not None:
+            parent = self.proposals.foresight.parent(running.policy)
+            self.proposals.parents.ready(parent, point)
+
+    def _came_to_nothing(
+        self, number: int, running: _Running, outcome: TrialOutcome, device_seconds: float
+    ) -> None:
+        assert outcome.state not in (TrialState.RUNNING, TrialState.COMPLETE)
+        if outcome.state is TrialState.FAILED:
+            self._failures.append(outcome.reason)
+        self.ledger.end_trial(
+            number, outcome.state, outcome.reason, device_seconds, spent=self.meter.spent
+        )
+        stopped = outcome.state is TrialState.STOPPED
+        self.proposals.parents.lost(number, given_up=stopped)
+        if running.proposal is not None:
+            self.proposals.answer(running.proposal, None)
+
     def _violations(self, point: OperatingPoint) -> dict[str, float]:
         """Return by how much of its bound each constraint is broken, above 0 where it is."""
-        violations = {}
-        for constraint in self.space.constraints:
-            bound = constraint.bound.of(self._unpruned.get(constraint.metric, math.nan))
-            value = float(getattr(point, constraint.metric))
-            excess = value - bound if constraint.relation == "<=" else bound - value
-            violations[str(constraint)] = excess / max(abs(bound), 1e-12)
-        return violations
+        return {
+            str(c): c.excess(
+                float(getattr(point, c.metric)), self._unpruned.get(c.metric, math.nan)
+            )
+            for c in self.space.constraints
+        }
 
-    def _keep_weights_of_front(self) -> None:
+    def _keep_weights_of_front(self, number: int) -> None:
         """Delete the weights of trials off the front: a study of hundreds would fill disks."""
-        front = {point.trial for point in self.ledger.front(self.objectives)}
-        for record in self.ledger.trials():
-            if record.result is not None and record.number not in front:
-                for name in filter(None, [record.result.weights_file]):
-                    (self.folder.trial_folder(record.number) / name).unlink(missing_ok=True)
+        record = self.ledger.trial(number)
+        before = {member.trial for member in self._front} | {number}
+        if record.front_point is not None:
+            self._front = front_points([*self._front, record.front_point], self.objectives)
+        after = {member.trial for member in self._front}
+        if number in after:
+            self.proposals.parents.praise(
+                self.proposals.foresight.parent(Policy.from_dict(dict(record.policy)))
+            )
+        for fallen in before - after:
+            (self.folder.trial_folder(fallen) / WEIGHTS_FILE).unlink(missing_ok=True)

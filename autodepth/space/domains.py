@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -142,6 +143,27 @@ class Dimension:
     name: str
     domain: Domain
     condition: Condition | None = None
+
+
+def random_value(domain: Domain, generator: random.Random) -> Scalar:
+    """Return a value of a domain, each equally likely (on a logarithmic scale where it says so)."""
+    match domain:
+        case Fixed(value=value):
+            return value
+        case Choice(values=values):
+            return generator.choice(values)
+        case IntRange(low=low, high=high, step=step, log=log):
+            if log:
+                return min(high, round(_log_uniform(low, high, generator)))
+            return low + step * generator.randint(0, (high - low) // step)
+        case FloatRange(low=low, high=high, step=step, log=log):
+            if step is not None:
+                return min(high, low + step * generator.randint(0, round((high - low) / step)))
+            return _log_uniform(low, high, generator) if log else generator.uniform(low, high)
+
+
+def _log_uniform(low: float, high: float, generator: random.Random) -> float:
+    return min(high, max(low, math.exp(generator.uniform(math.log(low), math.log(high)))))
 
 
 def _check_range(low: float, high: float, *, log: bool, step: float | None) -> None:

@@ -31,14 +31,18 @@ from autodepth.space.objectives import (
     parse_constraint,
     parse_quantity,
 )
+from autodepth.space.search_models import (
+    ConfirmationSection,
+    RungsSection,
+    SamplerSection,
+    StartPoints,
+)
 from autodepth.space.section import Count, Name, Place, Section, must, one_of, several
 from autodepth.space.setting_models import PolicySection, TrainSection
 from autodepth.space.values import shown
 
 CIFAR_RESNET = re.compile(r"resnet\d+")
 """Names of the networks that have a choice of shortcut."""
-
-_SAMPLERS = ("tpe", "random")
 
 
 class NetworkSection(Section):
@@ -152,15 +156,6 @@ class SensitivitySection(Section):
     )
 
 
-class SamplerSection(Section):
-    """How policies are proposed."""
-
-    name: Annotated[Literal["tpe", "random"], one_of(*_SAMPLERS)] = "tpe"
-    startup_trials: Annotated[int, Field(ge=0), must("a whole number of at least 0")] = Field(
-        8, description="trials drawn at random before tpe learns from them"
-    )
-
-
 def _named(value: object) -> object:
     """Read `resnet20` as `{name: resnet20}`."""
     return {"name": value} if isinstance(value, str) else value
@@ -215,6 +210,11 @@ class SpaceModel(Section):
     train: TrainSection = Field(default_factory=TrainSection)
     sensitivity: SensitivitySection = SensitivitySection()
     sampler: SamplerSection = SamplerSection()
+    start_with: StartPoints = Field(
+        (), description="policies to try first: unpruned, linear_rule, constant_depth or settings"
+    )
+    rungs: RungsSection = RungsSection()
+    confirmation: ConfirmationSection = ConfirmationSection()
     seed: Annotated[int, Field(ge=0), must("a whole number of at least 0")] = 0
 
 
@@ -227,5 +227,7 @@ SECTIONS: dict[str, type[Section]] = {
     "train": TrainSection,
     "sensitivity": SensitivitySection,
     "sampler": SamplerSection,
+    "rungs": RungsSection,
+    "confirmation": ConfirmationSection,
 }
 """The models of mappings by the key they stand under; the file itself under an empty name."""

@@ -31,6 +31,7 @@ CONSTRAINT_PATTERN = rf"^\s*[A-Za-z_]+\s*(<=|>=)\s*{_NUMBER}\s*[kMG%]?\s*$"
 
 _QUANTITY = re.compile(rf"({_NUMBER})\s*([kMG%]?)")
 _CONSTRAINT = re.compile(r"([A-Za-z_]+)\s*(<=|>=)\s*(\S.*)")
+_ALIASES: dict[str, Metric] = {"accuracy": "validation_accuracy", "params": "parameters"}
 _SCALES = {"": 1.0, "%": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
@@ -114,6 +115,12 @@ class Constraint:
         bound = self.bound.of(unpruned)
         return value <= bound if self.relation == "<=" else value >= bound
 
+    def excess(self, value: float, unpruned: float) -> float:
+        """Return by what share of the bound it is broken; not above 0 where it holds."""
+        bound = self.bound.of(unpruned)
+        over = value - bound if self.relation == "<=" else bound - value
+        return over / max(abs(bound), 1e-12)
+
     def __str__(self) -> str:
         return f"{self.metric} {self.relation} {self.bound}"
 
@@ -130,7 +137,8 @@ def parse_constraint(text: object) -> Constraint:
             "must be METRIC <= NUMBER or METRIC >= NUMBER, for example 'macs <= 70%', "
             f"but got {shown(text)}"
         )
-    metric = next((known for known in METRICS if known == match[1]), None)
+    name = _ALIASES.get(match[1], match[1])
+    metric = next((known for known in METRICS if known == name), None)
     if metric is None:
         raise InputError(
             f"metric must be one of {', '.join(METRICS)}, but got {match[1]!r}"

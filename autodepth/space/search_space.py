@@ -15,10 +15,15 @@ from autodepth.space.models import (
     DataSection,
     NetworkSection,
     ObjectiveSection,
-    SamplerSection,
     SpaceModel,
 )
 from autodepth.space.objectives import Constraint
+from autodepth.space.search_models import (
+    ConfirmationSection,
+    RungsSection,
+    SamplerSection,
+    StartPoint,
+)
 from autodepth.space.section import Section
 from autodepth.space.setting_models import (
     ChoiceSection,
@@ -46,6 +51,9 @@ class SearchSpace:
         threshold_per: what each sensitivity threshold speaks for.
         sensitivity_images: validation images each branch is scored on; None for all.
         sampler: how policies are proposed.
+        start_with: policies to try first.
+        rungs: when trials are compared and the hopeless stopped.
+        confirmation: what becomes of the front before it is reported.
         seed: the study's seed.
     """
 
@@ -57,6 +65,9 @@ class SearchSpace:
     threshold_per: Literal["network", "stage", "block"]
     sensitivity_images: int | None
     sampler: SamplerSection
+    start_with: tuple[StartPoint, ...]
+    rungs: RungsSection
+    confirmation: ConfirmationSection
     seed: int
 
     @classmethod
@@ -83,6 +94,9 @@ class SearchSpace:
             threshold_per=threshold.per if isinstance(threshold, DomainSection) else "network",
             sensitivity_images=model.sensitivity.images,
             sampler=model.sampler,
+            start_with=model.start_with,
+            rungs=model.rungs,
+            confirmation=model.confirmation,
             seed=model.seed,
         )
 
@@ -120,6 +134,9 @@ class SearchSpace:
             **settings,
             "sensitivity": {"images": self.sensitivity_images},
             "sampler": self.sampler.model_dump(mode="json"),
+            "start_with": [p if isinstance(p, str) else dict(p) for p in self.start_with],
+            "rungs": self.rungs.model_dump(mode="json"),
+            "confirmation": self.confirmation.model_dump(mode="json"),
             "seed": self.seed,
         }
 

@@ -90,6 +90,7 @@ class Epoch:
         images_per_second: training images by the time of their steps.
         evaluation: validation after the epoch, test-time rule.
         seconds: time of the epoch, validation included.
+        replayed: whether an earlier trial trained it, and this one only found it.
     """
 
     number: int
@@ -101,3 +102,4 @@ class Epoch:
     images_per_second: float
     evaluation: Evaluation
     seconds: float
+    replayed: bool = False

@@ -13,7 +13,7 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.width_pruning import prune_width
 from autodepth.networks.widths import BATCH_NORMS
 from autodepth.policy.policy import Policy
-from autodepth.policy.removal import Removal, unit_of
+from autodepth.policy.removal import Removal, in_units, unit_of
 
 Score = Callable[[ResidualNetwork], Mapping[int, float]]
 """What each removable branch of a network is worth, in the criterion's unit."""
@@ -95,17 +95,13 @@ def _without_branches(
     )
     unit, most = unit_of(scores), None if policy.removal == "one_shot" else policy.removal_step
     network, order = parent, tuple[int, ...]()
-    while going := removal.step(_in_units(scores, unit), order, most):
+    while going := removal.step(in_units(scores, unit), order, most):
         network, order = network.without(going), (*order, *going)
         after_step(network)
         if policy.removal == "one_shot":
             break
         scores = score(network)
     return network if order else parent.without(()), order
-
-
-def _in_units(scores: Mapping[int, float], unit: float) -> dict[int, float]:
-    return {branch: score / unit for branch, score in scores.items()}
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -82,6 +83,8 @@ class EpochReport:
         branches_computed: mean number of branches really computed per step.
         gradient_norms: by branch number, the mean L2 norm of its gradient when it was computed.
         images_per_second: training images by the time of their steps.
+        macs: multiply-accumulates per image of the network that is fine-tuned; 0 for a parent.
+        replayed: whether an earlier trial trained this epoch; it took no time now.
         seconds: time of the epoch, validation included.
     """
 
@@ -94,7 +97,20 @@ class EpochReport:
     branches_computed: float
     gradient_norms: Mapping[int, float]
     images_per_second: float
+    macs: int = 0
+    replayed: bool = False
     seconds: float
+
+    def to_json(self) -> str:
+        """Return the report as text; numbers that are not finite stay what they are."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> EpochReport:
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        norms = {int(branch): norm for branch, norm in values.pop("gradient_norms").items()}
+        return cls(**values, gradient_norms=norms)
 
     @property
     def generalisation_gap(self) -> float:

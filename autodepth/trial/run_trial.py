@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from autodepth.errors import InfeasibleError
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights import save_weights
 from autodepth.policy.policy import Policy
@@ -43,6 +44,7 @@ def run_trial(
 
     Raises:
         DivergenceError: training left the finite numbers.
+        InfeasibleError: the pruned network breaks a bound on its costs; it is not fine-tuned.
         InputError: the policy does not fit the network.
     """
     clock, report, stages = _StageClock(), _Reporter(on_epoch), Stages(policy, setting)
@@ -55,9 +57,10 @@ def run_trial(
     with clock("prune"):
         pruned = _pruned(parent, policy, setting, sensitivities, report)
         network = pruned.network
+        _check_bounds(network, parent, setting)
         pruned_accuracy = evaluate(network.module, validation).accuracy
     with clock("fine_tune"):
-        stages.recover(pruned, parent, report.of("fine_tune"))
+        stages.recover(pruned, parent, report.of("fine_tune", network.total_macs))
     with clock("measure"):
         point = operating_point(
             network,
@@ -97,7 +100,7 @@ def _pruned(
             parent=parent.network,
             epochs=policy.between_epochs,
             purpose=f"fine-tuning between {next(rounds)}",
-            on_epoch=report.of("prune"),
+            on_epoch=report.of("prune", network.total_macs),
         )
 
     return prune(
@@ -110,15 +113,25 @@ def _pruned(
     )
 
 
+def _check_bounds(network: ResidualNetwork, parent: Parent, setting: TrialSetting) -> None:
+    for constraint in setting.constraints:
+        if constraint.metric not in {"macs", "parameters"}:
+            continue
+        name = f"total_{constraint.metric}"
+        value, whole = float(getattr(network, name)), float(getattr(parent.network, name))
+        if constraint.excess(value, whole) > 0:
+            raise InfeasibleError(f"breaks {constraint}: {value:,.0f} {constraint.metric}")
+
+
 class _Reporter:
     """Tells of epochs, counted through from the trial's first."""
 
     def __init__(self, on_epoch: OnEpoch) -> None:
         self._on_epoch, self._steps = on_epoch, itertools.count(1)
 
-    def of(self, stage: Stage) -> Callable[[Epoch], None]:
-        """Return what tells of epochs of one stage."""
-        return lambda epoch: self._on_epoch(_report(epoch, stage, next(self._steps)))
+    def of(self, stage: Stage, macs: int = 0) -> Callable[[Epoch], None]:
+        """Return what tells of epochs of one stage, in which a network of so many MACs trains."""
+        return lambda epoch: self._on_epoch(_report(epoch, stage, next(self._steps), macs))
 
 
 class _StageClock:
@@ -134,7 +147,7 @@ class _StageClock:
         self.seconds[stage] = time.monotonic() - start
 
 
-def _report(epoch: Epoch, stage: Stage, step: int) -> EpochReport:
+def _report(epoch: Epoch, stage: Stage, step: int, macs: int) -> EpochReport:
     return EpochReport(
         stage=stage,
         step=step,
@@ -145,5 +158,7 @@ def _report(epoch: Epoch, stage: Stage, step: int) -> EpochReport:
         branches_computed=epoch.branches_computed,
         gradient_norms=epoch.gradient_norms,
         images_per_second=epoch.images_per_second,
+        macs=macs,
+        replayed=epoch.replayed,
         seconds=epoch.seconds,
     )

@@ -15,6 +15,7 @@ from autodepth.data.prepare import Augmentation
 from autodepth.data.settings import Normalisation
 from autodepth.networks.catalogue import NetworkSpec
 from autodepth.seeding import derive_seed
+from autodepth.space.objectives import Constraint
 
 # Evaluation needs no gradients, so larger batches than in training cost little memory.
 _EVALUATION_BATCH = 256
@@ -35,6 +36,7 @@ class TrialSetting:
         threads: CPU threads a trial may use.
         seed: seed of the study.
         cache: folder of stages that earlier trials carried out; None carries out every stage.
+        constraints: bounds a pruned network must keep to be fine-tuned, where pruning shows them.
         replicate: 0 in a search; other numbers give fresh seeds to the same policy.
     """
 
@@ -48,6 +50,7 @@ class TrialSetting:
     threads: int
     seed: int
     cache: Path | None = None
+    constraints: tuple[Constraint, ...] = ()
     replicate: int = 0
 
     def seed_for(self, purpose: str) -> int:

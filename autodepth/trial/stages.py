@@ -189,7 +189,7 @@ def _recovery_content(policy: Policy, order: tuple[int, ...]) -> dict[str, Any]:
 def _tell_again(epochs: Sequence[Epoch], on_epoch: OnEpoch) -> None:
     """Tell of epochs of an earlier trial, which take no time now."""
     for epoch in epochs:
-        on_epoch(replace(epoch, seconds=0.0))
+        on_epoch(replace(epoch, seconds=0.0, replayed=True))
 
 
 def _both(one: OnEpoch, other: OnEpoch) -> OnEpoch:
@@ -225,3 +225,25 @@ def _digest(path: Path) -> str:
 @functools.lru_cache(maxsize=8)
 def _digest_of(path: Path, _size: int, _changed: int) -> str:
     return sha256_of(path)
+
+
+def parent_key(policy: Policy, setting: TrialSetting, network: ResidualNetwork) -> str:
+    """Return the content key of the parent a policy asks for.
+
+    Args:
+        policy: how it is trained.
+        setting: network, data, device and seed.
+        network: the whole network, trained or not.
+    """
+    return content_key(**_parent_content(policy, setting, network))
+
+
+def recovery_key(policy: Policy, order: tuple[int, ...], parent: str) -> str:
+    """Return the content key of the fine-tuned network that a policy ends with.
+
+    Args:
+        policy: how it is fine-tuned.
+        order: numbers of the branches that go, in that order.
+        parent: its parent's key.
+    """
+    return content_key(**_recovery_content(policy, order), parent=parent)

@@ -1,0 +1,109 @@
+"""A study's parts put together, fresh or from what its ledger tells of earlier times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from autodepth.policy.policy import Policy
+from autodepth.records.ledger import Ledger
+from autodepth.records.studies import StudyFolder
+from autodepth.records.trial_record import TrialRecord
+from autodepth.search.budget_meter import BudgetMeter
+from autodepth.search.estimate import unpruned_policy
+from autodepth.search.foresight import Foresight
+from autodepth.search.parents import Parents
+from autodepth.search.plan import StudyPlan
+from autodepth.search.proposals import Proposals
+from autodepth.search.searcher import Point, Searcher
+from autodepth.search.start_points import parent_point, start_points
+from autodepth.search.study_driver import StudyDriver
+from autodepth.seeding import derive_seed
+from autodepth.trial.result import TrialState
+
+LOST = "its driver ended while it ran"
+"""Why a trial failed that a resumed study finds running."""
+
+
+def make_driver(
+    plan: StudyPlan,
+    folder: StudyFolder,
+    ledger: Ledger,
+    *,
+    side_by_side: bool,
+    warm_start: Sequence[Point] = (),
+) -> StudyDriver:
+    """Return the driver of a study; one with trials goes on from them.
+
+    Args:
+        plan: what to do.
+        folder: the study's folder.
+        ledger: its ledger; trials that it has as running have died and are ended.
+        side_by_side: whether all places work at once, or one after the other in this process.
+        warm_start: points to try first, after those the space starts with.
+    """
+    places, space = plan.places, plan.space
+    dimensions = space.dimensions_for(plan.network.num_stages, len(plan.network.branches))
+    concurrency = places.count if side_by_side else 1
+    devices = places.devices * concurrency / places.count
+    _end_the_dead(ledger, devices / concurrency)
+    records = ledger.trials()
+    meter = BudgetMeter(
+        plan.budget,
+        device=places.device,
+        devices=devices,
+        spent_before=ledger.spent(),
+        trials_before=sum(record.reason is None or record.spent != 0 for record in records),
+    )
+    proposals = Proposals(
+        dimensions,
+        lambda point: Policy.from_dict(space.policy_values(point)),
+        searcher=Searcher(
+            dimensions,
+            plan.objectives,
+            sampler=space.sampler,
+            seed=derive_seed(space.seed, "sampler", len(records)),
+        ),
+        foresight=Foresight(plan.network, plan.setting, space.constraints),
+        parents=Parents(seed=derive_seed(space.seed, "parents")),
+        first=_first(records, [*start_points(space.start_with, dimensions), *warm_start]),
+        seed=derive_seed(space.seed, "blind points"),
+    )
+    control = unpruned_policy(space, plan.network)
+    driver = StudyDriver(
+        space=space,
+        objectives=plan.objectives,
+        unpruned=plan.unpruned,
+        ledger=ledger,
+        folder=folder,
+        proposals=proposals,
+        meter=meter,
+        unpruned_policy=control,
+        unpruned_point=parent_point(control, dimensions),
+        concurrency=concurrency,
+    )
+    driver.remember(records)
+    return driver
+
+
+def _end_the_dead(ledger: Ledger, devices_each: float) -> None:
+    """End trials that ran when the study's driver died; their epochs are charged as failed."""
+    for record in ledger.trials():
+        if record.state is TrialState.RUNNING:
+            seconds = math.fsum(epoch.seconds for epoch in ledger.epochs(record.number))
+            spent = ledger.spent()
+            charged = min(seconds * devices_each, ledger.spending().get("overhead", 0.0))
+            ledger.end_trial(record.number, TrialState.FAILED, LOST, charged, spent=spent)
+
+
+def _first(records: Sequence[TrialRecord], wanted: Sequence[Point]) -> list[Point]:
+    """Return what to try first: in a study that goes on, what was under way when it ended."""
+    if not records:
+        return list(wanted)
+    done = [record.point for record in records if record.result is not None]
+    broken_off = [
+        dict(record.point)
+        for record in records
+        if record.state is TrialState.CANCELLED or record.reason == LOST
+    ]
+    return [point for point in broken_off if point and point not in done]

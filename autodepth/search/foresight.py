@@ -1,0 +1,138 @@
+"""What is known of a policy before it is carried out.
+
+Parents are known by their content key, and so are the networks policies end with, as soon as the
+parent's branches were scored: thresholds and scores say what goes. So policies that come to the
+same network are recognised, and bounds on costs are checked without training anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.width_pruning import prune_width
+from autodepth.policy.policy import Policy
+from autodepth.policy.removal import Removal, in_units, unit_of
+from autodepth.space.objectives import Constraint
+from autodepth.trial.setting import TrialSetting
+from autodepth.trial.stages import parent_key, recovery_key
+
+_COSTS = ("macs", "parameters")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What a network can cost: exact where `least` and `most` agree."""
+
+    least: Mapping[str, float]
+    most: Mapping[str, float]
+
+
+class Foresight:
+    """Tells parents, ends and costs of policies apart.
+
+    Args:
+        network: the whole network, on the CPU.
+        setting: what all trials share.
+        constraints: the study's bounds; those on MACs and parameters are checked ahead.
+    """
+
+    def __init__(
+        self,
+        network: ResidualNetwork,
+        setting: TrialSetting,
+        constraints: tuple[Constraint, ...] = (),
+    ) -> None:
+        self._network, self._setting = network, setting
+        self._constraints = [c for c in constraints if c.metric in _COSTS]
+        self._scores: dict[tuple[str, str], Mapping[int, float]] = {}
+        self._costs: dict[tuple[tuple[int, ...], float], dict[str, float]] = {}
+
+    @property
+    def whole_macs(self) -> int:
+        """Multiply-accumulates of the whole network."""
+        return self._network.total_macs
+
+    def parent(self, policy: Policy) -> str:
+        """Return the content key of the parent a policy needs."""
+        return parent_key(policy, self._setting, self._network)
+
+    def learn(self, policy: Policy, scores: Mapping[int, float]) -> None:
+        """Take in what the branches of a policy's parent are worth, in the criterion's unit."""
+        if scores:
+            self._scores[self.parent(policy), policy.criterion] = scores
+
+    def removed(self, policy: Policy) -> tuple[int, ...] | None:
+        """Return which branches a policy removes, in order; None where that is not known yet."""
+        if not policy.removes_branches:
+            return ()
+        scores = self._scores.get((self.parent(policy), policy.criterion))
+        if scores is None or policy.removal != "one_shot":
+            return None
+        removal = Removal(
+            policy=policy,
+            stages={branch.index: branch.stage for branch in self._network.branches},
+            macs={branch.index: branch.macs for branch in self._network.branches},
+            total_macs=self._network.total_macs,
+        )
+        return removal.step(in_units(scores, unit_of(scores)), ())
+
+    def end(self, policy: Policy) -> str | None:
+        """Return the content key of the network a policy ends with; None where it is not known."""
+        removed = self.removed(policy)
+        return None if removed is None else recovery_key(policy, removed, self.parent(policy))
+
+    def broken(self, policy: Policy) -> dict[str, float]:
+        """Return the bounds that a policy breaks for certain, and by what share of the bound."""
+        if not self._constraints:
+            return {}
+        costs, violations = self.costs(policy), {}
+        for constraint in self._constraints:
+            whole = float(getattr(self._network, f"total_{constraint.metric}"))
+            kindest = costs.least if constraint.relation == "<=" else costs.most
+            excess = constraint.excess(kindest[constraint.metric], whole)
+            if excess > 0:
+                violations[str(constraint)] = excess
+        return violations
+
+    def costs(self, policy: Policy) -> Costs:
+        """Return between which costs the network lies that a policy ends with."""
+        removed = self.removed(policy)
+        if removed is not None:
+            exact = self._cost(removed, policy.filter_sparsity)
+            return Costs(least=exact, most=exact)
+        return Costs(
+            least=self._cost(self._most_that_may_go(policy), policy.filter_sparsity),
+            most=self._cost((), policy.filter_sparsity),
+        )
+
+    def _most_that_may_go(self, policy: Policy) -> tuple[int, ...]:
+        """Return removable branches whose removal saves at least what the policy can save."""
+        worth = {b.index: -float(b.macs) for b in self._network.branches if b.removable}
+        count = policy.branches_removed
+        if policy.branches_removed is None:
+            count = len(worth)
+        everything = replace(
+            policy,
+            sensitivity_threshold=None,
+            macs_target=None,
+            branches_removed=count,
+            protected=policy.protected,
+        )
+        removal = Removal(
+            policy=everything,
+            stages={branch.index: branch.stage for branch in self._network.branches},
+            macs={branch.index: branch.macs for branch in self._network.branches},
+            total_macs=self._network.total_macs,
+        )
+        return removal.step(worth, ())
+
+    def _cost(self, removed: tuple[int, ...], filter_sparsity: float) -> dict[str, float]:
+        key = (tuple(sorted(removed)), filter_sparsity)
+        if key not in self._costs:
+            network = self._network.without(removed)
+            if filter_sparsity:
+                network = prune_width(network, filter_sparsity)
+            self._costs[key] = {name: float(getattr(network, f"total_{name}")) for name in _COSTS}
+        return self._costs[key]

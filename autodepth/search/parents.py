@@ -1,0 +1,95 @@
+"""Which parents there are, which are being trained, and whether the next policy takes a known one.
+
+A parent is the costly part of a trial, and any number of policies can share one. So work that goes
+into new parents is kept in balance with work that goes into what is tried on them. Work is
+counted in epochs of the whole network, not in seconds: the same study decides the same.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Literal
+
+from autodepth.space.values import Scalar
+
+ParentState = Literal["new", "training", "ready", "given_up"]
+_SHAPING = (
+    *("p_L", "decay_shape", "decay_power", "depth_schedule", "depth_schedule_cutoff"),
+    *("gate_mode", "compensation"),
+)
+_NOT_SHAPING = ("train.fine_tune_learning_rate",)
+
+
+def shapes_parent(name: str) -> bool:
+    """Return whether a searched setting shapes the parent, by its name."""
+    return name in _SHAPING or (name.startswith("train.") and name not in _NOT_SHAPING)
+
+
+class Parents:
+    """The parents of one study, by content key.
+
+    Args:
+        seed: of the choice between known parents.
+        balance: how much work may go into new parents per work on known ones.
+    """
+
+    def __init__(self, *, seed: int, balance: float = 1.0) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - no secret
+        self._balance = balance
+        self._points: dict[str, dict[str, Scalar]] = {}  # of parents that are ready
+        self._training: dict[str, int] = {}  # the trial that trains it
+        self._given_up: set[str] = set()
+        self._merit: dict[str, float] = {}
+        self._work = {"new": 0.0, "known": 0.0}
+
+    def state(self, key: str) -> ParentState:
+        """Return where a parent is in its life."""
+        if key in self._points:
+            return "ready"
+        if key in self._given_up:
+            return "given_up"
+        return "training" if key in self._training else "new"
+
+    def started(self, key: str, trial: int) -> None:
+        """A trial began that trains a new parent, or uses one that is there."""
+        if key not in self._points:
+            self._training.setdefault(key, trial)
+
+    def add_work(self, *, new: float, known: float) -> None:
+        """Note how many epochs of the whole network a trial spends on its parent and after."""
+        self._work["new"] += new
+        self._work["known"] += known
+
+    def ready(self, key: str, point: Mapping[str, Scalar]) -> None:
+        """A parent is trained; `point` is that of a policy that has it."""
+        self._training.pop(key, None)
+        self._points.setdefault(key, {n: v for n, v in point.items() if shapes_parent(n)})
+
+    def lost(self, trial: int, *, given_up: bool = False) -> None:
+        """A trial ended; a parent it was training is not there, and with `given_up` never is."""
+        for key in [key for key, owner in self._training.items() if owner == trial]:
+            del self._training[key]
+            if given_up:
+                self._given_up.add(key)
+
+    def praise(self, key: str) -> None:
+        """A policy on this parent reached the front."""
+        self._merit[key] = self._merit.get(key, 0.0) + 1.0
+
+    def choose_known(self) -> dict[str, Scalar] | None:
+        """Return the settings of a parent the next policy should take, or None for any.
+
+        Parents that brought members of the front are taken more often.
+        """
+        if not self._points or self._work["new"] <= self._balance * self._work["known"]:
+            return None
+        return self.known()
+
+    def known(self) -> dict[str, Scalar] | None:
+        """Return the settings of one of the parents that are ready; None without any."""
+        keys = list(self._points)
+        if not keys:
+            return None
+        weights = [1.0 + self._merit.get(key, 0.0) for key in keys]
+        return dict(self._points[self._random.choices(keys, weights)[0]])

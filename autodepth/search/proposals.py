@@ -1,0 +1,200 @@
+"""What to try next: the searcher's suggestions, seen through what is known before training.
+
+A suggestion that comes to a network there is already is answered at once and costs nothing. One
+that breaks a bound for certain is never trained. One whose parent another worker is training waits
+until that is there, and another suggestion takes the free place.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from autodepth.policy.policy import Policy
+from autodepth.search.foresight import Foresight
+from autodepth.search.parents import Parents
+from autodepth.search.searcher import Point, Searcher
+from autodepth.space.domains import Dimension, random_value
+
+_EXPLORE_AFTER = 16  # answers in a row that cost nothing: from then on points are drawn blindly
+_GIVE_UP_AFTER = 200
+_MOST_PARKED = 8
+_SCORING_WORK = 0.5  # about what pruning and measuring take, in epochs of the whole network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A policy to carry out.
+
+    Args:
+        token: of the searcher.
+        point: the searched settings that count.
+        policy: what they say.
+        parent: content key of its parent.
+        new_parent: whether the parent has to be trained.
+        end: content key of the network it ends with, where that is known.
+        broken: bounds it breaks for certain, by how much; then it is not to be carried out.
+    """
+
+    token: int
+    point: Point
+    policy: Policy
+    parent: str
+    new_parent: bool
+    end: str | None = None
+    broken: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    values: Sequence[float] | None
+    violations: Mapping[str, float]
+
+
+class Proposals:
+    """Policies to carry out, one after the other.
+
+    Args:
+        dimensions: what is searched.
+        policy_of: reads a point as a policy.
+        searcher: suggests points.
+        foresight: knows parents, ends and costs ahead.
+        parents: which parents there are.
+        first: points to try before any other.
+        seed: of the points drawn blindly.
+    """
+
+    def __init__(
+        self,
+        dimensions: Sequence[Dimension],
+        policy_of: Callable[[Point], Policy],
+        *,
+        searcher: Searcher,
+        foresight: Foresight,
+        parents: Parents,
+        first: Sequence[Point] = (),
+        seed: int = 0,
+    ) -> None:
+        self._dimensions, self._policy_of = dimensions, policy_of
+        self.searcher, self.foresight, self.parents = searcher, foresight, parents
+        self._first = deque(first)
+        self._parked: list[tuple[int, Point, Policy]] = []
+        self._answers: dict[str, _Answer] = {}
+        self._awaited: dict[str, list[int]] = {}  # tokens of twins of a running trial, by end
+        self._random = random.Random(seed)  # noqa: S311 - no secret
+        self.duplicates = 0
+        self.exhausted = False
+
+    def next(self, *, new_parents: bool = True) -> Proposal | None:
+        """Return the next policy to carry out; None while there is nothing to do but wait.
+
+        Args:
+            new_parents: whether there is time to train one.
+        """
+        for i, (token, point, policy) in enumerate(self._parked):
+            if self.parents.state(self.foresight.parent(policy)) != "training":
+                del self._parked[i]
+                if proposal := self._considered(token, point, policy, new_parents=new_parents):
+                    return proposal
+                break
+        for attempt in range(_GIVE_UP_AFTER):
+            if len(self._parked) >= _MOST_PARKED:
+                return None
+            proposal = self._considered(*self._asked(attempt, new_parents), new_parents=new_parents)
+            if proposal is not None:
+                return proposal
+        self.exhausted = not self._parked
+        return None
+
+    def started(self, proposal: Proposal, trial: int) -> None:
+        """A trial began to carry a policy out."""
+        policy, costs = proposal.policy, self.foresight.costs(proposal.policy)
+        self.parents.started(proposal.parent, trial)
+        share = costs.least["macs"] / self.foresight.whole_macs
+        self.parents.add_work(
+            new=policy.train.epochs if proposal.new_parent else 0.0,
+            known=policy.fine_tune_epochs * share + _SCORING_WORK,
+        )
+
+    def answer(
+        self,
+        proposal: Proposal,
+        values: Sequence[float] | None,
+        violations: Mapping[str, float] | None = None,
+    ) -> None:
+        """Say what a policy came to: values of the objectives, or None for nothing."""
+        answer = _Answer(values=values, violations=violations or {})
+        self._tell(proposal.token, answer)
+        end = proposal.end or self.foresight.end(proposal.policy)
+        if end is None:
+            return
+        if values is not None:
+            self._answers[end] = answer
+        for token in self._awaited.pop(end, ()):
+            self._tell(token, answer)
+
+    def remember(
+        self,
+        point: Point,
+        policy: Policy,
+        values: Sequence[float] | None,
+        violations: Mapping[str, float] | None = None,
+    ) -> None:
+        """Take in what an earlier part of this study came to."""
+        self.searcher.learn(point, values, violations)
+        end = self.foresight.end(policy)
+        if end is not None and values is not None:
+            self._answers[end] = _Answer(values=values, violations=violations or {})
+
+    def _tell(self, token: int, answer: _Answer) -> None:
+        if answer.values is None:
+            self.searcher.tell_failed(token, answer.violations)
+        else:
+            self.searcher.tell(token, answer.values, answer.violations)
+
+    def _asked(self, attempt: int, new_parents: bool) -> tuple[int, Point, Policy]:
+        if self._first:
+            given: Point | None = self._first.popleft()
+        elif attempt >= _EXPLORE_AFTER:
+            given = {d.name: random_value(d.domain, self._random) for d in self._dimensions}
+        elif new_parents:
+            given = self.parents.choose_known()
+        else:
+            given = self.parents.known()
+        token, point = self.searcher.ask(given)
+        return token, point, self._policy_of(point)
+
+    def _considered(
+        self, token: int, point: Point, policy: Policy, *, new_parents: bool
+    ) -> Proposal | None:
+        """Return a suggestion that is to be carried out; deal with any other."""
+        parent, end = self.foresight.parent(policy), self.foresight.end(policy)
+        state = self.parents.state(parent) if policy.train.epochs else "ready"
+        if end is not None and end in self._answers:
+            self.duplicates += 1
+            self._tell(token, self._answers[end])
+            return None
+        if end is not None and end in self._awaited:
+            self.duplicates += 1
+            self._awaited[end].append(token)
+            return None
+        if state == "given_up" or (state == "new" and not new_parents):
+            self.searcher.tell_failed(token)
+            return None
+        broken = self.foresight.broken(policy)
+        if state == "training" and not broken:
+            self._parked.append((token, point, policy))
+            return None
+        if end is not None and not broken:
+            self._awaited[end] = []
+        return Proposal(
+            token=token,
+            point=point,
+            policy=policy,
+            parent=parent,
+            new_parent=state == "new",
+            end=end,
+            broken=broken,
+        )

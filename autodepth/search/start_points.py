@@ -1,0 +1,94 @@
+"""Policies as points of a space: those a search starts with, and the parent of the control."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autodepth.errors import InputError
+from autodepth.policy.policy import Policy
+from autodepth.search.parents import shapes_parent
+from autodepth.search.searcher import Point
+from autodepth.space.domains import Dimension, Domain, FloatRange, IntRange
+from autodepth.space.search_models import StartPoint
+from autodepth.space.values import Scalar, is_number, shown
+
+_NAMED: dict[str, dict[str, Scalar]] = {
+    "unpruned": {
+        "p_L": 1.0,
+        "sensitivity_threshold": 0.0,
+        "branches_removed": 0,
+        "macs_target": 1.0,
+        "filter_sparsity": 0.0,
+        "weight_sparsity": 0.0,
+    },
+    "linear_rule": {"p_L": 0.5, "decay_shape": "linear"},  # Huang et al. 2016, section 3
+    "constant_depth": {"p_L": 1.0},
+}
+
+
+def start_points(wanted: Sequence[StartPoint], dimensions: Sequence[Dimension]) -> list[Point]:
+    """Return the points a search starts with; what one leaves open the sampler chooses.
+
+    Of a policy given by its name each setting takes the nearest value that the space has; a value
+    given as a number has to be one of the space's.
+
+    Args:
+        wanted: names, or values by setting; a threshold speaks for all its parts.
+        dimensions: of the space, for one network.
+
+    Raises:
+        InputError: a value is not in the space.
+    """
+    return [_point(start, dimensions) for start in wanted]
+
+
+def _point(start: StartPoint, dimensions: Sequence[Dimension]) -> Point:
+    values: Mapping[str, Any] = _NAMED[start] if isinstance(start, str) else start
+    point: Point = {}
+    for dimension in dimensions:
+        name = dimension.name if dimension.name in values else _whole(dimension.name)
+        if name not in values:
+            continue
+        value = values[name]
+        if isinstance(start, str):
+            value = _nearest(value, dimension.domain)
+        if dimension.domain.contains(value):
+            point[dimension.name] = value
+        elif not isinstance(start, str):
+            raise InputError(
+                f"start_with: {name} must be in {dimension.domain.to_setting()}, "
+                f"but got {shown(value)}"
+            )
+    return point
+
+
+def _whole(name: str) -> str:
+    """Return the setting a part belongs to: `sensitivity_threshold.2` to its name."""
+    stem, _, number = name.rpartition(".")
+    return stem if number.isdigit() else name
+
+
+def _nearest(value: Scalar, domain: Domain) -> Scalar:
+    if isinstance(domain, FloatRange | IntRange) and is_number(value):
+        return min(max(float(value or 0), domain.low), domain.high)
+    return value
+
+
+def parent_point(policy: Policy, dimensions: Sequence[Dimension]) -> Point | None:
+    """Return the searched settings that give a policy's parent; None where the space has no such.
+
+    Args:
+        policy: whose parent.
+        dimensions: of the space, for one network.
+    """
+    values = policy.to_dict()
+    values |= {f"train.{name}": value for name, value in values.pop("train").items()}
+    point: Point = {}
+    for dimension in dimensions:
+        if not shapes_parent(dimension.name):
+            continue
+        if not dimension.domain.contains(values[dimension.name]):
+            return None
+        point[dimension.name] = values[dimension.name]
+    return point

@@ -1,0 +1,95 @@
+"""How a search goes about it: sampler, first policies, rungs, confirmation; pydantic models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, Strict
+
+from autodepth.errors import did_you_mean
+from autodepth.space.section import Count, Place, Section, must, one_of, several
+from autodepth.space.settings import RULES
+from autodepth.space.values import Scalar
+
+SamplerName = Literal["tpe", "nsga2", "gp", "qmc", "random"]
+_SAMPLERS = ("tpe", "nsga2", "gp", "qmc", "random")
+START_NAMES = ("unpruned", "linear_rule", "constant_depth")
+"""Policies that `start_with` knows by name."""
+
+StartPoint = str | Mapping[str, Scalar]
+
+
+class SamplerSection(Section):
+    """How policies are proposed."""
+
+    name: Annotated[SamplerName, one_of(*_SAMPLERS)] = Field(
+        "tpe",
+        description="tpe (tree-structured Parzen estimator), nsga2 (genetic), gp (Gaussian "
+        "process), qmc (quasi-random) or random",
+    )
+    startup_trials: Annotated[int, Field(ge=0), must("a whole number of at least 0")] = Field(
+        8, description="trials drawn at random before tpe or gp learn from them"
+    )
+    population: Annotated[Count, Field(ge=2), must("a whole number of at least 2")] = Field(
+        16, description="policies per generation of nsga2"
+    )
+
+
+class RungsSection(Section):
+    """At which epochs trials are compared with each other, the hopeless ones being stopped."""
+
+    at: Annotated[
+        tuple[Annotated[float, Field(gt=0, lt=1)], ...],
+        Strict(strict=False),
+        Field(min_length=1),
+        must("a list of shares in (0, 1)"),
+    ] = Field((0.25, 0.5), description="shares of a stage's epochs at which trials are compared")
+    stages: Annotated[
+        tuple[Literal["parent", "fine_tune"], ...],
+        Strict(strict=False),
+        must("a list of parent and fine_tune"),
+    ] = Field(("fine_tune",), description="stages in which trials are compared; [] stops none")
+    keep: Annotated[float, Field(gt=0, le=1), must("a share in (0, 1]")] = Field(
+        0.5, description="share of the trials at a rung that go on at least"
+    )
+
+
+class ConfirmationSection(Section):
+    """What becomes of the front before it is reported."""
+
+    share: Annotated[float, Field(ge=0, lt=1), must("a share in [0, 1)")] = Field(
+        0.2, description="share of the budget kept back for retraining the front on fresh seeds"
+    )
+    seeds: Annotated[int, Field(ge=0), must("a whole number of at least 0")] = Field(
+        2, description="fresh seeds per member of the front"
+    )
+
+
+def _known(points: tuple[StartPoint, ...]) -> tuple[StartPoint, ...]:
+    mistakes: list[tuple[Place, str]] = []
+    for i, point in enumerate(points):
+        if isinstance(point, str):
+            if point not in START_NAMES:
+                hint = did_you_mean(point, START_NAMES)
+                known = ", ".join(START_NAMES)
+                mistakes.append(
+                    ((i,), f"must be one of {known}, or settings, but got {point!r}{hint}")
+                )
+            continue
+        mistakes += [
+            ((i, name), f"unknown setting{did_you_mean(name, RULES)}")
+            for name in point
+            if name not in RULES
+        ]
+    if mistakes:
+        raise several(mistakes)
+    return points
+
+
+StartPoints = Annotated[
+    tuple[Annotated[StartPoint, must("a policy's name or a mapping of settings")], ...],
+    Strict(strict=False),
+    must("a list of policies"),
+    AfterValidator(_known),
+]
