@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from autodepth.version import __version__
 
-__all__ = ["__version__", "load", "search"]
+__all__ = ["__version__", "load", "resume", "search"]
 
 if TYPE_CHECKING:
     from autodepth.export.bundle import load
+    from autodepth.service.resuming import resume
     from autodepth.service.searching import search
 
 
@@ -26,6 +27,10 @@ def __getattr__(name: str) -> Any:
         from autodepth.export.bundle import load  # noqa: PLC0415
 
         return load
+    if name == "resume":
+        from autodepth.service.resuming import resume  # noqa: PLC0415
+
+        return resume
     if name == "search":
         from autodepth.service.searching import search  # noqa: PLC0415
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from autodepth.errors import BudgetError, did_you_mean
@@ -32,6 +32,26 @@ class Budget:
     device: Device | None = None
     wall_seconds: float | None = None
     trials: int | None = None
+
+    def plus(self, more: Budget) -> Budget:
+        """Return this budget with more of what it limits.
+
+        Raises:
+            BudgetError: `more` limits something that this one does not, or other devices.
+        """
+        values = asdict(self)
+        for name, amount in asdict(more).items():
+            if amount is None or name == "device":
+                continue
+            if values[name] is None:
+                raise BudgetError(
+                    f"only what limits a budget can be added to it, and {name.replace('_', ' ')} "
+                    "does not limit this one"
+                )
+            values[name] += amount
+        if more.device not in {None, self.device}:
+            raise BudgetError(f"the budget is of {self.device} time, but got {more.device} time")
+        return Budget(**values)
 
     def plan(self, device: Device, devices: float) -> str:
         """Say what the budget means on a number of devices: `50 gpu-h = 8 GPUs for 6 h 15 min`."""

@@ -15,7 +15,7 @@ from autodepth.cli.console import say
 from autodepth.cli.exporting import evaluate, export
 from autodepth.cli.inspecting import inspect
 from autodepth.cli.policies import prune, sensitivity, trial
-from autodepth.cli.searching import search
+from autodepth.cli.searching import resume, search
 from autodepth.cli.spaces import check, init
 from autodepth.cli.studies import front, studies, sync
 from autodepth.errors import AutodepthError, InputError
@@ -31,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(search, init, check, inspect, sensitivity, trial, prune),
+    *(search, resume, init, check, inspect, sensitivity, trial, prune),
     *(studies, front, export, evaluate, sync),
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.

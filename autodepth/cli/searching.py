@@ -1,4 +1,4 @@
-"""`autodepth search`."""
+"""`autodepth search` and `autodepth resume`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autodepth.cli.console import give, give_json, say
-from autodepth.cli.studies import Json, OwnCode
+from autodepth.cli.studies import Json, OwnCode, Study
 
 if TYPE_CHECKING:
     from autodepth.search.plan import StudyPlan
@@ -94,6 +94,39 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         tracking_uri=tracking_uri,
         watch=lambda driver: watching(plan, driver),
     )
+    _tell(result, plan, json=json)
+
+
+def resume(
+    study: Study = "latest",
+    budget: Annotated[
+        str | None, typer.Option(help="What to add: +10gpu-h, +50trials; else what is left.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Trials at the same time; else as many as before.")
+    ] = None,
+    own_code: OwnCode = False,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Go on with a study that was interrupted or has spent its budget.
+
+    Example: autodepth resume latest --budget +1cpu-h
+    """
+    from autodepth.cli.progress import watching  # noqa: PLC0415
+    from autodepth.service.resuming import carry_on, plan_resume  # noqa: PLC0415
+
+    plan, folder = plan_resume(study, budget=budget, concurrency=concurrency, own_code=own_code)
+    say("\n".join(_plan_lines(plan, folder.space_path)))
+    result = carry_on(
+        plan, folder, tracking_uri=tracking_uri, watch=lambda driver: watching(plan, driver)
+    )
+    _tell(result, plan, json=json)
+
+
+def _tell(result: StudyResult, plan: StudyPlan, *, json: bool) -> None:
     if json:
         give_json({**asdict(result), "front": [point.to_dict() for point in result.front]})
     else:

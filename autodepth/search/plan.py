@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,7 @@ class StudyPlan:
         return {
             "space": self.space.to_dict(),
             "budget": self.budget.plan(self.places.device, self.places.devices),
+            "limits": asdict(self.budget),
             "network": setting.spec.to_dict(),
             "weights": None if setting.weights is None else str(setting.weights.absolute()),
             "unpruned": dict(self.unpruned),

@@ -2,10 +2,14 @@
 
 Optuna's study lives in memory and is a projection of the ledger. Every trial that was asked for
 is told exactly one end, so none stays running and biases what is suggested next.
+
+What tpe and gp compute grows with every trial they know, to seconds in studies of thousands. So
+they know a window of them: the best by non-dominated rank, and the latest.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,15 +21,17 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from autodepth.front.objective import Objective
+from autodepth.front.dominance import pareto_front
+from autodepth.front.objective import Goal, Objective
 from autodepth.search.samplers import make_sampler
 from autodepth.space.domains import Choice, Dimension, Fixed, FloatRange, IntRange
 from autodepth.space.search_models import SamplerSection
 from autodepth.space.values import Scalar
 
 Point = dict[str, Scalar]
+_WINDOW = 100  # trials that tpe and gp begin anew with when they know twice as many
 
 
 class Searcher:
@@ -48,11 +54,12 @@ class Searcher:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._dimensions = dimensions
-        self._study = optuna.create_study(
-            directions=[objective.goal for objective in objectives],
-            sampler=make_sampler(sampler, seed % 2**32),
-        )
-        self._asked: dict[int, optuna.Trial] = {}
+        self._goals = [objective.goal for objective in objectives]
+        self._sampler = make_sampler(sampler, seed % 2**32)
+        self._windowed = sampler.name in {"tpe", "gp"}
+        self._study = self._new_study()
+        self._asked: dict[int, tuple[optuna.Study, optuna.Trial]] = {}
+        self._tokens = itertools.count()
 
     def ask(self, given: Mapping[str, Scalar] | None = None) -> tuple[int, Point]:
         """Return a token for `tell` and the next point: a value per dimension that counts.
@@ -60,15 +67,16 @@ class Searcher:
         Args:
             given: values that the point is to have; the sampler chooses the others.
         """
+        self._forget_old()
         if given:
             self._study.enqueue_trial(dict(given))
-        trial = self._study.ask()
-        self._asked[trial.number] = trial
+        trial, token = self._study.ask(), next(self._tokens)
+        self._asked[token] = self._study, trial
         point: Point = {}
         for dimension in self._dimensions:
             if dimension.condition is None or dimension.condition.holds(point):
                 point[dimension.name] = _suggest(trial, dimension)
-        return trial.number, point
+        return token, point
 
     def tell(
         self, token: int, values: Sequence[float], violations: Mapping[str, float] | None = None
@@ -80,23 +88,22 @@ class Searcher:
             values: one per objective, in its own direction.
             violations: by constraint; above 0 where it is broken, by how much.
         """
-        trial = self._asked.pop(token)
-        if not all(math.isfinite(value) for value in values):
-            self._study.tell(trial, state=TrialState.FAIL)
-            return
-        for name, violation in (violations or {}).items():
-            trial.set_constraint(name, violation)
-        self._study.tell(trial, list(values))
+        if all(math.isfinite(value) for value in values):
+            self._tell(token, violations, values=list(values))
+        else:
+            self._tell(token, {}, state=TrialState.FAIL)
 
     def tell_failed(self, token: int, violations: Mapping[str, float] | None = None) -> None:
         """Say that a point came to nothing; with the bounds it breaks, samplers learn of these."""
-        trial = self._asked.pop(token)
-        if not violations:
-            self._study.tell(trial, state=TrialState.FAIL)
-            return
-        for name, violation in violations.items():
+        self._tell(token, violations, state=TrialState.PRUNED if violations else TrialState.FAIL)
+
+    def _tell(self, token: int, violations: Mapping[str, float] | None, **end: Any) -> None:
+        study, trial = self._asked.pop(token)
+        for name, violation in (violations or {}).items():
             trial.set_constraint(name, violation)
-        self._study.tell(trial, state=TrialState.PRUNED)
+        told = study.tell(trial, **end)
+        if study is not self._study:  # it was asked for before older trials were forgotten
+            self._study.add_trial(told)
 
     def learn(
         self,
@@ -131,6 +138,37 @@ class Searcher:
                 constraints=dict(violations or {}) if complete else None,
             )
         )
+
+    def _new_study(self) -> optuna.Study:
+        return optuna.create_study(directions=self._goals, sampler=self._sampler)
+
+    def _forget_old(self) -> None:
+        """Begin anew with a window of what is known, where the sampler would become slow."""
+        known = self._study.get_trials(deepcopy=False)
+        if not self._windowed or len(known) < 2 * _WINDOW:
+            return
+        ended = [trial for trial in known if trial.state.is_finished()]
+        best = _best(ended, self._goals, _WINDOW // 2)
+        latest = [trial.number for trial in ended[-_WINDOW // 2 :]]
+        keep = {*best, *latest}
+        self._study = self._new_study()
+        self._study.add_trials([trial for trial in ended if trial.number in keep])
+
+
+def _best(trials: Sequence[FrozenTrial], goals: Sequence[Goal], count: int) -> list[int]:
+    """Return the numbers of the best trials, by non-dominated rank and then by age."""
+    left = [
+        trial
+        for trial in trials
+        if trial.state is TrialState.COMPLETE
+        and all(value <= 0 for value in trial.constraints.values())
+    ]
+    found: list[int] = []
+    while left and len(found) < count:
+        front = set(pareto_front([trial.values for trial in left], goals))
+        found += [trial.number for i, trial in enumerate(left) if i in front]
+        left = [trial for i, trial in enumerate(left) if i not in front]
+    return found[:count]
 
 
 def _suggest(trial: optuna.Trial, dimension: Dimension) -> Scalar:

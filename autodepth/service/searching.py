@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from autodepth.atomic import write_atomically
-from autodepth.records.studies import create_study_folder
+from autodepth.records.ledger import Ledger
+from autodepth.records.studies import StudyFolder, create_study_folder
 from autodepth.records.tracker import Tracker
 from autodepth.report.front_page import front_html
 from autodepth.search.plan import StudyPlan, make_plan
@@ -120,11 +121,24 @@ def carry_out_plan(
     folder = create_study_folder(study or _study_name(plan))
     with start_ledger(plan, folder) as ledger:
         write_atomically(folder.space_path, write_yaml(plan.space.to_dict()))
-        tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html)
-        try:
-            result = run_study(plan, folder, ledger, runner=runner, watch=watch)
-        finally:
-            unsent = tracker.close()
+        return drive(plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch)
+
+
+def drive(
+    plan: StudyPlan,
+    folder: StudyFolder,
+    ledger: Ledger,
+    *,
+    tracking_uri: str | None,
+    runner: Runner,
+    watch: Watch,
+) -> StudyResult:
+    """Spend what is left of a study's budget, MLflow being told meanwhile."""
+    tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html)
+    try:
+        result = run_study(plan, folder, ledger, runner=runner, watch=watch)
+    finally:
+        unsent = tracker.close()
     return replace(result, unsent=unsent)
 
 

@@ -1,0 +1,123 @@
+"""Going on with a study: from its ledger and stages, with what is left of its budget or more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+from autodepth.errors import BudgetError, StudyError
+from autodepth.records.ledger import Ledger
+from autodepth.records.studies import StudyFolder, find_study
+from autodepth.search.plan import StudyPlan, make_plan
+from autodepth.search.run_study import Runner, StudyResult, Watch
+from autodepth.service.searching import drive
+from autodepth.space.space_file import load_space
+from autodepth.units import Budget, format_device_time, parse_budget
+
+
+def resume(
+    study: str,
+    *,
+    budget: str | None = None,
+    concurrency: int | None = None,
+    own_code: bool = False,
+    tracking_uri: str | None = None,
+    runner: Runner = "ray",
+    watch: Watch = lambda _: nullcontext(),
+) -> StudyResult:
+    """Go on with a study that was interrupted, crashed or has spent its budget.
+
+    Args:
+        study: its name, or `latest`.
+        budget: what to add, for example `+10gpu-h`; None goes on with what is left.
+        concurrency: trials at the same time; None for as many as before.
+        own_code: whether the network's builder may be code of one's own.
+        tracking_uri: MLflow store; None for a SQLite file beside the studies.
+        runner: as of `search`.
+        watch: as of `search`.
+
+    Raises:
+        StudyError: there is no such study, or its data or network are not what they were.
+        BudgetError: nothing is left, or what was added is of another kind.
+    """
+    plan, folder = plan_resume(study, budget=budget, concurrency=concurrency, own_code=own_code)
+    return carry_on(plan, folder, tracking_uri=tracking_uri, runner=runner, watch=watch)
+
+
+def plan_resume(
+    study: str,
+    *,
+    budget: str | None = None,
+    concurrency: int | None = None,
+    own_code: bool = False,
+) -> tuple[StudyPlan, StudyFolder]:
+    """Return what is still to do; arguments and errors as of `resume`."""
+    folder = find_study(study)
+    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
+        before, spent, trials = ledger.study.plan, ledger.spent(), len(ledger.trials())
+    limits = Budget(**before["limits"])
+    if budget is not None:
+        limits = limits.plus(parse_budget(budget.strip().removeprefix("+")))
+    _check_left(limits, spent, trials, before)
+    plan = make_plan(
+        load_space(folder.space_path, _as_before(before)),
+        limits,
+        concurrency=concurrency or before["concurrency"],
+        own_code=own_code,
+    )
+    now = plan.to_dict()
+    for name, what in (("data_fingerprint", "data"), ("unpruned", "network")):
+        if _comparable(now[name]) != _comparable(before[name]):
+            raise StudyError(
+                f"a study goes on with the {what} it began with, but the {what} of {folder.name} "
+                "changed since"
+            )
+    return plan, folder
+
+
+def carry_on(
+    plan: StudyPlan,
+    folder: StudyFolder,
+    *,
+    tracking_uri: str | None = None,
+    runner: Runner = "ray",
+    watch: Watch = lambda _: nullcontext(),
+) -> StudyResult:
+    """Carry a planned resumption out; arguments as of `resume`."""
+    with Ledger.open(folder.ledger_path) as ledger:
+        ledger.extend(plan.to_dict())
+        return drive(plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch)
+
+
+def _as_before(plan: Mapping[str, Any]) -> list[str]:
+    """Return what the study had resolved when it began, as changes to its space."""
+    data = plan["data"]
+    changes = {f"data.{name}": data[name] for name in ("train_images", "validation")}
+    if plan["weights"] is not None:
+        changes["network.weights"] = plan["weights"]
+    return [f"{path}={json.dumps(value)}" for path, value in changes.items()]
+
+
+def _check_left(limits: Budget, spent: float, trials: int, plan: Mapping[str, Any]) -> None:
+    """Refuse to go on with nothing."""
+    seconds = spent / plan["devices"]
+    over = [
+        limits.device_seconds is not None and spent >= limits.device_seconds,
+        limits.wall_seconds is not None and seconds >= limits.wall_seconds,
+        limits.trials is not None and trials >= limits.trials,
+    ]
+    if any(over):
+        amount = format_device_time(spent, plan["device"])
+        raise BudgetError(
+            f"nothing is left of the budget ({amount} in {trials} trials spent): "
+            "add to it, for example --budget +10cpu-min"
+        )
+
+
+def _comparable(value: Any) -> Any:
+    """Leave out what was measured by the clock."""
+    if isinstance(value, dict):
+        return {name: cost for name, cost in value.items() if name != "latency_ms"}
+    return value
