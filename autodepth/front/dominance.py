@@ -39,8 +39,14 @@ def pareto_front(points: Sequence[Sequence[float]], goals: Sequence[Goal]) -> li
     costs = [as_costs(point, goals) for point in points]
     front: list[int] = []
     # In lexicographic order nothing that comes later can dominate what was kept, so one pass over
-    # the front so far decides: O(points x front).
-    for index in sorted(range(len(costs)), key=lambda i: (costs[i], i)):
+    # the front so far decides: O(points x front). With two objectives its last member does.
+    order = sorted(range(len(costs)), key=lambda i: (costs[i], i))
+    if len(goals) == 2:
+        for index in order:
+            if not front or costs[index][1] < costs[front[-1]][1]:
+                front.append(index)
+        return sorted(front)
+    for index in order:
         if not any(_covers(costs[kept], costs[index]) for kept in front):
             front.append(index)
     return sorted(front)

@@ -107,6 +107,14 @@ class Foresight:
             most=self._cost((), policy.filter_sparsity),
         )
 
+    def share_left(self, policy: Policy) -> float:
+        """Return about what share of the whole network's MACs a policy leaves, in (0, 1]."""
+        removed = self.removed(policy)
+        gone = self._most_that_may_go(policy) if removed is None else removed
+        saved = sum(branch.macs for branch in self._network.branches if branch.index in gone)
+        saved *= 1.0 if removed is not None else 0.5
+        return (1 - saved / self.whole_macs) * (1 - policy.filter_sparsity)
+
     def _most_that_may_go(self, policy: Policy) -> tuple[int, ...]:
         """Return removable branches whose removal saves at least what the policy can save."""
         worth = {b.index: -float(b.macs) for b in self._network.branches if b.removable}

@@ -110,12 +110,11 @@ class Proposals:
 
     def started(self, proposal: Proposal, trial: int) -> None:
         """A trial began to carry a policy out."""
-        policy, costs = proposal.policy, self.foresight.costs(proposal.policy)
+        policy = proposal.policy
         self.parents.started(proposal.parent, trial)
-        share = costs.least["macs"] / self.foresight.whole_macs
         self.parents.add_work(
             new=policy.train.epochs if proposal.new_parent else 0.0,
-            known=policy.fine_tune_epochs * share + _SCORING_WORK,
+            known=policy.fine_tune_epochs * self.foresight.share_left(policy) + _SCORING_WORK,
         )
 
     def answer(

@@ -1,0 +1,128 @@
+"""Suggestions are answered, refused or parked before anything is trained."""
+
+import pytest
+
+from autodepth.errors import InputError
+from autodepth.front.objective import Objective
+from autodepth.policy.policy import Policy
+from autodepth.search.foresight import Foresight
+from autodepth.search.parents import Parents
+from autodepth.search.proposals import Proposals
+from autodepth.search.searcher import Searcher
+from autodepth.search.start_points import parent_point, start_points
+from autodepth.service.searching import plan_search
+from autodepth.space.shipped import default_space
+from autodepth.space.space_file import load_space
+
+OBJECTIVES = (
+    Objective(name="validation_accuracy", goal="maximize", reference=0.0),
+    Objective(name="macs", goal="minimize", reference=1.0),
+)
+SMALL = ("network.name=resnet14", "data.train_images=48", "data.validation=60")
+ONE_PARENT = ("search={branches_removed: {type: int, min: 0, max: 3}}",)
+SCORES = {branch: 0.1 * branch for branch in range(1, 7)}
+
+
+@pytest.fixture
+def make():
+    def proposals(*settings, first=(), sampler="random"):
+        plan = plan_search(
+            default_space(), budget="1trials",
+            settings=[*SMALL, *settings, f"sampler.name={sampler}"],
+        )  # fmt: skip
+        dimensions = plan.space.dimensions_for(plan.network.num_stages, len(plan.network.branches))
+        return Proposals(
+            dimensions,
+            lambda point: Policy.from_dict(plan.space.policy_values(point)),
+            searcher=Searcher(dimensions, OBJECTIVES, sampler=plan.space.sampler, seed=0),
+            foresight=Foresight(plan.network, plan.setting, plan.space.constraints),
+            parents=Parents(seed=0),
+            first=first,
+        )
+
+    return proposals
+
+
+def test_two_workers_never_train_one_parent(make):
+    proposals = make(*ONE_PARENT)
+    first = proposals.next()
+    proposals.started(first, 1)
+
+    assert first.new_parent
+    assert proposals.next() is None  # every policy of this space waits for that parent
+    assert not proposals.exhausted
+    proposals.parents.ready(first.parent, first.point)
+    second = proposals.next()
+    assert not second.new_parent
+    assert second.parent == first.parent
+
+
+def test_a_suggestion_that_comes_to_a_known_network_is_answered_at_once(make):
+    proposals = make(*ONE_PARENT)
+    tried = []
+    while (proposal := proposals.next()) is not None:
+        proposals.started(proposal, len(tried))
+        tried.append(proposal.point["branches_removed"])
+        proposals.parents.ready(proposal.parent, proposal.point)
+        proposals.foresight.learn(proposal.policy, SCORES)
+        proposals.answer(proposal, [0.5, 1e6])
+
+    assert sorted(tried) == [0, 1, 2, 3]  # each once, though the sampler draws blindly
+    assert proposals.exhausted
+    assert proposals.duplicates > 100
+
+
+def test_a_twin_of_a_running_trial_gets_its_answer_too(make):
+    proposals = make(*ONE_PARENT, first=[{"branches_removed": 2}, {"branches_removed": 2}])
+    train = {"epochs": 10, "batch_size": 16, "learning_rate": 0.05}
+    policy = Policy.from_dict({"branches_removed": 2, "train": train})
+    proposals.foresight.learn(policy, SCORES)
+    proposals.parents.ready(proposals.foresight.parent(policy), {})
+    first = proposals.next()
+    second = proposals.next()
+
+    assert (first.point, second.point["branches_removed"] != 2) == ({**first.point}, True)
+    assert proposals.duplicates >= 1
+    proposals.answer(first, [0.9, 1.0])  # raises if the twin could not be told
+
+
+def test_what_breaks_a_bound_for_certain_says_so(make):
+    proposals = make(*ONE_PARENT, "constraints=[macs <= 60%]", first=[{"branches_removed": 0}])
+
+    assert proposals.next().broken == {"macs <= 60%": pytest.approx(2 / 3, rel=1e-3)}
+
+
+def test_without_time_for_a_new_parent_a_known_one_is_taken(make):
+    proposals = make("search={p_L: {type: float, min: 0.5, max: 1.0}, fine_tune_epochs: 1}")
+    assert proposals.next(new_parents=False) is None
+    first = proposals.next()
+    proposals.started(first, 1)
+    proposals.parents.ready(first.parent, first.point)
+    second = proposals.next(new_parents=False)
+
+    assert second is None or second.parent == first.parent
+
+
+def test_first_policies_by_name_and_by_value():
+    space = load_space(default_space(), ["start_with=[unpruned, {p_L: 0.8, fine_tune_epochs: 2}]"])
+    dimensions = space.dimensions_for(3, 9)
+    unpruned, told = start_points(space.start_with, dimensions)
+
+    assert unpruned["p_L"] == 1.0
+    assert [unpruned[f"sensitivity_threshold.{i}"] for i in (1, 2, 3)] == [0.0, 0.0, 0.0]
+    assert told == {"p_L": 0.8, "fine_tune_epochs": 2}
+    (nearest,) = start_points(["linear_rule"], dimensions)
+    assert nearest == {"p_L": 0.7, "decay_shape": "linear"}  # the space has no 0.5
+    with pytest.raises(InputError, match=r"p_L must be in .*, but got 0.5"):
+        start_points([{"p_L": 0.5}], dimensions)
+
+
+def test_the_parent_of_the_control_as_a_point_of_the_space():
+    space = load_space(default_space())
+    dimensions = space.dimensions_for(3, 9)
+    train = {"epochs": 10, "batch_size": 16, "learning_rate": 0.05}
+    control = Policy.from_dict({"p_L": 1.0, "train": train})
+
+    assert parent_point(control, dimensions)["p_L"] == 1.0
+    outside = Policy.from_dict({"p_L": 0.3, "train": train})
+    assert parent_point(outside, dimensions) is None
