@@ -40,15 +40,12 @@ class RungsSection(Section):
     """At which epochs trials are compared with each other, the hopeless ones being stopped."""
 
     at: Annotated[
-        tuple[Annotated[float, Field(gt=0, lt=1)], ...],
+        tuple[Annotated[float, Field(gt=0, lt=1), must("a share in (0, 1)")], ...],
         Strict(strict=False),
-        Field(min_length=1),
-        must("a list of shares in (0, 1)"),
     ] = Field((0.25, 0.5), description="shares of a stage's epochs at which trials are compared")
     stages: Annotated[
-        tuple[Literal["parent", "fine_tune"], ...],
+        tuple[Annotated[Literal["parent", "fine_tune"], one_of("parent", "fine_tune")], ...],
         Strict(strict=False),
-        must("a list of parent and fine_tune"),
     ] = Field(("fine_tune",), description="stages in which trials are compared; [] stops none")
     keep: Annotated[float, Field(gt=0, le=1), must("a share in (0, 1]")] = Field(
         0.5, description="share of the trials at a rung that go on at least"
@@ -90,6 +87,5 @@ def _known(points: tuple[StartPoint, ...]) -> tuple[StartPoint, ...]:
 StartPoints = Annotated[
     tuple[Annotated[StartPoint, must("a policy's name or a mapping of settings")], ...],
     Strict(strict=False),
-    must("a list of policies"),
     AfterValidator(_known),
 ]
