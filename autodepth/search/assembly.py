@@ -10,14 +10,16 @@ from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import TrialRecord
 from autodepth.search.budget_meter import BudgetMeter
+from autodepth.search.confirming import Confirming
 from autodepth.search.estimate import unpruned_policy
 from autodepth.search.foresight import Foresight
 from autodepth.search.parents import Parents
 from autodepth.search.plan import StudyPlan
 from autodepth.search.proposals import Proposals
+from autodepth.search.rungs import Rungs
 from autodepth.search.searcher import Point, Searcher
 from autodepth.search.start_points import parent_point, start_points
-from autodepth.search.study_driver import StudyDriver
+from autodepth.search.study_driver import StudyDriver, violations_of
 from autodepth.seeding import derive_seed
 from autodepth.trial.result import TrialState
 
@@ -70,6 +72,7 @@ def make_driver(
         seed=derive_seed(space.seed, "blind points"),
     )
     control = unpruned_policy(space, plan.network)
+    control_point = parent_point(control, dimensions)
     driver = StudyDriver(
         space=space,
         objectives=plan.objectives,
@@ -79,11 +82,44 @@ def make_driver(
         proposals=proposals,
         meter=meter,
         unpruned_policy=control,
-        unpruned_point=parent_point(control, dimensions),
+        unpruned_point=control_point,
+        rungs=Rungs(at=space.rungs.at, keep=space.rungs.keep),
+        confirming=Confirming(
+            space.confirmation,
+            ledger=ledger,
+            meter=meter,
+            foresight=proposals.foresight,
+            concurrency=concurrency,
+        ),
         concurrency=concurrency,
     )
-    driver.remember(records)
+    _remember(driver, records, control_point)
     return driver
+
+
+def _remember(
+    driver: StudyDriver, records: Sequence[TrialRecord], control_point: Point | None
+) -> None:
+    """Take in what earlier parts of the study came to."""
+    proposals, space = driver.proposals, driver.space
+    complete = [
+        (record, Policy.from_dict(dict(record.policy)), record.result)
+        for record in records
+        if record.result is not None and record.kind in {"search", "unpruned"}
+    ]
+    for _, policy, result in complete:
+        proposals.foresight.learn(policy, result.sensitivities)
+    for record, policy, result in complete:
+        point = control_point if record.kind == "unpruned" else dict(record.point)
+        if point is not None:
+            proposals.parents.ready(proposals.foresight.parent(policy), point)
+        if record.kind == "search":
+            values = [objective.value(result.point) for objective in driver.objectives]
+            violations = violations_of(result.point, space.constraints, driver.unpruned)
+            proposals.remember(dict(record.point), policy, values, violations)
+    for record in records:
+        if record.kind == "search" and record.state is TrialState.FAILED:
+            proposals.searcher.learn(dict(record.point), None)
 
 
 def _end_the_dead(ledger: Ledger, devices_each: float) -> None:

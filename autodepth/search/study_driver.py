@@ -11,21 +11,26 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from autodepth.front.objective import Objective
-from autodepth.front.selection import FrontPoint, front_points
 from autodepth.policy.policy import Policy
+from autodepth.records.control import read_wishes
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
-from autodepth.records.trial_record import TrialKind, TrialRecord
+from autodepth.records.trial_record import TrialKind
 from autodepth.search.budget_meter import BudgetMeter
+from autodepth.search.confirmation import ExtraTrial
+from autodepth.search.confirming import Confirming
+from autodepth.search.front_keeper import FrontKeeper
 from autodepth.search.outcome import TrialOutcome, TrialTask
 from autodepth.search.proposals import Proposal, Proposals
+from autodepth.search.rungs import Rungs
 from autodepth.search.searcher import Point
+from autodepth.space.objectives import Constraint
 from autodepth.space.search_space import SearchSpace
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialState
-from autodepth.trial.run_trial import WEIGHTS_FILE
 
 # When so many trials fail and none has succeeded, the rest would too.
 _HOPELESS = 4
@@ -33,10 +38,11 @@ _HOPELESS = 4
 
 @dataclass(kw_only=True)
 class _Running:
-    proposal: Proposal | None  # None for the unpruned control
+    proposal: Proposal | None  # None for the control and for trials about a member of the front
     policy: Policy
     started: float
     kind: TrialKind = "search"
+    new_parent: bool = True
     epochs: Counter[str] = field(default_factory=Counter)
     last: EpochReport | None = None
     stop: str = ""  # why it has to stop
@@ -56,6 +62,8 @@ class StudyDriver:
         unpruned_policy: what the control trial does, see `next_task`.
         unpruned_point: the settings of its parent that are searched; None where the space has
             no such parent.
+        rungs: compares trials with each other.
+        confirming: hands out what confirms the front.
         concurrency: how many trials share the reserved devices.
     """
 
@@ -70,7 +78,9 @@ class StudyDriver:
         proposals: Proposals,
         meter: BudgetMeter,
         unpruned_policy: Policy,
-        unpruned_point: Point | None = None,
+        unpruned_point: Point | None,
+        rungs: Rungs,
+        confirming: Confirming,
         concurrency: int = 1,
     ) -> None:
         self.space = space
@@ -82,16 +92,20 @@ class StudyDriver:
         self.proposals = proposals
         self._unpruned_policy = unpruned_policy
         self._unpruned_point = unpruned_point
-        self._unpruned = unpruned
+        self.unpruned = unpruned
         self._running: dict[int, _Running] = {}
         self._interrupted = threading.Event()
         self._failures: list[str] = []
         self._succeeded = False
-        self._front: list[FrontPoint] = []
+        self._front = FrontKeeper(ledger, folder, objectives)
+        self._rungs = rungs
+        self._confirming = confirming
 
     @property
     def stop_requested(self) -> bool:
         """Whether running trials have to stop now."""
+        if read_wishes(self.folder).stop:
+            self.interrupt()
         return self._interrupted.is_set() or self.meter.exhausted or bool(self.hopeless)
 
     def should_stop(self, number: int) -> bool:
@@ -125,7 +139,11 @@ class StudyDriver:
         The first one is the unpruned control: the network trained without random depth and left
         whole, against which every other point is read.
         """
-        if self.stop_requested or not self.meter.may_start():
+        if self.stop_requested or self._at_wished_concurrency():
+            return None
+        if extra := self._confirming.next(self._front.members):
+            return self._start_extra(extra)
+        if self._confirming.waits or not self.meter.may_start():
             return None
         if self.meter.trials_started == 0:
             return self._start_unpruned()
@@ -140,8 +158,11 @@ class StudyDriver:
     @property
     def waiting(self) -> bool:
         """Whether a trial may start later, though none may now."""
-        over = self.stop_requested or self.proposals.exhausted
-        return bool(self._running) and not over and self.meter.may_start()
+        if self.stop_requested or not self._running:
+            return False
+        if self._confirming.waits or self._at_wished_concurrency():
+            return True
+        return self.meter.may_start() and not self.proposals.exhausted
 
     def report(self, number: int, epoch: EpochReport) -> None:
         """Enter an epoch of a running trial, and compare it with others."""
@@ -151,6 +172,8 @@ class StudyDriver:
         running.last = epoch
         if epoch.stage != "parent":
             self._parent_is_ready(running)
+        if not epoch.replayed and running.kind == "search":
+            self._compare(number, running, epoch)
 
     def ending(self, number: int) -> TrialOutcome:
         """Return how a trial ends that was made to stop."""
@@ -166,17 +189,19 @@ class StudyDriver:
         if outcome.result is not None:
             # What its stages took; waiting for a worker to start is overhead of the study.
             seconds = sum(outcome.result.stage_seconds.values())
-            trained = running.proposal is None or running.proposal.new_parent
-            self.meter.trial_completed(seconds, new_parent=trained)
+            self.meter.trial_completed(seconds, new_parent=running.new_parent)
+        self._confirming.ended(number, complete=outcome.result is not None)
         device_seconds = seconds * self.meter.devices / self.concurrency
         if outcome.result is None:
             self._came_to_nothing(number, running, outcome, device_seconds)
             return
         self._succeeded = True
-        self._parent_is_ready(running)
-        self.proposals.foresight.learn(running.policy, outcome.result.sensitivities)
         point = outcome.result.point
-        violations = self._violations(point)
+        if running.kind in {"search", "unpruned"}:
+            self._parent_is_ready(running)
+            self.proposals.foresight.learn(running.policy, outcome.result.sensitivities)
+            self._rungs.final(number, point.validation_accuracy)
+        violations = violations_of(point, self.space.constraints, self.unpruned)
         broken = [constraint for constraint, excess in violations.items() if excess > 0]
         self.ledger.complete_trial(
             number, outcome.result, device_seconds, broken, spent=self.meter.spent
@@ -184,36 +209,14 @@ class StudyDriver:
         if running.proposal is not None:
             values = [objective.value(point) for objective in self.objectives]
             self.proposals.answer(running.proposal, values, violations)
-        self._keep_weights_of_front(number)
+        if self._front.add(number):
+            parents, foresight = self.proposals.parents, self.proposals.foresight
+            parents.praise(foresight.parent(running.policy))
 
     def cancel_running(self, reason: str) -> None:
         """End every trial that still runs as cancelled."""
         for number in list(self._running):
             self.ended(number, TrialOutcome(state=TrialState.CANCELLED, reason=reason))
-
-    def remember(self, records: Sequence[TrialRecord]) -> None:
-        """Take in the trials of earlier parts of this study."""
-        told = [(record, Policy.from_dict(dict(record.policy))) for record in records]
-        foresight, parents = self.proposals.foresight, self.proposals.parents
-        for record, policy in told:
-            if record.result is not None:
-                foresight.learn(policy, record.result.sensitivities)
-        for record, policy in told:
-            if record.result is None:
-                if record.kind == "search" and record.state is TrialState.FAILED:
-                    self.proposals.searcher.learn(dict(record.point), None)
-                continue
-            self._succeeded = True
-            if record.kind not in {"search", "unpruned"}:
-                continue
-            point = self._unpruned_point if record.kind == "unpruned" else record.point
-            if point is not None:
-                parents.ready(foresight.parent(policy), point)
-            if record.kind == "search":
-                values = [objective.value(record.result.point) for objective in self.objectives]
-                violations = self._violations(record.result.point)
-                self.proposals.remember(dict(record.point), policy, values, violations)
-        self._front = self.ledger.front()
 
     def close(self, outcome: str) -> None:
         """End the study: what was reserved but served no trial is charged as overhead."""
@@ -232,22 +235,56 @@ class StudyDriver:
         parents, foresight = self.proposals.parents, self.proposals.foresight
         parents.started(foresight.parent(policy), number)
         parents.add_work(new=policy.train.epochs, known=0.0)
-        return self._task(number, policy, None, "unpruned")
+        self._note(number, policy, kind="unpruned")
+        self.meter.trial_started()
+        return self._task(number, policy, bounded=False)
 
     def _start(self, proposal: Proposal) -> TrialTask:
-        number = self.ledger.start_trial("search", proposal.point, proposal.policy.to_dict())
+        policy = proposal.policy
+        number = self.ledger.start_trial("search", proposal.point, policy.to_dict())
         self.proposals.started(proposal, number)
-        return self._task(number, proposal.policy, proposal, "search")
+        self._note(number, policy, proposal=proposal, new_parent=proposal.new_parent)
+        self.meter.trial_started()
+        return self._task(number, policy)
+
+    def _start_extra(self, extra: ExtraTrial) -> TrialTask:
+        number = self.ledger.start_trial(
+            extra.kind, {}, extra.policy.to_dict(),
+            about=extra.about, role=extra.role, replicate=extra.replicate,
+        )  # fmt: skip
+        new_parent = self._confirming.started(extra, number)
+        self._note(number, extra.policy, kind=extra.kind, new_parent=new_parent)
+        return self._task(number, extra.policy, bounded=False, replicate=extra.replicate)
+
+    def _note(self, number: int, policy: Policy, **about: Any) -> None:
+        about = {"proposal": None, **about}
+        self._running[number] = _Running(policy=policy, started=time.monotonic(), **about)
 
     def _task(
-        self, number: int, policy: Policy, proposal: Proposal | None, kind: TrialKind
+        self, number: int, policy: Policy, *, bounded: bool = True, replicate: int = 0
     ) -> TrialTask:
-        self._running[number] = _Running(
-            proposal=proposal, policy=policy, started=time.monotonic(), kind=kind
-        )
-        self.meter.trial_started()
         folder = self.folder.trial_folder(number)
-        return TrialTask(number=number, policy=policy, folder=folder, bounded=kind == "search")
+        return TrialTask(
+            number=number, policy=policy, folder=folder, bounded=bounded, replicate=replicate
+        )
+
+    def _at_wished_concurrency(self) -> bool:
+        wished = read_wishes(self.folder).concurrency
+        return wished is not None and len(self._running) >= wished
+
+    def _compare(self, number: int, running: _Running, epoch: EpochReport) -> None:
+        """Compare a trial with others, where the epoch is a rung, and give a hopeless one up."""
+        stage, policy = epoch.stage, running.policy
+        if stage not in self.space.rungs.stages:
+            return
+        epochs = policy.train.epochs if stage == "parent" else policy.fine_tune_epochs
+        cost = epoch.branches_expected if stage == "parent" else float(epoch.macs)
+        verdict = self._rungs.report(
+            number, stage, running.epochs[stage], epochs, epoch.validation_accuracy, cost
+        )
+        if verdict is not None:
+            self.ledger.record_verdict(number, verdict.rung, asdict(verdict))
+            running.stop = verdict.reason if verdict.stop else ""
 
     def _refuse(self, proposal: Proposal) -> None:
         """Enter a policy that breaks a bound for certain: it is never trained and costs nothing."""
@@ -276,25 +313,14 @@ class StudyDriver:
         if running.proposal is not None:
             self.proposals.answer(running.proposal, None)
 
-    def _violations(self, point: OperatingPoint) -> dict[str, float]:
-        """Return by how much of its bound each constraint is broken, above 0 where it is."""
-        return {
-            str(c): c.excess(
-                float(getattr(point, c.metric)), self._unpruned.get(c.metric, math.nan)
-            )
-            for c in self.space.constraints
-        }
 
-    def _keep_weights_of_front(self, number: int) -> None:
-        """Delete the weights of trials off the front: a study of hundreds would fill disks."""
-        record = self.ledger.trial(number)
-        before = {member.trial for member in self._front} | {number}
-        if record.front_point is not None:
-            self._front = front_points([*self._front, record.front_point], self.objectives)
-        after = {member.trial for member in self._front}
-        if number in after:
-            self.proposals.parents.praise(
-                self.proposals.foresight.parent(Policy.from_dict(dict(record.policy)))
-            )
-        for fallen in before - after:
-            (self.folder.trial_folder(fallen) / WEIGHTS_FILE).unlink(missing_ok=True)
+def violations_of(
+    point: OperatingPoint, constraints: Sequence[Constraint], unpruned: Mapping[str, float]
+) -> dict[str, float]:
+    """Return by what share of its bound each constraint is broken, above 0 where it is."""
+    return {
+        str(bound): bound.excess(
+            float(getattr(point, bound.metric)), unpruned.get(bound.metric, math.nan)
+        )
+        for bound in constraints
+    }

@@ -1,0 +1,112 @@
+"""When the front is confirmed: the share of the budget kept back, and who goes first.
+
+Confirmation begins when what is left of the time is what it needs, or the share kept back for it
+if that is less. The front it confirms is that of this moment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from autodepth.front.selection import FrontPoint
+from autodepth.policy.policy import Policy
+from autodepth.records.ledger import Ledger
+from autodepth.search.budget_meter import BudgetMeter
+from autodepth.search.confirmation import ExtraTrial, confirmations
+from autodepth.search.foresight import Foresight
+from autodepth.space.search_models import ConfirmationSection
+
+_MARGIN = 1.15  # of the time it is expected to need
+
+
+class Confirming:
+    """The trials that confirm a front, handed out one by one.
+
+    Args:
+        section: share and seeds.
+        ledger: knows what was confirmed.
+        meter: knows the time.
+        foresight: tells parents apart.
+        concurrency: trials at the same time.
+    """
+
+    def __init__(
+        self,
+        section: ConfirmationSection,
+        *,
+        ledger: Ledger,
+        meter: BudgetMeter,
+        foresight: Foresight,
+        concurrency: int,
+    ) -> None:
+        self._section, self._ledger, self._meter = section, ledger, meter
+        self._foresight, self._concurrency = foresight, concurrency
+        self._front: list[FrontPoint] = []
+        self._ready: set[str] = set()
+        self._training: dict[str, int] = {}
+        self._waits = False
+
+    def next(self, front: Sequence[FrontPoint]) -> ExtraTrial | None:
+        """Return the confirmation to start now, None where it is not time or none is left.
+
+        Args:
+            front: as it is now.
+        """
+        self._waits = False
+        if not self._is_time(front):
+            return None
+        missing = confirmations(self._front, self._ledger.trials(), self._section.seeds)
+        for trial in missing:
+            key = self._parent(trial)
+            if key in self._training:
+                self._waits = True
+                continue
+            if self._meter.may_start(new_parent=key not in self._ready):
+                self._waits = False
+                return trial
+        return None
+
+    @property
+    def waits(self) -> bool:
+        """Whether what is missing waits for a parent that is being trained."""
+        return self._waits
+
+    def started(self, trial: ExtraTrial, number: int) -> bool:
+        """Note that a confirmation began; return whether it trains its parent."""
+        key = self._parent(trial)
+        new = key not in self._ready and trial.policy.train.epochs > 0
+        if new:
+            self._training[key] = number
+        return new
+
+    def ended(self, number: int, *, complete: bool) -> None:
+        """Note that a confirmation ended."""
+        for key in [key for key, owner in self._training.items() if owner == number]:
+            del self._training[key]
+            if complete:
+                self._ready.add(key)
+
+    def _is_time(self, front: Sequence[FrontPoint]) -> bool:
+        if self._front:
+            return True
+        section, left = self._section, self._meter.seconds_left
+        if not (section.share and section.seeds and front) or left == math.inf:
+            return False
+        kept_back = section.share * (self._meter.elapsed + left)
+        if left <= min(kept_back, self._needed(front)):
+            self._front = list(front)
+        return bool(self._front)
+
+    def _needed(self, front: Sequence[FrontPoint]) -> float:
+        """Return about how many seconds confirmation takes on all places."""
+        policies = [Policy.from_dict(dict(member.policy)) for member in front]
+        parents = len({self._foresight.parent(policy) for policy in policies})
+        known = self._meter.usual(new_parent=False)
+        training = max(0.0, self._meter.usual(new_parent=True) - known)
+        work = self._section.seeds * (parents * training + len(policies) * known)
+        longest = training + known  # the last of them runs alone
+        return _MARGIN * (work / self._concurrency + longest)
+
+    def _parent(self, trial: ExtraTrial) -> str:
+        return f"{self._foresight.parent(trial.policy)} {trial.replicate}"

@@ -1,0 +1,40 @@
+"""The front while a study runs, and the weights that are kept with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autodepth.front.objective import Objective
+from autodepth.front.selection import FrontPoint, front_points
+from autodepth.records.ledger import Ledger
+from autodepth.records.studies import StudyFolder
+from autodepth.trial.run_trial import WEIGHTS_FILE
+
+
+class FrontKeeper:
+    """Keeps the front up to date, and on disk the weights of its members only.
+
+    A study of hundreds of trials would fill disks; of trials about members no weights are kept.
+
+    Args:
+        ledger: knows every complete trial.
+        folder: where trials have their weights.
+        objectives: what the front is of.
+    """
+
+    def __init__(
+        self, ledger: Ledger, folder: StudyFolder, objectives: Sequence[Objective]
+    ) -> None:
+        self._ledger, self._folder, self._objectives = ledger, folder, objectives
+        self.members: list[FrontPoint] = ledger.front()
+
+    def add(self, number: int) -> bool:
+        """Take in a trial that was completed; return whether it is a member now."""
+        candidate = self._ledger.trial(number).front_point
+        before = {member.trial for member in self.members} | {number}
+        if candidate is not None:
+            self.members = front_points([*self.members, candidate], self._objectives)
+        after = {member.trial for member in self.members}
+        for fallen in before - after:
+            (self._folder.trial_folder(fallen) / WEIGHTS_FILE).unlink(missing_ok=True)
+        return number in after
