@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 # Before anything imports torch: on small images a second thread costs more than it brings, and
 # on a busy machine threads that wait for each other take many times as long.
@@ -13,9 +15,69 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from autodepth.front.objective import Objective
+from autodepth.records.ledger import Ledger
+from autodepth.records.studies import StudyFolder, create_study_folder
+from autodepth.records.trial_record import StudyRecord
+from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, TrialState
+
 # A busy machine must not fail a property.
 settings.register_profile("autodepth", deadline=None)
 settings.load_profile("autodepth")
+
+
+OBJECTIVES = (
+    Objective(name="validation_accuracy", goal="maximize", reference=0.0),
+    Objective(name="macs", goal="minimize", reference=40_000_000.0),
+)
+PLAN = {
+    "budget": "4 cpu-min = 2 CPUs for 2 min",
+    "network": {"name": "resnet20"},
+    "data": {"name": "digits"},
+    "data_fingerprint": "ab12",
+    "unpruned": {"macs": 40_000_000.0},
+    "device": "cpu",
+    "devices": 2.0,
+    "concurrency": 2,
+}
+
+
+def recorded_epoch(accuracy: float | None) -> EpochReport:
+    """One epoch that ended at an accuracy; None for one that learned nothing."""
+    return EpochReport(
+        stage="parent",
+        step=1,
+        train_loss=0.3,
+        train_accuracy=0.9,
+        validation_accuracy=0.1 if accuracy is None else accuracy,
+        branches_expected=8.0,
+        branches_computed=8.0,
+        gradient_norms={1: 0.5},
+        images_per_second=100.0,
+        seconds=2.0,
+    )
+
+
+def recorded_result(accuracy: float, macs: int) -> TrialResult:
+    """What a complete trial brings back."""
+    return TrialResult(
+        point=OperatingPoint(
+            validation_accuracy=accuracy,
+            validation_loss=0.3,
+            macs=macs,
+            effective_macs=macs,
+            parameters=200_000,
+            size_bytes=810_000,
+            latency_ms=2.5,
+        ),
+        removed=(3, 5, 6),
+        sensitivities={3: 0.0},
+        survival=(1.0, 0.9),
+        parent_accuracy=0.92,
+        pruned_accuracy=0.85,
+        stage_seconds={"parent": 3.0, "fine_tune": 1.0},
+        weights_file="model.safetensors",
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +106,42 @@ def grey_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file, x_train=pixels[:500], y_train=labels[:500], x_test=pixels[500:], y_test=labels[500:]
     )
     return file
+
+
+Made = tuple[float | None, int, float]  # accuracy (None: it failed), MACs, device seconds
+
+
+@pytest.fixture
+def make_recorded() -> Callable[..., StudyFolder]:
+    """Record a study without training: one trial after the other, the unpruned one first."""
+
+    def make(
+        name: str,
+        trials: Sequence[Made],
+        *,
+        ended: str | None = "the budget was spent",
+        **plan: Any,
+    ) -> StudyFolder:
+        folder = create_study_folder(name)
+        study = StudyRecord(
+            name=name, seed=7, objectives=plan.pop("objectives", OBJECTIVES), plan=PLAN | plan
+        )
+        with Ledger.create(folder.ledger_path, study) as ledger:
+            folder.space_path.write_text("version: 1\n")
+            for number, (accuracy, macs, seconds) in enumerate(trials):
+                kind = "search" if number else "unpruned"
+                assert ledger.start_trial(kind, {"p_L": 0.5}, {"p_L": 0.5}) == number
+                ledger.record_epoch(number, recorded_epoch(accuracy))
+                spent = ledger.spent() + seconds
+                if accuracy is None:
+                    ledger.end_trial(number, TrialState.FAILED, "ran out", seconds, spent=spent)
+                    continue
+                ledger.complete_trial(number, recorded_result(accuracy, macs), seconds, spent=spent)
+                weights = folder.trial_folder(number) / "model.safetensors"
+                weights.parent.mkdir(parents=True)
+                weights.write_bytes(b"weights of trial %d" % number)
+            if ended is not None:
+                ledger.end_study(ended)
+        return folder
+
+    return make

@@ -11,13 +11,17 @@ import sys
 
 import typer
 
+from autodepth.cli.archiving import load, save
+from autodepth.cli.comparing import compare
 from autodepth.cli.console import say
+from autodepth.cli.controlling import set_running, stop
 from autodepth.cli.exporting import evaluate, export
 from autodepth.cli.inspecting import inspect
 from autodepth.cli.policies import prune, sensitivity, trial
 from autodepth.cli.searching import resume, search
 from autodepth.cli.spaces import check, init
 from autodepth.cli.studies import front, studies, sync
+from autodepth.cli.watching import status
 from autodepth.errors import AutodepthError, InputError
 from autodepth.version import __version__
 
@@ -33,9 +37,11 @@ app = typer.Typer(
 for command in (
     *(search, resume, init, check, inspect, sensitivity, trial, prune),
     *(studies, front, export, evaluate, sync),
+    *(status, compare, stop, save, load),
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.
     app.command()(command)
+app.command("set")(set_running)
 
 
 def _show_version(value: bool) -> None:

@@ -40,7 +40,7 @@ def front_figure(records: Sequence[TrialRecord], objectives: Sequence[Objective]
 
     complete = [record for record in records if record.result]
     members = {point.trial for point in front_of(complete, objectives)}
-    x, y = _axes(objectives)
+    x, y = axes_of(objectives)
     front = [record for record in complete if record.number in members]
     front.sort(key=lambda record: (value(record, x), value(record, y)))
     # "hv": between two members, the best to be had at a cost is the cheaper member's.
@@ -77,8 +77,8 @@ def front_figure(records: Sequence[TrialRecord], objectives: Sequence[Objective]
         "automargin": True,
     }
     figure.update_layout(
-        xaxis={**axis, "title": {"text": _METRICS[x][0]}},
-        yaxis={**axis, "title": {"text": _METRICS[y][0]}},
+        xaxis={**axis, "title": {"text": axis_title(x)}},
+        yaxis={**axis, "title": {"text": axis_title(y)}},
         font={"family": "system-ui, sans-serif", "size": 14, "color": INK},
         plot_bgcolor="white",
         hoverlabel={"bgcolor": "white", "bordercolor": GREY, "align": "left"},
@@ -98,10 +98,21 @@ def front_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) ->
 def value(record: TrialRecord, metric: str) -> float:
     """Return a metric of a complete trial in the unit its axis shows."""
     assert record.result is not None
-    return float(getattr(record.result.point, metric)) * _METRICS[metric][1]
+    return float(getattr(record.result.point, metric)) * axis_unit(metric)
 
 
-def _axes(objectives: Sequence[Objective]) -> tuple[str, str]:
+def axis_title(metric: str) -> str:
+    """Return what an axis of a metric says, its unit included."""
+    return _METRICS[metric][0]
+
+
+def axis_unit(metric: str) -> float:
+    """Return what a metric is multiplied by to be in the unit of its axis."""
+    return _METRICS[metric][1]
+
+
+def axes_of(objectives: Sequence[Objective]) -> tuple[str, str]:
+    """Return the metrics that lie across and stand up in a figure of a front."""
     costs = [objective.name for objective in objectives if objective.goal == "minimize"]
     gains = [objective.name for objective in objectives if objective.goal == "maximize"]
     return [*costs, "macs"][0], [*gains, "validation_accuracy"][0]

@@ -18,8 +18,13 @@ DOORS = {
     "sklearn": {"data/sources.py"},
     "torch_pruning": {"networks/width_pruning.py"},
     "torchvision": set(),  # by name only, in torchvision_door.py
-    "plotly": {"report/front_figure.py", "report/front_page.py", "report/sensitivity_figure.py"},
-    "matplotlib": {"report/sensitivity_figure.py"},
+    "plotly": {
+        "report/comparison_figure.py",
+        "report/front_figure.py",
+        "report/front_page.py",
+        "report/sensitivity_figure.py",
+    },
+    "matplotlib": {"report/comparison_figure.py", "report/sensitivity_figure.py"},
 }
 HEAVY = {
     "torch",

@@ -1,0 +1,199 @@
+"""Where a study stands: what is left of its budget, what it was spent on, what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from autodepth.front.hypervolume import relative_hypervolume
+from autodepth.front.objective import objective_values
+from autodepth.records.control import Driver
+from autodepth.records.ledger import Ledger
+from autodepth.records.trial_record import TrialRecord
+from autodepth.report.front_figure import front_of
+from autodepth.trial.result import EpochReport, TrialState
+from autodepth.units import Budget, Device, parse_plan
+
+# What a budget goes to, in the order it is told; what the ledger has besides follows.
+STAGES = ("parent", "sensitivity", "prune", "fine_tune", "measure", "confirm", "failed", "overhead")
+USELESS = ("failed", "overhead")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningTrial:
+    """A trial that runs now.
+
+    Args:
+        trial: its number.
+        kind: as `TrialRecord.kind`.
+        seconds: since it was started.
+        stage: of its last epoch; None before the first one ended.
+        step: epochs so far, all stages counted through.
+        validation_accuracy: after the last epoch, a fraction.
+    """
+
+    trial: int
+    kind: str
+    seconds: float
+    stage: str | None = None
+    step: int = 0
+    validation_accuracy: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyStatus:
+    """Where a study stands.
+
+    Args:
+        study: its name.
+        network: what is searched for.
+        data: what it learns.
+        driver: the process that drives it; None while none does.
+        outcome: why it ended last, in words; None if it has not.
+        budget: what may be spent, as the plan says it.
+        device: kind of device that is charged.
+        spent_device_seconds: what was charged by now; of a study that runs, with what its devices
+            have been reserved for since the last trial ended.
+        share_spent: of the limit that is reached first, in [0, 1]; None where nothing tells.
+        seconds_left: until the first limit in time is reached; None without such a limit.
+        trials: how many there are in each state.
+        seconds_per_trial: how often a trial ended on average, wall time; None before the first.
+        spending: device seconds by what they went to, as the ledger has charged them.
+        useful_share: of what was charged, what went to training, scoring and measuring; None
+            before anything was charged.
+        front: points on the front.
+        hypervolume: of the front, each cost in units of its reference.
+        running: the trials that run now.
+    """
+
+    study: str
+    network: str
+    data: str
+    driver: Driver | None
+    outcome: str | None
+    budget: str
+    device: Device
+    spent_device_seconds: float
+    share_spent: float | None
+    seconds_left: float | None
+    trials: Mapping[str, int]
+    seconds_per_trial: float | None
+    spending: Mapping[str, float]
+    useful_share: float | None
+    front: int
+    hypervolume: float
+    running: tuple[RunningTrial, ...]
+
+    @property
+    def state(self) -> str:
+        """Whether it runs, or how it ended, in words."""
+        if self.driver is not None:
+            return f"running: process {self.driver.pid} on {self.driver.host} drives it"
+        return f"ended: {self.outcome}" if self.outcome else "not ended, but no process drives it"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values fit for JSON."""
+        return asdict(self)
+
+
+def study_status(ledger: Ledger, driver: Driver | None, now: str) -> StudyStatus:
+    """Read where a study stands.
+
+    Args:
+        ledger: the study's, open for reading.
+        driver: the process that drives it now, if any.
+        now: ISO 8601, UTC.
+
+    Raises:
+        BudgetError: the plan's budget cannot be read.
+    """
+    study, records, spending = ledger.study, ledger.trials(), ledger.spending()
+    plan, charged = study.plan, math.fsum(spending.values())
+    devices = float(plan["devices"])
+    ended = [record for record in records if record.state.ended]
+    spent = charged
+    if driver is not None:
+        spent += devices * _since(max([driver.since, *(r.ended_at or "" for r in ended)]), now)
+    seconds_left, share_spent = _limits(parse_plan(plan["budget"]), spent, devices, len(ended))
+    front = front_of(records, study.objectives)
+    values = objective_values([member.point for member in front], study.objectives)
+    counts = Counter(record.state for record in records)
+    return StudyStatus(
+        study=study.name,
+        network=plan["network"]["name"],
+        data=plan["data"]["name"],
+        driver=driver,
+        outcome=study.outcome,
+        budget=plan["budget"],
+        device=plan["device"],
+        spent_device_seconds=spent,
+        share_spent=share_spent,
+        seconds_left=seconds_left,
+        trials={state.value: counts[state] for state in TrialState},
+        seconds_per_trial=spent / devices / len(ended) if ended else None,
+        spending={stage: spending[stage] for stage in _in_order(spending)},
+        useful_share=useful_share(spending),
+        front=len(front),
+        hypervolume=relative_hypervolume(values, study.objectives),
+        running=tuple(
+            _running(record, ledger.epochs(record.number), now)
+            for record in records
+            if record.state is TrialState.RUNNING and driver is not None
+        ),
+    )
+
+
+def useful_share(spending: Mapping[str, float]) -> float | None:
+    """Return what went to training, scoring and measuring: 1 - (overhead + failed) / spent.
+
+    Args:
+        spending: device seconds by what they went to.
+    """
+    spent = math.fsum(spending.values())
+    return 1 - math.fsum(spending.get(s, 0.0) for s in USELESS) / spent if spent else None
+
+
+def _in_order(spending: Mapping[str, float]) -> list[str]:
+    return [s for s in STAGES if s in spending] + sorted(set(spending) - set(STAGES))
+
+
+def _since(start: str, now: str) -> float:
+    """Return the seconds from one time to a later one; 0 where a time cannot be read."""
+    try:
+        passed = datetime.fromisoformat(now) - datetime.fromisoformat(start)
+    except ValueError:
+        return 0.0
+    return max(0.0, passed.total_seconds())
+
+
+def _limits(
+    budget: Budget, spent: float, devices: float, ended: int
+) -> tuple[float | None, float | None]:
+    """Return the seconds left and the share spent, None where the budget has no such limit."""
+    elapsed = spent / devices
+    seconds = [] if budget.wall_seconds is None else [budget.wall_seconds]
+    seconds += [] if budget.device_seconds is None else [budget.device_seconds / devices]
+    shares = [elapsed / limit for limit in seconds]
+    shares += [] if budget.trials is None else [ended / budget.trials]
+    left = max(0.0, min(seconds) - elapsed) if seconds else None
+    return left, min(1.0, max(shares)) if shares else None
+
+
+def _running(record: TrialRecord, epochs: Sequence[EpochReport], now: str) -> RunningTrial:
+    seconds = _since(record.started_at, now)
+    if not epochs:
+        return RunningTrial(trial=record.number, kind=record.kind, seconds=seconds)
+    last = epochs[-1]
+    accuracy = last.validation_accuracy
+    return RunningTrial(
+        trial=record.number,
+        kind=record.kind,
+        seconds=seconds,
+        stage=last.stage,
+        step=last.step,
+        validation_accuracy=None if math.isnan(accuracy) else accuracy,
+    )

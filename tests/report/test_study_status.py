@@ -1,0 +1,123 @@
+"""A status adds up, and a trial's story names what is better and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autodepth.errors import InputError
+from autodepth.records.control import Driver
+from autodepth.records.ledger import Ledger
+from autodepth.records.studies import StudyFolder
+from autodepth.report.study_status import StudyStatus, study_status, useful_share
+from autodepth.report.trial_explanation import TrialExplanation, explain_trial
+
+TRIALS = (
+    (0.9, 40_000_000, 40.0), (0.8, 10_000_000, 30.0), (None, 0, 10.0), (0.7, 20_000_000, 20.0),
+    (0.8, 10_000_000, 20.0), (0.85, 20_000_000, 20.0),
+)  # fmt: skip
+DRIVER = Driver(pid=12, host="h", since="2999-01-01T00:00:00.000+00:00")
+Make = Callable[..., StudyFolder]
+
+
+def look(folder: StudyFolder, driver: Driver | None = None, now: str = DRIVER.since) -> StudyStatus:
+    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
+        return study_status(ledger, driver, now)
+
+
+def explain(folder: StudyFolder, trial: int) -> TrialExplanation:
+    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
+        return explain_trial(ledger, trial)
+
+
+def test_an_ended_study_adds_up(make_recorded: Make) -> None:
+    found = look(make_recorded("digits", TRIALS))
+
+    assert found.spent_device_seconds == pytest.approx(140)
+    assert found.share_spent == pytest.approx(140 / 240)
+    assert found.seconds_left == pytest.approx(50)  # 100 device seconds, on two devices
+    assert found.spending == {
+        "parent": pytest.approx(97.5), "fine_tune": pytest.approx(32.5),
+        "failed": pytest.approx(10), "overhead": pytest.approx(0),
+    }  # fmt: skip
+    assert found.useful_share == pytest.approx(130 / 140)
+    assert (found.trials["complete"], found.trials["failed"], found.trials["running"]) == (5, 1, 0)
+    assert found.seconds_per_trial == pytest.approx(70 / 6)
+    assert (found.front, found.running) == (3, ())
+    # 0.8 x (40 - 10) and what 0.85 at 20 adds to it, of 40
+    assert found.hypervolume == pytest.approx((0.8 * 30 + 0.05 * 20) / 40)
+    assert found.state == "ended: the budget was spent"
+    assert json.loads(json.dumps(found.to_dict()))["study"] == "digits"
+
+
+def test_a_running_study_is_charged_up_to_now(make_recorded: Make) -> None:
+    folder = make_recorded("digits", TRIALS, ended=None)
+    with Ledger.open(folder.ledger_path) as ledger:
+        number = ledger.start_trial("search", {}, {})
+    found = look(folder, DRIVER, "2999-01-01T00:00:30.000+00:00")
+
+    assert found.spent_device_seconds == pytest.approx(140 + 2 * 30)
+    assert found.seconds_left == pytest.approx(20)
+    assert found.state == "running: process 12 on h drives it"
+    assert [(t.trial, t.stage, t.step, t.validation_accuracy) for t in found.running] == [
+        (number, None, 0, None)
+    ]
+    assert look(folder).state == "not ended, but no process drives it"
+    assert look(folder).running == ()
+    unknown = Driver(pid=0, host="an unknown host", since="an unknown time")
+    assert look(folder, unknown).spent_device_seconds == pytest.approx(140)
+
+
+def test_other_limits_than_device_time(make_recorded: Make) -> None:
+    wall = look(make_recorded("wall", TRIALS, budget="2 min of wall time"))
+    assert (wall.share_spent, wall.seconds_left) == (pytest.approx(70 / 120), pytest.approx(50))
+    count = look(make_recorded("count", TRIALS, budget="8 trials"))
+    assert (count.share_spent, count.seconds_left) == (pytest.approx(6 / 8), None)
+    both = look(
+        make_recorded("both", TRIALS, budget="1 h of wall time, whichever ends first: 8 trials")
+    )
+    assert (both.share_spent, both.seconds_left) == (pytest.approx(6 / 8), pytest.approx(3530))
+
+
+def test_a_study_in_which_nothing_happened(make_recorded: Make) -> None:
+    found = look(make_recorded("new", ()))
+    assert (found.spent_device_seconds, found.useful_share, found.seconds_per_trial) == (
+        0,
+        None,
+        None,
+    )
+    assert (found.front, found.hypervolume, found.share_spent) == (0, 0, 0)
+
+
+@given(st.dictionaries(
+    st.sampled_from(["parent", "prune", "confirm", "failed", "overhead"]), st.floats(0, 1e6)
+))  # fmt: skip
+def test_the_useful_share_is_what_is_neither_failed_nor_overhead(
+    spending: dict[str, float],
+) -> None:
+    useful = sum(s for stage, s in spending.items() if stage not in {"failed", "overhead"})
+    total = sum(spending.values())
+    found = useful_share(spending)
+    assert found is None if total == 0 else found == pytest.approx(useful / total, abs=1e-9)
+
+
+def test_a_trial_is_told_what_is_better(make_recorded: Make) -> None:
+    folder = make_recorded("digits", TRIALS)
+
+    assert [m.trial for m in explain(folder, 3).dominated_by] == [5, 1]
+    assert not explain(folder, 3).on_front
+    assert explain(folder, 5).on_front
+    assert explain(folder, 5).dominated_by == ()
+    again = explain(folder, 4)
+    assert (again.on_front, again.equals, again.dominated_by) == (False, 1, ())
+    failed = explain(folder, 2)
+    assert (failed.verdicts, failed.dominated_by) == (("ran out",), ())
+    assert [epoch.stage for epoch in failed.epochs] == ["parent"]
+    for trial in range(len(TRIALS)):
+        assert json.loads(json.dumps(explain(folder, trial).to_dict()))["trial"] == trial
+    with pytest.raises(InputError, match="6 trials, numbered from 0, but got 6"):
+        explain(folder, 6)
