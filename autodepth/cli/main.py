@@ -11,6 +11,7 @@ import sys
 
 import typer
 
+from autodepth.cli.caching import cache
 from autodepth.cli.console import say
 from autodepth.cli.exporting import evaluate, export
 from autodepth.cli.inspecting import inspect
@@ -33,6 +34,7 @@ app = typer.Typer(
 for command in (
     *(search, init, check, inspect, sensitivity, trial, prune),
     *(studies, front, export, evaluate, sync),
+    cache,
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.
     app.command()(command)

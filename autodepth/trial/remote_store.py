@@ -69,12 +69,10 @@ class RemoteStore:
 
     def usage(self) -> list[Usage]:
         """Return what each entry takes."""
+        if not self.names():  # where a store is away, `find` would find nothing and say nothing
+            return []
         with _os_errors():
-            self._files.invalidate_cache()
-            try:
-                found = self._files.find(self._root, detail=True)
-            except FileNotFoundError:
-                return []
+            found = self._files.find(self._root, detail=True)
         sizes: dict[str, int] = defaultdict(int)
         used: dict[str, float] = defaultdict(float)
         for path, info in found.items():

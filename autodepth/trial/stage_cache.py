@@ -206,7 +206,7 @@ class StageCache:
 
 
 def _open(where: str) -> Store:
-    if "://" not in where and "::" not in where:
+    if "://" not in where:
         return LocalStore(Path(where))
     from autodepth.trial.remote_store import open_url  # noqa: PLC0415 - only where it is asked for
 
