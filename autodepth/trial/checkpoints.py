@@ -82,7 +82,7 @@ class Checkpoints:
                 self._cache.remove(key)
 
     def _keys(self) -> list[str]:
-        return self._cache.keys(f"{self._key}.")
+        return self._cache.kept(f"{self._key}.")
 
     def _name(self, epoch: int) -> str:
         return f"{self._key}.{epoch:06d}"

@@ -74,7 +74,7 @@ class StageCache:
         """Where it is, without credentials; empty where nothing is kept."""
         return "" if self._store is None else self._store.location
 
-    def keys(self, prefix: str = "") -> list[str]:
+    def kept(self, prefix: str = "") -> list[str]:
         """Return the keys of entries that begin so, sound or not; none if they cannot be told."""
         try:
             names = [] if self._store is None else self._store.names()

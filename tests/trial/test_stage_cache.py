@@ -58,21 +58,21 @@ def paths(where, key):
 
 
 def keys(where):
-    return set(StageCache(where).keys())
+    return set(StageCache(where).kept())
 
 
 def test_what_was_stored_is_loaded(where):
     cache = StageCache(where)
     assert cache.load(A, read) is None
-    assert cache.keys() == []
+    assert cache.kept() == []
 
     assert put(cache, A)
 
     assert StageCache(where).load(A, read) == "value"
     assert cache.load(B, read) is None
-    assert cache.keys() == [A]
-    assert cache.keys(A[:5]) == [A]
-    assert cache.keys("x") == []
+    assert cache.kept() == [A]
+    assert cache.kept(A[:5]) == [A]
+    assert cache.kept("x") == []
 
 
 def test_without_a_place_nothing_is_kept():
@@ -80,7 +80,7 @@ def test_without_a_place_nothing_is_kept():
 
     assert not put(cache, A)
     assert cache.load(A, read) is None
-    assert (cache.keys(), cache.entries(), cache.trim(0), cache.clear()) == ([], [], 0, 0)
+    assert (cache.kept(), cache.entries(), cache.trim(0), cache.clear()) == ([], [], 0, 0)
 
 
 def test_the_first_of_two_that_did_the_same_work_stays(where):
@@ -89,7 +89,7 @@ def test_the_first_of_two_that_did_the_same_work_stays(where):
     assert put(cache, A, "second")
 
     assert cache.load(A, read) == "first"
-    assert cache.keys() == [A]
+    assert cache.kept() == [A]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_an_entry_that_its_reader_makes_nothing_of_is_damaged(where):
     put(cache, A, "no number")
 
     assert cache.load(A, lambda folder: int(read(folder))) is None
-    assert cache.keys() == []
+    assert cache.kept() == []
 
 
 @pytest.mark.parametrize("name", ["../file.txt", "/etc/passwd", ".hidden", "a/b", "", "x" * 65])
@@ -343,7 +343,7 @@ def test_a_place_that_cannot_be_reached_keeps_nothing_and_ends_nothing(place, tm
     with caplog.at_level(logging.WARNING):
         assert cache.load(A, read) is None
         assert not put(cache, A)
-        assert (cache.keys(), cache.trim(0)) == ([], 0)
+        assert (cache.kept(), cache.trim(0)) == ([], 0)
         cache.remove(A)
 
     assert len(caplog.records) == 1
