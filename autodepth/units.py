@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from autodepth.errors import BudgetError, did_you_mean
+from autodepth.errors import BudgetError, InputError, did_you_mean
 
 Device = Literal["gpu", "cpu"]
 
@@ -14,6 +14,11 @@ _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _DEVICE_UNITS = [f"{device}-{unit}" for device in ("gpu", "cpu") for unit in _SECONDS]
 _UNITS = [*_DEVICE_UNITS, *_SECONDS, "trials"]
 _PART = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(?P<unit>[A-Za-z-]*)")
+_BYTES = {
+    **{unit: 1000**power for power, unit in enumerate(("b", "kb", "mb", "gb", "tb"))},
+    **{unit: 1024**power for power, unit in enumerate(("kib", "mib", "gib", "tib"), start=1)},
+}
+_SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(?P<unit>[A-Za-z]+)")
 _EXAMPLES = "for example 50gpu-h, 90cpu-min, 12h or 400trials"
 
 
@@ -160,6 +165,19 @@ def format_macs(macs: float) -> str:
         if macs >= size:
             return f"{macs / size:.2f} {unit}"
     return f"{macs:.0f}"
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size: `NUMBER UNIT` with `B kB MB GB TB` (powers of 1000), `KiB MiB GiB TiB`.
+
+    Raises:
+        InputError: the text is no size.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    unit = match["unit"].lower() if match else ""
+    if not match or unit not in _BYTES:
+        raise InputError(f"a size must be NUMBER UNIT, for example 4GB or 500MB, but got {text!r}")
+    return round(float(match["number"]) * _BYTES[unit])
 
 
 def format_bytes(size: float) -> str:

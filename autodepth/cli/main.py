@@ -13,6 +13,7 @@ import typer
 
 from autodepth.cli.archiving import load, save
 from autodepth.cli.comparing import compare
+from autodepth.cli.caching import cache
 from autodepth.cli.console import say
 from autodepth.cli.controlling import set_running, stop
 from autodepth.cli.exporting import evaluate, export
@@ -38,6 +39,7 @@ for command in (
     *(search, resume, init, check, inspect, sensitivity, trial, prune),
     *(studies, front, export, evaluate, sync),
     *(status, compare, stop, save, load),
+    cache,
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.
     app.command()(command)

@@ -16,7 +16,8 @@ from autodepth.policy.policy import Policy
 from autodepth.policy.removal import Removal, in_units, unit_of
 from autodepth.space.objectives import Constraint
 from autodepth.trial.setting import TrialSetting
-from autodepth.trial.stages import parent_key, recovery_key
+from autodepth.trial.stage_cache import content_key
+from autodepth.trial.stage_keys import fine_tuning_content, parent_content
 
 _COSTS = ("macs", "parameters")
 
@@ -46,6 +47,7 @@ class Foresight:
     ) -> None:
         self._network, self._setting = network, setting
         self._constraints = [c for c in constraints if c.metric in _COSTS]
+        self._parents: dict[tuple[object, ...], str] = {}
         self._scores: dict[tuple[str, str], Mapping[int, float]] = {}
         self._costs: dict[tuple[tuple[int, ...], float], dict[str, float]] = {}
 
@@ -56,7 +58,15 @@ class Foresight:
 
     def parent(self, policy: Policy) -> str:
         """Return the content key of the parent a policy needs."""
-        return parent_key(policy, self._setting, self._network)
+        shaping = (
+            *(policy.survival_prob_last, policy.decay_shape, policy.decay_power, policy.survival),
+            *(policy.depth_schedule, policy.depth_schedule_cutoff, policy.gate_mode),
+            *(policy.compensation, policy.criterion, policy.train),
+        )
+        if shaping not in self._parents:
+            content = parent_content(policy, self._setting, self._network)
+            self._parents[shaping] = content_key(**content)
+        return self._parents[shaping]
 
     def learn(self, policy: Policy, scores: Mapping[int, float]) -> None:
         """Take in what the branches of a policy's parent are worth, in the criterion's unit."""
@@ -81,7 +91,14 @@ class Foresight:
     def end(self, policy: Policy) -> str | None:
         """Return the content key of the network a policy ends with; None where it is not known."""
         removed = self.removed(policy)
-        return None if removed is None else recovery_key(policy, removed, self.parent(policy))
+        if removed is None:
+            return None
+        content = fine_tuning_content(policy, removed)
+        # Constant rates leave the number of epochs out of a stage's key; an end has it.
+        return content_key(
+            **{**content, "stage": "end", "epochs": policy.fine_tune_epochs},
+            parent=self.parent(policy),
+        )
 
     def broken(self, policy: Policy) -> dict[str, float]:
         """Return the bounds that a policy breaks for certain, and by what share of the bound."""

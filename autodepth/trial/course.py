@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,16 @@ from autodepth.trial.evaluation import Evaluation, Network
 
 Survival = Callable[[float], Sequence[float]]
 """p_l of every branch that is there, at a share of training in [0, 1]."""
+
+
+class Memory(Protocol):
+    """What a course learns while it goes, apart from weights; checkpoints hold it."""
+
+    def remembered(self) -> Any:
+        """Return it as plain values fit for JSON."""
+
+    def remember(self, values: Any) -> None:
+        """Be as when `remembered` gave these values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +64,9 @@ class Course:
         distillation: a teacher, if there is one.
         patience: epochs without a better validation loss after which training ends; None is all.
         after_step: called after every update of the weights.
+        after_epoch: called with the number of every epoch, before it is told.
+        memory: what `after_epoch` changes, if anything.
+        layer_seed: seed of what layers draw by themselves (dropout).
     """
 
     epochs: int
@@ -63,6 +77,9 @@ class Course:
     distillation: Distillation | None = None
     patience: int | None = None
     after_step: Callable[[], None] = lambda: None
+    after_epoch: Callable[[int], None] = lambda _: None
+    memory: Memory | None = None
+    layer_seed: int = 0
 
     def loss(self, scores: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss of a batch."""
@@ -103,3 +120,19 @@ class Epoch:
     evaluation: Evaluation
     seconds: float
     replayed: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values fit for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Epoch:
+        """Read what `to_dict` wrote, through JSON too.
+
+        Raises:
+            KeyError: a value is missing.
+            TypeError: a value is unknown.
+        """
+        norms = {int(branch): norm for branch, norm in values["gradient_norms"].items()}
+        evaluation = Evaluation(**values["evaluation"])
+        return cls(**{**values, "evaluation": evaluation, "gradient_norms": norms})

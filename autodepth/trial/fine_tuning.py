@@ -9,12 +9,13 @@ from autodepth.networks.magnitude_pruning import Masks, apply_masks
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.policy.survival import survival_probabilities
+from autodepth.trial.checkpoints import Checkpoints
 from autodepth.trial.course import Course, Distillation, Epoch
 from autodepth.trial.setting import TrialSetting
 from autodepth.trial.training import train
 
 
-def fine_tune(
+def fine_tune(  # noqa: PLR0913 - what, how, where, from whom, and how long
     network: ResidualNetwork,
     policy: Policy,
     setting: TrialSetting,
@@ -24,6 +25,7 @@ def fine_tune(
     purpose: str = "fine-tuning",
     masks: Masks | None = None,
     on_epoch: Callable[[Epoch], None],
+    checkpoints: Checkpoints | None = None,
 ) -> None:
     """Train a pruned network on, in place.
 
@@ -36,6 +38,7 @@ def fine_tune(
         purpose: name of this use of randomness.
         masks: which single weights stay.
         on_epoch: told of every epoch.
+        checkpoints: where training goes on from, and is kept.
     """
     left = len(network.kept())
     survival = survival_probabilities(policy.fine_tune_p_L, left) if left else ()
@@ -60,9 +63,11 @@ def fine_tune(
             distillation=teacher if policy.distillation else None,
             patience=policy.patience,
             after_step=lambda: apply_masks(network, masks or {}),
+            layer_seed=setting.seed_for(f"{purpose} layers"),
         ),
         gate_generator=setting.generator(f"{purpose} gates"),
         on_epoch=on_epoch,
+        checkpoints=checkpoints,
     )
     if epochs:
         gated.fold(survival)

@@ -15,6 +15,7 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.depth_schedule import survival_at
 from autodepth.policy.policy import Policy
 from autodepth.policy.survival import by_sensitivity, survival_probabilities
+from autodepth.trial.checkpoints import Checkpoints
 from autodepth.trial.course import Course, Epoch
 from autodepth.trial.criteria import branch_scores
 from autodepth.trial.setting import TrialSetting
@@ -46,6 +47,7 @@ def train_parent(
     on_epoch: Callable[[Epoch], None],
     *,
     network: ResidualNetwork | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Parent:
     """Train a network from its initialisation, or from given weights.
 
@@ -56,17 +58,17 @@ def train_parent(
         setting: network, data, device and seed.
         on_epoch: told of every epoch.
         network: what `untrained_network` gives, to be trained in place; None builds it.
+        checkpoints: where training goes on from, and is kept.
     """
     network = network or untrained_network(setting)
     epochs = policy.train.epochs
     survival = SurvivalOverTime(policy, network)
     gated = GatedNetwork(network, mode=policy.gate_mode, compensation=policy.compensation)
 
-    def after_epoch(epoch: Epoch) -> None:
-        on_epoch(epoch)
-        if policy.decay_shape == "sensitivity" and epoch.number == math.ceil(_MEASURE_AT * epochs):
+    def after_epoch(number: int) -> None:
+        if policy.decay_shape == "sensitivity" and number == math.ceil(_MEASURE_AT * epochs):
             trained = network.without(())
-            now = survival(epoch.number / epochs)
+            now = survival(number / epochs)
             GatedNetwork(trained, compensation=policy.compensation).fold(now)
             survival.deal_out(score_branches(policy, setting, trained))
 
@@ -79,9 +81,13 @@ def train_parent(
             learning_rate=policy.train.learning_rate,
             settings=policy.train,
             survival=survival,
+            after_epoch=after_epoch,
+            memory=survival,
+            layer_seed=setting.seed_for("training layers"),
         ),
         gate_generator=setting.generator("training gates"),
-        on_epoch=after_epoch,
+        on_epoch=on_epoch,
+        checkpoints=checkpoints,
     )
     gated.fold(survival(1.0))
     network.module.eval()
@@ -136,3 +142,11 @@ class SurvivalOverTime:
         """Drop weak branches more from now on, at equal expected MACs."""
         worth = [scores.get(branch.index, math.inf) for branch in self._branches]
         self.lowest = by_sensitivity(self.lowest, worth, [b.macs for b in self._branches])
+
+    def remembered(self) -> list[float]:
+        """Return the probabilities at their lowest, which may have been dealt out."""
+        return list(self.lowest)
+
+    def remember(self, values: list[float]) -> None:
+        """Take probabilities that were dealt out before a break."""
+        self.lowest = tuple(values)

@@ -2,7 +2,8 @@
 
 train the parent -> sensitivity of each branch -> prune -> fine-tune -> measure
 
-Parents, sensitivities and fine-tuned networks of earlier trials are found again (`stages.py`).
+Parents, sensitivities and fine-tuned networks of earlier trials are found again, and training
+that was broken off goes on (`stages.py`).
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ from autodepth.networks.weights import save_weights
 from autodepth.policy.policy import Policy
 from autodepth.trial.course import Epoch
 from autodepth.trial.evaluation import evaluate
-from autodepth.trial.fine_tuning import fine_tune
 from autodepth.trial.measurement import operating_point
-from autodepth.trial.parent import Parent, score_branches
+from autodepth.trial.parent import Parent
 from autodepth.trial.pruning import Pruned, prune, recalibrate_batch_norm
 from autodepth.trial.result import EpochReport, Stage, TrialResult
 from autodepth.trial.setting import TrialSetting
@@ -55,7 +55,7 @@ def run_trial(
     with clock("sensitivity"):
         sensitivities = stages.scores(parent)
     with clock("prune"):
-        pruned = _pruned(parent, policy, setting, sensitivities, report)
+        pruned = _pruned(parent, policy, setting, sensitivities, stages, report)
         network = pruned.network
         _check_bounds(network, parent, setting)
         pruned_accuracy = evaluate(network.module, validation).accuracy
@@ -84,6 +84,7 @@ def _pruned(
     policy: Policy,
     setting: TrialSetting,
     sensitivities: dict[int, float],
+    stages: Stages,
     report: _Reporter,
 ) -> Pruned:
     rounds = itertools.count(1)
@@ -93,21 +94,16 @@ def _pruned(
         recalibrate_batch_norm(network, batches, policy.recalibration_batches)
 
     def between(network: ResidualNetwork) -> None:
-        fine_tune(
-            network,
-            policy,
-            setting,
-            parent=parent.network,
-            epochs=policy.between_epochs,
-            purpose=f"fine-tuning between {next(rounds)}",
-            on_epoch=report.of("prune", network.total_macs),
+        purpose = f"fine-tuning between {next(rounds)}"
+        stages.recover_between(
+            network, parent, report.of("prune", network.total_macs), purpose=purpose
         )
 
     return prune(
         parent.network,
         policy,
         sensitivities,
-        score=lambda network: score_branches(policy, setting, network),
+        score=stages.scores_again,
         recalibrate=recalibrate,
         fine_tune_between=between,
     )

@@ -16,6 +16,7 @@ from autodepth.data.settings import Normalisation
 from autodepth.networks.catalogue import NetworkSpec
 from autodepth.seeding import derive_seed
 from autodepth.space.objectives import Constraint
+from autodepth.trial.stage_cache import LIMIT_BYTES
 
 # Evaluation needs no gradients, so larger batches than in training cost little memory.
 _EVALUATION_BATCH = 256
@@ -35,8 +36,12 @@ class TrialSetting:
         device: where the trial computes.
         threads: CPU threads a trial may use.
         seed: seed of the study.
-        cache: folder of stages that earlier trials carried out; None carries out every stage.
         constraints: bounds a pruned network must keep to be fine-tuned, where pruning shows them.
+        cache: folder, or URL that fsspec opens, of stages that earlier trials carried out; None
+            carries out every stage.
+        cache_limit_bytes: what those stages together may take.
+        checkpoint_seconds: training that takes longer is kept about so often, at the end of an
+            epoch, for whoever comes to the same training; 0 keeps it after every epoch.
         replicate: 0 in a search; other numbers give fresh seeds to the same policy.
     """
 
@@ -49,8 +54,10 @@ class TrialSetting:
     device: torch.device
     threads: int
     seed: int
-    cache: Path | None = None
     constraints: tuple[Constraint, ...] = ()
+    cache: str | Path | None = None
+    cache_limit_bytes: int = LIMIT_BYTES
+    checkpoint_seconds: float = 20.0
     replicate: int = 0
 
     def seed_for(self, purpose: str) -> int:

@@ -1,29 +1,27 @@
 """Stages that were carried out before, found again by their content.
 
-An entry is a folder of plain files under a key, written under a name of its own and renamed when
-it is whole, so that a reader finds all of it or nothing; its manifest holds the SHA-256 of each
-file. Nothing rests on a lock: two processes that do the same work write the same entry, and the
-second finds it there. An entry that does not match its manifest counts as absent.
+An entry is whole or absent to its readers, and one that does not match its manifest counts as
+absent. Nothing rests on a lock: two processes that do the same work write the same entry, and the
+second finds it there. A cache never ends a trial: what it cannot take or give is done without.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import uuid
+import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from autodepth.atomic import sha256_of, write_atomically
+from autodepth.trial.cache_entry import DamagedEntryError, Stage, Store, is_entry, seal
+from autodepth.trial.local_store import LocalStore
 
 Value = TypeVar("Value")
 
-_MANIFEST = "manifest.json"
-_DRAFT = ".draft-"
 LIMIT_BYTES = 4_000_000_000
+_log = logging.getLogger(__name__)
 
 
 def content_key(**content: Any) -> str:
@@ -32,68 +30,184 @@ def content_key(**content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class StageCache:
-    """Entries by key in one folder, the least recently used leaving when it grows too large.
+@dataclass(frozen=True, kw_only=True)
+class CacheEntry:
+    """One entry, as a person looks at it.
 
     Args:
-        root: the folder, created when the first entry is written; None keeps nothing.
-        limit_bytes: what all entries together may take; the newest always stays.
+        key: its name.
+        stage: what it holds; `damaged` where that cannot be told.
+        size: what it takes, in bytes.
+        created: ISO 8601, UTC; empty if damaged.
+        used: when it was last loaded or stored, in seconds since 1970.
     """
 
-    def __init__(self, root: Path | None, *, limit_bytes: int = LIMIT_BYTES) -> None:
-        self._root, self._limit = root, limit_bytes
+    key: str
+    stage: str
+    size: int
+    created: str
+    used: float
+
+
+class StageCache:
+    """Entries by key, the least recently used leaving when they grow too large.
+
+    Args:
+        where: a folder, or a URL that fsspec opens; None keeps nothing.
+        limit_bytes: what all entries together may take; the newest always stays.
+
+    Raises:
+        InputError: fsspec does not know the URL, or lacks a package for it.
+    """
+
+    def __init__(self, where: str | Path | None, *, limit_bytes: int = LIMIT_BYTES) -> None:
+        self._store = None if where is None else _open(str(where))
+        self._limit, self._warned = limit_bytes, False
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept at all."""
+        return self._store is not None
+
+    @property
+    def location(self) -> str:
+        """Where it is, without credentials; empty where nothing is kept."""
+        return "" if self._store is None else self._store.location
+
+    def kept(self, prefix: str = "") -> list[str]:
+        """Return the keys of entries that begin so, sound or not; none if they cannot be told."""
+        try:
+            names = [] if self._store is None else self._store.names()
+        except OSError as error:
+            self._warn("list its entries", error)
+            return []
+        return [name for name in names if name.startswith(prefix)]
 
     def load(self, key: str, read: Callable[[Path], Value]) -> Value | None:
-        """Return what `read` makes of an entry's folder, or None where there is no sound entry."""
-        entry = None if self._root is None else self._root / key
-        if entry is None or not entry.is_dir():
+        """Return what `read` makes of an entry's folder, or None where there is no sound entry.
+
+        An entry that `read` cannot make sense of (KeyError, TypeError, ValueError) is damaged.
+        """
+        assert is_entry(key), key
+        if self._store is None:
             return None
         try:
-            if _is_sound(entry):
-                os.utime(entry)
-                return read(entry)
-        except OSError:
-            pass  # taken away by another process between two of these lines
-        shutil.rmtree(entry, ignore_errors=True)
-        return None
+            with self._store.opened(key) as folder:
+                return read(folder)
+        except FileNotFoundError:
+            return None  # another process may just be writing it, or have taken it away
+        except OSError as error:
+            self._warn("give an entry", error)
+            return None
+        except (DamagedEntryError, KeyError, TypeError, ValueError) as error:
+            _log.warning("stage cache %s: entry %s is damaged: %s", self.location, key, error)
+            self.remove(key)
+            return None
 
-    def store(self, key: str, write: Callable[[Path], None]) -> None:
-        """Keep what `write` puts into a folder; a full disk only means that nothing is kept."""
-        if self._root is None:
-            return
-        draft = self._root / f"{_DRAFT}{uuid.uuid4().hex}"
+    def store(self, key: str, write: Callable[[Path], None], *, stage: Stage) -> bool:
+        """Keep what `write` puts into a folder, and return whether it is kept.
+
+        A full disk or a store that is away only mean that nothing is.
+        """
+        assert is_entry(key), key
+        if self._store is None:
+            return False
+
+        def fill(folder: Path) -> None:
+            write(folder)
+            seal(folder, stage)
+
         try:
-            draft.mkdir(parents=True)
-            write(draft)
-            manifest = {path.name: sha256_of(path) for path in draft.iterdir()}
-            write_atomically(draft / _MANIFEST, json.dumps(manifest))
-            draft.rename(self._root / key)  # refused where another has been quicker
-        except OSError:
-            pass
+            self._store.keep(key, fill)
+        except OSError as error:
+            self._warn("take an entry", error)
+            return False
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
-        self._trim(newest=key)
+            self.trim(newest=key)
+        return True
 
-    def _trim(self, *, newest: str) -> None:
-        assert self._root is not None
-        entries = [path for path in self._root.glob("*") if not path.name.startswith(_DRAFT)]
+    def remove(self, key: str) -> None:
+        """Take an entry away, if it is there."""
         try:
-            sizes = {path: sum(f.stat().st_size for f in path.iterdir()) for path in entries}
-            oldest = sorted(entries, key=lambda path: path.stat().st_mtime)
-        except OSError:
-            return  # another process is trimming
-        total = sum(sizes.values())
-        for path in oldest:
-            if total <= self._limit:
-                break
-            if path.name != newest:
-                shutil.rmtree(path, ignore_errors=True)
-                total -= sizes[path]
+            if self._store is not None:
+                self._store.remove(key)
+        except OSError as error:
+            self._warn("remove an entry", error)
+
+    def entries(self) -> list[CacheEntry]:
+        """Return all entries, the least recently used first.
+
+        Raises:
+            OSError: the store cannot be read.
+        """
+        usage = [] if self._store is None else self._store.usage()
+        found = []
+        for entry in sorted(usage, key=lambda entry: entry.used):
+            stage, created = self._told_by_manifest(entry.name)
+            found.append(
+                CacheEntry(
+                    key=entry.name,
+                    stage=stage,
+                    size=entry.size,
+                    created=created,
+                    used=entry.used,
+                )
+            )
+        return found
+
+    def trim(self, limit_bytes: int | None = None, *, newest: str = "") -> int:
+        """Take the least recently used entries away until the rest fits; return the bytes freed.
+
+        Args:
+            limit_bytes: what may stay; None is the cache's own limit.
+            newest: the key of an entry that stays whatever it takes.
+        """
+        if self._store is None:
+            return 0
+        limit, freed = self._limit if limit_bytes is None else limit_bytes, 0
+        try:
+            usage = sorted(self._store.usage(), key=lambda entry: entry.used)
+            total = sum(entry.size for entry in usage)
+            for entry in usage:
+                if total - freed <= limit:
+                    break
+                if entry.name != newest:
+                    self._store.remove(entry.name)
+                    freed += entry.size
+        except OSError as error:
+            self._warn("be trimmed", error)
+        return freed
+
+    def clear(self) -> int:
+        """Take every entry away and what dead writers left; return the bytes freed.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        if self._store is None:
+            return 0
+        freed = sum(entry.size for entry in self._store.usage())
+        self._store.clear()
+        return freed
+
+    def _told_by_manifest(self, name: str) -> tuple[str, str]:
+        assert self._store is not None
+        try:
+            manifest = self._store.manifest(name)
+        except (FileNotFoundError, DamagedEntryError):
+            return "damaged", ""
+        return manifest.stage, manifest.created
+
+    def _warn(self, what: str, error: OSError) -> None:
+        """Say once what goes wrong: a full disk stays full for the next entry too."""
+        level = logging.DEBUG if self._warned else logging.WARNING
+        _log.log(level, "the stage cache %s could not %s: %s", self.location, what, error)
+        self._warned = True
 
 
-def _is_sound(entry: Path) -> bool:
-    try:
-        manifest = dict(json.loads((entry / _MANIFEST).read_text()))
-    except (ValueError, TypeError):
-        return False
-    return all(sha256_of(entry / name) == digest for name, digest in manifest.items())
+def _open(where: str) -> Store:
+    if "://" not in where:
+        return LocalStore(Path(where))
+    from autodepth.trial.remote_store import open_url  # noqa: PLC0415 - only where it is asked for
+
+    return open_url(where)

@@ -1,40 +1,38 @@
 """The costly stages of a trial, each found again where an earlier trial has carried it out.
 
 Policies that differ only in what they remove share a parent; policies that remove the same
-branches of one parent, whatever thresholds led there, share their fine-tuning. What a key leaves
-out does not shape the stage: p_L and its shape count as the probabilities they give, and settings
-of random depth do not count where nothing is dropped.
+branches of one parent, whatever thresholds led there, share their fine-tuning. Training that was
+broken off goes on where it was, in any trial that comes to the same training.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from autodepth.atomic import sha256_of
+from autodepth.atomic import write_atomically
+from autodepth.networks.magnitude_pruning import Masks
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights import load_weights, save_weights
 from autodepth.policy.policy import Policy
+from autodepth.trial.cache_entry import Stage
+from autodepth.trial.checkpoints import Checkpoints
 from autodepth.trial.course import Epoch
-from autodepth.trial.evaluation import Evaluation
 from autodepth.trial.fine_tuning import fine_tune
-from autodepth.trial.parent import (
-    Parent,
-    SurvivalOverTime,
-    score_branches,
-    train_parent,
-    untrained_network,
-)
+from autodepth.trial.parent import Parent, score_branches, train_parent, untrained_network
 from autodepth.trial.pruning import Pruned
 from autodepth.trial.setting import TrialSetting
 from autodepth.trial.stage_cache import StageCache, content_key
-from autodepth.version import __version__
+from autodepth.trial.stage_keys import (
+    between_content,
+    fine_tuning_content,
+    may_go_on,
+    parent_content,
+    weights_digest,
+)
 
 OnEpoch = Callable[[Epoch], None]
 
@@ -51,42 +49,133 @@ class Stages:
 
     def __init__(self, policy: Policy, setting: TrialSetting) -> None:
         self._policy, self._setting = policy, setting
-        self._cache = StageCache(setting.cache)
+        self._cache = StageCache(setting.cache, limit_bytes=setting.cache_limit_bytes)
         self._parent_key = ""
 
     def parent(self, on_epoch: OnEpoch) -> Parent:
         """Return the trained network; epochs of one that is found are told again."""
         setting, policy = self._setting, self._policy
         network = untrained_network(setting)
-        self._parent_key = content_key(**_parent_content(policy, setting, network))
-
-        def read(entry: Path) -> tuple[tuple[float, ...], list[Epoch]]:
-            told = json.loads((entry / _TOLD).read_text())
-            load_weights(network.module, entry / _WEIGHTS)
-            return tuple(told["survival"]), _epochs(told["epochs"])
-
-        found = self._cache.load(self._parent_key, read)
-        if found is None:
-            epochs: list[Epoch] = []
-            tell = _both(epochs.append, on_epoch)
-            parent = train_parent(policy, setting, tell, network=network)
-            self._store(self._parent_key, parent.network, {"survival": parent.survival}, epochs)
-            return parent
-        survival, epochs = found
-        _tell_again(epochs, on_epoch)
-        network.module.eval()
-        return Parent(network=network, survival=survival)
+        self._parent_key = key = content_key(**parent_content(policy, setting, network))
+        told = self._found(key, network, on_epoch)
+        if told is not None:
+            network.module.eval()
+            return Parent(network=network, survival=tuple(told["survival"]))
+        epochs: list[Epoch] = []
+        tell, checkpoints = _both(epochs.append, on_epoch), self._checkpoints(key)
+        parent = train_parent(policy, setting, tell, network=network, checkpoints=checkpoints)
+        if self._keep(key, network, "parent", epochs, survival=parent.survival):
+            checkpoints.discard(len(epochs))
+        return parent
 
     def scores(self, parent: Parent) -> dict[int, float]:
         """Return what each removable branch of the parent is worth; none where none may go."""
+        return self._scores(parent.network) if self._policy.removes_branches else {}
+
+    def scores_again(self, network: ResidualNetwork) -> dict[int, float]:
+        """Return what each removable branch of the parent is worth without those that are gone."""
+        return self._scores(network, removed=network.removed, weights=weights_digest(network))
+
+    def recover(self, pruned: Pruned, parent: Parent, on_epoch: OnEpoch) -> None:
+        """Fine-tune a pruned network in place, or give it the weights that came of it before."""
+        policy = self._policy
+        self._fine_tune(
+            pruned.network,
+            parent,
+            on_epoch,
+            content=fine_tuning_content(policy, pruned.order),
+            epochs=policy.fine_tune_epochs,
+            masks=pruned.masks,
+        )
+
+    def recover_between(
+        self, network: ResidualNetwork, parent: Parent, on_epoch: OnEpoch, *, purpose: str
+    ) -> None:
+        """Do the same between two removals; the purpose names this use of randomness."""
+        policy = self._policy
+        self._fine_tune(
+            network,
+            parent,
+            on_epoch,
+            content=between_content(policy, network, purpose),
+            epochs=policy.between_epochs,
+            purpose=purpose,
+        )
+
+    def _fine_tune(
+        self,
+        network: ResidualNetwork,
+        parent: Parent,
+        on_epoch: OnEpoch,
+        *,
+        content: Mapping[str, Any],
+        epochs: int,
+        purpose: str = "fine-tuning",
+        masks: Masks | None = None,
+    ) -> None:
+        if epochs == 0:
+            return
+        key = content_key(**content, parent=self._parent_key)
+        open_ended = may_go_on(self._policy)
+        if not open_ended and self._found(key, network, on_epoch) is not None:
+            return
+        heard: list[Epoch] = []
+        checkpoints = self._checkpoints(key, open_ended=open_ended)
+        fine_tune(
+            network,
+            self._policy,
+            self._setting,
+            parent=parent.network,
+            epochs=epochs,
+            purpose=purpose,
+            masks=masks,
+            on_epoch=_both(heard.append, on_epoch),
+            checkpoints=checkpoints,
+        )
+        if not open_ended and self._keep(key, network, "fine_tuned", heard):
+            checkpoints.discard(len(heard))
+
+    def _found(
+        self, key: str, network: ResidualNetwork, on_epoch: OnEpoch
+    ) -> Mapping[str, Any] | None:
+        """Give a network the weights of an entry, if it is there, and tell of its epochs again."""
+
+        def read(entry: Path) -> tuple[Mapping[str, Any], list[Epoch]]:
+            told = json.loads((entry / _TOLD).read_text())
+            epochs = [Epoch.from_dict(values) for values in told["epochs"]]
+            load_weights(network.module, entry / _WEIGHTS)
+            return told, epochs
+
+        found = self._cache.load(key, read)
+        if found is None:
+            return None
+        told, epochs = found
+        for epoch in epochs:
+            on_epoch(replace(epoch, seconds=0.0, replayed=True))  # it takes no time now
+        return told
+
+    def _keep(
+        self,
+        key: str,
+        network: ResidualNetwork,
+        stage: Stage,
+        epochs: Sequence[Epoch],
+        **told: Any,
+    ) -> bool:
+        def write(entry: Path) -> None:
+            save_weights(network.module, entry / _WEIGHTS)
+            _write(entry / _TOLD, {**told, "epochs": [epoch.to_dict() for epoch in epochs]})
+
+        return self._cache.store(key, write, stage=stage)
+
+    def _scores(self, network: ResidualNetwork, **state: Any) -> dict[int, float]:
         policy, setting = self._policy, self._setting
-        if not policy.removes_branches:
-            return {}
         key = content_key(
             stage="scores",
             parent=self._parent_key,
             criterion=policy.criterion,
             images=setting.sensitivity_images,
+            **state,
         )
 
         def read(entry: Path) -> dict[int, float]:
@@ -94,102 +183,13 @@ class Stages:
 
         found = self._cache.load(key, read)
         if found is None:
-            found = scores = score_branches(policy, setting, parent.network)
-            self._cache.store(key, lambda entry: _write(entry / _TOLD, scores))
+            found = scores = score_branches(policy, setting, network)
+            self._cache.store(key, lambda entry: _write(entry / _TOLD, scores), stage="scores")
         return found
 
-    def recover(self, pruned: Pruned, parent: Parent, on_epoch: OnEpoch) -> None:
-        """Fine-tune a pruned network in place, or give it the weights that came of it before."""
-        policy, network = self._policy, pruned.network
-        if policy.fine_tune_epochs == 0:
-            return
-        key = content_key(**_recovery_content(policy, pruned.order), parent=self._parent_key)
-
-        def read(entry: Path) -> list[Epoch]:
-            load_weights(network.module, entry / _WEIGHTS)
-            return _epochs(json.loads((entry / _TOLD).read_text())["epochs"])
-
-        epochs = self._cache.load(key, read)
-        if epochs is not None:
-            _tell_again(epochs, on_epoch)
-            return
-        heard: list[Epoch] = []
-        fine_tune(
-            network,
-            policy,
-            self._setting,
-            parent=parent.network,
-            epochs=policy.fine_tune_epochs,
-            masks=pruned.masks,
-            on_epoch=_both(heard.append, on_epoch),
-        )
-        self._store(key, network, {}, heard)
-
-    def _store(
-        self,
-        key: str,
-        network: ResidualNetwork,
-        told: Mapping[str, Any],
-        epochs: Sequence[Epoch],
-    ) -> None:
-        def write(entry: Path) -> None:
-            save_weights(network.module, entry / _WEIGHTS)
-            _write(entry / _TOLD, {**told, "epochs": [asdict(epoch) for epoch in epochs]})
-
-        self._cache.store(key, write)
-
-
-def _parent_content(
-    policy: Policy, setting: TrialSetting, network: ResidualNetwork
-) -> dict[str, Any]:
-    """Return everything that shapes a trained parent."""
-    survival = SurvivalOverTime(policy, network).lowest
-    train = asdict(policy.train)
-    del train["fine_tune_learning_rate"]
-    dropping: dict[str, Any] = {"survival": survival}
-    if min(survival) < 1.0:
-        dropping |= {
-            name: getattr(policy, name)
-            for name in ("depth_schedule", "depth_schedule_cutoff", "gate_mode", "compensation")
-        }
-        if policy.decay_shape == "sensitivity":
-            dropping |= {"criterion": policy.criterion, "images": setting.sensitivity_images}
-    return {
-        "stage": "parent",
-        "versions": [__version__, torch.__version__],
-        "network": setting.spec.to_dict(),
-        "weights": None if setting.weights is None else _digest(setting.weights),
-        "data": setting.data.fingerprint,
-        "normalisation": asdict(setting.normalisation),
-        "augmentation": asdict(setting.augmentation),
-        "seed": [setting.seed, setting.replicate],
-        "device": setting.device.type,
-        "train": train,
-        "dropping": dropping,
-    }
-
-
-def _recovery_content(policy: Policy, order: tuple[int, ...]) -> dict[str, Any]:
-    """Return everything that shapes a fine-tuned network, its parent apart."""
-    names = [
-        *("filter_sparsity", "weight_sparsity", "recalibration_batches", "fine_tune_epochs"),
-        *("fine_tune_schedule", "fine_tune_p_L", "distillation", "patience"),
-    ]
-    if policy.fine_tune_p_L < 1.0:
-        names += ["gate_mode", "compensation"]
-    content: dict[str, Any] = {name: getattr(policy, name) for name in names}
-    content |= {"stage": "fine_tuned", "train": asdict(policy.train), "removed": sorted(order)}
-    if policy.distillation:
-        content["distillation_temperature"] = policy.distillation_temperature
-    if policy.removal == "iterative" and order:
-        content |= {"order": order, "step": policy.removal_step, "between": policy.between_epochs}
-    return content
-
-
-def _tell_again(epochs: Sequence[Epoch], on_epoch: OnEpoch) -> None:
-    """Tell of epochs of an earlier trial, which take no time now."""
-    for epoch in epochs:
-        on_epoch(replace(epoch, seconds=0.0, replayed=True))
+    def _checkpoints(self, key: str, *, open_ended: bool = False) -> Checkpoints:
+        seconds = self._setting.checkpoint_seconds
+        return Checkpoints(self._cache, key, seconds=seconds, open_ended=open_ended)
 
 
 def _both(one: OnEpoch, other: OnEpoch) -> OnEpoch:
@@ -200,50 +200,5 @@ def _both(one: OnEpoch, other: OnEpoch) -> OnEpoch:
     return tell
 
 
-def _epochs(values: Sequence[Mapping[str, Any]]) -> list[Epoch]:
-    return [
-        Epoch(
-            **{
-                **value,
-                "evaluation": Evaluation(**value["evaluation"]),
-                "gradient_norms": {int(b): n for b, n in value["gradient_norms"].items()},
-            }
-        )
-        for value in values
-    ]
-
-
 def _write(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value))
-
-
-def _digest(path: Path) -> str:
-    status = path.stat()
-    return _digest_of(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=8)
-def _digest_of(path: Path, _size: int, _changed: int) -> str:
-    return sha256_of(path)
-
-
-def parent_key(policy: Policy, setting: TrialSetting, network: ResidualNetwork) -> str:
-    """Return the content key of the parent a policy asks for.
-
-    Args:
-        policy: how it is trained.
-        setting: network, data, device and seed.
-        network: the whole network, trained or not.
-    """
-    return content_key(**_parent_content(policy, setting, network))
-
-
-def recovery_key(policy: Policy, order: tuple[int, ...], parent: str) -> str:
-    """Return the content key of the fine-tuned network that a policy ends with.
-
-    Args:
-        policy: how it is fine-tuned.
-        order: numbers of the branches that go, in that order.
-        parent: its parent's key.
-    """
-    return content_key(**_recovery_content(policy, order), parent=parent)
+    write_atomically(path, json.dumps(value))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +18,12 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from autodepth.data.batches import Batches
 from autodepth.errors import DivergenceError
 from autodepth.networks.gates import GatedNetwork
+from autodepth.trial.checkpoint import Moving, layers_draw_from
+from autodepth.trial.checkpoints import Checkpoints
 from autodepth.trial.course import Course, Epoch
 from autodepth.trial.device import autocast
-from autodepth.trial.evaluation import Evaluation, evaluate
+from autodepth.trial.early_stopping import BestEpoch
+from autodepth.trial.evaluation import evaluate
 from autodepth.trial.gradient_norms import GradientNorms
 
 # Looking at the loss holds a GPU up, so it is not done in every step.
@@ -34,8 +38,11 @@ def train(
     *,
     gate_generator: torch.Generator,
     on_epoch: Callable[[Epoch], None],
+    checkpoints: Checkpoints | None = None,
 ) -> None:
     """Train in place; with patience, the weights of the best epoch are left.
+
+    Training that goes on from a checkpoint gives what it would have given without a break.
 
     Args:
         network: the network, on its device.
@@ -43,7 +50,9 @@ def train(
         validation: validation images.
         course: how long and by what rules.
         gate_generator: CPU generator of the gates.
-        on_epoch: told of every epoch; whatever it raises ends training.
+        on_epoch: told of every epoch, those of a checkpoint included, which take no time now;
+            whatever it raises ends training.
+        checkpoints: where training goes on from, and is kept; None starts anew.
 
     Raises:
         DivergenceError: the loss of an epoch is not finite.
@@ -51,47 +60,81 @@ def train(
     if course.epochs == 0:
         return
     optimizer, schedule = _optimizer(network.module, course, steps=course.epochs * len(batches))
-    best = _Best(network.module, course.patience)
-    for number in range(1, course.epochs + 1):
-        start = time.monotonic()
-        tally = _Tally(network)
-        network.train()
-        for step, (images, labels) in enumerate(batches):
-            progress = (number - 1 + step / len(batches)) / course.epochs
-            survival = course.survival(progress)
-            computed = network.draw(survival, gate_generator, len(images))
-            with autocast(images.device, course.settings.precision):
-                scores = network(images)
-                loss = course.loss(scores, images, labels)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            tally.note(loss, scores, labels, math.fsum(survival), computed)
-            optimizer.step()
-            schedule.step()
-            course.after_step()
-            if step % _STEPS_BETWEEN_CHECKS == 0:
-                tally.finite_loss(number)
-        steps_ended = time.monotonic()
-        train_loss = tally.finite_loss(number)
-        network.eval()
-        network.open_all(course.survival(number / course.epochs))
-        evaluation = evaluate(network, validation)
-        on_epoch(
-            Epoch(
-                number=number,
-                train_loss=train_loss,
-                train_accuracy=tally.accuracy(),
-                branches_expected=tally.expected / len(batches),
-                branches_computed=tally.computed / len(batches),
-                gradient_norms=tally.norms.means(),
-                images_per_second=tally.images / (steps_ended - start),
-                evaluation=evaluation,
-                seconds=time.monotonic() - start,
-            )
-        )
-        if best.waited_enough(evaluation):
-            break
+    generators = {"gates": gate_generator, "batches": batches.generator}
+    best = BestEpoch(network.module, course.patience)
+    moving = Moving(
+        module=network.module,
+        optimizer=optimizer,
+        schedule=schedule,
+        best=best,
+        generators={name: g for name, g in generators.items() if g is not None},
+        memory=course.memory,
+    )
+    epochs: list[Epoch] = []
+    with layers_draw_from(course.layer_seed, next(network.module.parameters()).device):
+        state = checkpoints.latest(course.epochs) if checkpoints else None
+        if state is not None:
+            moving.take_up(state)
+            epochs.extend(state.epochs)
+            for epoch in state.epochs:
+                on_epoch(replace(epoch, seconds=0.0, replayed=True))
+        while len(epochs) < course.epochs and not best.waited_enough:
+            number = len(epochs) + 1
+            epoch = _one_epoch(number, network, batches, validation, course, moving)
+            epochs.append(epoch)
+            best.hear(epoch.evaluation)
+            course.after_epoch(number)
+            if checkpoints:
+                # Before it is told, since telling may end training.
+                checkpoints.offer(number, lambda: moving.state(epochs))
+            on_epoch(epoch)
+        if checkpoints:
+            checkpoints.end(len(epochs), lambda: moving.state(epochs))
     best.restore()
+
+
+def _one_epoch(
+    number: int,
+    network: GatedNetwork,
+    batches: Batches,
+    validation: Batches,
+    course: Course,
+    moving: Moving,
+) -> Epoch:
+    start = time.monotonic()
+    tally = _Tally(network)
+    network.train()
+    for step, (images, labels) in enumerate(batches):
+        progress = (number - 1 + step / len(batches)) / course.epochs
+        survival = course.survival(progress)
+        computed = network.draw(survival, moving.generators["gates"], len(images))
+        with autocast(images.device, course.settings.precision):
+            scores = network(images)
+            loss = course.loss(scores, images, labels)
+        moving.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        tally.note(loss, scores, labels, math.fsum(survival), computed)
+        moving.optimizer.step()
+        moving.schedule.step()
+        course.after_step()
+        if step % _STEPS_BETWEEN_CHECKS == 0:
+            tally.finite_loss(number)
+    steps_ended = time.monotonic()
+    train_loss = tally.finite_loss(number)
+    network.eval()
+    network.open_all(course.survival(number / course.epochs))
+    evaluation = evaluate(network, validation)
+    return Epoch(
+        number=number,
+        train_loss=train_loss,
+        train_accuracy=tally.accuracy(),
+        branches_expected=tally.expected / len(batches),
+        branches_computed=tally.computed / len(batches),
+        gradient_norms=tally.norms.means(),
+        images_per_second=tally.images / (steps_ended - start),
+        evaluation=evaluation,
+        seconds=time.monotonic() - start,
+    )
 
 
 class _Tally:
@@ -131,30 +174,6 @@ class _Tally:
     def accuracy(self) -> float:
         """Return the top-1 fraction over images."""
         return float(self._correct) / self.images
-
-
-class _Best:
-    """The weights of the epoch with the lowest validation loss, where patience asks for them."""
-
-    def __init__(self, module: nn.Module, patience: int | None) -> None:
-        self._module, self._patience = module, patience
-        self._loss, self._waited = math.inf, 0
-        self._state: dict[str, Tensor] | None = None
-
-    def waited_enough(self, evaluation: Evaluation) -> bool:
-        """Hear of an epoch; return whether training is to end."""
-        if self._patience is None:
-            return False
-        self._waited += 1
-        if evaluation.loss < self._loss:
-            self._loss, self._waited = evaluation.loss, 0
-            self._state = {k: v.clone() for k, v in self._module.state_dict().items()}
-        return self._waited >= self._patience
-
-    def restore(self) -> None:
-        """Put the best epoch's weights back."""
-        if self._state is not None:
-            self._module.load_state_dict(self._state)
 
 
 def _optimizer(module: nn.Module, course: Course, *, steps: int) -> tuple[SGD, LRScheduler]:

@@ -9,6 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "autodepth"
 DOORS = {
+    "fsspec": {"trial/remote_store.py"},
     "ray": {"search/ray_runner.py", "search/ray_worker.py"},
     "optuna": {"search/searcher.py"},
     "mlflow": {"records/tracking.py"},
