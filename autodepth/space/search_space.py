@@ -47,6 +47,7 @@ class SearchSpace:
         sensitivity_images: validation images each branch is scored on; None for all.
         sampler: how policies are proposed.
         seed: the study's seed.
+        branches: numbers of exactly the branches that go; None where something else decides.
     """
 
     network: NetworkSection
@@ -58,6 +59,7 @@ class SearchSpace:
     sensitivity_images: int | None
     sampler: SamplerSection
     seed: int
+    branches: tuple[int, ...] | None = None
 
     @classmethod
     def from_model(cls, model: SpaceModel) -> SearchSpace:
@@ -84,6 +86,7 @@ class SearchSpace:
             sensitivity_images=model.sensitivity.images,
             sampler=model.sampler,
             seed=model.seed,
+            branches=model.search.branches,
         )
 
     @classmethod
@@ -111,6 +114,8 @@ class SearchSpace:
                     setting["when"] = dimension.condition.to_when()
             section, key = place_of(dimension.name)
             settings[section][key] = setting
+        if self.branches is not None:
+            settings["search"]["branches"] = list(self.branches)
         return {
             "version": 1,
             "network": self.network.model_dump(mode="json", exclude_unset=True),
@@ -180,6 +185,7 @@ class SearchSpace:
         values: dict[str, Any] = {
             "threshold_per": self.threshold_per,
             "protected": list(self.network.protect),
+            "branches": None if self.branches is None else list(self.branches),
             "train": {},
         }
         thresholds = []
