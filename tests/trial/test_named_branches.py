@@ -64,7 +64,7 @@ def test_iterative_removal_of_named_branches_fine_tunes_between(setting, tmp_pat
 
 def test_named_branches_have_to_be_there_and_removable(setting, tmp_path):
     short = replace(TRAIN, epochs=0)
-    with pytest.raises(InputError, match="branches must name .* 1 to 6, but got 7"):
+    with pytest.raises(InputError, match=r"branches must name .* 1 to 6, but got 7"):
         run(Policy(branches=(1, 7), train=short), setting, tmp_path)
     network = ResidualNetwork.from_module(Broadcast(), (1, 8, 8))
     ways = dict.fromkeys(("score", "recalibrate", "fine_tune_between"), lambda _: {})
