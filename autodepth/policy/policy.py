@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from autodepth.errors import InputError, did_you_mean
@@ -33,7 +33,7 @@ REMOVAL_MODES: tuple[RemovalMode, ...] = get_args(RemovalMode)
 FineTuneSchedule = Literal["one_cycle", "constant"]
 FINE_TUNE_SCHEDULES: tuple[FineTuneSchedule, ...] = get_args(FineTuneSchedule)
 
-_TUPLES = ("survival", "sensitivity_threshold", "protected")
+_TUPLES = ("survival", "sensitivity_threshold", "branches", "protected")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +53,13 @@ class Policy:
         criterion: what a branch's sensitivity is; see `autodepth.trial.criteria`.
         sensitivity_threshold: branches whose sensitivity, in means of the network's branches,
             lies below their threshold are removed. One value per network, stage or block, as
-            `threshold_per` says. At most one of this and the next two is given; without any,
-            no branch is removed.
+            `threshold_per` says. At most one of this, `branches_removed`, `macs_target` and
+            `branches` is given; without any, no branch is removed.
         threshold_per: what each threshold speaks for.
         branches_removed: how many branches go, at least 0.
         macs_target: branches go until so much of the network's MACs is left, a share in (0, 1].
+        branches: numbers of exactly the branches that go, in the order in which they do; nothing
+            is scored.
         protected: numbers of branches that stay.
         removal: `one_shot` by one scoring; `greedy` scores anew after each step, with batch
             statistics recalibrated; `iterative` also fine-tunes after each step.
@@ -93,6 +95,7 @@ class Policy:
     threshold_per: ThresholdScope = "network"
     branches_removed: int | None = None
     macs_target: float | None = None
+    branches: tuple[int, ...] | None = None
     protected: tuple[int, ...] = ()
     removal: RemovalMode = "one_shot"
     removal_step: int = 1
@@ -123,6 +126,8 @@ class Policy:
         thresholds = self.sensitivity_threshold
         if thresholds is not None and (not thresholds or any(map(math.isnan, thresholds))):
             raise InputError(f"sensitivity_threshold must hold numbers, but got {thresholds}")
+        if self.branches is not None:
+            _check_branches(self.branches, self.protected)
         goals = [name for name in _GOALS if getattr(self, name) is not None]
         if len(goals) > 1:
             raise InputError(f"at most one of {', '.join(_GOALS)} may be given, but got {goals}")
@@ -131,6 +136,19 @@ class Policy:
     def removes_branches(self) -> bool:
         """Whether any branch may go."""
         return any(getattr(self, name) is not None for name in _GOALS)
+
+    @property
+    def scores_branches(self) -> bool:
+        """Whether branches have to be scored to know which of them go."""
+        return self.removes_branches and self.branches is None
+
+    def removing(self, **goal: Any) -> Policy:
+        """Return the policy with another goal of removal; without one, no branch is removed.
+
+        Args:
+            goal: one of `sensitivity_threshold`, `branches_removed`, `macs_target`, `branches`.
+        """
+        return replace(self, **{**dict.fromkeys(_GOALS), **goal})
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values under the names of a space file (`p_L`, not the long name)."""
@@ -157,7 +175,7 @@ class Policy:
         return cls(train=TrainingSettings(**train), **values)
 
 
-_GOALS = ("sensitivity_threshold", "branches_removed", "macs_target")
+_GOALS = ("sensitivity_threshold", "branches_removed", "macs_target", "branches")
 _NULLABLE = (*_GOALS, "patience")
 _CHOICES: dict[str, tuple[str, ...]] = {
     "decay_shape": DECAY_SHAPES,
@@ -183,6 +201,14 @@ _NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "distillation_temperature": ("at least 1", lambda value: value >= 1),
     "patience": ("at least 1", lambda value: value >= 1),
 }
+
+
+def _check_branches(branches: tuple[int, ...], protected: tuple[int, ...]) -> None:
+    """Refuse what is wrong in any network; which branches there are is known to `Removal`."""
+    if len(set(branches)) < len(branches) or any(branch < 1 for branch in branches):
+        raise InputError(f"branches must be different numbers from 1, but got {list(branches)}")
+    if kept := sorted(set(branches) & set(protected)):
+        raise InputError(f"branches must name no protected branch, but got {kept[0]}")
 
 
 def _check_names(values: dict[str, Any], known: list[str], prefix: str) -> None:

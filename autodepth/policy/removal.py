@@ -36,10 +36,11 @@ class Removal:
 
     Of every stage the branch of the highest score stays, the deepest among equals, unless one
     that cannot go stays there anyway. A goal that this and protection keep out of reach is
-    approached as far as they let.
+    approached as far as they let. Branches that the policy names go in its order, whatever they
+    are worth and whatever is left of their stage.
 
     Args:
-        policy: its thresholds, or count, or MACs; without any, nothing goes.
+        policy: its thresholds, or count, or MACs, or branches; without any, nothing goes.
         stages: stage of every branch of the network, by number.
         macs: multiply-accumulates of every branch, by number.
         total_macs: multiply-accumulates of the whole network.
@@ -55,11 +56,12 @@ class Removal:
 
     def __post_init__(self) -> None:
         self._limits()
-        if missing := sorted(set(self.policy.protected) - self.stages.keys()):
-            raise InputError(
-                f"protected must name branches of the network, 1 to {max(self.stages)}, "
-                f"but got {missing[0]}"
-            )
+        for name in ("protected", "branches"):
+            if missing := sorted(set(getattr(self.policy, name) or ()) - self.stages.keys()):
+                raise InputError(
+                    f"{name} must name branches of the network, 1 to {max(self.stages)}, "
+                    f"but got {missing[0]}"
+                )
 
     def step(
         self, scores: Mapping[int, float], removed: Collection[int], most: int | None = None
@@ -86,6 +88,8 @@ class Removal:
             scores: as of `step`; of branches that are gone they are not read.
             removed: numbers of the branches that are gone.
         """
+        if self.policy.branches is not None:
+            return next((b for b in self.policy.branches if b not in removed), None)
         if self._met(removed):
             return None
         limits = self._limits()

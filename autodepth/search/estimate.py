@@ -114,12 +114,9 @@ def typical_policy(space: SearchSpace, network: ResidualNetwork) -> Policy:
 def unpruned_policy(space: SearchSpace, network: ResidualNetwork) -> Policy:
     """Return the control: trained like the others, no random depth, nothing removed."""
     return replace(
-        typical_policy(space, network),
+        typical_policy(space, network).removing(),
         survival_prob_last=1.0,
         survival=None,
-        sensitivity_threshold=None,
-        branches_removed=None,
-        macs_target=None,
         filter_sparsity=0.0,
         weight_sparsity=0.0,
         fine_tune_epochs=0,
@@ -201,10 +198,11 @@ class TrialCost:
         """Return how often branches are scored, and how often fine-tuned in between."""
         policy = self.policy
         if policy.removal == "one_shot" or not policy.removes_branches:
-            return float(policy.removes_branches), 0.0
-        count = policy.branches_removed
+            return float(policy.scores_branches), 0.0
+        count = policy.branches_removed if policy.branches is None else len(policy.branches)
         steps = (len(self.network.branches) / 2 if count is None else count) / policy.removal_step
-        return steps + 1, steps if policy.removal == "iterative" else 0.0
+        scorings = steps + 1 if policy.scores_branches else 0.0
+        return scorings, steps if policy.removal == "iterative" else 0.0
 
 
 def _seconds(call: Callable[[], None], device: torch.device) -> float:

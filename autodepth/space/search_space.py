@@ -55,6 +55,7 @@ class SearchSpace:
         rungs: when trials are compared and the hopeless stopped.
         confirmation: what becomes of the front before it is reported.
         seed: the study's seed.
+        branches: numbers of exactly the branches that go; None where something else decides.
     """
 
     network: NetworkSection
@@ -69,6 +70,7 @@ class SearchSpace:
     rungs: RungsSection
     confirmation: ConfirmationSection
     seed: int
+    branches: tuple[int, ...] | None = None
 
     @classmethod
     def from_model(cls, model: SpaceModel) -> SearchSpace:
@@ -98,6 +100,7 @@ class SearchSpace:
             rungs=model.rungs,
             confirmation=model.confirmation,
             seed=model.seed,
+            branches=model.search.branches,
         )
 
     @classmethod
@@ -125,6 +128,8 @@ class SearchSpace:
                     setting["when"] = dimension.condition.to_when()
             section, key = place_of(dimension.name)
             settings[section][key] = setting
+        if self.branches is not None:
+            settings["search"]["branches"] = list(self.branches)
         return {
             "version": 1,
             "network": self.network.model_dump(mode="json", exclude_unset=True),
@@ -197,6 +202,7 @@ class SearchSpace:
         values: dict[str, Any] = {
             "threshold_per": self.threshold_per,
             "protected": list(self.network.protect),
+            "branches": None if self.branches is None else list(self.branches),
             "train": {},
         }
         thresholds = []

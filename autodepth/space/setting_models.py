@@ -19,7 +19,17 @@ from pydantic import (
 
 from autodepth.space.conditions import Condition, parse_wanted
 from autodepth.space.domains import Choice, FloatRange, IntRange
-from autodepth.space.section import Flag, Number, Place, Section, Whole, must, one_of, several
+from autodepth.space.section import (
+    Count,
+    Flag,
+    Number,
+    Place,
+    Section,
+    Whole,
+    must,
+    one_of,
+    several,
+)
 from autodepth.space.settings import GOALS, RULES, THRESHOLD
 from autodepth.space.values import Scalar, shown
 
@@ -173,9 +183,10 @@ class SettingsSection(Section):
     @field_validator("*", mode="after")
     @classmethod
     def _obeys_rule(cls, setting: Any, info: ValidationInfo) -> Any:
-        prefix = "train." if cls is TrainSection else ""
-        mistakes = list(_setting_mistakes(f"{prefix}{info.field_name}", setting))
-        if mistakes:
+        name = f"{'train.' if cls is TrainSection else ''}{info.field_name}"
+        if name not in RULES:  # a list: `branches` is never searched
+            return setting
+        if mistakes := list(_setting_mistakes(name, setting)):
             raise several(mistakes)
         return setting
 
@@ -198,6 +209,15 @@ class PolicySection(SettingsSection):
     sensitivity_threshold: SettingSection = _setting(THRESHOLD)
     branches_removed: SettingSection = _setting("branches_removed")
     macs_target: SettingSection = _setting("macs_target")
+    branches: Annotated[
+        tuple[Count, ...] | None,
+        Strict(strict=False),
+        must("a list of branch numbers, from 1, or null"),
+    ] = Field(
+        default=None,
+        description="numbers of exactly the branches that go, in place of a threshold",
+        json_schema_extra=_without_default,
+    )
     removal: SettingSection = _setting("removal")
     removal_step: SettingSection = _setting("removal_step")
     between_epochs: SettingSection = _setting("between_epochs")

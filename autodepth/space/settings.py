@@ -15,7 +15,7 @@ from autodepth.errors import did_you_mean
 from autodepth.space.values import Scalar, is_number, is_whole, shown
 
 THRESHOLD = "sensitivity_threshold"
-GOALS = (THRESHOLD, "branches_removed", "macs_target")
+GOALS = (THRESHOLD, "branches_removed", "macs_target", "branches")
 """Settings that say how much goes; a policy has one at most."""
 
 

@@ -100,7 +100,8 @@ def _without_branches(
         after_step(network)
         if policy.removal == "one_shot":
             break
-        scores = score(network)
+        if policy.scores_branches:
+            scores = score(network)
     return network if order else parent.without(()), order
 
 

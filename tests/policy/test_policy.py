@@ -51,6 +51,10 @@ def test_a_policy_survives_being_written_and_read(policy):
         ({"branches_removed": -1}, "branches_removed must be at least 0, but got -1"),
         ({"macs_target": 0.0}, r"macs_target must be in \(0, 1\], but got 0.0"),
         ({"macs_target": 0.5, "branches_removed": 3}, "at most one of sensitivity_threshold"),
+        ({"branches": [2], "branches_removed": 3}, "at most one of sensitivity_threshold"),
+        ({"branches": [2, 2]}, r"branches must be different numbers from 1, but got \[2, 2\]"),
+        ({"branches": [0]}, r"branches must be different numbers from 1, but got \[0\]"),
+        ({"branches": [2, 5], "protected": [5]}, "must name no protected branch, but got 5"),
         ({"criterion": "taylors"}, "did you mean 'taylor'"),
         ({"removal": "greedily"}, "did you mean 'greedy'"),
         ({"removal_step": 0}, "at least 1, but got 0"),
@@ -77,3 +81,15 @@ def test_a_policy_survives_being_written_and_read(policy):
 def test_what_cannot_be_is_refused(values, message):
     with pytest.raises(InputError, match=message):
         Policy.from_dict(values)
+
+
+@given(policies, st.lists(st.integers(10, 60), unique=True).map(tuple))
+def test_another_goal_of_removal_takes_the_place_of_the_first(policy, branches):
+    named = policy.removing(branches=branches)
+
+    assert Policy.from_dict(json.loads(json.dumps(named.to_dict()))) == named
+    assert named.branches == branches
+    assert named.removes_branches
+    assert not named.scores_branches
+    assert named.removing(sensitivity_threshold=policy.sensitivity_threshold) == policy
+    assert not policy.removing().removes_branches

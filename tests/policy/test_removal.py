@@ -123,3 +123,20 @@ def test_the_unit_is_the_mean_of_what_branches_are_worth():
     assert unit_of({1: 2.0, 2: 4.0, 3: -9.0}) == 2.0
     assert unit_of({1: -1.0, 2: 0.0}) == 1.0
     assert unit_of({}) == 1.0
+
+
+@given(
+    scores, st.permutations([1, 2, 4]), st.integers(1, 3), st.sampled_from(["greedy", "one_shot"])
+)
+def test_named_branches_go_in_their_order_whatever_they_are_worth(worth, branches, most, mode):
+    rule = removal(branches=tuple(branches), removal=mode)
+
+    assert rule.step(worth, ()) == rule.step({}, ()) == tuple(branches)
+    assert rule.step(worth, (), most=most) == tuple(branches[:most])
+    assert rule.step(worth, branches[:most]) == tuple(branches[most:])
+
+
+def test_a_named_branch_has_to_be_there():
+    with pytest.raises(InputError, match=r"branches must name .* 1 to 5, but got 6"):
+        removal(branches=(2, 6))
+    assert removal(branches=()).step({1: -1.0}, ()) == ()

@@ -15,7 +15,7 @@ from autodepth.space.yaml_text import parse_yaml, write_yaml
 ANY_PACE = settings(deadline=None)  # other work may hold the machine
 
 
-GOALS = ["sensitivity_threshold", "branches_removed", "macs_target"]  # one at most
+GOALS = ["sensitivity_threshold", "branches_removed", "macs_target", "branches"]  # one at most
 
 
 @st.composite
@@ -58,6 +58,8 @@ def space_contents(draw):
     names = draw(st.lists(st.sampled_from(list(RULES)), unique=True))
     goal = draw(st.sampled_from(GOALS))
     names = [name for name in names if name not in GOALS or name == goal]
+    if goal == "branches":
+        content["search"]["branches"] = draw(st.lists(st.integers(1, 9), unique=True))
     numeric = []
     for name in names:
         setting = draw(_setting(name))
