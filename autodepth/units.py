@@ -177,7 +177,7 @@ def parse_bytes(text: str) -> int:
     unit = match["unit"].lower() if match else ""
     if not match or unit not in _BYTES:
         raise InputError(f"a size must be NUMBER UNIT, for example 4GB or 500MB, but got {text!r}")
-    return round(float(match["number"]) * _BYTES[unit])
+    return int(round(float(match["number"]) * _BYTES[unit]))
 
 
 def format_bytes(size: float) -> str:

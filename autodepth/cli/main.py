@@ -12,8 +12,8 @@ import sys
 import typer
 
 from autodepth.cli.archiving import load, save
-from autodepth.cli.comparing import compare
 from autodepth.cli.caching import cache
+from autodepth.cli.comparing import compare
 from autodepth.cli.console import say
 from autodepth.cli.controlling import set_running, stop
 from autodepth.cli.exporting import evaluate, export

@@ -118,7 +118,12 @@ def study_status(ledger: Ledger, driver: Driver | None, now: str) -> StudyStatus
     spent = charged
     if driver is not None:
         spent += devices * _since(max([driver.since, *(r.ended_at or "" for r in ended)]), now)
-    seconds_left, share_spent = _limits(parse_plan(plan["budget"]), spent, devices, len(ended))
+    seconds_left, share_spent = _limits(
+        Budget(**plan["limits"]) if "limits" in plan else parse_plan(plan["budget"]),
+        spent,
+        devices,
+        len(ended),
+    )
     front = front_of(records, study.objectives)
     values = objective_values([member.point for member in front], study.objectives)
     counts = Counter(record.state for record in records)

@@ -69,16 +69,19 @@ def explain_trial(ledger: Ledger, number: int) -> TrialExplanation:
     return TrialExplanation(
         record=record,
         epochs=tuple(ledger.epochs(number)),
-        verdicts=verdicts_on(record),
+        verdicts=verdicts_on(ledger, record),
         on_front=any(member.trial == number for member in front),
         equals=_equal(record, front, objectives),
         dominated_by=better(record, front, objectives),
     )
 
 
-def verdicts_on(record: TrialRecord) -> tuple[str, ...]:
+def verdicts_on(ledger: Ledger, record: TrialRecord) -> tuple[str, ...]:
     """Return what was decided about a trial, in words and in the order it was decided."""
-    return () if record.reason is None else (record.reason,)
+    told = [str(verdict["reason"]) for verdict in ledger.verdicts(record.number)]
+    if record.reason is not None and record.reason not in told:
+        told.append(record.reason)
+    return tuple(told)
 
 
 def better(

@@ -128,8 +128,8 @@ class Foresight:
         """Return about what share of the whole network's MACs a policy leaves, in (0, 1]."""
         removed = self.removed(policy)
         gone = self._most_that_may_go(policy) if removed is None else removed
-        saved = sum(branch.macs for branch in self._network.branches if branch.index in gone)
-        saved *= 1.0 if removed is not None else 0.5
+        all_of_them = sum(b.macs for b in self._network.branches if b.index in gone)
+        saved = all_of_them * (1.0 if removed is not None else 0.5)
         return (1 - saved / self.whole_macs) * (1 - policy.filter_sparsity)
 
     def _most_that_may_go(self, policy: Policy) -> tuple[int, ...]:
@@ -142,8 +142,8 @@ class Foresight:
             policy,
             sensitivity_threshold=None,
             macs_target=None,
+            branches=None,
             branches_removed=count,
-            protected=policy.protected,
         )
         removal = Removal(
             policy=everything,

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from autodepth.errors import BudgetError, StudyError
+from autodepth.records.control import driver_of
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, find_study
 from autodepth.search.plan import StudyPlan, make_plan
@@ -86,6 +87,11 @@ def carry_on(
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
     """Carry a planned resumption out; arguments as of `resume`."""
+    if (driver := driver_of(folder)) is not None:
+        raise StudyError(
+            f"a study has one driver at a time, but process {driver.pid} on {driver.host} drives "
+            f"{folder.name}"
+        )
     with Ledger.open(folder.ledger_path) as ledger:
         ledger.extend(plan.to_dict())
         return drive(plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from autodepth.atomic import write_atomically
+from autodepth.records.control import DriverLock
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, create_study_folder
 from autodepth.records.tracker import Tracker
@@ -134,11 +135,12 @@ def drive(
     watch: Watch,
 ) -> StudyResult:
     """Spend what is left of a study's budget, MLflow being told meanwhile."""
-    tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html)
-    try:
-        result = run_study(plan, folder, ledger, runner=runner, watch=watch)
-    finally:
-        unsent = tracker.close()
+    with DriverLock(folder):
+        tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html)
+        try:
+            result = run_study(plan, folder, ledger, runner=runner, watch=watch)
+        finally:
+            unsent = tracker.close()
     return replace(result, unsent=unsent)
 
 
