@@ -11,6 +11,7 @@ import sys
 
 import typer
 
+from autodepth.cli.comparing import controls, importance
 from autodepth.cli.console import say
 from autodepth.cli.exporting import evaluate, export
 from autodepth.cli.inspecting import inspect
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 for command in (
     *(search, init, check, inspect, sensitivity, trial, prune),
-    *(studies, front, export, evaluate, sync),
+    *(studies, front, controls, importance, export, evaluate, sync),
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.
     app.command()(command)
