@@ -16,6 +16,7 @@ from autodepth.cli.caching import cache
 from autodepth.cli.comparing import compare
 from autodepth.cli.console import say
 from autodepth.cli.controlling import set_running, stop
+from autodepth.cli.evidence import controls, importance
 from autodepth.cli.exporting import evaluate, export
 from autodepth.cli.inspecting import inspect
 from autodepth.cli.policies import prune, sensitivity, trial
@@ -37,9 +38,8 @@ app = typer.Typer(
 )
 for command in (
     *(search, resume, init, check, inspect, sensitivity, trial, prune),
-    *(studies, front, export, evaluate, sync),
-    *(status, compare, stop, save, load),
-    cache,
+    *(studies, status, front, controls, importance, compare),
+    *(export, evaluate, sync, stop, save, load, cache),
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.
     app.command()(command)

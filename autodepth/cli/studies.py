@@ -59,20 +59,27 @@ def studies(json: Json = False) -> None:
 def front(study: Study = "latest", json: Json = False) -> None:
     """Print the front of a study: validation accuracy against MACs.
 
+    Where members were confirmed, their accuracy on fresh seeds stands beside it: mean, standard
+    deviation, and how many seeds.
+
     Example: autodepth front latest --json
     """
-    from autodepth.cli.tables import print_front  # noqa: PLC0415
+    from autodepth.cli.tables import print_front, shown_spread  # noqa: PLC0415
     from autodepth.records.ledger import Ledger  # noqa: PLC0415
     from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.report.confirmed import confirmed_front  # noqa: PLC0415
 
     folder = find_study(study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
-        points, plan = ledger.front(), ledger.study.plan
+        members, plan = confirmed_front(ledger), ledger.study.plan
+    points = [member.point for member in members]
     if json:
-        give_json([point.to_dict() for point in points])
+        again = [member.to_dict()["confirmed"] for member in members]
+        give_json([{**p.to_dict(), "confirmed": c} for p, c in zip(points, again, strict=True)])
     elif points:
+        confirmed = {m.point.trial: shown_spread(m.accuracy) for m in members if m.accuracy}
         give(f"{folder.name}: {len(points)} points, measured on the validation split")
-        print_front(points, plan["unpruned"]["macs"])
+        print_front(points, plan["unpruned"]["macs"], confirmed)
     else:
         give(f"{folder.name} has no complete trial yet")
 

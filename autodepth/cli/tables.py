@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from autodepth.front.selection import FrontPoint
+from autodepth.front.verdict import Spread
 from autodepth.units import format_macs
 
 # plotille adds the labels of both axes to these.
 _PLOT_WIDTH, _PLOT_HEIGHT = 54, 10
 
 
-def front_table(front: Sequence[FrontPoint], unpruned_macs: float, *, rows: int = 0) -> Table:
+def front_table(
+    front: Sequence[FrontPoint],
+    unpruned_macs: float,
+    *,
+    rows: int = 0,
+    confirmed: Mapping[int, str] | None = None,
+) -> Table:
     """Return the front as a table, the most accurate first.
 
     Args:
         front: its points.
         unpruned_macs: of the untouched network, for the share.
         rows: at most this many rows, evenly chosen; 0 for all.
+        confirmed: accuracy over fresh seeds as text, by trial; None or empty for no such column.
     """
     table = Table(box=None, padding=(0, 1), header_style="bold")
     narrower = any(_filters(member) for member in front)
     columns = ["trial", "accuracy", "MACs", "share", "params", "latency", "removed"]
+    if confirmed:  # 80 columns hold no more
+        columns[1:] = ["accuracy", "confirmed", "MACs", "share", "latency", "removed"]
     for name in [*columns, "filters"] if narrower else columns:
-        table.add_column(name, justify="left" if name == "removed" else "right")
+        left = name == "removed"
+        table.add_column(name, justify="left" if left else "right", no_wrap=not left)
     ordered = sorted(front, key=lambda p: (-p.point.validation_accuracy, p.point.macs))
     if rows and len(ordered) > rows:
         ordered = [ordered[round(i * (len(ordered) - 1) / (rows - 1))] for i in range(rows)]
@@ -36,9 +47,10 @@ def front_table(front: Sequence[FrontPoint], unpruned_macs: float, *, rows: int 
         table.add_row(
             str(member.trial),
             f"{point.validation_accuracy:.1%}",
+            *([confirmed.get(member.trial, "-")] if confirmed else []),
             format_macs(point.macs),
             f"{point.macs / unpruned_macs:.0%}",
-            format_macs(point.parameters),
+            *([] if confirmed else [format_macs(point.parameters)]),
             f"{point.latency_ms:.2f} ms",
             shorten(member.removed),
             *([f"-{_filters(member):.0%}"] if narrower else []),
@@ -49,6 +61,12 @@ def front_table(front: Sequence[FrontPoint], unpruned_macs: float, *, rows: int 
 def _filters(member: FrontPoint) -> float:
     """Return the share of inner channels that is gone from each branch left."""
     return float(member.policy.get("filter_sparsity", 0.0))
+
+
+def shown_spread(spread: Spread) -> str:
+    """Return mean and standard deviation in percent, and how many seeds: `97.1±0.4 (3)`."""
+    sd = "" if spread.sd is None else f"±{100 * spread.sd:.1f}"
+    return f"{100 * spread.mean:.1f}{sd} ({spread.n})"
 
 
 def shorten(numbers: Sequence[int]) -> str:
@@ -98,6 +116,10 @@ def _tick(value: float, chars: int, delta: float, left: bool = False) -> str:
     return text.ljust(chars) if left else text.rjust(chars)
 
 
-def print_front(front: Sequence[FrontPoint], unpruned_macs: float) -> None:
+def print_front(
+    front: Sequence[FrontPoint],
+    unpruned_macs: float,
+    confirmed: Mapping[int, str] | None = None,
+) -> None:
     """Print the front's table on stdout."""
-    Console().print(front_table(front, unpruned_macs))
+    Console().print(front_table(front, unpruned_macs, confirmed=confirmed))

@@ -16,7 +16,8 @@ DOORS = {
     "moocore": {"front/hypervolume.py"},
     "plotille": {"cli/tables.py"},
     "ruamel": {"space/yaml_text.py"},
-    "sklearn": {"data/sources.py"},
+    "scipy": {"front/verdict.py"},
+    "sklearn": {"data/sources.py", "report/importance.py"},
     "torch_pruning": {"networks/width_pruning.py"},
     "torchvision": set(),  # by name only, in torchvision_door.py
     "plotly": {

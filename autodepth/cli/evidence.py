@@ -1,0 +1,144 @@
+"""`autodepth controls` and `autodepth importance`: what the front is worth, and what made it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autodepth.cli.console import give, give_json, say
+from autodepth.cli.studies import Json, Study
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from autodepth.front.verdict import Comparison
+    from autodepth.report.confirmed import ConfirmedMember, Replicates
+
+
+def controls(study: Study = "latest", json: Json = False) -> None:
+    """Print what each member of the front was compared with, and the verdicts.
+
+    Differences are paired by seed. `yes` and `no` say that the member is better or worse than
+    the control by two standard deviations of the differences or more; anything less is a tie.
+
+    Example: autodepth controls latest --json
+    """
+    from rich.console import Console  # noqa: PLC0415
+
+    from autodepth.records.ledger import Ledger  # noqa: PLC0415
+    from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.report.confirmed import confirmed_front  # noqa: PLC0415
+
+    folder = find_study(study)
+    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
+        members = confirmed_front(ledger)
+    if json:
+        give_json([member.to_dict() for member in members])
+        return
+    shown = [member for member in members if member.controls]
+    if not shown:
+        confirmed = sum(member.accuracy is not None for member in members)
+        give(
+            f"{folder.name} has no controls yet; {confirmed} of {len(members)} members of its "
+            "front are confirmed on fresh seeds"
+        )
+        return
+    give(f"{folder.name}: validation accuracy over fresh seeds, mean ± sd (seeds)")
+    Console().print(_verdicts(shown))
+    if elsewhere := _elsewhere(shown):
+        give(elsewhere)
+    say(
+        "better: yes or no from two standard deviations of the paired differences on, else tie; "
+        "unknown with fewer than 2 pairs. p: paired t-test, not corrected for many comparisons."
+    )
+
+
+def importance(study: Study = "latest", json: Json = False) -> None:
+    """Print which searched dimensions matter for accuracy at equal MACs.
+
+    What MACs alone predict is taken out first. An importance is the rise of the squared error of
+    predicted accuracy when the dimension is shuffled, in units of the variance that is left.
+
+    Example: autodepth importance latest --json
+    """
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from autodepth.records.ledger import Ledger  # noqa: PLC0415
+    from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.report.importance import importance as analyse  # noqa: PLC0415
+    from autodepth.seeding import derive_seed  # noqa: PLC0415
+
+    folder = find_study(study)
+    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
+        found = analyse(ledger.trials(), seed=derive_seed(ledger.study.seed, "importance"))
+    if json:
+        give_json(found.to_dict())
+        return
+    if found.explained is None:
+        give(f"{folder.name}: {found.note}")
+        return
+    give(
+        f"{folder.name}: importance for validation accuracy at equal MACs, {found.trials} trials\n"
+        f"all dimensions explain {max(0.0, found.explained):.0%} of its variance in trials not seen"
+    )
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("dimension", overflow="fold")
+    for name in ("importance", "sd", "95 % interval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for dimension in found.dimensions:
+        interval = f"{dimension.low:+.2f} to {dimension.high:+.2f}"
+        table.add_row(dimension.name, f"{dimension.mean:.2f}", f"{dimension.sd:.2f}", interval)
+    Console().print(table)
+    say(found.note or "below about 0.1, or with 0 in its interval, a dimension may not matter")
+
+
+def _verdicts(members: Sequence[ConfirmedMember]) -> Table:
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("trial", justify="right")
+    table.add_column("beside")
+    for name in ("accuracy", "MACs", "difference", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("better")
+    for member in members:
+        raw = f"itself, raw {member.point.point.validation_accuracy:.1%}"
+        table.add_row(str(member.point.trial), raw, *_cells(member.replicates))
+        for control in member.controls:
+            cells = _cells(control.replicates)
+            table.add_row("", control.role, *cells, *_difference(control.comparison))
+        table.add_section()
+    return table
+
+
+def _elsewhere(members: Sequence[ConfirmedMember]) -> str:
+    """Say of which members other branches went on other seeds; empty for none."""
+    told = [
+        f"trial {member.point.trial} on {other} of {member.accuracy.n} seeds"
+        for member in members
+        if member.accuracy and (other := member.accuracy.n - member.same_removed)
+    ]
+    return f"other branches went than in the search: {', '.join(told)}" if told else ""
+
+
+def _cells(replicates: Replicates) -> tuple[str, str]:
+    from autodepth.cli.tables import shown_spread  # noqa: PLC0415
+    from autodepth.units import format_macs  # noqa: PLC0415
+
+    if replicates.accuracy is None or replicates.macs is None:
+        return f"{replicates.failed} failed" if replicates.failed else "-", "-"
+    failed = f" {replicates.failed} failed" if replicates.failed else ""
+    return shown_spread(replicates.accuracy) + failed, format_macs(replicates.macs)
+
+
+def _difference(comparison: Comparison) -> tuple[str, str, str]:
+    """Return the difference in percentage points, its p-value, and the verdict."""
+    if comparison.difference is None:
+        return "-", "-", comparison.verdict
+    sd = "" if comparison.sd is None else f"±{100 * comparison.sd:.1f}"
+    points = round(100 * comparison.difference, 1) + 0.0  # never -0.0
+    p = comparison.p_value
+    tested = "-" if p is None else "<0.01" if p < 0.01 else f"{p:.2f}"
+    return f"{points:+.1f}{sd}", tested, comparison.verdict

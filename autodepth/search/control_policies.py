@@ -1,0 +1,134 @@
+"""What a member of the front is compared with: each control is a policy like any other.
+
+random removal                   as many branches, drawn by lot; one draw per replicate
+evenly spaced                    as many branches, far from each other
+unpruned plus fine-tuning        nothing taken out, trained on for as long as the member was
+from scratch, equal epochs       the member's network from its initial weights; Scratch-E of Liu
+                                 et al. 2019 (arXiv 1810.05270)
+from scratch, MAC-scaled epochs  the same for what the member's training cost; their Scratch-B
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from autodepth.policy.policy import Criterion, Policy
+from autodepth.trial.result import TrialResult
+
+MOST_TIMES = 4
+"""Training from scratch is prolonged by this factor at most, however small the network is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a control is made for.
+
+    Args:
+        policy: of the member.
+        searched: what the search measured of it.
+        result: of the confirmation the control is compared with; `searched` until there is one.
+        unpruned_macs: multiply-accumulates of the untouched network.
+        given_weights: whether the study starts from given weights.
+    """
+
+    policy: Policy
+    searched: TrialResult
+    result: TrialResult
+    unpruned_macs: float
+    given_weights: bool
+
+    @property
+    def prunes(self) -> bool:
+        """Whether anything was taken out at all."""
+        policy = self.policy
+        return bool(self.result.removed or policy.filter_sparsity or policy.weight_sparsity)
+
+    @property
+    def fine_tuning_epochs(self) -> int:
+        """Passes over the training split after the first removal, as if none ended early."""
+        policy, epochs = self.policy, self.policy.fine_tune_epochs
+        if policy.removal == "iterative":
+            steps = math.ceil(len(self.result.removed) / policy.removal_step)
+            epochs += steps * policy.between_epochs
+        return epochs
+
+
+Made: TypeAlias = tuple[Policy | None, str]
+"""A control's policy, None where there cannot be one; and what is to be said of it, or nothing."""
+
+
+def _other_branches(subject: Subject, criterion: Criterion) -> Made:
+    policy, count = subject.policy, len(subject.result.removed)
+    if not count:
+        return None, "no branch was removed"
+    if policy.criterion == criterion:
+        return None, "the member's branches were chosen so"
+    control = replace(policy.removing(branches_removed=count), criterion=criterion)
+    if policy.decay_shape != "sensitivity":
+        return control, ""
+    # The criterion also deals out survival while training: the control takes what came of it.
+    survival = subject.searched.survival
+    note = "trained from the start with the survival probabilities that the member ended with"
+    return replace(control, survival=survival, decay_shape="linear"), note
+
+
+def _unpruned(subject: Subject) -> Made:
+    if not subject.prunes:
+        return None, "nothing was pruned"
+    control = replace(
+        subject.policy.removing(),
+        removal="one_shot",
+        filter_sparsity=0.0,
+        weight_sparsity=0.0,
+        fine_tune_epochs=subject.fine_tuning_epochs,
+    )
+    return control, ""
+
+
+def _from_scratch(subject: Subject, *, scaled: bool) -> Made:
+    """Train the small network as the whole one is trained; there is no teacher then.
+
+    Its fine-tuning epochs ran on the small network already, so only those of the whole network
+    are worth more than one each.
+    """
+    policy = subject.policy
+    if subject.given_weights:
+        return None, "the study starts from given weights, nothing is trained from scratch"
+    if not subject.prunes:
+        return None, "nothing was pruned"
+    times, note = 1.0, ""
+    if scaled:
+        times = subject.unpruned_macs / max(1, subject.result.point.macs)
+        if times > MOST_TIMES:
+            note = f"equal computation is {times:.1f} times the epochs, {MOST_TIMES} times are run"
+        times = min(times, MOST_TIMES)
+    epochs = round(policy.train.epochs * times) + subject.fine_tuning_epochs
+    if not epochs:
+        return None, "the member is not trained at all"
+    control = replace(
+        policy.removing(branches=subject.result.removed),
+        survival_prob_last=1.0,
+        survival=None,
+        decay_shape="linear",
+        removal="one_shot",
+        recalibration_batches=0,
+        fine_tune_epochs=epochs,
+        fine_tune_schedule="one_cycle",
+        distillation=0.0,
+        patience=None,
+        train=replace(policy.train, epochs=0, fine_tune_learning_rate=policy.train.learning_rate),
+    )
+    return control, note
+
+
+ROLES: Mapping[str, Callable[[Subject], Made]] = {
+    "random removal": lambda subject: _other_branches(subject, "random"),
+    "evenly spaced": lambda subject: _other_branches(subject, "evenly_spaced"),
+    "unpruned plus fine-tuning": _unpruned,
+    "from scratch, equal epochs": lambda subject: _from_scratch(subject, scaled=False),
+    "from scratch, MAC-scaled epochs": lambda subject: _from_scratch(subject, scaled=True),
+}
+"""The controls by name, those first that share a parent with the confirmation."""
