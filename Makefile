@@ -7,10 +7,12 @@ PIP := $(BIN)/pip --disable-pip-version-check
 STUDY ?= digits-$(shell date +%Y%m%d-%H%M%S)
 BUDGET ?= 4cpu-min
 DATA ?= cifar10
+CIFAR ?= data/cifar10_jpeg
+PEER ?= ../shared/peers/plain_tune.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup search test test-fast lint format schema networks-table bench-steps \
-	bench-sensitivity bench-hybrid constraints clean
+	bench-sensitivity bench-hybrid bench-search constraints clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -52,6 +54,9 @@ bench-sensitivity: $(VENV)/.tools ## Ablation with the prefix reused, beside who
 
 bench-hybrid: $(VENV)/.tools ## Stochastic depth and removal, alone and together; DATA=folder:DIR (hours)
 	$(BIN)/python benchmarks/hybrid_2x2.py --data $(DATA)
+
+bench-search: $(VENV)/.tools ## The search beside plain Ray Tune; CIFAR=folder, PEER=script (five hours)
+	$(BIN)/python benchmarks/search_vs_plain_tune.py --cifar $(CIFAR) --peer $(PEER)
 
 constraints: $(VENV)/.tools ## Pin what is installed now
 	(echo "# Every version the tests run against. Written by: make constraints"; \

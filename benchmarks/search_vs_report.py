@@ -1,0 +1,256 @@
+"""Table and plot of the runs that `search_vs_plain_tune.py` kept."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search_vs_curves import Point, Step, curve, earliest_ends, final, kept, reached
+from search_vs_data import DATA
+
+RESULTS = Path(__file__).parent / "results" / "search_vs_plain_tune"
+PEERS = ("peer", "expert")
+OURS = ("autodepth", "everything")
+WHO = ("peer", "autodepth", "expert", "everything")  # in turn: theirs, ours
+_COLOURS = {"peer": "#7f7f7f", "expert": "#d08c2c", "autodepth": "#1f6fb4", "everything": "#2a8f4f"}
+_CONDITIONS = ("processor", "cpus_allowed", "test_images", "versions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What is told of one run.
+
+    Args:
+        told: the content of its file.
+        steps: test hypervolume over device seconds.
+    """
+
+    told: dict[str, Any]
+    steps: list[Step]
+
+    @property
+    def cell(self) -> tuple[str, str, int]:
+        """Data set, contestant and seed."""
+        return self.told["data"], self.told["who"], self.told["seed"]
+
+    @property
+    def budget(self) -> float:
+        """Device seconds the run was given."""
+        return float(self.told["seconds"] * self.told["cpus"])
+
+    @property
+    def device_seconds(self) -> float:
+        """Device seconds from reserving to releasing; the peer takes some to stop its trials."""
+        return float(self.told["device_s"])
+
+    @property
+    def useful(self) -> float:
+        """Share of the reserved device time that trials which finished took."""
+        if "spending" in self.told:
+            lost = sum(self.told["spending"].get(name, 0.0) for name in ("overhead", "failed"))
+            return 1 - lost / self.device_seconds
+        return sum(trial["device_s"] for trial in self.told["trials"]) / self.device_seconds
+
+    @property
+    def parents(self) -> float:
+        """Parents that were trained, in whole trainings."""
+        if self.told["who"] in PEERS:
+            return len(self.steps)
+        told = self.told["trials"]
+        return sum(trial["epochs"].get("parent", 0) for trial in told) / self.told["epochs"]
+
+    @property
+    def last_gain(self) -> float:
+        """Device seconds after which the final hypervolume was there."""
+        return kept(self.steps, final(self.steps)) or self.budget
+
+
+def run_path(data: str, who: str, seed: int) -> Path:
+    """Return where a run is kept."""
+    return RESULTS / f"{data}_{who}_seed{seed}.json"
+
+
+def read_runs() -> list[Run]:
+    """Return the runs there are."""
+    runs = []
+    for path in sorted(RESULTS.glob("*_seed*.json")):
+        told = json.loads(path.read_text())
+        runs.append(Run(told=told, steps=curve(_points(told), told["unpruned_macs"])))
+    return runs
+
+
+def _points(told: dict[str, Any]) -> list[Point]:
+    trials = [trial for trial in told["trials"] if "val_acc" in trial]
+    if told["who"] in PEERS:
+        ends = earliest_ends([trial["device_s"] for trial in trials], told["cpus"])
+        moments = [told["cpus"] * end for end in ends]
+    else:
+        moments = [trial["spent"] for trial in trials]
+    return [
+        Point(ended=moment, validation=t["val_acc"], macs=t["macs"], test=t.get("test_acc"))
+        for moment, t in zip(moments, trials, strict=True)
+    ]
+
+
+def write_report() -> str:
+    """Write README.md and curves.png beside the runs; return the text."""
+    runs = {run.cell: run for run in read_runs()}
+    text = "\n".join(
+        [
+            "# search_vs_plain_tune",
+            "",
+            "Written by `python benchmarks/search_vs_plain_tune.py --report`; the script says what",
+            "is compared. Hypervolume: test split, front chosen on validation, relative to the",
+            "unpruned network, at most 1. Times: device seconds. Mean ± standard deviation over",
+            "seeds.",
+            "",
+            *_conditions(runs.values()),
+            "",
+            *_runs_table(runs),
+            "",
+            *_reached_table(runs),
+            "",
+            "![hypervolume over device time](curves.png)",
+            "",
+        ]
+    )
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "README.md").write_text(text)
+    if runs:
+        _draw(list(runs.values()), RESULTS / "curves.png")
+    return text
+
+
+def _conditions(runs: Iterable[Run]) -> list[str]:
+    """Return a line for each set of conditions that runs were measured under."""
+    told = {
+        json.dumps({name: run.told["conditions"][name] for name in _CONDITIONS}) for run in runs
+    }
+    lines = []
+    for text in sorted(told):
+        values = json.loads(text)
+        versions = ", ".join(f"{name} {number}" for name, number in values["versions"].items())
+        lines.append(
+            f"{values['processor']}, {values['cpus_allowed']} CPUs; at most "
+            f"{values['test_images']:,} test images; {versions}."
+        )
+    return lines
+
+
+def _runs_table(runs: dict[tuple[str, str, int], Run]) -> list[str]:
+    lines = [
+        "| data | contestant | runs | device time | trials | parents | first ended | useful "
+        "| hypervolume |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for data in DATA:
+        for who in WHO:
+            mine = [run for (d, w, _), run in sorted(runs.items()) if (d, w) == (data, who)]
+            if not mine:
+                continue
+            firsts = [run.steps[0].ended for run in mine if run.steps]
+            cells = [
+                data, who, str(len(mine)),
+                _spread([run.device_seconds for run in mine], 0),
+                _spread([len(run.steps) for run in mine], 1),
+                _spread([run.parents for run in mine], 1),
+                _spread(firsts, 0),
+                _spread([100 * run.useful for run in mine], 1) + " %",
+                _spread([final(run.steps) for run in mine], 4),
+            ]  # fmt: skip
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _reached_table(runs: dict[tuple[str, str, int], Run]) -> list[str]:
+    """Return, for each pair and seed, when the peer's final hypervolume was reached, and a mean."""
+    lines = [
+        "Reached: device seconds until the final hypervolume of the contestant beside it was "
+        "there, first and for good. Share: of that one's budget, and of what it had spent at its "
+        "own last gain (at the earliest).",
+        "",
+        "| data | beside | hypervolume | who | seed | reached | for good | share | of its gain |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for data in DATA:
+        for peer in PEERS:
+            for who in OURS:
+                seeds = sorted(s for d, w, s in runs if (d, w) == (data, who))
+                pairs = [(runs[data, peer, s], runs[data, who, s])
+                         for s in seeds if (data, peer, s) in runs]  # fmt: skip
+                lines += [_reached_row(*pair) for pair in pairs]
+                if len(pairs) > 1:
+                    lines.append(_mean_row(pairs))
+    return lines
+
+
+def _reached_row(peer: Run, ours: Run) -> str:
+    data, who, seed = ours.cell
+    level = final(peer.steps)
+    cells = [data, peer.cell[1], f"{level:.4f}", who, str(seed)]
+    if not peer.steps:
+        return f"| {' | '.join(cells)} | it finished no trial | | | |"
+    first, for_good = reached(ours.steps, level), kept(ours.steps, level)
+    if first is None:
+        return f"| {' | '.join(cells)} | never, {final(ours.steps):.4f} at the end | | | |"
+    cells += [
+        f"{first:.0f}",
+        "no" if for_good is None else f"{for_good:.0f}",
+        f"1/{peer.budget / first:.1f}",
+        f"1/{peer.last_gain / first:.1f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _mean_row(pairs: Sequence[tuple[Run, Run]]) -> str:
+    told = [(peer, reached(ours.steps, final(peer.steps))) for peer, ours in pairs if peer.steps]
+    times = [(peer, first) for peer, first in told if first is not None]
+    data, who, _ = pairs[0][1].cell
+    cells = [
+        data, pairs[0][0].cell[1],
+        _spread([final(peer.steps) for peer, _ in told], 4),
+        who, f"mean, {len(times)} of {len(pairs)} reached",
+        _spread([first for _, first in times], 0), "",
+        _spread([first / peer.budget for peer, first in times], 3),
+        _spread([first / peer.last_gain for peer, first in times], 3),
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    if not values:
+        return "none"
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def _draw(runs: Sequence[Run], to: Path) -> None:
+    """Draw test hypervolume over device time: a panel per data set, a line per run."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - half a second, only to draw
+
+    shown = [data for data in DATA if any(run.cell[0] == data for run in runs)]
+    figure = Figure(figsize=(6.4 * len(shown), 4.4), dpi=120, layout="constrained")
+    panels = figure.subplots(1, len(shown), squeeze=False)
+    for panel, data in zip(panels[0], shown, strict=True):
+        named: set[str] = set()
+        for run in (run for run in runs if run.cell[0] == data):
+            who = run.cell[1]
+            times = [step.ended / 60 for step in run.steps] + [run.budget / 60]
+            volumes = [step.hypervolume for step in run.steps] + [final(run.steps)]
+            panel.step(
+                [times[0], *times], [0.0, *volumes], where="post", color=_COLOURS[who],
+                linewidth=1.4, alpha=0.8, label=None if who in named else who,
+            )  # fmt: skip
+            named.add(who)
+        panel.set_xscale("log")
+        panel.set_title(data)
+        panel.set_xlabel("device time, cpu-min")
+        panel.set_ylabel("hypervolume on the test split")
+        panel.set_ylim(0, 1)
+        panel.grid(visible=True, alpha=0.3)
+        panel.legend(loc="lower right", frameon=False)
+    figure.savefig(to)

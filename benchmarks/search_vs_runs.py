@@ -1,0 +1,264 @@
+"""One run of a contestant of `search_vs_plain_tune.py`: started, measured, told as plain values."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from search_vs_curves import Point, ever_on_front
+from search_vs_data import space_settings, split_as_the_peer
+
+from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.weights import load_weights, read_weights
+from autodepth.networks.widths import changed_shapes, take_shapes
+from autodepth.records.ledger import Ledger
+from autodepth.records.studies import HOME_VARIABLE, find_study
+from autodepth.records.trial_record import TrialRecord
+from autodepth.search.plan import StudyPlan
+from autodepth.search.study_driver import StudyDriver
+from autodepth.service.searching import carry_out_plan, plan_search
+from autodepth.trial.evaluation import evaluate
+from autodepth.trial.result import TrialResult
+from autodepth.trial.run_trial import WEIGHTS_FILE
+
+DEPTH, EPOCHS = 20, 8
+# Validation images that may be judged otherwise when a network is loaded elsewhere.
+_ROUNDING = 2
+_POLL_SECONDS = 0.05
+_GRACE_SECONDS = 600
+_SPACES = Path(__file__).parent / "spaces"
+Values = dict[str, Any]
+
+
+def run_peer(
+    peer: Path, images: Path, *, seconds: float, seed: int, cpus: int, expert: bool
+) -> Values:
+    """Run the peer for so many seconds and return what it wrote.
+
+    Raises:
+        ValueError: its networks are not those autodepth searches.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "peer.json"
+        command = [
+            sys.executable, str(peer), "--seconds", str(seconds), "--out", str(out),
+            "--data", str(images), "--depth", str(DEPTH), "--epochs", str(EPOCHS),
+            "--seed", str(seed), "--cpus", str(cpus), *(["--expert"] if expert else []),
+        ]  # fmt: skip
+        start = time.monotonic()
+        subprocess.run(
+            command, check=True, env=os.environ | {"TMPDIR": scratch},
+            timeout=seconds + _GRACE_SECONDS,
+        )  # fmt: skip
+        took = time.monotonic() - start
+        told: Values = json.loads(out.read_text())
+    whole = whole_network(images)
+    for trial in told["trials"]:
+        check_macs(whole, trial)
+    return {
+        "process_s": took,
+        "device_s": cpus * told["wall_s"],
+        "unpruned_macs": whole.total_macs,
+        "errors": told["errors"],
+        "trials": told["trials"],
+    }
+
+
+def whole_network(images: Path) -> ResidualNetwork:
+    """Return the unpruned network for the images of an .npz."""
+    with np.load(images) as arrays:
+        (_, height, width, channels), labels = arrays["x_train"].shape, arrays["y_train"]
+    return build_network(
+        NetworkSpec(
+            name=f"resnet{DEPTH}",
+            classes=int(labels.max()) + 1,
+            channels=channels,
+            height=height,
+            width=width,
+            shortcut="B",
+        )
+    )
+
+
+def check_macs(whole: ResidualNetwork, trial: Values) -> None:
+    """Raise ValueError unless a trial of the peer counts MACs as autodepth does, to the digit."""
+    (identity,) = {branch.macs for branch in whole.branches if branch.shortcut == "identity"}
+    expected = whole.total_macs - (len(whole.branches) - trial["blocks"]) * identity
+    if trial["macs"] != expected:
+        raise ValueError(
+            f"the peer's network of {trial['blocks']} blocks must have {expected:,} MACs, "
+            f"but it counts {trial['macs']:,}"
+        )
+
+
+def run_autodepth(space: str, images: Path, *, budget: str, seed: int, cpus: int) -> Values:
+    """Search; then open the test split for every network that was on the front at any time.
+
+    Args:
+        space: name of a file of spaces/.
+        images: the .npz.
+        budget: as for `autodepth search`.
+        seed: of the study.
+        cpus: trials at the same time, one CPU each.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ[HOME_VARIABLE] = str(Path(scratch) / "home")
+        keeper = WeightKeeper(Path(scratch) / "weights")
+        start = time.monotonic()
+        plan = _plan(_SPACES / f"{space}.yaml", images, budget, seed, cpus)
+        carry_out_plan(plan, study="run", watch=keeper.watch)
+        took = time.monotonic() - start
+        with Ledger.open(find_study("run").ledger_path, read_only=True) as ledger:
+            rows = _rows(ledger)
+            spent, spending = ledger.spent(), ledger.spending()
+            _add_test_accuracies(rows, ledger, plan, keeper.folder, cpus)
+    return {
+        "process_s": took,
+        "device_s": spent,
+        "unpruned_macs": plan.network.total_macs,
+        "spending": spending,
+        "notes": list(plan.notes),
+        "trials": rows,
+    }
+
+
+def _plan(space: Path, images: Path, budget: str, seed: int, cpus: int) -> StudyPlan:
+    plan = plan_search(
+        space,
+        budget=budget,
+        data=f"npz:{images.absolute()}",
+        settings=space_settings(images),
+        seed=seed,
+        concurrency=cpus,
+    )
+    data = split_as_the_peer(plan.setting.data, images)
+    return replace(plan, setting=replace(plan.setting, data=data))
+
+
+class WeightKeeper:
+    """Links every trial's weights when they appear: the study deletes those off its front.
+
+    A trial writes its weights before its latency is measured, so they are there long before the
+    study can think of deleting them.
+
+    Args:
+        folder: takes one file per trial; need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ended = threading.Event()
+
+    @contextmanager
+    def watch(self, driver: StudyDriver) -> Iterator[None]:
+        """Keep weights while the study runs."""
+        self.folder.mkdir(parents=True)
+        thread = threading.Thread(target=self._keep, args=(driver.folder.path / "trials",))
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            thread.join()
+
+    def _keep(self, trials: Path) -> None:
+        while not self._ended.wait(_POLL_SECONDS):
+            for trial in trials.iterdir() if trials.is_dir() else ():
+                link = _kept(self.folder, trial.name)
+                if not link.exists():
+                    with suppress(FileNotFoundError):  # not yet written
+                        link.hardlink_to(trial / WEIGHTS_FILE)
+
+
+def _kept(folder: Path, trial: str) -> Path:
+    return folder / f"{trial}{Path(WEIGHTS_FILE).suffix}"
+
+
+def _rows(ledger: Ledger) -> list[Values]:
+    spent = dict(ledger.endings())
+    begun = datetime.fromisoformat(ledger.study.created_at)
+    rows: list[Values] = []
+    for record in ledger.trials():
+        row: Values = {
+            "number": record.number,
+            "kind": record.kind,
+            "state": record.state.value,
+            "started_s": _since(begun, record.started_at),
+            "ended_s": _since(begun, record.ended_at),
+            "spent": spent.get(record.number),
+            "device_s": record.device_seconds,
+            "epochs": dict(
+                Counter(e.stage for e in ledger.epochs(record.number) if not e.replayed)
+            ),
+            "point": dict(record.point),
+        }
+        if record.result is not None:
+            row |= {
+                "val_acc": record.result.point.validation_accuracy,
+                "macs": record.result.point.macs,
+                "removed": list(record.result.removed),
+                "stage_s": {k: round(v, 3) for k, v in record.result.stage_seconds.items()},
+            }
+        rows.append(row)
+    return rows
+
+
+def _since(begun: datetime, moment: str | None) -> float | None:
+    if moment is None:
+        return None
+    return round((datetime.fromisoformat(moment) - begun).total_seconds(), 3)
+
+
+def _add_test_accuracies(
+    rows: list[Values], ledger: Ledger, plan: StudyPlan, weights: Path, cpus: int
+) -> None:
+    """Evaluate every network that was on the front at any time, once."""
+    torch.set_num_threads(cpus)
+    candidates = [record for record in ledger.trials() if record.front_point is not None]
+    points = [_point(rows[record.number]) for record in candidates]
+    setting = plan.setting
+    test = setting.evaluation_batches(setting.data.open_test())
+    for index in sorted(ever_on_front(points)):
+        record = candidates[index]
+        network = _rebuilt(record, plan, _kept(weights, str(record.number)))
+        rows[record.number]["test_acc"] = evaluate(network.module, test).accuracy
+
+
+def _point(row: Values) -> Point:
+    return Point(ended=row["spent"], validation=row["val_acc"], macs=row["macs"])
+
+
+def _rebuilt(record: TrialRecord, plan: StudyPlan, weights: Path) -> ResidualNetwork:
+    """Return the network of a trial, after a look whether it is the one that was measured."""
+    result = record.result
+    assert isinstance(result, TrialResult)
+    setting = plan.setting
+    network = build_network(setting.spec).without(result.removed)
+    take_shapes(network.module, changed_shapes(network.module, read_weights(weights)))
+    load_weights(network.module, weights)
+    network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.module.eval()
+    validation = setting.evaluation_batches(setting.data.validation)
+    found = evaluate(network.module, validation).accuracy
+    told = result.point.validation_accuracy
+    if abs(found - told) * len(setting.data.validation) > _ROUNDING + 0.5:
+        raise ValueError(
+            f"trial {record.number} must have a validation accuracy of {told:.4f} again, "
+            f"but its weights give {found:.4f}"
+        )
+    return network
