@@ -177,7 +177,8 @@ def parse_bytes(text: str) -> int:
     unit = match["unit"].lower() if match else ""
     if not match or unit not in _BYTES:
         raise InputError(f"a size must be NUMBER UNIT, for example 4GB or 500MB, but got {text!r}")
-    return int(round(float(match["number"]) * _BYTES[unit]))
+    size: int = round(float(match["number"]) * _BYTES[unit])
+    return size
 
 
 def format_bytes(size: float) -> str:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from autodepth.errors import BudgetError
+from autodepth.errors import BudgetError, InputError
 from autodepth.units import (
     Budget,
     format_bytes,
@@ -13,6 +13,7 @@ from autodepth.units import (
     format_macs,
     parse_budget,
     parse_plan,
+    parse_bytes,
 )
 
 
@@ -124,3 +125,20 @@ def test_quantities_are_printed_with_units():
     assert format_device_time(30, "cpu") == "30 cpu-s"
     assert [format_macs(m) for m in (12, 40_551_040, 4_089_184_256)] == ["12", "40.55 M", "4.09 G"]
     assert [format_bytes(b) for b in (5, 1_093_136)] == ["5 B", "1.1 MB"]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("4GB", 4_000_000_000), ("500 MB", 500_000_000), ("1.5kB", 1_500), ("0B", 0),
+        ("2GiB", 2 * 1024**3), (" 1tb ", 10**12), (".5KiB", 512),
+    ],
+)  # fmt: skip
+def test_sizes_are_read_with_their_unit(text, size):
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "4", "GB", "-1GB", "4 G", "4GBs", "1e9B", "nanMB", "4,5GB"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(InputError, match="a size must be NUMBER UNIT"):
+        parse_bytes(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autodepth.trial.stage_cache import CacheEntry, StageCache
-
-CACHE_VARIABLE = "AUTODEPTH_CACHE"
-LIMIT_VARIABLE = "AUTODEPTH_CACHE_LIMIT"
 
 
 def cache(
@@ -58,33 +54,16 @@ def cache(
     _print(kept, entries)
 
 
-def cache_location() -> str:
-    """Return the folder or URL of the cache: $AUTODEPTH_CACHE, else `cache` beside the studies."""
-    from autodepth.records.studies import studies_root  # noqa: PLC0415
-
-    return os.environ.get(CACHE_VARIABLE) or str(studies_root() / "cache")
-
-
-def cache_limit_bytes() -> int:
-    """Return what entries may take: $AUTODEPTH_CACHE_LIMIT, else 4 GB.
-
-    Raises:
-        InputError: it is no size.
-    """
-    from autodepth.trial.stage_cache import LIMIT_BYTES  # noqa: PLC0415
-    from autodepth.units import parse_bytes  # noqa: PLC0415
-
-    text = os.environ.get(LIMIT_VARIABLE)
-    return parse_bytes(text) if text else LIMIT_BYTES
-
-
 def _opened() -> StageCache:
+    from autodepth.records.cache_place import cache_limit_bytes, cache_location  # noqa: PLC0415
     from autodepth.trial.stage_cache import StageCache  # noqa: PLC0415
 
     return StageCache(cache_location(), limit_bytes=cache_limit_bytes())
 
 
 def _summary(kept: StageCache, entries: Sequence[CacheEntry], freed: int) -> dict[str, Any]:
+    from autodepth.records.cache_place import cache_limit_bytes  # noqa: PLC0415
+
     stages = sorted({entry.stage for entry in entries})
     return {
         "location": kept.location,

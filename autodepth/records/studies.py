@@ -18,9 +18,10 @@ HOME_VARIABLE = "AUTODEPTH_HOME"
 LATEST = "latest"
 MLFLOW_STORE = "mlflow.db"
 MLFLOW_ARTIFACTS = "mlartifacts"
+CACHE = "cache"
 _LEDGER = "ledger.sqlite"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-_RESERVED = (LATEST, MLFLOW_STORE, MLFLOW_ARTIFACTS)
+_RESERVED = (LATEST, MLFLOW_STORE, MLFLOW_ARTIFACTS, CACHE)
 _log = logging.getLogger(__name__)
 
 

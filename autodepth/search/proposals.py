@@ -122,14 +122,23 @@ class Proposals:
         proposal: Proposal,
         values: Sequence[float] | None,
         violations: Mapping[str, float] | None = None,
+        *,
+        settled: bool = False,
     ) -> None:
-        """Say what a policy came to: values of the objectives, or None for nothing."""
+        """Say what a policy came to: values of the objectives, or None for nothing.
+
+        Args:
+            proposal: the policy.
+            values: one per objective.
+            violations: by constraint; above 0 where it is broken, by how much.
+            settled: whether it is not to be tried again though it came to nothing.
+        """
         answer = _Answer(values=values, violations=violations or {})
         self._tell(proposal.token, answer)
         end = proposal.end or self.foresight.end(proposal.policy)
         if end is None:
             return
-        if values is not None:
+        if values is not None or settled:
             self._answers[end] = answer
         for token in self._awaited.pop(end, ()):
             self._tell(token, answer)

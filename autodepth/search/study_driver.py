@@ -311,7 +311,17 @@ class StudyDriver:
         stopped = outcome.state is TrialState.STOPPED
         self.proposals.parents.lost(number, given_up=stopped)
         if running.proposal is not None:
-            self.proposals.answer(running.proposal, None)
+            values = self._reached(running.last) if stopped else None
+            self.proposals.answer(running.proposal, values, settled=stopped)
+
+    def _reached(self, last: EpochReport | None) -> list[float] | None:
+        """Return the objectives of a trial when it was stopped; None where they are not known."""
+        if last is None or not last.macs:
+            return None
+        known = {"validation_accuracy": last.validation_accuracy, "macs": float(last.macs)}
+        if any(objective.name not in known for objective in self.objectives):
+            return None
+        return [known[objective.name] for objective in self.objectives]
 
 
 def violations_of(

@@ -9,6 +9,7 @@ from autodepth.policy.removal import unit_of
 from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial import stages
 from autodepth.trial.run_trial import run_trial
+from autodepth.trial.stage_cache import StageCache
 
 TRAIN = TrainingSettings(epochs=2, batch_size=32, learning_rate=0.1)
 HYBRID = Policy(
@@ -137,6 +138,32 @@ def test_thresholds_that_remove_the_same_branches_are_one_fine_tuning(cached, tm
     assert count["fine_tune"] == 1
     assert same(one, other)
     assert [e.stage for e in epochs] == ["parent"] * 2 + ["fine_tune"] * 2
+
+
+@pytest.mark.parametrize("removal", ["greedy", "iterative"])
+def test_a_removal_that_goes_further_begins_where_another_ended(cached, tmp_path, count, removal):
+    policy = Policy(removal=removal, recalibration_batches=1, train=TRAIN)
+    first, _ = run(replace(policy, branches_removed=2), cached, tmp_path)
+    steps = dict(count)
+
+    further, epochs = run(replace(policy, branches_removed=3), cached, tmp_path)
+    between = 1 if removal == "iterative" else 0
+    assert count["score_branches"] - steps["score_branches"] == 1
+    assert count["fine_tune"] - steps["fine_tune"] == between
+    assert set(first.removed) < set(further.removed)
+    assert [e.stage for e in epochs] == ["parent"] * 2 + ["prune"] * 3 * between
+    alone, epochs_alone = run(replace(policy, branches_removed=3), replace(cached, cache=None),
+                              tmp_path)  # fmt: skip
+    assert same(further, alone)
+    assert further.removed == alone.removed
+    assert [e.train_loss for e in epochs] == [e.train_loss for e in epochs_alone]
+
+
+def test_a_small_limit_keeps_the_newest_stage_only(cached, tmp_path):
+    run(HYBRID, replace(cached, cache_limit_bytes=1), tmp_path)
+
+    (entry,) = StageCache(cached.cache).entries()
+    assert entry.stage == "fine_tuned"
 
 
 def test_a_damaged_entry_is_trained_again(cached, tmp_path, count):
