@@ -12,6 +12,7 @@ from typing import Any, Literal
 from autodepth.front.hypervolume import relative_hypervolume
 from autodepth.front.objective import objective_values
 from autodepth.front.selection import FrontPoint
+from autodepth.records.cache_place import cache_limit_bytes, cache_location
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import StudyRecord
@@ -93,7 +94,12 @@ def run_study(
         watch: a context entered while trials run, given the driver.
     """
     driver = make_driver(plan, folder, ledger, side_by_side=runner == "ray", warm_start=warm_start)
-    setting = replace(plan.setting, cache=folder.path / "cache", constraints=plan.space.constraints)
+    setting = replace(
+        plan.setting,
+        cache=cache_location(),
+        cache_limit_bytes=cache_limit_bytes(),
+        constraints=plan.space.constraints,
+    )
     with _signals_interrupt(driver) as received, watch(driver):
         if runner == "ray":
             from autodepth.search.ray_runner import run_on_ray  # noqa: PLC0415 - seconds

@@ -133,7 +133,8 @@ class RungRule:
         cheaper = f"{100 * (1 - best.cost / own.cost):.1f} % less" if best.cost < own.cost else ""
         return stop, (
             f"{100 * (best.accuracy - own.accuracy):.1f} points below trial {rival}, which "
-            f"costs {cheaper or 'as much'}; expected to end {points * -math.expm1(-behind):.1f} below it, "
+            f"costs {cheaper or 'as much'}; expected to end "
+            f"{points * -math.expm1(-behind):.1f} below it, "
             f"{'more than' if stop else 'within'} the {points * -math.expm1(-open_still):.1f} "
             "that is open"
         )
