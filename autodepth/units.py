@@ -70,6 +70,8 @@ class Budget:
             parts.append(f"{format_duration(self.wall_seconds)} of wall time")
         if self.trials is not None:
             parts.append(f"{self.trials} trials")
+        if not parts:
+            return "no limit"
         return ", whichever ends first: ".join([parts[0], "; ".join(parts[1:])][: len(parts)])
 
 

@@ -12,8 +12,8 @@ from autodepth.units import (
     format_duration,
     format_macs,
     parse_budget,
-    parse_plan,
     parse_bytes,
+    parse_plan,
 )
 
 

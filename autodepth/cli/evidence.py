@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from autodepth.cli.console import give, give_json, say
-from autodepth.cli.studies import Json, Study
+from autodepth.cli.studies import Json, OwnCode, Study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +16,33 @@ if TYPE_CHECKING:
 
     from autodepth.front.verdict import Comparison
     from autodepth.report.confirmed import ConfirmedMember, Replicates
+
+
+def confirm(
+    study: Study = "latest",
+    seeds: Annotated[int, typer.Option(help="Fresh seeds per member of the front.")] = 2,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Control to carry out too, by its name in docs/controls.md; repeatable; or all."
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Trials at the same time; else as many as before.")
+    ] = None,
+    own_code: OwnCode = False,
+) -> None:
+    """Retrain the front on fresh seeds, and compare its members with controls.
+
+    Example: autodepth confirm latest --seeds 3 --control all
+    """
+    from autodepth.search.control_policies import ROLES  # noqa: PLC0415
+    from autodepth.service.resuming import confirm as carry_out  # noqa: PLC0415
+
+    roles = list(ROLES) if control == ["all"] else control or []
+    result = carry_out(study, seeds=seeds, roles=roles, concurrency=concurrency, own_code=own_code)
+    say(f"{result.study}: {result.complete} of {result.trials} trials complete")
+    controls(result.study)
 
 
 def controls(study: Study = "latest", json: Json = False) -> None:

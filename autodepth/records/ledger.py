@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-import math
-import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +19,15 @@ from autodepth.front.dominance import pareto_front
 from autodepth.front.objective import Objective
 from autodepth.front.selection import FrontPoint, front_points
 from autodepth.records.database import SCHEMA, Database
+from autodepth.records.rows import epoch_of, trial_of
+from autodepth.records.spending import (
+    CONFIRM,
+    FAILED,
+    balance,
+    charge,
+    shares_of_epochs,
+    shares_of_result,
+)
 from autodepth.records.trial_record import StudyRecord, TrialKind, TrialRecord, utc_now
 from autodepth.trial.result import EpochReport, TrialResult, TrialState
 
@@ -29,7 +35,6 @@ _TRIALS = (
     "SELECT trial.*, (SELECT TOTAL(device_seconds) FROM spending WHERE trial = number)"
     " AS device_seconds FROM trial "
 )
-_OVERHEAD = "overhead"  # what no trial was charged with, one row of the spending
 
 
 class Ledger:
@@ -165,8 +170,7 @@ class Ledger:
         reason = f"breaks {', '.join(broken)}" if broken else None
         values = [objective.value(result.point) for objective in self._objectives]
         brought = (json.dumps(result.to_dict()), None if broken else json.dumps(values))
-        total = math.fsum(result.stage_seconds.values()) or 1.0
-        shares = {stage: part / total for stage, part in result.stage_seconds.items()}
+        shares = shares_of_result(result)
         self._end(number, TrialState.COMPLETE, reason, device_seconds, shares, brought, spent=spent)
 
     def end_trial(
@@ -186,12 +190,7 @@ class Ledger:
         if state in (TrialState.RUNNING, TrialState.COMPLETE):
             known = [s.value for s in TrialState if s not in (TrialState.RUNNING, state)]
             raise InputError(f"state must be one of {', '.join(known)}, but got {state.value}")
-        shares: dict[str, float] = {}
-        if state is TrialState.STOPPED:
-            for epoch in self.epochs(number):
-                shares[epoch.stage] = shares.get(epoch.stage, 0.0) + epoch.seconds
-            total = math.fsum(shares.values()) or 1.0
-            shares = {stage: part / total for stage, part in shares.items()}
+        shares = shares_of_epochs(self.epochs(number)) if state is TrialState.STOPPED else {}
         self._end(number, state, reason, device_seconds, shares, spent=spent)
 
     def charge(self, stage: str, device_seconds: float, trial: int | None = None) -> None:
@@ -203,7 +202,7 @@ class Ledger:
         with self.database.transaction() as connection:
             if trial is not None:
                 self.trial(trial)
-            _charge(connection, stage, device_seconds, trial)
+            charge(connection, stage, device_seconds, trial)
 
     def balance(self, spent: float) -> None:
         """Enter what the study has spent in all; what no trial was charged with is overhead.
@@ -215,7 +214,7 @@ class Ledger:
             InputError: `spent` is negative or not finite.
         """
         with self.database.transaction() as connection:
-            _balance(connection, spent)
+            balance(connection, spent)
 
     def end_study(self, outcome: str) -> None:
         """Enter why the study ended; a study that is carried on and ends again says it anew."""
@@ -236,11 +235,11 @@ class Ledger:
         with self.database.transaction() as connection:
             result, candidate = brought
             if self._check_running(number).kind in {"confirm", "control"}:
-                shares, candidate = {"confirm": 1.0}, None
-            for stage, share in (shares or {"failed": 1.0}).items():
-                _charge(connection, stage, device_seconds * share, number)
+                shares, candidate = {CONFIRM: 1.0}, None
+            for stage, share in (shares or {FAILED: 1.0}).items():
+                charge(connection, stage, device_seconds * share, number)
             if spent is not None:
-                _balance(connection, spent)
+                balance(connection, spent)
             connection.execute(
                 "UPDATE trial SET state = ?, reason = ?, ended_at = ?, result = ?, candidate = ?,"
                 " spent = (SELECT TOTAL(device_seconds) FROM spending) WHERE number = ?",
@@ -279,7 +278,7 @@ class Ledger:
 
     def trials(self) -> list[TrialRecord]:
         """Return every trial, by number."""
-        return [_trial(row) for row in self.database.query(_TRIALS + "ORDER BY number")]
+        return [trial_of(row) for row in self.database.query(_TRIALS + "ORDER BY number")]
 
     def trial(self, number: int) -> TrialRecord:
         """Return one trial.
@@ -291,12 +290,12 @@ class Ledger:
         if not rows:
             (count,) = self.database.query("SELECT COUNT(*) FROM trial")[0]
             raise InputError(f"the study has {count} trials, numbered from 0, but got {number}")
-        return _trial(rows[0])
+        return trial_of(rows[0])
 
     def epochs(self, number: int) -> list[EpochReport]:
         """Return the epochs of a trial, by step."""
         rows = self.database.query("SELECT * FROM epoch WHERE trial = ? ORDER BY step", number)
-        return [_epoch(row) for row in rows]
+        return [epoch_of(row) for row in rows]
 
     def verdicts(self, number: int) -> list[dict[str, Any]]:
         """Return how a trial compared with others, rung by rung, as it was entered."""
@@ -318,7 +317,7 @@ class Ledger:
         """
         if objectives is not None and tuple(objectives) != self._objectives:
             rows = self.database.query(_TRIALS + "WHERE candidate IS NOT NULL ORDER BY number")
-            return front_points([p for r in rows if (p := _trial(r).front_point)], objectives)
+            return front_points([p for r in rows if (p := trial_of(r).front_point)], objectives)
         rows = self.database.query(
             "SELECT number, candidate FROM trial WHERE candidate IS NOT NULL ORDER BY number"
         )
@@ -329,44 +328,3 @@ class Ledger:
     @functools.cached_property
     def _objectives(self) -> tuple[Objective, ...]:
         return self.study.objectives
-
-
-def _balance(connection: sqlite3.Connection, spent: float) -> None:
-    (charged,) = connection.execute(
-        "SELECT TOTAL(device_seconds) FROM spending WHERE stage != ?", (_OVERHEAD,)
-    ).fetchone()
-    rest = max(0.0, spent - charged) if math.isfinite(spent) and spent >= 0 else spent
-    connection.execute("DELETE FROM spending WHERE stage = ?", (_OVERHEAD,))
-    _charge(connection, _OVERHEAD, rest, None)
-
-
-def _charge(
-    connection: sqlite3.Connection, stage: str, device_seconds: float, trial: int | None
-) -> None:
-    if not 0 <= device_seconds < math.inf:
-        raise InputError(f"device_seconds must be at least 0, but got {device_seconds}")
-    connection.execute(
-        "INSERT INTO spending (trial, stage, device_seconds) VALUES (?, ?, ?)",
-        (trial, stage, device_seconds),
-    )
-
-
-def _trial(row: sqlite3.Row) -> TrialRecord:
-    values = dict(row)
-    del values["candidate"]
-    result = values["result"]
-    values |= {
-        "state": TrialState(values["state"]),
-        "point": json.loads(values["point"]),
-        "policy": json.loads(values["policy"]),
-        "result": None if result is None else TrialResult.from_dict(json.loads(result)),
-    }
-    return TrialRecord(**values)
-
-
-def _epoch(row: sqlite3.Row) -> EpochReport:
-    values: dict[str, Any] = {k: math.nan if v is None else v for k, v in dict(row).items()}
-    norms = json.loads(values["gradient_norms"])
-    values["gradient_norms"] = {int(branch): norm for branch, norm in norms.items()}
-    values["macs"], values["replayed"] = int(values["macs"]), bool(values["replayed"])
-    return EpochReport(**{field.name: values[field.name] for field in fields(EpochReport)})

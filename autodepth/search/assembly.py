@@ -10,7 +10,7 @@ from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import TrialRecord
 from autodepth.search.budget_meter import BudgetMeter
-from autodepth.search.confirming import Confirming
+from autodepth.search.confirming import Confirming, Evidence
 from autodepth.search.estimate import unpruned_policy
 from autodepth.search.foresight import Foresight
 from autodepth.search.parents import Parents
@@ -34,6 +34,7 @@ def make_driver(
     *,
     side_by_side: bool,
     warm_start: Sequence[Point] = (),
+    evidence: Evidence | None = None,
 ) -> StudyDriver:
     """Return the driver of a study; one with trials goes on from them.
 
@@ -43,6 +44,7 @@ def make_driver(
         ledger: its ledger; trials that it has as running have died and are ended.
         side_by_side: whether all places work at once, or one after the other in this process.
         warm_start: points to try first, after those the space starts with.
+        evidence: what is asked of the front, with no search; None searches.
     """
     places, space = plan.places, plan.space
     dimensions = space.dimensions_for(plan.network.num_stages, len(plan.network.branches))
@@ -90,6 +92,7 @@ def make_driver(
             meter=meter,
             foresight=proposals.foresight,
             concurrency=concurrency,
+            only=evidence,
         ),
         concurrency=concurrency,
     )

@@ -8,16 +8,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from autodepth.front.selection import FrontPoint
 from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
 from autodepth.search.budget_meter import BudgetMeter
-from autodepth.search.confirmation import ExtraTrial, confirmations
+from autodepth.search.confirmation import ExtraTrial, confirmations, controls
 from autodepth.search.foresight import Foresight
 from autodepth.space.search_models import ConfirmationSection
 
 _MARGIN = 1.15  # of the time it is expected to need
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What is asked of a front, and nothing else.
+
+    Args:
+        seeds: fresh seeds per member, at least 1.
+        roles: controls that each member is compared with, see `control_policies.ROLES`.
+        unpruned_macs: multiply-accumulates of the untouched network.
+        given_weights: whether the study starts from given weights.
+    """
+
+    seeds: int
+    roles: tuple[str, ...]
+    unpruned_macs: float
+    given_weights: bool
 
 
 class Confirming:
@@ -29,6 +47,7 @@ class Confirming:
         meter: knows the time.
         foresight: tells parents apart.
         concurrency: trials at the same time.
+        only: what is asked for at once, without any search; None confirms when it is time.
     """
 
     def __init__(
@@ -39,6 +58,7 @@ class Confirming:
         meter: BudgetMeter,
         foresight: Foresight,
         concurrency: int,
+        only: Evidence | None = None,
     ) -> None:
         self._section, self._ledger, self._meter = section, ledger, meter
         self._foresight, self._concurrency = foresight, concurrency
@@ -46,18 +66,21 @@ class Confirming:
         self._ready: set[str] = set()
         self._training: dict[str, int] = {}
         self._waits = False
+        self.only = only
 
-    def next(self, front: Sequence[FrontPoint]) -> ExtraTrial | None:
+    def next(self, front: Sequence[FrontPoint], *, now: bool = False) -> ExtraTrial | None:
         """Return the confirmation to start now, None where it is not time or none is left.
 
         Args:
             front: as it is now.
+            now: begin whatever the time is.
         """
         self._waits = False
+        if now and self._wanted:
+            self._front = self._front or list(front)
         if not self._is_time(front):
             return None
-        missing = confirmations(self._front, self._ledger.trials(), self._section.seeds)
-        for trial in missing:
+        for trial in self._missing():
             key = self._parent(trial)
             if key in self._training:
                 self._waits = True
@@ -87,16 +110,42 @@ class Confirming:
             if complete:
                 self._ready.add(key)
 
+    def _missing(self) -> list[ExtraTrial]:
+        records, only = self._ledger.trials(), self.only
+        if only is None:
+            return confirmations(self._front, records, self._section.seeds)
+        missing = confirmations(self._front, records, only.seeds)
+        if missing or not only.roles:
+            return missing
+        return list(
+            controls(
+                self._front,
+                records,
+                only.seeds,
+                unpruned_macs=only.unpruned_macs,
+                given_weights=only.given_weights,
+                which=only.roles,
+            ).trials
+        )
+
     def _is_time(self, front: Sequence[FrontPoint]) -> bool:
+        if self.only is not None:
+            self._front = list(front)
         if self._front:
             return True
-        section, left = self._section, self._meter.seconds_left
-        if not (section.share and section.seeds and front) or left == math.inf:
+        left = self._meter.seconds_left
+        if not (self._wanted and front):
             return False
-        kept_back = section.share * (self._meter.elapsed + left)
+        kept_back = self._section.share * (self._meter.elapsed + left)
         if left <= min(kept_back, self._needed(front)):
             self._front = list(front)
         return bool(self._front)
+
+    @property
+    def _wanted(self) -> bool:
+        """Whether there is a share for it; a budget that only counts trials has none."""
+        asked = self._section.share > 0 and self._section.seeds > 0
+        return asked and self._meter.seconds_left < math.inf
 
     def _needed(self, front: Sequence[FrontPoint]) -> float:
         """Return about how many seconds confirmation takes on all places."""

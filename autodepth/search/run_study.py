@@ -17,6 +17,7 @@ from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import StudyRecord
 from autodepth.search.assembly import make_driver
+from autodepth.search.confirming import Evidence
 from autodepth.search.in_process import run_in_process
 from autodepth.search.plan import StudyPlan
 from autodepth.search.searcher import Point
@@ -79,6 +80,7 @@ def run_study(
     *,
     runner: Runner = "ray",
     warm_start: Sequence[Point] = (),
+    evidence: Evidence | None = None,
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
     """Spend a study's budget.
@@ -91,9 +93,17 @@ def run_study(
         ledger: its ledger; a study with trials goes on from them.
         runner: `ray`, or `in-process` for one trial after the other in this process.
         warm_start: points to try first.
+        evidence: what is asked of the front, with no search; None searches.
         watch: a context entered while trials run, given the driver.
     """
-    driver = make_driver(plan, folder, ledger, side_by_side=runner == "ray", warm_start=warm_start)
+    driver = make_driver(
+        plan,
+        folder,
+        ledger,
+        side_by_side=runner == "ray",
+        warm_start=warm_start,
+        evidence=evidence,
+    )
     setting = replace(
         plan.setting,
         cache=cache_location(),
@@ -108,6 +118,8 @@ def run_study(
         else:
             run_in_process(driver, setting)
     outcome = driver.hopeless or ("interrupted" if driver.interrupted else SPENT)
+    if outcome == SPENT and evidence is not None:
+        outcome = ledger.study.outcome or SPENT
     if outcome == SPENT and driver.proposals.exhausted:
         outcome = EXHAUSTED
     driver.cancel_running(outcome)

@@ -143,14 +143,14 @@ class StudyDriver:
             return None
         if extra := self._confirming.next(self._front.members):
             return self._start_extra(extra)
-        if self._confirming.waits or not self.meter.may_start():
+        if self._confirming.waits or self._confirming.only or not self.meter.may_start():
             return None
         if self.meter.trials_started == 0:
             return self._start_unpruned()
         while True:
             proposal = self.proposals.next(new_parents=self.meter.may_start(new_parent=True))
             if proposal is None:
-                return None
+                return self._confirm_now() if self.proposals.exhausted else None
             if not proposal.broken:
                 return self._start(proposal)
             self._refuse(proposal)
@@ -162,6 +162,8 @@ class StudyDriver:
             return False
         if self._confirming.waits or self._at_wished_concurrency():
             return True
+        if self._confirming.only:
+            return False
         return self.meter.may_start() and not self.proposals.exhausted
 
     def report(self, number: int, epoch: EpochReport) -> None:
@@ -246,6 +248,11 @@ class StudyDriver:
         self._note(number, policy, proposal=proposal, new_parent=proposal.new_parent)
         self.meter.trial_started()
         return self._task(number, policy)
+
+    def _confirm_now(self) -> TrialTask | None:
+        """Use what is left of the budget on the front, when nothing is left to try."""
+        extra = self._confirming.next(self._front.members, now=True)
+        return self._start_extra(extra) if extra else None
 
     def _start_extra(self, extra: ExtraTrial) -> TrialTask:
         number = self.ledger.start_trial(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from autodepth.errors import BudgetError, StudyError
+from autodepth.errors import BudgetError, InputError, StudyError
+from autodepth.policy.survival import check_choice
 from autodepth.records.control import driver_of
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, find_study
+from autodepth.search.confirming import Evidence
+from autodepth.search.control_policies import ROLES
 from autodepth.search.plan import StudyPlan, make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch
 from autodepth.service.searching import drive
@@ -62,6 +65,15 @@ def plan_resume(
     if budget is not None:
         limits = limits.plus(parse_budget(budget.strip().removeprefix("+")))
     _check_left(limits, spent, trials, before)
+    return _plan_again(study, limits, concurrency, own_code=own_code)
+
+
+def _plan_again(
+    study: str, limits: Budget, concurrency: int | None, *, own_code: bool
+) -> tuple[StudyPlan, StudyFolder]:
+    """Return the plan of a study that exists, under a budget, with what it had resolved."""
+    folder = find_study(study)
+    before = folder.plan
     plan = make_plan(
         load_space(folder.space_path, _as_before(before)),
         limits,
@@ -78,6 +90,61 @@ def plan_resume(
     return plan, folder
 
 
+def confirm(
+    study: str,
+    *,
+    seeds: int = 2,
+    roles: Sequence[str] = (),
+    concurrency: int | None = None,
+    own_code: bool = False,
+    tracking_uri: str | None = None,
+    runner: Runner = "ray",
+    watch: Watch = lambda _: nullcontext(),
+) -> StudyResult:
+    """Retrain the front of a study on fresh seeds, and carry out controls of its members.
+
+    What is there already is not done again. It costs what it costs: the study's budget grows by it.
+
+    Args:
+        study: its name, or `latest`.
+        seeds: fresh seeds per member, at least 1.
+        roles: controls, see `autodepth.search.control_policies.ROLES`; none by default.
+        concurrency: as of `resume`.
+        own_code: as of `resume`.
+        tracking_uri: as of `resume`.
+        runner: as of `search`.
+        watch: as of `search`.
+
+    Raises:
+        InputError: a control is unknown, or `seeds` is below 1.
+        StudyError: as of `resume`.
+    """
+    if seeds < 1:
+        raise InputError(f"seeds must be at least 1, but got {seeds}")
+    for role in roles:
+        check_choice("control", role, tuple(ROLES))
+    plan, folder = _plan_again(study, Budget(), concurrency, own_code=own_code)
+    evidence = Evidence(
+        seeds=seeds,
+        roles=tuple(roles),
+        unpruned_macs=plan.unpruned["macs"],
+        given_weights=plan.setting.weights is not None,
+    )
+    _check_alone(folder)
+    with Ledger.open(folder.ledger_path) as ledger:
+        result = drive(
+            plan, folder, ledger,
+            tracking_uri=tracking_uri, runner=runner, watch=watch, evidence=evidence,
+        )  # fmt: skip
+        before = ledger.study
+        limits = dict(before.plan["limits"])
+        if limits["device_seconds"] is not None:
+            limits["device_seconds"] = max(limits["device_seconds"], ledger.spent())
+        ledger.extend({**before.plan, "limits": limits})
+        ledger.end_study(result.outcome)
+    return result
+
+
 def carry_on(
     plan: StudyPlan,
     folder: StudyFolder,
@@ -87,14 +154,18 @@ def carry_on(
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
     """Carry a planned resumption out; arguments as of `resume`."""
+    _check_alone(folder)
+    with Ledger.open(folder.ledger_path) as ledger:
+        ledger.extend(plan.to_dict())
+        return drive(plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch)
+
+
+def _check_alone(folder: StudyFolder) -> None:
     if (driver := driver_of(folder)) is not None:
         raise StudyError(
             f"a study has one driver at a time, but process {driver.pid} on {driver.host} drives "
             f"{folder.name}"
         )
-    with Ledger.open(folder.ledger_path) as ledger:
-        ledger.extend(plan.to_dict())
-        return drive(plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch)
 
 
 def _as_before(plan: Mapping[str, Any]) -> list[str]:

@@ -17,8 +17,10 @@ from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, create_study_folder
 from autodepth.records.tracker import Tracker
 from autodepth.report.front_page import front_html
+from autodepth.search.confirming import Evidence
 from autodepth.search.plan import StudyPlan, make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch, run_study, start_ledger
+from autodepth.search.searcher import Point
 from autodepth.space.shipped import default_space
 from autodepth.space.space_file import load_space
 from autodepth.space.yaml_text import write_yaml
@@ -133,12 +135,17 @@ def drive(
     tracking_uri: str | None,
     runner: Runner,
     watch: Watch,
+    warm_start: Sequence[Point] = (),
+    evidence: Evidence | None = None,
 ) -> StudyResult:
     """Spend what is left of a study's budget, MLflow being told meanwhile."""
     with DriverLock(folder):
         tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html)
         try:
-            result = run_study(plan, folder, ledger, runner=runner, watch=watch)
+            result = run_study(
+                plan, folder, ledger,
+                runner=runner, watch=watch, warm_start=warm_start, evidence=evidence,
+            )  # fmt: skip
         finally:
             unsent = tracker.close()
     return replace(result, unsent=unsent)

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "autodepth"
 DOORS = {
     "fsspec": {"trial/remote_store.py"},
     "ray": {"search/ray_runner.py", "search/ray_worker.py"},
-    "optuna": {"search/searcher.py"},
+    "optuna": {"search/samplers.py", "search/searcher.py"},
     "mlflow": {"records/tracking.py"},
     "moocore": {"front/hypervolume.py"},
     "plotille": {"cli/tables.py"},

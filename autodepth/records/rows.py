@@ -1,0 +1,35 @@
+"""Rows of the ledger's tables as what they stand for."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from dataclasses import fields
+from typing import Any
+
+from autodepth.records.trial_record import TrialRecord
+from autodepth.trial.result import EpochReport, TrialResult, TrialState
+
+
+def trial_of(row: sqlite3.Row) -> TrialRecord:
+    """Return a trial from its row, device seconds included."""
+    values = dict(row)
+    del values["candidate"]
+    result = values["result"]
+    values |= {
+        "state": TrialState(values["state"]),
+        "point": json.loads(values["point"]),
+        "policy": json.loads(values["policy"]),
+        "result": None if result is None else TrialResult.from_dict(json.loads(result)),
+    }
+    return TrialRecord(**values)
+
+
+def epoch_of(row: sqlite3.Row) -> EpochReport:
+    """Return an epoch from its row; SQLite keeps NaN as NULL."""
+    values: dict[str, Any] = {k: math.nan if v is None else v for k, v in dict(row).items()}
+    norms = json.loads(values["gradient_norms"])
+    values["gradient_norms"] = {int(branch): norm for branch, norm in norms.items()}
+    values["macs"], values["replayed"] = int(values["macs"]), bool(values["replayed"])
+    return EpochReport(**{field.name: values[field.name] for field in fields(EpochReport)})
