@@ -14,7 +14,7 @@ _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _DEVICE_UNITS = [f"{device}-{unit}" for device in ("gpu", "cpu") for unit in _SECONDS]
 _UNITS = [*_DEVICE_UNITS, *_SECONDS, "trials"]
 _PART = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(?P<unit>[A-Za-z-]*)")
-_BYTES = {
+_BYTES: dict[str, int] = {
     **{unit: 1000**power for power, unit in enumerate(("b", "kb", "mb", "gb", "tb"))},
     **{unit: 1024**power for power, unit in enumerate(("kib", "mib", "gib", "tib"), start=1)},
 }
