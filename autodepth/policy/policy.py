@@ -61,6 +61,8 @@ class Policy:
         branches: numbers of exactly the branches that go, in the order in which they do; nothing
             is scored.
         protected: numbers of branches that stay.
+        least_per_stage: how many branches stay in each stage at least, the best ones; 0 lets a
+            stage be emptied.
         removal: `one_shot` by one scoring; `greedy` scores anew after each step, with batch
             statistics recalibrated; `iterative` also fine-tunes after each step.
         removal_step: branches removed per step of the latter two, at least 1.
@@ -97,6 +99,7 @@ class Policy:
     macs_target: float | None = None
     branches: tuple[int, ...] | None = None
     protected: tuple[int, ...] = ()
+    least_per_stage: int = 1
     removal: RemovalMode = "one_shot"
     removal_step: int = 1
     between_epochs: int = 1
@@ -195,6 +198,7 @@ _NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "between_epochs": ("at least 1", lambda value: value >= 1),
     "filter_sparsity": ("in [0, 1)", lambda value: 0 <= value < 1),
     "weight_sparsity": ("in [0, 1)", lambda value: 0 <= value < 1),
+    "least_per_stage": ("at least 0", lambda value: value >= 0),
     "recalibration_batches": ("at least 0", lambda value: value >= 0),
     "fine_tune_epochs": ("at least 0", lambda value: value >= 0),
     "distillation": ("in [0, 1)", lambda value: 0 <= value < 1),

@@ -7,6 +7,7 @@ branches are worth. So a threshold of 0.5 asks for the branches worth less than 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -34,10 +35,10 @@ def in_units(scores: Mapping[int, float], unit: float) -> dict[int, float]:
 class Removal:
     """The rule by which branches of one network go, weakest first.
 
-    Of every stage the branch of the highest score stays, the deepest among equals, unless one
-    that cannot go stays there anyway. A goal that this and protection keep out of reach is
-    approached as far as they let. Branches that the policy names go in its order, whatever they
-    are worth and whatever is left of their stage.
+    Of every stage as many branches stay as the policy says, one by default: those of the highest
+    scores, the deepest among equals, unless enough that cannot go stay there anyway. A goal that
+    this and protection keep out of reach is approached as far as they let. Branches that a policy
+    names go in its order, whatever they are worth, and may leave a stage empty.
 
     Args:
         policy: its thresholds, or count, or MACs, or branches; without any, nothing goes.
@@ -103,13 +104,18 @@ class Removal:
         return min(going)[1] if going else None
 
     def _best_of_stages(self, free: Mapping[int, float], removed: Collection[int]) -> set[int]:
-        """Return the best branch of each stage that would be empty without it.
+        """Return the best branches of each stage, as many as it has to keep of those that may go.
 
-        It stays whatever its threshold is, so that raising thresholds brings no branch back.
+        They stay whatever their thresholds are, so that raising these brings no branch back.
         """
-        staying = {stage for b, stage in self.stages.items() if b not in removed and b not in free}
-        best = {self.stages[b]: b for _, b in sorted((score, b) for b, score in free.items())}
-        return {branch for stage, branch in best.items() if stage not in staying}
+        staying = Counter(s for b, s in self.stages.items() if b not in removed and b not in free)
+        kept = set()
+        for _, branch in sorted(((score, b) for b, score in free.items()), reverse=True):
+            stage = self.stages[branch]
+            if staying[stage] < self.policy.least_per_stage:
+                staying[stage] += 1
+                kept.add(branch)
+        return kept
 
     def _met(self, removed: Collection[int]) -> bool:
         policy = self.policy

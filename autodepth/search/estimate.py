@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -63,7 +63,7 @@ def constraint_verdict(constraint: Constraint, network: ResidualNetwork, space: 
     bound = constraint.bound.of(most)
     if constraint.relation == "<=" and bound < least:
         raise InputError(
-            f"constraint {str(constraint)!r} cannot hold: with one branch left per stage"
+            f"constraint {str(constraint)!r} cannot hold: with as few branches as the space allows"
             f"{', as narrow as the space allows,' if _most_filters(space) else ''} the "
             f"network still has {least:,} {constraint.metric}"
         )
@@ -81,9 +81,9 @@ def _least(network: ResidualNetwork, space: SearchSpace, metric: str) -> int:
     for stage in range(1, network.num_stages + 1):
         branches = [b for b in network.branches if b.stage == stage]
         removable = {b.index: int(getattr(b, metric)) for b in branches if b.removable}
-        if len(removable) == len(branches):
-            del removable[min(removable, key=removable.__getitem__)]
-        going.update(removable)
+        fixed = len(branches) - len(removable)
+        staying = max(0, int(_extreme(space, "least_per_stage", 1, min)) - fixed)
+        going.update(sorted(removable, key=removable.__getitem__)[staying:])
     smallest = network.without(going)
     if share := _most_filters(space):
         smallest = prune_width(smallest, share)
@@ -92,14 +92,21 @@ def _least(network: ResidualNetwork, space: SearchSpace, metric: str) -> int:
 
 def _most_filters(space: SearchSpace) -> float:
     """Return the greatest filter sparsity of a space."""
-    domain = next((d.domain for d in space.dimensions if d.name == "filter_sparsity"), Fixed(0.0))
+    return _extreme(space, "filter_sparsity", 0.0, max)
+
+
+def _extreme(
+    space: SearchSpace, name: str, default: float, choose: Callable[[Iterable[float]], float]
+) -> float:
+    """Return the least or the greatest value that a space has of a setting."""
+    domain = next((d.domain for d in space.dimensions if d.name == name), Fixed(default))
     match domain:
         case Fixed(value=value):
             return float(value or 0)
         case Choice(values=values):
-            return max(float(value or 0) for value in values)
-        case FloatRange(high=high) | IntRange(high=high):
-            return float(high)
+            return choose(float(value or 0) for value in values)
+        case FloatRange(low=low, high=high) | IntRange(low=low, high=high):
+            return choose([float(low), float(high)])
 
 
 def typical_policy(space: SearchSpace, network: ResidualNetwork) -> Policy:

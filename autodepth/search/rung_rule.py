@@ -129,14 +129,13 @@ class RungRule:
         behind = line.end(own.accuracy) - line.end(best.accuracy)
         open_still = self.margin * line.error(own.accuracy, best.accuracy)
         stop = behind > open_still
-        points = 100 * math.exp(line.end(own.accuracy))  # error at the end, in points
+        error = 100 * math.exp(line.end(own.accuracy))  # at the end, in points
+        ends, still = (-error * math.expm1(-gap) for gap in (behind, open_still))
         cheaper = f"{100 * (1 - best.cost / own.cost):.1f} % less" if best.cost < own.cost else ""
         return stop, (
-            f"{100 * (best.accuracy - own.accuracy):.1f} points below trial {rival}, which "
-            f"costs {cheaper or 'as much'}; expected to end "
-            f"{points * -math.expm1(-behind):.1f} below it, "
-            f"{'more than' if stop else 'within'} the {points * -math.expm1(-open_still):.1f} "
-            "that is open"
+            f"{100 * (best.accuracy - own.accuracy):.1f} points below trial {rival}, which costs "
+            f"{cheaper or 'as much'}; expected to end {ends:.1f} below it, "
+            f"{'more than' if stop else 'within'} the {still:.1f} that is open"
         )
 
 

@@ -66,8 +66,8 @@ class Rungs:
         self,
         *,
         at: Sequence[float] = (0.25, 0.5),
-        keep: float = 0.1,
-        margin: float = 0.5,
+        keep: float = 0.15,
+        margin: float = 0.3,
         fewest: int = 5,
     ) -> None:
         if list(at) != sorted(set(at)) or not all(0 < share < 1 for share in at):

@@ -223,6 +223,7 @@ class PolicySection(SettingsSection):
     between_epochs: SettingSection = _setting("between_epochs")
     filter_sparsity: SettingSection = _setting("filter_sparsity")
     weight_sparsity: SettingSection = _setting("weight_sparsity")
+    least_per_stage: SettingSection = _setting("least_per_stage")
     recalibration_batches: SettingSection = _setting("recalibration_batches")
     fine_tune_epochs: SettingSection = _setting("fine_tune_epochs")
     fine_tune_schedule: SettingSection = _setting("fine_tune_schedule")

@@ -131,6 +131,7 @@ RULES: dict[str, SettingRule] = {
     "between_epochs": _whole("passes after each step of iterative removal", 1),
     "filter_sparsity": _number("share of each branch's inner channels to take out", _SHARE),
     "weight_sparsity": _number("share of all weights to set to zero", _SHARE),
+    "least_per_stage": _whole("branches that stay in each stage at least; 0 lets it be emptied", 0),
     "recalibration_batches": _whole("batches to measure batch statistics on after removal", 0),
     "fine_tune_epochs": _whole("passes over the training split after removal", 0),
     "fine_tune_schedule": _name("the rate while fine-tuning", "one_cycle", "constant"),
