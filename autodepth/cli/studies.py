@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from autodepth.cli.console import give, give_json
+
+if TYPE_CHECKING:
+    from autodepth.report.confirmed import ConfirmedMember
 
 Study = Annotated[
     str, typer.Argument(metavar="[STUDY]", help="A study's name; `latest` is the newest.")
@@ -74,14 +77,19 @@ def front(study: Study = "latest", json: Json = False) -> None:
         members, plan = confirmed_front(ledger), ledger.study.plan
     points = [member.point for member in members]
     if json:
-        again = [member.to_dict()["confirmed"] for member in members]
-        give_json([{**p.to_dict(), "confirmed": c} for p, c in zip(points, again, strict=True)])
+        give_json([{**m.point.to_dict(), **_confirmed(m)} for m in members])
     elif points:
         confirmed = {m.point.trial: shown_spread(m.accuracy) for m in members if m.accuracy}
         give(f"{folder.name}: {len(points)} points, measured on the validation split")
         print_front(points, plan["unpruned"]["macs"], confirmed)
     else:
         give(f"{folder.name} has no complete trial yet")
+
+
+def _confirmed(member: ConfirmedMember) -> dict[str, Any]:
+    """Return what fresh seeds say of a member under `confirmed`; nothing before there were any."""
+    tried = member.accuracy is not None or member.replicates.failed
+    return {"confirmed": member.to_dict()["confirmed"]} if tried else {}
 
 
 def sync(
