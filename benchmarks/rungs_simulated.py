@@ -234,7 +234,7 @@ class Score:
 
     Args:
         saved: of the dominated work, see the top of the file.
-        saved_after: of that part of it that lies after the first rung, which is all a rung can save.
+        saved_after: of the part that lies after the first rung, which is all a rung can save.
         epochs: epochs not run, of all.
         lost: hypervolume lost, by true accuracies.
         lost_lower: the same up to accuracy 0.5.

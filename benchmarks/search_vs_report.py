@@ -17,6 +17,7 @@ PEERS = ("peer", "expert")
 OURS = ("autodepth", "everything")
 WHO = ("peer", "autodepth", "expert", "everything")  # in turn: theirs, ours
 _COLOURS = {"peer": "#7f7f7f", "expert": "#d08c2c", "autodepth": "#1f6fb4", "everything": "#2a8f4f"}
+_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)  # cpu-min
 _CONDITIONS = ("processor", "cpus_allowed", "test_images", "versions")
 
 
@@ -247,6 +248,9 @@ def _draw(runs: Sequence[Run], to: Path) -> None:
             )  # fmt: skip
             named.add(who)
         panel.set_xscale("log")
+        panel.set_xticks(_TICKS, [f"{minutes:g}" for minutes in _TICKS])
+        panel.minorticks_off()
+        panel.set_xlim(_TICKS[0], max(run.budget for run in runs if run.cell[0] == data) / 60)
         panel.set_title(data)
         panel.set_xlabel("device time, cpu-min")
         panel.set_ylabel("hypervolume on the test split")

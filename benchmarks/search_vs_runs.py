@@ -177,12 +177,13 @@ class WeightKeeper:
             thread.join()
 
     def _keep(self, trials: Path) -> None:
+        linked: set[str] = set()
         while not self._ended.wait(_POLL_SECONDS):
-            for trial in trials.iterdir() if trials.is_dir() else ():
-                link = _kept(self.folder, trial.name)
-                if not link.exists():
-                    with suppress(FileNotFoundError):  # not yet written
-                        link.hardlink_to(trial / WEIGHTS_FILE)
+            names = {entry.name for entry in os.scandir(trials)} if trials.is_dir() else set()
+            for name in names - linked:
+                with suppress(FileNotFoundError):  # not yet written
+                    _kept(self.folder, name).hardlink_to(trials / name / WEIGHTS_FILE)
+                    linked.add(name)
 
 
 def _kept(folder: Path, trial: str) -> Path:

@@ -75,8 +75,8 @@ class Foresight:
 
     def removed(self, policy: Policy) -> tuple[int, ...] | None:
         """Return which branches a policy removes, in order; None where that is not known yet."""
-        if not policy.removes_branches:
-            return ()
+        if not policy.scores_branches:
+            return policy.branches or ()
         scores = self._scores.get((self.parent(policy), policy.criterion))
         if scores is None or policy.removal != "one_shot":
             return None

@@ -70,7 +70,7 @@ class Stages:
 
     def scores(self, parent: Parent) -> dict[int, float]:
         """Return what each removable branch of the parent is worth; none where none may go."""
-        return self._scores(parent.network) if self._policy.removes_branches else {}
+        return self._scores(parent.network) if self._policy.scores_branches else {}
 
     def scores_again(self, network: ResidualNetwork) -> dict[int, float]:
         """Return what each removable branch of the parent is worth without those that are gone."""
