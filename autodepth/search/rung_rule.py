@@ -2,16 +2,18 @@
 
 A trial is stopped where three things hold together:
 
-1. another dominates it, so it is not on the first front of its rung (those are never stopped);
+1. others dominate it, so it is not on the first front of its rung (those are never stopped);
 2. it is not among the best `keep` by non-dominated rank, then by hypervolume contribution;
-3. by what is known from trials that came to the end, it is expected to end more than `margin`
-   standard deviations less accurate than one that costs no more.
+3. one of those that dominate it is expected to end better by more than `margin` standard
+   deviations of such expectations.
 
-For the third, a line is fitted to log error at the end over log error at the rung. It tells how
-much of a gap usually stays, and its spread holds all that makes the end uncertain: noise of a small
-validation set, curves that cross, fine-tunings of other lengths. Where a rung says little about
-the end, the line is flat or the spread wide, and nothing is stopped. The second condition keeps
-one lucky peer from stopping all that come near it.
+What to expect is learned from trials that came to the end: least squares of log error at the end
+over log error at the rung and log learning rate. It tells how much of a gap usually stays; its
+deviation holds all that makes the end uncertain: noise of a small validation set, curves that
+cross, fine-tunings of other lengths. Where a rung says little about the end, little is stopped.
+The rate is there because under a one-cycle schedule it hides where a curve goes: a high one looks
+worse at the rung than it ends. The second condition keeps one lucky trial from stopping all that
+come near it.
 """
 
 from __future__ import annotations
@@ -19,14 +21,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from autodepth.errors import InputError
+from autodepth.front.dominance import dominates
 from autodepth.front.objective import Goal
 from autodepth.front.ranking import contributions, ranks
 
 _GOALS: tuple[Goal, Goal] = ("maximize", "minimize")
-_FEWEST = 3  # a line and its spread need so many
-_NO_SPREAD = 1e-12  # below it, all are equal but for rounding
+_FEWEST = 4  # two weights, a mean and a deviation need so many
+_RIDGE = 0.5  # keeps weights finite where few trials are known, or all have one rate
+_ROUNDING = 1e-12  # a sum of squares below it is that of equal values
 _SMALLEST_ERROR = 0.002  # below it, log error would make much of a single image
 
 
@@ -37,6 +42,7 @@ class RungPoint:
     Args:
         accuracy: validation accuracy, a fraction.
         cost: what the network costs, in one unit for all that are compared.
+        rate: highest learning rate of the trial's schedule, above 0.
 
     Raises:
         InputError: a value is out of its range.
@@ -44,11 +50,14 @@ class RungPoint:
 
     accuracy: float
     cost: float
+    rate: float = 1.0
 
     def __post_init__(self) -> None:
         check_accuracy(self.accuracy)
         if not 0 <= self.cost < math.inf:
             raise InputError(f"a cost must be at least 0 and finite, but got {self.cost}")
+        if not 0 < self.rate < math.inf:
+            raise InputError(f"a learning rate must be above 0 and finite, but got {self.rate}")
 
 
 def check_accuracy(accuracy: float) -> None:
@@ -67,10 +76,10 @@ class RungRule:
 
     Args:
         keep: share of the trials at a rung, in [0, 1], that goes on for its rank alone.
-        margin: by how many standard errors a trial has to be expected behind, at least 0; higher
-            stops fewer.
+        margin: by how many standard deviations a trial has to be expected behind, at least 0;
+            higher stops fewer.
         fewest: nobody is stopped at a rung before so many that passed it came to the end; at
-            least 3.
+            least 4.
 
     Raises:
         InputError: a value is out of its range.
@@ -105,7 +114,7 @@ class RungRule:
         rank = dict(zip(there, ranks(rows, _GOALS), strict=True))
         if rank[trial] == 1:
             return 1, False, "none that costs no more is more accurate"
-        passed = [(point.accuracy, ends[n]) for n, point in there.items() if n in ends]
+        passed = [(point, ends[number]) for number, point in there.items() if number in ends]
         if len(passed) < self.fewest:
             why = f"nobody is stopped before {self.fewest} came to the end from here"
             return rank[trial], False, why
@@ -115,71 +124,92 @@ class RungRule:
         if ahead < self.keep * len(there):
             why = f"among the best {100 * self.keep:.3g} % by rank and contribution"
             return rank[trial], False, why
-        return rank[trial], *self._expected(trial, there, _Line.fit(passed))
+        return rank[trial], *self._compared(trial, there, _Expectation.learn(passed))
 
-    def _expected(
-        self, trial: int, there: Mapping[int, RungPoint], line: _Line
+    def _compared(
+        self, trial: int, there: Mapping[int, RungPoint], expectation: _Expectation
     ) -> tuple[bool, str]:
-        """Compare the end a trial is expected to have with that of the best of no greater cost."""
+        """Compare a dominated trial with the one, of those that dominate it, that promises most."""
+        if not expectation.of_error > 0:
+            return False, "so far, accuracy here told nothing of the end"
         own = there[trial]
-        rivals = [n for n, point in there.items() if n != trial and point.cost <= own.cost]
         # Of equal ones the first by number, so that nothing depends on who came when.
-        rival = min(rivals, key=lambda n: (-there[n].accuracy, there[n].cost, n))
-        best = there[rival]
-        behind = line.end(own.accuracy) - line.end(best.accuracy)
-        open_still = self.margin * line.error(own.accuracy, best.accuracy)
+        error, rival = min(
+            (expectation.at(point), number)
+            for number, point in there.items()
+            if dominates((point.accuracy, point.cost), (own.accuracy, own.cost), _GOALS)
+        )
+        behind = expectation.at(own) - error
+        open_still = self.margin * expectation.deviation
         stop = behind > open_still
-        error = 100 * math.exp(line.end(own.accuracy))  # at the end, in points
-        ends, still = (-error * math.expm1(-gap) for gap in (behind, open_still))
-        cheaper = f"{100 * (1 - best.cost / own.cost):.1f} % less" if best.cost < own.cost else ""
+        best, scale = there[rival], 100 * math.exp(expectation.at(own))
+        less = f"{100 * (1 - best.cost / own.cost):.1f} % less" if best.cost < own.cost else ""
         return stop, (
             f"{100 * (best.accuracy - own.accuracy):.1f} points below trial {rival}, which costs "
-            f"{cheaper or 'as much'}; expected to end {ends:.1f} below it, "
-            f"{'more than' if stop else 'within'} the {still:.1f} that is open"
+            f"{less or 'as much'}; expected to end {-scale * math.expm1(-behind):.1f} below it, "
+            f"{'more than' if stop else 'within'} the {-scale * math.expm1(-open_still):.1f} "
+            "that are open"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Line:
-    """Least squares of log error at the end over log error at a rung."""
+class _Expectation:
+    """Log error at the end, linear in log error at a rung and log learning rate."""
 
-    mean_here: float
-    mean_end: float
-    slope: float
-    deviation: float  # of a curve's end from the line
-    width: float  # root of the summed squares of distances from `mean_here`
+    constant: float
+    of_error: float
+    of_rate: float
+    deviation: float  # of what came from what was expected
 
     @classmethod
-    def fit(cls, accuracies: Sequence[tuple[float, float]]) -> _Line:
-        """Fit accuracies at the rung and at the end, at least three pairs."""
-        here = [_log_error(accuracy) for accuracy, _ in accuracies]
-        end = [_log_error(accuracy) for _, accuracy in accuracies]
-        mean_here, mean_end = math.fsum(here) / len(here), math.fsum(end) / len(end)
-        pairs = [(x - mean_here, y - mean_end) for x, y in zip(here, end, strict=True)]
-        square = math.fsum(x * x for x, _ in pairs)
-        if square < _NO_SPREAD:
-            square = 0.0
-        # A falling line would have the worse at the rung end better: noise, not knowledge.
-        slope = max(math.fsum(x * y for x, y in pairs) / square, 0.0) if square else 0.0
-        rest = math.fsum((y - slope * x) ** 2 for x, y in pairs)
+    def learn(cls, passed: Sequence[tuple[RungPoint, float]]) -> _Expectation:
+        """Fit points at the rung and accuracies at the end, at least four pairs.
+
+        Ridge regression: what is the same for all has no weight, rather than an undefined one.
+        """
+        errors = _centred([_log_error(point.accuracy) for point, _ in passed])
+        rates = _centred([math.log(point.rate) for point, _ in passed])
+        ends = _centred([_log_error(accuracy) for _, accuracy in passed])
+        grown = 1 + _RIDGE / len(passed)
+        error_2, rate_2 = grown * _product(errors, errors), grown * _product(rates, rates)
+        both, error_end = _product(errors, rates), _product(errors, ends)
+        if rate_2 > _ROUNDING and error_2 > _ROUNDING:
+            shared = error_2 * rate_2 - both**2  # above 0, as the products have grown
+            of_error = (rate_2 * error_end - both * _product(rates, ends)) / shared
+            of_rate = (error_2 * _product(rates, ends) - both * error_end) / shared
+        else:
+            of_error = error_end / error_2 if error_2 > _ROUNDING else 0.0
+            of_rate = 0.0
+        rest = math.fsum(
+            (end - of_error * error - of_rate * rate) ** 2
+            for end, error, rate in zip(ends.away, errors.away, rates.away, strict=True)
+        )
         return cls(
-            mean_here=mean_here,
-            mean_end=mean_end,
-            slope=slope,
-            deviation=math.sqrt(rest / (len(pairs) - 2)),
-            width=math.sqrt(square),
+            constant=ends.mean - of_error * errors.mean - of_rate * rates.mean,
+            of_error=of_error,
+            of_rate=of_rate,
+            deviation=math.sqrt(rest / (len(passed) - 3)),
         )
 
-    def end(self, accuracy: float) -> float:
-        """Return the log error expected at the end from an accuracy at the rung."""
-        return self.mean_end + self.slope * (_log_error(accuracy) - self.mean_here)
+    def at(self, point: RungPoint) -> float:
+        """Return the log error expected at the end of a trial from its point at the rung."""
+        here = self.of_error * _log_error(point.accuracy)
+        return self.constant + here + self.of_rate * math.log(point.rate)
 
-    def error(self, accuracy: float, other: float) -> float:
-        """Return the standard error of a gap at the end: that of a curve, and that of the slope."""
-        if not self.width:
-            return self.deviation  # the slope is 0, and so is the gap
-        gap = _log_error(accuracy) - _log_error(other)
-        return self.deviation * math.hypot(1.0, gap / self.width)
+
+class _Centred(NamedTuple):
+    mean: float
+    away: list[float]
+
+
+def _centred(values: Sequence[float]) -> _Centred:
+    mean = math.fsum(values) / len(values)
+    return _Centred(mean, [value - mean for value in values])
+
+
+def _product(a: _Centred, b: _Centred) -> float:
+    # fsum rounds once, so that the order of trials changes no verdict.
+    return math.fsum(x * y for x, y in zip(a.away, b.away, strict=True))
 
 
 def _log_error(accuracy: float) -> float:

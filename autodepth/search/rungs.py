@@ -53,10 +53,10 @@ class Rungs:
         at: shares of a stage's epochs in (0, 1), rising. A rung is the first epoch at or past its
             share, unless that is the last one. Empty: nothing is judged.
         keep: share of the trials at a rung, in [0, 1], that goes on for its rank alone.
-        margin: by how many standard errors a trial has to be expected behind to be stopped, at
-            least 0; higher stops fewer.
+        margin: by how many standard deviations a trial has to be expected behind, at least 0;
+            higher stops fewer.
         fewest: nobody is stopped at a rung before so many that passed it came to the end; at
-            least 3.
+            least 4.
 
     Raises:
         InputError: a value is out of its range.
@@ -66,7 +66,7 @@ class Rungs:
         self,
         *,
         at: Sequence[float] = (0.25, 0.5),
-        keep: float = 0.15,
+        keep: float = 0.12,
         margin: float = 0.3,
         fewest: int = 5,
     ) -> None:
@@ -83,7 +83,15 @@ class Rungs:
         return tuple(self._verdicts.values())
 
     def report(
-        self, trial: int, stage: str, epoch: int, epochs: int, accuracy: float, cost: float
+        self,
+        trial: int,
+        stage: str,
+        epoch: int,
+        epochs: int,
+        accuracy: float,
+        cost: float,
+        *,
+        rate: float = 1.0,
     ) -> Verdict | None:
         """Take in an epoch, and judge the trial where the epoch is a rung.
 
@@ -97,6 +105,8 @@ class Rungs:
             cost: of the network, in one unit per stage: MACs where it is fine-tuned; for a parent
                 the share of branches it is expected to compute, so that its accuracy is read
                 beside that of parents which drop as much or more.
+            rate: highest learning rate of the stage's schedule, for all trials or for none; it
+                tells what a one-cycle schedule still holds in store.
 
         Returns:
             The verdict, or None where the epoch is no rung.
@@ -104,7 +114,7 @@ class Rungs:
         Raises:
             InputError: the stage is unknown, or a number is out of its range.
         """
-        share = self.note(trial, stage, epoch, epochs, accuracy, cost)
+        share = self.note(trial, stage, epoch, epochs, accuracy, cost, rate=rate)
         if share is None:
             return None
         verdict = self._judge(trial, stage, share)
@@ -112,7 +122,15 @@ class Rungs:
         return verdict
 
     def note(
-        self, trial: int, stage: str, epoch: int, epochs: int, accuracy: float, cost: float
+        self,
+        trial: int,
+        stage: str,
+        epoch: int,
+        epochs: int,
+        accuracy: float,
+        cost: float,
+        *,
+        rate: float = 1.0,
     ) -> float | None:
         """Take in an epoch without judging it, as after a resume; arguments as for `report`.
 
@@ -128,7 +146,7 @@ class Rungs:
             raise InputError(f"a rung's stage must be {' or '.join(STAGES)}, but got {stage!r}")
         if not 1 <= epoch <= epochs:
             raise InputError(f"an epoch must be in 1..{epochs}, but got {epoch}")
-        point = RungPoint(accuracy=accuracy, cost=cost)
+        point = RungPoint(accuracy=accuracy, cost=cost, rate=rate)
         if epoch == epochs:
             self._end(stage, trial, accuracy)
             return None

@@ -286,8 +286,15 @@ class StudyDriver:
             return
         epochs = policy.train.epochs if stage == "parent" else policy.fine_tune_epochs
         cost = epoch.branches_expected if stage == "parent" else float(epoch.macs)
+        fine_tuning = policy.train.fine_tune_learning_rate or policy.train.learning_rate
         verdict = self._rungs.report(
-            number, stage, running.epochs[stage], epochs, epoch.validation_accuracy, cost
+            number,
+            stage,
+            running.epochs[stage],
+            epochs,
+            epoch.validation_accuracy,
+            cost,
+            rate=policy.train.learning_rate if stage == "parent" else fine_tuning,
         )
         if verdict is not None:
             self.ledger.record_verdict(number, verdict.rung, asdict(verdict))

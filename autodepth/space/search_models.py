@@ -48,7 +48,7 @@ class RungsSection(Section):
         Strict(strict=False),
     ] = Field(("fine_tune",), description="stages in which trials are compared; [] stops none")
     keep: Annotated[float, Field(gt=0, le=1), must("a share in (0, 1]")] = Field(
-        0.15, description="share of the trials at a rung that go on for their rank alone"
+        0.12, description="share of the trials at a rung that go on for their rank alone"
     )
 
 
