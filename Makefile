@@ -12,7 +12,7 @@ PEER ?= ../shared/peers/plain_tune.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup search test test-fast lint format schema networks-table bench-steps \
-	bench-sensitivity bench-hybrid bench-search constraints clean
+	bench-sensitivity bench-rungs bench-scale bench-hybrid bench-search constraints clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -51,6 +51,12 @@ bench-steps: $(VENV)/.tools ## Step time under stochastic depth, beside torchvis
 
 bench-sensitivity: $(VENV)/.tools ## Ablation with the prefix reused, beside whole passes (4 minutes)
 	$(BIN)/python benchmarks/sensitivity.py
+
+bench-rungs: $(VENV)/.tools ## What rungs save and lose on known curves, 20 seeds (1 minute)
+	$(BIN)/python benchmarks/rungs_simulated.py
+
+bench-scale: $(VENV)/.tools ## The driver in a study of 10,000 made-up trials (6 minutes)
+	$(BIN)/python benchmarks/scale.py
 
 bench-hybrid: $(VENV)/.tools ## Stochastic depth and removal, alone and together; DATA=folder:DIR (hours)
 	$(BIN)/python benchmarks/hybrid_2x2.py --data $(DATA)
