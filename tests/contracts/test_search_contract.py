@@ -43,8 +43,11 @@ def run(name, runner, *settings, budget="6trials", seed=0):
         return result, ledger.trials()
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "qmc", "random"])
+@pytest.mark.parametrize(
+    ("sampler", "runner"),
+    [(name, "in-process") for name in ("tpe", "nsga2", "gp", "qmc", "random")]
+    + [pytest.param(name, "ray", marks=RUNNERS[1].marks) for name in ("tpe", "nsga2", "qmc")],
+)
 def test_every_sampler_brings_a_study_to_its_end(sampler, runner):
     result, trials = run("samplers", runner, f"sampler.name={sampler}", "sampler.population=3")
 
