@@ -118,13 +118,22 @@ class RungRule:
         if len(passed) < self.fewest:
             why = f"nobody is stopped before {self.fewest} came to the end from here"
             return rank[trial], False, why
-        alone = dict(zip(there, contributions(rows, _GOALS), strict=True))
-        standing = {number: (rank[number], -alone[number]) for number in there}
-        ahead = sum(other < standing[trial] for other in standing.values())
-        if ahead < self.keep * len(there):
+        if self._kept(trial, rank, rows):
             why = f"among the best {100 * self.keep:.3g} % by rank and contribution"
             return rank[trial], False, why
         return rank[trial], *self._compared(trial, there, _Expectation.learn(passed))
+
+    def _kept(
+        self, trial: int, rank: Mapping[int, int], rows: Sequence[tuple[float, float]]
+    ) -> bool:
+        """Return whether fewer than the share `keep` stand before a trial."""
+        room = self.keep * len(rank) - sum(other < rank[trial] for other in rank.values())
+        if room <= 0:
+            return False
+        alone = dict(zip(rank, contributions(rows, _GOALS), strict=True))
+        return room > sum(
+            alone[other] > alone[trial] for other in rank if rank[other] == rank[trial]
+        )
 
     def _compared(
         self, trial: int, there: Mapping[int, RungPoint], expectation: _Expectation
@@ -144,11 +153,12 @@ class RungRule:
         stop = behind > open_still
         best, scale = there[rival], 100 * math.exp(expectation.at(own))
         less = f"{100 * (1 - best.cost / own.cost):.1f} % less" if best.cost < own.cost else ""
+        gap = -scale * math.expm1(-behind)  # in points of accuracy, as all that a person reads
         return stop, (
             f"{100 * (best.accuracy - own.accuracy):.1f} points below trial {rival}, which costs "
-            f"{less or 'as much'}; expected to end {-scale * math.expm1(-behind):.1f} below it, "
-            f"{'more than' if stop else 'within'} the {-scale * math.expm1(-open_still):.1f} "
-            "that are open"
+            f"{less or 'as much'}; expected to end {abs(gap):.1f} "
+            f"{'below' if gap >= 0 else 'above'} it, {'more than' if stop else 'within'} the "
+            f"{-scale * math.expm1(-open_still):.1f} that are open"
         )
 
 
