@@ -114,8 +114,7 @@ def _remember(
         proposals.foresight.learn(policy, result.sensitivities)
     for record, policy, result in complete:
         point = control_point if record.kind == "unpruned" else dict(record.point)
-        if point is not None:
-            proposals.parents.ready(proposals.foresight.parent(policy), point)
+        proposals.parents.ready(proposals.foresight.parent(policy), point)
         if record.kind == "search":
             values = [objective.value(result.point) for objective in driver.objectives]
             violations = violations_of(result.point, space.constraints, driver.unpruned)

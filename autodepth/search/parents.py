@@ -37,7 +37,8 @@ class Parents:
     def __init__(self, *, seed: int, balance: float = 1.0) -> None:
         self._random = random.Random(seed)  # noqa: S311 - no secret
         self._balance = balance
-        self._points: dict[str, dict[str, Scalar]] = {}  # of parents that are ready
+        self._ready: set[str] = set()
+        self._points: dict[str, dict[str, Scalar]] = {}  # of those that the space can name
         self._training: dict[str, int] = {}  # the trial that trains it
         self._given_up: set[str] = set()
         self._merit: dict[str, float] = {}
@@ -45,7 +46,7 @@ class Parents:
 
     def state(self, key: str) -> ParentState:
         """Return where a parent is in its life."""
-        if key in self._points:
+        if key in self._ready:
             return "ready"
         if key in self._given_up:
             return "given_up"
@@ -53,7 +54,7 @@ class Parents:
 
     def started(self, key: str, trial: int) -> None:
         """A trial began that trains a new parent, or uses one that is there."""
-        if key not in self._points:
+        if key not in self._ready:
             self._training.setdefault(key, trial)
 
     def add_work(self, *, new: float, known: float) -> None:
@@ -61,9 +62,12 @@ class Parents:
         self._work["new"] += new
         self._work["known"] += known
 
-    def ready(self, key: str, point: Mapping[str, Scalar]) -> None:
-        """A parent is trained; `point` is that of a policy that has it."""
+    def ready(self, key: str, point: Mapping[str, Scalar] | None) -> None:
+        """A parent is trained; `point` is that of a policy that has it, None outside the space."""
         self._training.pop(key, None)
+        self._ready.add(key)
+        if point is None:
+            return
         self._points.setdefault(key, {n: v for n, v in point.items() if shapes_parent(n)})
 
     def lost(self, trial: int, *, given_up: bool = False) -> None:

@@ -71,7 +71,8 @@ def _whole(name: str) -> str:
 
 def _nearest(value: Scalar, domain: Domain) -> Scalar:
     if isinstance(domain, FloatRange | IntRange) and is_number(value):
-        return min(max(float(value or 0), domain.low), domain.high)
+        nearest = min(max(float(value or 0), domain.low), domain.high)
+        return round(nearest) if isinstance(domain, IntRange) else nearest
     return value
 
 
@@ -86,7 +87,8 @@ def parent_point(policy: Policy, dimensions: Sequence[Dimension]) -> Point | Non
     values |= {f"train.{name}": value for name, value in values.pop("train").items()}
     point: Point = {}
     for dimension in dimensions:
-        if not shapes_parent(dimension.name):
+        counts = dimension.condition is None or dimension.condition.holds(values)
+        if not (shapes_parent(dimension.name) and counts):
             continue
         if not dimension.domain.contains(values[dimension.name]):
             return None

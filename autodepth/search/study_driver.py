@@ -309,9 +309,8 @@ class StudyDriver:
 
     def _parent_is_ready(self, running: _Running) -> None:
         point = self._unpruned_point if running.proposal is None else running.proposal.point
-        if point is not None:
-            parent = self.proposals.foresight.parent(running.policy)
-            self.proposals.parents.ready(parent, point)
+        parent = self.proposals.foresight.parent(running.policy)
+        self.proposals.parents.ready(parent, point)
 
     def _came_to_nothing(
         self, number: int, running: _Running, outcome: TrialOutcome, device_seconds: float
