@@ -93,23 +93,6 @@ def parse_budget(text: str) -> Budget:
     return Budget(**limits)  # type: ignore[arg-type]
 
 
-def parse_plan(text: str) -> Budget:
-    """Read what `Budget.plan` printed, as exactly as that is, or a budget as people write it.
-
-    Raises:
-        BudgetError: the text is neither.
-    """
-    limits = []
-    for part in re.split(r", whichever ends first: |; ", text):
-        limit, _, _ = part.partition(" = ")
-        duration = limit.removesuffix(" of wall time")
-        if duration != limit:
-            parts = [piece.split() for piece in re.findall(r"[0-9.]+ (?:d|h|min|s)\b", duration)]
-            limit = f"{sum(float(number) * _SECONDS[unit] for number, unit in parts):.3f}s"
-        limits.append(limit)
-    return parse_budget(",".join(limits))
-
-
 def _parse_part(part: str, text: str) -> dict[str, float | int | str]:
     match = _PART.fullmatch(part)
     if not match:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, create_study_folder
 from autodepth.records.trial_record import StudyRecord
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, TrialState
+from autodepth.units import parse_budget
 
 # A busy machine must not fail a property.
 settings.register_profile("autodepth", deadline=None)
@@ -31,7 +33,6 @@ OBJECTIVES = (
     Objective(name="macs", goal="minimize", reference=40_000_000.0),
 )
 PLAN = {
-    "budget": "4 cpu-min = 2 CPUs for 2 min",
     "network": {"name": "resnet20"},
     "data": {"name": "digits"},
     "data_fingerprint": "ab12",
@@ -120,8 +121,11 @@ def make_recorded() -> Callable[..., StudyFolder]:
         trials: Sequence[Made],
         *,
         ended: str | None = "the budget was spent",
+        budget: str = "4cpu-min",
         **plan: Any,
     ) -> StudyFolder:
+        limits = parse_budget(budget)
+        plan |= {"budget": limits.plan("cpu", 2.0), "limits": asdict(limits)}
         folder = create_study_folder(name)
         study = StudyRecord(
             name=name, seed=7, objectives=plan.pop("objectives", OBJECTIVES), plan=PLAN | plan

@@ -13,8 +13,11 @@ from autodepth.cli.console import give, give_json, say
 from autodepth.cli.studies import Json, OwnCode, Study
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from autodepth.search.plan import StudyPlan
     from autodepth.search.run_study import StudyResult
+    from autodepth.space.search_models import StartPoint
 
 
 def search(  # noqa: PLR0913, PLR0917 - an option each
@@ -52,6 +55,10 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
     concurrency: Annotated[
         int | None, typer.Option(help="Trials at the same time; else one per device.")
     ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(metavar="STUDY", help="Try first what is on the front of an earlier study."),
+    ] = None,
     own_code: OwnCode = False,
     tracking_uri: Annotated[
         str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
@@ -82,6 +89,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         settings=settings or (),
         seed=seed,
         concurrency=concurrency,
+        start_from=start_from,
         own_code=own_code,
     )
     if dry_run:
@@ -153,11 +161,20 @@ def _plan_lines(plan: StudyPlan, space: Path) -> list[str]:
         f"reach     {format_macs(macs.least)} to {format_macs(macs.most)} MACs "
         f"(middle {format_macs(macs.middle)})",
     ]
+    if first := plan.space.start_with:
+        lines.append(f"first     {_first_policies(first)}")
     lines += [f"bound     {bound}: {verdict}" for bound, verdict in plan.bounds.items()]
     trials, seconds = plan.affordable_trials, format_duration(plan.seconds_per_trial)
     count = "any number of" if trials == float("inf") else f"about {max(trials, 0):.0f}"
     lines.append(f"trials    {count}, of about {seconds} each (estimate from a few timed steps)")
     return [*lines, *(f"note      {note}" for note in plan.notes)]
+
+
+def _first_policies(first: Sequence[StartPoint]) -> str:
+    names = [point for point in first if isinstance(point, str)]
+    others = len(first) - len(names)
+    told = [f"{others} told by their settings"] if others else []
+    return ", ".join([*told, *names])
 
 
 def _plan_values(plan: StudyPlan) -> dict[str, Any]:

@@ -33,6 +33,12 @@ REMOVAL_MODES: tuple[RemovalMode, ...] = get_args(RemovalMode)
 FineTuneSchedule = Literal["one_cycle", "constant"]
 FINE_TUNE_SCHEDULES: tuple[FineTuneSchedule, ...] = get_args(FineTuneSchedule)
 
+RANDOM_DEPTH = (
+    *("p_L", "decay_shape", "decay_power", "depth_schedule", "depth_schedule_cutoff"),
+    *("gate_mode", "compensation"),
+)
+"""Settings that act only while a parent is trained, by their names in a space file."""
+
 _TUPLES = ("survival", "sensitivity_threshold", "branches", "protected")
 
 

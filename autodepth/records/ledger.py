@@ -234,7 +234,7 @@ class Ledger:
     ) -> None:
         with self.database.transaction() as connection:
             result, candidate = brought
-            if self._check_running(number).kind in {"confirm", "control"}:
+            if not self._check_running(number).of_search:
                 shares, candidate = {CONFIRM: 1.0}, None
             for stage, share in (shares or {FAILED: 1.0}).items():
                 charge(connection, stage, device_seconds * share, number)

@@ -81,10 +81,20 @@ class TrialRecord:
     result: TrialResult | None
 
     @property
+    def of_search(self) -> bool:
+        """Whether it belongs to the search, not to what is asked of a member of its front."""
+        return self.about is None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts in a budget of trials: it was of the search, and really started."""
+        refused = self.state is TrialState.INFEASIBLE and self.device_seconds == 0
+        return self.of_search and not refused
+
+    @property
     def front_point(self) -> FrontPoint | None:
         """This trial as a candidate for the front: of the search, complete and within bounds."""
-        searched = self.kind in {"search", "unpruned"}
-        if self.result is None or self.reason is not None or not searched:
+        if self.result is None or self.reason is not None or not self.of_search:
             return None
         return FrontPoint(
             trial=self.number,

@@ -16,7 +16,7 @@ from autodepth.records.ledger import Ledger
 from autodepth.records.trial_record import TrialRecord
 from autodepth.report.front_figure import front_of
 from autodepth.trial.result import EpochReport, TrialState
-from autodepth.units import Budget, Device, parse_plan
+from autodepth.units import Budget, Device
 
 # What a budget goes to, in the order it is told; what the ledger has besides follows.
 STAGES = ("parent", "sensitivity", "prune", "fine_tune", "measure", "confirm", "failed", "overhead")
@@ -119,7 +119,7 @@ def study_status(ledger: Ledger, driver: Driver | None, now: str) -> StudyStatus
     if driver is not None:
         spent += devices * _since(max([driver.since, *(r.ended_at or "" for r in ended)]), now)
     seconds_left, share_spent = _limits(
-        Budget(**plan["limits"]) if "limits" in plan else parse_plan(plan["budget"]),
+        Budget(**plan["limits"]),
         spent,
         devices,
         len(ended),

@@ -33,7 +33,6 @@ def make_driver(
     ledger: Ledger,
     *,
     side_by_side: bool,
-    warm_start: Sequence[Point] = (),
     evidence: Evidence | None = None,
 ) -> StudyDriver:
     """Return the driver of a study; one with trials goes on from them.
@@ -43,7 +42,6 @@ def make_driver(
         folder: the study's folder.
         ledger: its ledger; trials that it has as running have died and are ended.
         side_by_side: whether all places work at once, or one after the other in this process.
-        warm_start: points to try first, after those the space starts with.
         evidence: what is asked of the front, with no search; None searches.
     """
     places, space = plan.places, plan.space
@@ -57,7 +55,7 @@ def make_driver(
         device=places.device,
         devices=devices,
         spent_before=ledger.spent(),
-        trials_before=sum(record.reason is None or record.spent != 0 for record in records),
+        trials_before=sum(record.counts for record in records),
     )
     proposals = Proposals(
         dimensions,
@@ -70,7 +68,7 @@ def make_driver(
         ),
         foresight=Foresight(plan.network, plan.setting, space.constraints),
         parents=Parents(seed=derive_seed(space.seed, "parents")),
-        first=_first(records, [*start_points(space.start_with, dimensions), *warm_start]),
+        first=_first(records, start_points(space.start_with, dimensions)),
         seed=derive_seed(space.seed, "blind points"),
     )
     control = unpruned_policy(space, plan.network)
@@ -85,6 +83,10 @@ def make_driver(
         meter=meter,
         unpruned_policy=control,
         unpruned_point=control_point,
+        control_begun=any(
+            record.kind == "unpruned" and record.state is not TrialState.CANCELLED
+            for record in records
+        ),
         rungs=Rungs(at=space.rungs.at, keep=space.rungs.keep),
         confirming=Confirming(
             space.confirmation,
@@ -108,17 +110,17 @@ def _remember(
     complete = [
         (record, Policy.from_dict(dict(record.policy)), record.result)
         for record in records
-        if record.result is not None and record.kind in {"search", "unpruned"}
+        if record.result is not None and record.of_search
     ]
     for _, policy, result in complete:
         proposals.foresight.learn(policy, result.sensitivities)
     for record, policy, result in complete:
-        point = control_point if record.kind == "unpruned" else dict(record.point)
-        proposals.parents.ready(proposals.foresight.parent(policy), point)
-        if record.kind == "search":
-            values = [objective.value(result.point) for objective in driver.objectives]
-            violations = violations_of(result.point, space.constraints, driver.unpruned)
-            proposals.remember(dict(record.point), policy, values, violations)
+        if record.kind == "unpruned":
+            proposals.parents.ready(proposals.foresight.parent(policy), control_point)
+            continue
+        values = [objective.value(result.point) for objective in driver.objectives]
+        violations = violations_of(result.point, space.constraints, driver.unpruned)
+        proposals.remember(dict(record.point), policy, values, violations)
     for record in records:
         if record.kind == "search" and record.state is TrialState.FAILED:
             proposals.searcher.learn(dict(record.point), None)

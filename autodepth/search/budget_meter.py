@@ -86,6 +86,11 @@ class BudgetMeter:
         """Whether running trials have to stop."""
         return self.seconds_left <= 0
 
+    @property
+    def last_trial(self) -> bool:
+        """Whether the budget is a number of trials and leaves one more."""
+        return self.budget.trials is not None and self.trials_started == self.budget.trials - 1
+
     def may_start(self, *, new_parent: bool = False, kept_back: float = 0.0) -> bool:
         """Whether another trial may start: there is one left, and time for one as long as usual.
 

@@ -8,13 +8,15 @@ same network are recognised, and bounds on costs are checked without training an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.width_pruning import prune_width
 from autodepth.policy.policy import Policy
-from autodepth.policy.removal import Removal, in_units, unit_of
+from autodepth.policy.removal import in_units, unit_of
+from autodepth.policy.survival import survival_probabilities
 from autodepth.space.objectives import Constraint
+from autodepth.trial.pruning import removal_from
 from autodepth.trial.setting import TrialSetting
 from autodepth.trial.stage_cache import content_key
 from autodepth.trial.stage_keys import fine_tuning_content, parent_content
@@ -80,12 +82,7 @@ class Foresight:
         scores = self._scores.get((self.parent(policy), policy.criterion))
         if scores is None or policy.removal != "one_shot":
             return None
-        removal = Removal(
-            policy=policy,
-            stages={branch.index: branch.stage for branch in self._network.branches},
-            macs={branch.index: branch.macs for branch in self._network.branches},
-            total_macs=self._network.total_macs,
-        )
+        removal = removal_from(self._network, policy)
         return removal.step(in_units(scores, unit_of(scores)), ())
 
     def end(self, policy: Policy) -> str | None:
@@ -132,26 +129,25 @@ class Foresight:
         saved = all_of_them * (1.0 if removed is not None else 0.5)
         return (1 - saved / self.whole_macs) * (1 - policy.filter_sparsity)
 
+    def parent_work(self, policy: Policy) -> float:
+        """Return about what training a policy's parent takes, in epochs of the whole network."""
+        branches = self._network.branches
+        survival = policy.survival or survival_probabilities(
+            policy.survival_prob_last,
+            len(branches),
+            policy.decay_shape,
+            power=policy.decay_power,
+            stages=[branch.stage for branch in branches],
+        )
+        skipped = sum(b.macs * (1 - p) for b, p in zip(branches, survival, strict=True))
+        return policy.train.epochs * (1 - skipped / self.whole_macs)
+
     def _most_that_may_go(self, policy: Policy) -> tuple[int, ...]:
         """Return removable branches whose removal saves at least what the policy can save."""
         worth = {b.index: -float(b.macs) for b in self._network.branches if b.removable}
-        count = policy.branches_removed
-        if policy.branches_removed is None:
-            count = len(worth)
-        everything = replace(
-            policy,
-            sensitivity_threshold=None,
-            macs_target=None,
-            branches=None,
-            branches_removed=count,
-        )
-        removal = Removal(
-            policy=everything,
-            stages={branch.index: branch.stage for branch in self._network.branches},
-            macs={branch.index: branch.macs for branch in self._network.branches},
-            total_macs=self._network.total_macs,
-        )
-        return removal.step(worth, ())
+        count = len(worth) if policy.branches_removed is None else policy.branches_removed
+        dearest = policy.removing(branches_removed=count)
+        return removal_from(self._network, dearest).step(worth, ())
 
     def _cost(self, removed: tuple[int, ...], filter_sparsity: float) -> dict[str, float]:
         key = (tuple(sorted(removed)), filter_sparsity)

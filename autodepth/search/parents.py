@@ -7,23 +7,21 @@ counted in epochs of the whole network, not in seconds: the same study decides t
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from typing import Literal
 
+from autodepth.policy.policy import RANDOM_DEPTH
 from autodepth.space.values import Scalar
 
 ParentState = Literal["new", "training", "ready", "given_up"]
-_SHAPING = (
-    *("p_L", "decay_shape", "decay_power", "depth_schedule", "depth_schedule_cutoff"),
-    *("gate_mode", "compensation"),
-)
 _NOT_SHAPING = ("train.fine_tune_learning_rate",)
 
 
 def shapes_parent(name: str) -> bool:
     """Return whether a searched setting shapes the parent, by its name."""
-    return name in _SHAPING or (name.startswith("train.") and name not in _NOT_SHAPING)
+    return name in RANDOM_DEPTH or (name.startswith("train.") and name not in _NOT_SHAPING)
 
 
 class Parents:
@@ -69,6 +67,16 @@ class Parents:
         if point is None:
             return
         self._points.setdefault(key, {n: v for n, v in point.items() if shapes_parent(n)})
+
+    @property
+    def any_known(self) -> bool:
+        """Whether a parent is ready that the space can name."""
+        return bool(self._points)
+
+    @property
+    def work(self) -> float:
+        """Epochs of the whole network that trials were begun for, parents and the rest."""
+        return math.fsum(self._work.values())
 
     def lost(self, trial: int, *, given_up: bool = False) -> None:
         """A trial ended; a parent it was training is not there, and with `given_up` never is."""

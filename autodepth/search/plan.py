@@ -17,6 +17,7 @@ from autodepth.data.settings import DataSettings
 from autodepth.front.objective import Objective
 from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.policy.policy import RANDOM_DEPTH, Policy
 from autodepth.search.estimate import (
     TrialCost,
     constraint_verdict,
@@ -27,7 +28,6 @@ from autodepth.search.estimate import (
 from autodepth.search.places import Places, choose_places
 from autodepth.space.domains import Dimension, Fixed
 from autodepth.space.search_space import SearchSpace
-from autodepth.space.values import Scalar
 from autodepth.trial.measurement import latency_ms
 from autodepth.trial.setting import TrialSetting
 from autodepth.units import Budget
@@ -35,16 +35,6 @@ from autodepth.units import Budget
 # `train_images: auto` takes as many images as let the budget buy this many trials.
 _WANTED_TRIALS = 10
 _FEWEST_PER_CLASS = 10
-# What only acts while a parent is trained.
-_TRAINING_DIMENSIONS: dict[str, Scalar] = {
-    "p_L": 1.0,
-    "decay_shape": "linear",
-    "decay_power": 1.0,
-    "depth_schedule": "constant",
-    "depth_schedule_cutoff": 0.5,
-    "gate_mode": "batch",
-    "compensation": "test_time",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,9 +166,10 @@ def _without_idle_dimensions(space: SearchSpace) -> tuple[SearchSpace, list[str]
     epochs = next((d.domain for d in space.dimensions if d.name == "train.epochs"), None)
     if epochs != Fixed(0):
         return space, []
-    idle = [d.name for d in space.dimensions if d.name in _TRAINING_DIMENSIONS]
+    idle = [d.name for d in space.dimensions if d.name in RANDOM_DEPTH]
+    defaults = Policy().to_dict()
     kept = tuple(
-        Dimension(d.name, Fixed(_TRAINING_DIMENSIONS[d.name])) if d.name in idle else d
+        Dimension(d.name, Fixed(defaults[d.name])) if d.name in idle else d
         for d in space.dimensions
     )
     note = f"no training before pruning (train.epochs 0), so {', '.join(idle)} do not act"

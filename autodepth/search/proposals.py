@@ -18,7 +18,7 @@ from autodepth.search.parents import Parents
 from autodepth.search.searcher import Point, Searcher
 from autodepth.space.domains import Dimension, random_value
 
-_EXPLORE_AFTER = 16  # answers in a row that cost nothing: from then on points are drawn blindly
+_EXPLORE_AFTER = 16  # fruitless suggestions in a row: from then on points are drawn blindly
 _GIVE_UP_AFTER = 200
 _MOST_PARKED = 8
 _SCORING_WORK = 0.5  # about what pruning and measuring take, in epochs of the whole network
@@ -84,6 +84,8 @@ class Proposals:
         self._answers: dict[str, _Answer] = {}
         self._awaited: dict[str, list[int]] = {}  # tokens of twins of a running trial, by end
         self._random = random.Random(seed)  # noqa: S311 - no secret
+        # Suggestions in a row that led to no trial, by whether new parents were allowed.
+        self._fruitless = {True: 0, False: 0}
         self.duplicates = 0
         self.exhausted = False
 
@@ -99,23 +101,26 @@ class Proposals:
                 if proposal := self._considered(token, point, policy, new_parents=new_parents):
                     return proposal
                 break
-        for attempt in range(_GIVE_UP_AFTER):
+        if not new_parents and not self.parents.any_known:
+            return None
+        while self._fruitless[new_parents] < _GIVE_UP_AFTER:
             if len(self._parked) >= _MOST_PARKED:
                 return None
-            proposal = self._considered(*self._asked(attempt, new_parents), new_parents=new_parents)
+            proposal = self._considered(*self._asked(new_parents), new_parents=new_parents)
+            if proposal is not None and not proposal.broken:
+                return proposal
+            self._fruitless[new_parents] += 1
             if proposal is not None:
                 return proposal
-        self.exhausted = not self._parked
+        # Without time for a new parent, what was passed over may still be new.
+        self.exhausted = new_parents and not self._parked
         return None
 
     def started(self, proposal: Proposal, trial: int) -> None:
         """A trial began to carry a policy out."""
-        policy = proposal.policy
+        self._fruitless = {True: 0, False: 0}
         self.parents.started(proposal.parent, trial)
-        self.parents.add_work(
-            new=policy.train.epochs if proposal.new_parent else 0.0,
-            known=policy.fine_tune_epochs * self.foresight.share_left(policy) + _SCORING_WORK,
-        )
+        self._count_work(proposal.policy, new_parent=proposal.new_parent)
 
     def answer(
         self,
@@ -150,11 +155,21 @@ class Proposals:
         values: Sequence[float] | None,
         violations: Mapping[str, float] | None = None,
     ) -> None:
-        """Take in what an earlier part of this study came to."""
+        """Take in what an earlier part of this study came to; its parent is not ready yet."""
+        parent = self.foresight.parent(policy)
+        self._count_work(policy, new_parent=self.parents.state(parent) != "ready")
+        self.parents.ready(parent, point)
         self.searcher.learn(point, values, violations)
         end = self.foresight.end(policy)
         if end is not None and values is not None:
             self._answers[end] = _Answer(values=values, violations=violations or {})
+
+    def _count_work(self, policy: Policy, *, new_parent: bool) -> None:
+        foresight = self.foresight
+        self.parents.add_work(
+            new=foresight.parent_work(policy) if new_parent else 0.0,
+            known=policy.fine_tune_epochs * foresight.share_left(policy) + _SCORING_WORK,
+        )
 
     def _tell(self, token: int, answer: _Answer) -> None:
         if answer.values is None:
@@ -162,11 +177,12 @@ class Proposals:
         else:
             self.searcher.tell(token, answer.values, answer.violations)
 
-    def _asked(self, attempt: int, new_parents: bool) -> tuple[int, Point, Policy]:
+    def _asked(self, new_parents: bool) -> tuple[int, Point, Policy]:
         if self._first:
             given: Point | None = self._first.popleft()
-        elif attempt >= _EXPLORE_AFTER:
+        elif self._fruitless[new_parents] >= _EXPLORE_AFTER:
             given = {d.name: random_value(d.domain, self._random) for d in self._dimensions}
+            given |= (None if new_parents else self.parents.known()) or {}
         elif new_parents:
             given = self.parents.choose_known()
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -20,7 +20,6 @@ from autodepth.search.assembly import make_driver
 from autodepth.search.confirming import Evidence
 from autodepth.search.in_process import run_in_process
 from autodepth.search.plan import StudyPlan
-from autodepth.search.searcher import Point
 from autodepth.search.study_driver import StudyDriver
 
 Runner = Literal["ray", "in-process"]
@@ -79,7 +78,6 @@ def run_study(
     ledger: Ledger,
     *,
     runner: Runner = "ray",
-    warm_start: Sequence[Point] = (),
     evidence: Evidence | None = None,
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
@@ -92,7 +90,6 @@ def run_study(
         folder: the study's folder.
         ledger: its ledger; a study with trials goes on from them.
         runner: `ray`, or `in-process` for one trial after the other in this process.
-        warm_start: points to try first.
         evidence: what is asked of the front, with no search; None searches.
         watch: a context entered while trials run, given the driver.
     """
@@ -101,7 +98,6 @@ def run_study(
         folder,
         ledger,
         side_by_side=runner == "ray",
-        warm_start=warm_start,
         evidence=evidence,
     )
     setting = replace(

@@ -13,7 +13,21 @@ from autodepth.space.domains import Dimension, Domain, FloatRange, IntRange
 from autodepth.space.search_models import StartPoint
 from autodepth.space.values import Scalar, is_number, shown
 
+_ALL = 1e9  # the nearest value of a range is its end
+
 _NAMED: dict[str, dict[str, Scalar]] = {
+    # As cheap as training gets, and the far end of the front.
+    "shallow": {
+        "p_L": 0.0,
+        "decay_shape": "uniform",
+        "sensitivity_threshold": _ALL,
+        "branches_removed": _ALL,
+        "macs_target": 0.0,
+        "filter_sparsity": 0.0,
+        "weight_sparsity": 0.0,
+        "least_per_stage": 0,
+        "fine_tune_epochs": _ALL,
+    },
     "unpruned": {
         "p_L": 1.0,
         "sensitivity_threshold": 0.0,
@@ -47,7 +61,7 @@ def _point(start: StartPoint, dimensions: Sequence[Dimension]) -> Point:
     values: Mapping[str, Any] = _NAMED[start] if isinstance(start, str) else start
     point: Point = {}
     for dimension in dimensions:
-        name = dimension.name if dimension.name in values else _whole(dimension.name)
+        name = dimension.name if dimension.name in values else whole_name(dimension.name)
         if name not in values:
             continue
         value = values[name]
@@ -63,7 +77,7 @@ def _point(start: StartPoint, dimensions: Sequence[Dimension]) -> Point:
     return point
 
 
-def _whole(name: str) -> str:
+def whole_name(name: str) -> str:
     """Return the setting a part belongs to: `sensitivity_threshold.2` to its name."""
     stem, _, number = name.rpartition(".")
     return stem if number.isdigit() else name

@@ -34,6 +34,8 @@ from autodepth.trial.result import EpochReport, OperatingPoint, TrialState
 
 # When so many trials fail and none has succeeded, the rest would too.
 _HOPELESS = 4
+# The control comes when the search has begun so many times the work that its training is.
+_WORK_BEFORE_CONTROL = 2.0
 
 
 @dataclass(kw_only=True)
@@ -46,6 +48,10 @@ class _Running:
     epochs: Counter[str] = field(default_factory=Counter)
     last: EpochReport | None = None
     stop: str = ""  # why it has to stop
+
+    @property
+    def of_search(self) -> bool:
+        return self.kind in {"search", "unpruned"}
 
 
 class StudyDriver:
@@ -62,6 +68,7 @@ class StudyDriver:
         unpruned_policy: what the control trial does, see `next_task`.
         unpruned_point: the settings of its parent that are searched; None where the space has
             no such parent.
+        control_begun: whether an earlier part of the study carried the control out.
         rungs: compares trials with each other.
         confirming: hands out what confirms the front.
         concurrency: how many trials share the reserved devices.
@@ -79,6 +86,7 @@ class StudyDriver:
         meter: BudgetMeter,
         unpruned_policy: Policy,
         unpruned_point: Point | None,
+        control_begun: bool,
         rungs: Rungs,
         confirming: Confirming,
         concurrency: int = 1,
@@ -92,6 +100,7 @@ class StudyDriver:
         self.proposals = proposals
         self._unpruned_policy = unpruned_policy
         self._unpruned_point = unpruned_point
+        self._control_begun = control_begun
         self.unpruned = unpruned
         self._running: dict[int, _Running] = {}
         self._interrupted = threading.Event()
@@ -136,7 +145,7 @@ class StudyDriver:
     def next_task(self) -> TrialTask | None:
         """Return the next trial, entered as running; None when none may start now, see `waiting`.
 
-        The first one is the unpruned control: the network trained without random depth and left
+        One of them is the unpruned control: the network trained without random depth and left
         whole, against which every other point is read.
         """
         if self.stop_requested or self._at_wished_concurrency():
@@ -145,7 +154,7 @@ class StudyDriver:
             return self._start_extra(extra)
         if self._confirming.waits or self._confirming.only or not self.meter.may_start():
             return None
-        if self.meter.trials_started == 0:
+        if self._control_is_due():
             return self._start_unpruned()
         while True:
             proposal = self.proposals.next(new_parents=self.meter.may_start(new_parent=True))
@@ -172,7 +181,7 @@ class StudyDriver:
         running = self._running[number]
         running.epochs[epoch.stage] += 1
         running.last = epoch
-        if epoch.stage != "parent":
+        if epoch.stage != "parent" and running.of_search:
             self._parent_is_ready(running)
         if not epoch.replayed and running.kind == "search":
             self._compare(number, running, epoch)
@@ -199,7 +208,7 @@ class StudyDriver:
             return
         self._succeeded = True
         point = outcome.result.point
-        if running.kind in {"search", "unpruned"}:
+        if running.of_search:
             self._parent_is_ready(running)
             self.proposals.foresight.learn(running.policy, outcome.result.sensitivities)
             self._rungs.final(number, point.validation_accuracy)
@@ -231,7 +240,24 @@ class StudyDriver:
         """How many trials run now."""
         return len(self._running)
 
+    def _control_is_due(self) -> bool:
+        """Return whether the control comes next: once it is cheap beside what was done already.
+
+        No parent costs more than that of the control, and the front gains nothing from it.
+        """
+        if self._control_begun:
+            return False
+        if self.meter.last_trial:
+            return True
+        policy, proposals = self._unpruned_policy, self.proposals
+        state = proposals.parents.state(proposals.foresight.parent(policy))
+        if state == "ready" or not policy.train.epochs:
+            return True
+        begun = proposals.parents.work >= _WORK_BEFORE_CONTROL * policy.train.epochs
+        return state != "training" and begun and self.meter.may_start(new_parent=True)
+
     def _start_unpruned(self) -> TrialTask:
+        self._control_begun = True
         policy = self._unpruned_policy
         number = self.ledger.start_trial("unpruned", {}, policy.to_dict())
         parents, foresight = self.proposals.parents, self.proposals.foresight

@@ -9,7 +9,7 @@ from typing import Any
 
 from autodepth.errors import BudgetError, InputError, StudyError
 from autodepth.policy.survival import check_choice
-from autodepth.records.control import driver_of
+from autodepth.records.control import DriverLock
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, find_study
 from autodepth.search.confirming import Evidence
@@ -60,19 +60,19 @@ def plan_resume(
     """Return what is still to do; arguments and errors as of `resume`."""
     folder = find_study(study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
-        before, spent, trials = ledger.study.plan, ledger.spent(), len(ledger.trials())
+        before, spent = ledger.study.plan, ledger.spent()
+        trials = sum(record.counts for record in ledger.trials())
     limits = Budget(**before["limits"])
     if budget is not None:
         limits = limits.plus(parse_budget(budget.strip().removeprefix("+")))
     _check_left(limits, spent, trials, before)
-    return _plan_again(study, limits, concurrency, own_code=own_code)
+    return _plan_again(folder, limits, concurrency, own_code=own_code), folder
 
 
 def _plan_again(
-    study: str, limits: Budget, concurrency: int | None, *, own_code: bool
-) -> tuple[StudyPlan, StudyFolder]:
+    folder: StudyFolder, limits: Budget, concurrency: int | None, *, own_code: bool
+) -> StudyPlan:
     """Return the plan of a study that exists, under a budget, with what it had resolved."""
-    folder = find_study(study)
     before = folder.plan
     plan = make_plan(
         load_space(folder.space_path, _as_before(before)),
@@ -87,7 +87,7 @@ def _plan_again(
                 f"a study goes on with the {what} it began with, but the {what} of {folder.name} "
                 "changed since"
             )
-    return plan, folder
+    return plan
 
 
 def confirm(
@@ -123,15 +123,15 @@ def confirm(
         raise InputError(f"seeds must be at least 1, but got {seeds}")
     for role in roles:
         check_choice("control", role, tuple(ROLES))
-    plan, folder = _plan_again(study, Budget(), concurrency, own_code=own_code)
+    folder = find_study(study)
+    plan = _plan_again(folder, Budget(), concurrency, own_code=own_code)
     evidence = Evidence(
         seeds=seeds,
         roles=tuple(roles),
         unpruned_macs=plan.unpruned["macs"],
         given_weights=plan.setting.weights is not None,
     )
-    _check_alone(folder)
-    with Ledger.open(folder.ledger_path) as ledger:
+    with DriverLock(folder), Ledger.open(folder.ledger_path) as ledger:
         result = drive(
             plan, folder, ledger,
             tracking_uri=tracking_uri, runner=runner, watch=watch, evidence=evidence,
@@ -154,18 +154,9 @@ def carry_on(
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
     """Carry a planned resumption out; arguments as of `resume`."""
-    _check_alone(folder)
-    with Ledger.open(folder.ledger_path) as ledger:
+    with DriverLock(folder), Ledger.open(folder.ledger_path) as ledger:
         ledger.extend(plan.to_dict())
         return drive(plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch)
-
-
-def _check_alone(folder: StudyFolder) -> None:
-    if (driver := driver_of(folder)) is not None:
-        raise StudyError(
-            f"a study has one driver at a time, but process {driver.pid} on {driver.host} drives "
-            f"{folder.name}"
-        )
 
 
 def _as_before(plan: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ from autodepth.report.front_page import front_html
 from autodepth.search.confirming import Evidence
 from autodepth.search.plan import StudyPlan, make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch, run_study, start_ledger
-from autodepth.search.searcher import Point
+from autodepth.service.warm_start import front_policies
 from autodepth.space.shipped import default_space
 from autodepth.space.space_file import load_space
 from autodepth.space.yaml_text import write_yaml
@@ -40,6 +40,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
     settings: Sequence[str] = (),
     seed: int | None = None,
     concurrency: int | None = None,
+    start_from: str | None = None,
     own_code: bool = False,
     tracking_uri: str | None = None,
     runner: Runner = "ray",
@@ -59,6 +60,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
         settings: `path=value` changes to the space, as `--set` on the command line.
         seed: takes the place of the space's seed.
         concurrency: trials at the same time; None for one per device.
+        start_from: name of an earlier study; the policies on its front are tried first.
         own_code: whether a network `package.module:callable` in the space file may be imported
             and called; one given as `network` always is.
         tracking_uri: MLflow store; None for a SQLite file beside the studies.
@@ -77,6 +79,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
         settings=settings,
         seed=seed,
         concurrency=concurrency,
+        start_from=start_from,
         own_code=own_code,
     )
     return carry_out_plan(plan, study=study, tracking_uri=tracking_uri, runner=runner, watch=watch)
@@ -92,13 +95,18 @@ def plan_search(  # noqa: PLR0913 - a wish each
     settings: Sequence[str] = (),
     seed: int | None = None,
     concurrency: int | None = None,
+    start_from: str | None = None,
     own_code: bool = False,
 ) -> StudyPlan:
     """Resolve everything a search needs and train nothing; arguments as for `search`."""
     limits = parse_budget(budget)
     overrides = _overrides(settings, data=data, network=network, weights=weights, seed=seed)
+    chosen = load_space(choose_space(space), overrides)
+    if start_from is not None:
+        first = front_policies(start_from, chosen)
+        chosen = replace(chosen, start_with=(*first, *chosen.start_with))
     return make_plan(
-        load_space(choose_space(space), overrides),
+        chosen,
         limits,
         concurrency=concurrency,
         own_code=own_code or network is not None,
@@ -122,7 +130,7 @@ def carry_out_plan(
 ) -> StudyResult:
     """Run a planned study; arguments as for `search`."""
     folder = create_study_folder(study or _study_name(plan))
-    with start_ledger(plan, folder) as ledger:
+    with DriverLock(folder), start_ledger(plan, folder) as ledger:
         write_atomically(folder.space_path, write_yaml(plan.space.to_dict()))
         return drive(plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch)
 
@@ -135,19 +143,14 @@ def drive(
     tracking_uri: str | None,
     runner: Runner,
     watch: Watch,
-    warm_start: Sequence[Point] = (),
     evidence: Evidence | None = None,
 ) -> StudyResult:
-    """Spend what is left of a study's budget, MLflow being told meanwhile."""
-    with DriverLock(folder):
-        tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html)
-        try:
-            result = run_study(
-                plan, folder, ledger,
-                runner=runner, watch=watch, warm_start=warm_start, evidence=evidence,
-            )  # fmt: skip
-        finally:
-            unsent = tracker.close()
+    """Spend what is left of a study's budget, MLflow being told meanwhile; hold its lock."""
+    tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html)
+    try:
+        result = run_study(plan, folder, ledger, runner=runner, watch=watch, evidence=evidence)
+    finally:
+        unsent = tracker.close()
     return replace(result, unsent=unsent)
 
 

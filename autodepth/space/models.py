@@ -211,7 +211,9 @@ class SpaceModel(Section):
     sensitivity: SensitivitySection = SensitivitySection()
     sampler: SamplerSection = SamplerSection()
     start_with: StartPoints = Field(
-        (), description="policies to try first: unpruned, linear_rule, constant_depth or settings"
+        ("shallow", "linear_rule"),
+        description="policies to try first: shallow, unpruned, linear_rule, constant_depth or "
+        "settings",
     )
     rungs: RungsSection = RungsSection()
     confirmation: ConfirmationSection = ConfirmationSection()

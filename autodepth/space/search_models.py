@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -14,8 +15,10 @@ from autodepth.space.values import Scalar
 
 SamplerName = Literal["tpe", "nsga2", "gp", "qmc", "random"]
 _SAMPLERS = ("tpe", "nsga2", "gp", "qmc", "random")
-START_NAMES = ("unpruned", "linear_rule", "constant_depth")
+START_NAMES = ("shallow", "unpruned", "linear_rule", "constant_depth")
 """Policies that `start_with` knows by name."""
+
+_PART = re.compile(r"sensitivity_threshold\.[1-9][0-9]*")  # of one stage or block
 
 StartPoint = str | Mapping[str, Scalar]
 
@@ -77,7 +80,7 @@ def _known(points: tuple[StartPoint, ...]) -> tuple[StartPoint, ...]:
         mistakes += [
             ((i, name), f"unknown setting{did_you_mean(name, RULES)}")
             for name in point
-            if name not in RULES
+            if name not in RULES and not _PART.fullmatch(name)
         ]
     if mistakes:
         raise several(mistakes)

@@ -75,6 +75,20 @@ def prune(
     return Pruned(network=network, masks=masks, order=order)
 
 
+def removal_from(network: ResidualNetwork, policy: Policy) -> Removal:
+    """Return the rule by which a policy's branches go from a whole network.
+
+    Raises:
+        InputError: the policy does not fit the network.
+    """
+    return Removal(
+        policy=policy,
+        stages={branch.index: branch.stage for branch in network.branches},
+        macs={branch.index: branch.macs for branch in network.branches},
+        total_macs=network.total_macs,
+    )
+
+
 def _without_branches(
     parent: ResidualNetwork,
     policy: Policy,
@@ -87,12 +101,7 @@ def _without_branches(
 
     The unit of thresholds stays that of the first scoring, however few branches are left.
     """
-    removal = Removal(
-        policy=policy,
-        stages={branch.index: branch.stage for branch in parent.branches},
-        macs={branch.index: branch.macs for branch in parent.branches},
-        total_macs=parent.total_macs,
-    )
+    removal = removal_from(parent, policy)
     unit, most = unit_of(scores), None if policy.removal == "one_shot" else policy.removal_step
     network, order = parent, tuple[int, ...]()
     while going := removal.step(in_units(scores, unit), order, most):

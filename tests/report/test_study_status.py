@@ -73,13 +73,11 @@ def test_a_running_study_is_charged_up_to_now(make_recorded: Make) -> None:
 
 
 def test_other_limits_than_device_time(make_recorded: Make) -> None:
-    wall = look(make_recorded("wall", TRIALS, budget="2 min of wall time"))
+    wall = look(make_recorded("wall", TRIALS, budget="2min"))
     assert (wall.share_spent, wall.seconds_left) == (pytest.approx(70 / 120), pytest.approx(50))
-    count = look(make_recorded("count", TRIALS, budget="8 trials"))
+    count = look(make_recorded("count", TRIALS, budget="8trials"))
     assert (count.share_spent, count.seconds_left) == (pytest.approx(6 / 8), None)
-    both = look(
-        make_recorded("both", TRIALS, budget="1 h of wall time, whichever ends first: 8 trials")
-    )
+    both = look(make_recorded("both", TRIALS, budget="1h,8trials"))
     assert (both.share_spent, both.seconds_left) == (pytest.approx(6 / 8), pytest.approx(3530))
 
 

@@ -54,15 +54,15 @@ def interrupting_in_trial(number, driver):
 def test_an_interrupted_study_goes_on_with_what_was_under_way():
     before = search(
         budget="6trials", study="paused", settings=SMALL, runner="in-process",
-        watch=lambda driver: interrupting_in_trial(2, driver),
+        watch=lambda driver: interrupting_in_trial(3, driver),
     )  # fmt: skip
-    broken_off = trials("paused")[2]
+    broken_off = trials("paused")[3]
     after = resume("paused", runner="in-process")
     records = trials("paused")
 
     assert (before.outcome, after.outcome) == ("interrupted", "the budget was spent")
     assert broken_off.state is TrialState.CANCELLED
-    assert records[3].point == broken_off.point
+    assert records[4].point == broken_off.point
     assert [record.kind for record in records].count("unpruned") == 1
     assert len(records) == 6
     assert {p.trial for p in before.front} <= {r.number for r in records}
