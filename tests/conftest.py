@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,11 @@ def recorded_result(accuracy: float, macs: int) -> TrialResult:
     )
 
 
+@pytest.fixture(name="recorded_result")
+def _recorded_result() -> Callable[[float, int], TrialResult]:
+    return recorded_result
+
+
 @pytest.fixture(autouse=True)
 def _own_study_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the studies of another, or of the person who runs them."""
@@ -122,6 +127,7 @@ def make_recorded() -> Callable[..., StudyFolder]:
         *,
         ended: str | None = "the budget was spent",
         budget: str = "4cpu-min",
+        policy: Mapping[str, Any] | None = None,
         **plan: Any,
     ) -> StudyFolder:
         limits = parse_budget(budget)
@@ -134,7 +140,7 @@ def make_recorded() -> Callable[..., StudyFolder]:
             folder.space_path.write_text("version: 1\n")
             for number, (accuracy, macs, seconds) in enumerate(trials):
                 kind = "search" if number else "unpruned"
-                assert ledger.start_trial(kind, {"p_L": 0.5}, {"p_L": 0.5}) == number
+                assert ledger.start_trial(kind, {"p_L": 0.5}, policy or {"p_L": 0.5}) == number
                 ledger.record_epoch(number, recorded_epoch(accuracy))
                 spent = ledger.spent() + seconds
                 if accuracy is None:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from autodepth.front.verdict import Comparison
     from autodepth.report.confirmed import ConfirmedMember, Replicates
 
 
@@ -126,6 +125,8 @@ def importance(study: Study = "latest", json: Json = False) -> None:
 def _verdicts(members: Sequence[ConfirmedMember]) -> Table:
     from rich.table import Table  # noqa: PLC0415
 
+    from autodepth.report.wording import shown_difference  # noqa: PLC0415
+
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("trial", justify="right")
     table.add_column("beside")
@@ -137,7 +138,7 @@ def _verdicts(members: Sequence[ConfirmedMember]) -> Table:
         table.add_row(str(member.point.trial), raw, *_cells(member.replicates))
         for control in member.controls:
             cells = _cells(control.replicates)
-            table.add_row("", control.role, *cells, *_difference(control.comparison))
+            table.add_row("", control.role, *cells, *shown_difference(control.comparison))
         table.add_section()
     return table
 
@@ -153,21 +154,10 @@ def _elsewhere(members: Sequence[ConfirmedMember]) -> str:
 
 
 def _cells(replicates: Replicates) -> tuple[str, str]:
-    from autodepth.cli.tables import shown_spread  # noqa: PLC0415
+    from autodepth.report.wording import shown_spread  # noqa: PLC0415
     from autodepth.units import format_macs  # noqa: PLC0415
 
     if replicates.accuracy is None or replicates.macs is None:
         return f"{replicates.failed} failed" if replicates.failed else "-", "-"
     failed = f" {replicates.failed} failed" if replicates.failed else ""
     return shown_spread(replicates.accuracy) + failed, format_macs(replicates.macs)
-
-
-def _difference(comparison: Comparison) -> tuple[str, str, str]:
-    """Return the difference in percentage points, its p-value, and the verdict."""
-    if comparison.difference is None:
-        return "-", "-", comparison.verdict
-    sd = "" if comparison.sd is None else f"±{100 * comparison.sd:.1f}"
-    points = round(100 * comparison.difference, 1) + 0.0  # never -0.0
-    p = comparison.p_value
-    tested = "-" if p is None else "<0.01" if p < 0.01 else f"{p:.2f}"
-    return f"{points:+.1f}{sd}", tested, comparison.verdict

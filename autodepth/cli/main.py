@@ -16,10 +16,12 @@ from autodepth.cli.caching import cache
 from autodepth.cli.comparing import compare
 from autodepth.cli.console import say
 from autodepth.cli.controlling import set_running, stop
+from autodepth.cli.diagnosing import doctor
 from autodepth.cli.evidence import confirm, controls, importance
 from autodepth.cli.exporting import evaluate, export
 from autodepth.cli.inspecting import inspect
 from autodepth.cli.policies import prune, sensitivity, trial
+from autodepth.cli.reporting import report
 from autodepth.cli.searching import resume, search
 from autodepth.cli.spaces import check, init
 from autodepth.cli.studies import front, studies, sync
@@ -38,8 +40,8 @@ app = typer.Typer(
 )
 for command in (
     *(search, resume, init, check, inspect, sensitivity, trial, prune),
-    *(studies, status, front, confirm, controls, importance, compare),
-    *(export, evaluate, sync, stop, save, load, cache),
+    *(studies, status, front, confirm, controls, importance, compare, report),
+    *(export, evaluate, sync, stop, save, load, cache, doctor),
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.
     app.command()(command)

@@ -13,8 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autodepth.cli.tables import front_plot, front_table, shorten
+from autodepth.cli.tables import front_plot, front_table
 from autodepth.records.trial_record import TrialRecord
+from autodepth.report.wording import shorten
 from autodepth.search.plan import StudyPlan
 from autodepth.search.study_driver import StudyDriver
 from autodepth.trial.result import TrialState

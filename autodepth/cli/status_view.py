@@ -8,9 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from autodepth.cli.tables import shorten
 from autodepth.report.study_status import RunningTrial, StudyStatus
 from autodepth.report.trial_explanation import TrialExplanation
+from autodepth.report.wording import shorten
 from autodepth.trial.result import EpochReport, TrialState
 from autodepth.units import format_device_time, format_duration, format_macs
 

@@ -67,10 +67,11 @@ def front(study: Study = "latest", json: Json = False) -> None:
 
     Example: autodepth front latest --json
     """
-    from autodepth.cli.tables import print_front, shown_spread  # noqa: PLC0415
+    from autodepth.cli.tables import print_front  # noqa: PLC0415
     from autodepth.records.ledger import Ledger  # noqa: PLC0415
     from autodepth.records.studies import find_study  # noqa: PLC0415
     from autodepth.report.confirmed import confirmed_front  # noqa: PLC0415
+    from autodepth.report.wording import shown_spread  # noqa: PLC0415
 
     folder = find_study(study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autodepth.front.selection import FrontPoint
-from autodepth.front.verdict import Spread
+from autodepth.report.wording import shorten
 from autodepth.units import format_macs
 
 # plotille adds the labels of both axes to these.
@@ -61,23 +61,6 @@ def front_table(
 def _filters(member: FrontPoint) -> float:
     """Return the share of inner channels that is gone from each branch left."""
     return float(member.policy.get("filter_sparsity", 0.0))
-
-
-def shown_spread(spread: Spread) -> str:
-    """Return mean and standard deviation in percent, and how many seeds: `97.1±0.4 (3)`."""
-    sd = "" if spread.sd is None else f"±{100 * spread.sd:.1f}"
-    return f"{100 * spread.mean:.1f}{sd} ({spread.n})"
-
-
-def shorten(numbers: Sequence[int]) -> str:
-    """Print branch numbers with runs joined: `1-3 5`; a dash for none."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return " ".join(f"{r[0]}-{r[-1]}" if len(r) > 1 else str(r[0]) for r in runs) or "-"
 
 
 def front_plot(

@@ -26,7 +26,11 @@ DOORS = {
         "report/front_page.py",
         "report/sensitivity_figure.py",
     },
-    "matplotlib": {"report/comparison_figure.py", "report/sensitivity_figure.py"},
+    "matplotlib": {
+        "report/comparison_figure.py",
+        "report/sensitivity_figure.py",
+        "report/report_figures.py",
+    },
 }
 HEAVY = {
     "torch",

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from autodepth.cli.tables import front_plot, front_table, shorten
+from autodepth.cli.tables import front_plot, front_table
 from autodepth.front.selection import FrontPoint
+from autodepth.report.wording import shorten
 from autodepth.trial.result import OperatingPoint
 
 

@@ -1,0 +1,46 @@
+"""`autodepth report`: a study as a page to hand over, and its figures for a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autodepth.cli.console import give, say
+from autodepth.cli.studies import Study
+from autodepth.errors import InputError
+
+
+def report(
+    study: Study = "latest",
+    to: Annotated[Path | None, typer.Option(help="The page to write, FILE.html.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Folder for the figures as files, for a paper.")
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="Of these files: svg, png, pdf; several by commas.")
+    ] = "svg,png",
+) -> None:
+    """Write what a study found, how, and what it cost, as one page that opens offline and prints.
+
+    Example: autodepth report latest --to report.html --figures figures
+    """
+    from autodepth.records.ledger import Ledger  # noqa: PLC0415
+    from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.report.report_figures import write_figures  # noqa: PLC0415
+    from autodepth.report.report_page import write_report  # noqa: PLC0415
+    from autodepth.report.study_report import study_report  # noqa: PLC0415
+    from autodepth.units import format_bytes  # noqa: PLC0415
+
+    if to is None and figures is None:
+        raise InputError("report needs --to FILE.html, or --figures FOLDER, or both")
+    with Ledger.open(find_study(study).ledger_path, read_only=True) as ledger:
+        found = study_report(ledger)
+    if to is not None:
+        write_report(found, to)
+        give(f"{to}: {format_bytes(to.stat().st_size)}, {len(found.members)} points on the front")
+    if figures is not None:
+        wanted = tuple(name.strip() for name in formats.split(","))
+        for path in write_figures(found, figures, wanted):
+            say(str(path))

@@ -1,0 +1,101 @@
+"""A report on a study as one file that opens anywhere, offline, and prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autodepth.atomic import write_atomically
+from autodepth.errors import InputError
+from autodepth.report.confirmed import ConfirmedMember, Replicates
+from autodepth.report.report_figures import as_svg, report_figures
+from autodepth.report.study_report import StudyReport
+from autodepth.report.wording import shorten, shown_difference, shown_spread
+from autodepth.space.yaml_text import write_yaml
+from autodepth.units import format_device_time, format_macs
+from autodepth.version import __version__
+
+Rows = list[tuple[str, ...]]
+
+
+def write_report(report: StudyReport, to: Path) -> None:
+    """Write a report as a page.
+
+    Raises:
+        InputError: the file's name does not end in .html.
+    """
+    if to.suffix.lower() != ".html":
+        raise InputError(f"a report's file must end in .html, but got {to}")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(to, report_html(report))
+
+
+def report_html(report: StudyReport) -> str:
+    """Return the page; it holds all it needs and asks no other host for anything."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+
+    environment = Environment(
+        loader=PackageLoader("autodepth", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    status = report.status
+    return environment.get_template("report.html.jinja").render(
+        report=report,
+        version=__version__,
+        figures={name: as_svg(figure) for name, figure in report_figures(report).items()},
+        complete=sum(r.result is not None and r.of_search for r in report.records),
+        front=[_front_row(member, report.unpruned_macs) for member in report.members],
+        controls=[row for member in report.members for row in _control_rows(member)],
+        spent=format_device_time(status.spent_device_seconds, status.device),
+        spending=_spending(report),
+        parents=", ".join(f"{n} parents by {name}" for name, n in report.parents.items()),
+        importance=[
+            (d.name, f"{d.mean:.2f}", f"{d.sd:.2f}", f"{d.low:+.2f} to {d.high:+.2f}")
+            for d in report.importance.dimensions
+        ],
+        objectives=", ".join(f"{o.goal} {o.name}" for o in report.study.objectives),
+        unpruned_macs=f"{report.unpruned_macs:,.0f}",
+        space=write_yaml(report.plan["space"]),
+    )
+
+
+def _front_row(member: ConfirmedMember, unpruned_macs: float) -> tuple[str, ...]:
+    point = member.point.point
+    return (
+        str(member.point.trial),
+        f"{point.validation_accuracy:.2%}",
+        shown_spread(member.accuracy) if member.accuracy else "-",
+        f"{point.macs:,}",
+        f"{point.macs / unpruned_macs:.1%}",
+        f"{point.parameters:,}",
+        f"{point.latency_ms:.2f} ms",
+        shorten(member.point.removed),
+        f"{float(member.point.policy.get('filter_sparsity', 0.0)):.0%}",
+    )
+
+
+def _control_rows(member: ConfirmedMember) -> Rows:
+    if not member.controls:
+        return []
+    itself = (str(member.point.trial), "itself", *_replicates(member.replicates), "", "", "")
+    beside = [
+        ("", c.role, *_replicates(c.replicates), *shown_difference(c.comparison))
+        for c in member.controls
+    ]
+    return [itself, *beside]
+
+
+def _replicates(replicates: Replicates) -> tuple[str, str]:
+    failed = f"{replicates.failed} failed" if replicates.failed else ""
+    if replicates.accuracy is None or replicates.macs is None:
+        return failed or "-", "-"
+    return f"{shown_spread(replicates.accuracy)} {failed}".strip(), format_macs(replicates.macs)
+
+
+def _spending(report: StudyReport) -> Rows:
+    whole = sum(report.status.spending.values())
+    return [
+        (stage.replace("_", "-"), f"{seconds:,.1f}", f"{seconds / whole:.0%}" if whole else "-")
+        for stage, seconds in report.status.spending.items()
+    ]

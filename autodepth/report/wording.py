@@ -1,0 +1,35 @@
+"""How numbers of trials are put into words, on a terminal and on a page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autodepth.front.verdict import Comparison, Spread
+
+
+def shown_spread(spread: Spread) -> str:
+    """Return mean and standard deviation in percent, and how many seeds: `97.1±0.4 (3)`."""
+    sd = "" if spread.sd is None else f"±{100 * spread.sd:.1f}"
+    return f"{100 * spread.mean:.1f}{sd} ({spread.n})"
+
+
+def shown_difference(comparison: Comparison) -> tuple[str, str, str]:
+    """Return the difference in percentage points, its p-value, and the verdict."""
+    if comparison.difference is None:
+        return "-", "-", comparison.verdict
+    sd = "" if comparison.sd is None else f"±{100 * comparison.sd:.1f}"
+    points = round(100 * comparison.difference, 1) + 0.0  # never -0.0
+    p = comparison.p_value
+    tested = "-" if p is None else "<0.01" if p < 0.01 else f"{p:.2f}"
+    return f"{points:+.1f}{sd}", tested, comparison.verdict
+
+
+def shorten(numbers: Sequence[int]) -> str:
+    """Print branch numbers with runs joined: `1-3 5`; a dash for none."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return " ".join(f"{r[0]}-{r[-1]}" if len(r) > 1 else str(r[0]) for r in runs) or "-"
