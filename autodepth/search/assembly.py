@@ -20,6 +20,7 @@ from autodepth.search.rungs import Rungs
 from autodepth.search.searcher import Point, Searcher
 from autodepth.search.start_points import parent_point, start_points
 from autodepth.search.study_driver import StudyDriver, violations_of
+from autodepth.search.turns import Turns
 from autodepth.seeding import derive_seed
 from autodepth.trial.result import TrialState
 
@@ -81,12 +82,19 @@ def make_driver(
         folder=folder,
         proposals=proposals,
         meter=meter,
-        unpruned_policy=control,
-        unpruned_point=control_point,
-        control_begun=any(
-            record.kind == "unpruned" and record.state is not TrialState.CANCELLED
-            for record in records
+        turns=Turns(
+            control,
+            control_begun=any(
+                record.kind == "unpruned" and record.state is not TrialState.CANCELLED
+                for record in records
+            ),
+            proposals=proposals,
+            meter=meter,
+            places=concurrency,
+            pools_places=places.device == "cpu",
+            any_complete=any(record.result is not None for record in records),
         ),
+        unpruned_point=control_point,
         rungs=Rungs(at=space.rungs.at, keep=space.rungs.keep),
         confirming=Confirming(
             space.confirmation,

@@ -24,6 +24,7 @@ class TrialTask:
         folder: where its files go.
         replicate: which seeds it runs on; 0 in the search itself.
         bounded: whether it may end where the study's bounds are broken; controls go on.
+        places: how many of the study's places it computes on.
     """
 
     number: int
@@ -31,6 +32,7 @@ class TrialTask:
     folder: Path
     replicate: int = 0
     bounded: bool = True
+    places: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

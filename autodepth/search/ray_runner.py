@@ -123,6 +123,7 @@ class _Tasks(_DriverHook, Searcher):
             "folder": str(task.folder.resolve()),
             "replicate": task.replicate,
             "bounded": task.bounded,
+            "places": task.places,
         }
 
     def on_trial_complete(self, *_: Any, **__: Any) -> None:

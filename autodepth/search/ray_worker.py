@@ -19,13 +19,14 @@ def work(config: dict[str, Any], setting: TrialSetting) -> None:
         config: `number`, `policy` and `folder` of the task, as plain values.
         setting: what all trials share; Ray keeps one copy of its images per machine.
     """
-    setting.limit_threads()
+    setting.limit_threads(config["places"])
     task = TrialTask(
         number=config["number"],
         policy=Policy.from_dict(config["policy"]),
         folder=Path(config["folder"]),
         replicate=config["replicate"],
         bounded=config["bounded"],
+        places=config["places"],
     )
     outcome = carry_out(task, setting, lambda report: tune.report({"epoch": report.to_json()}))
     tune.report({"outcome": outcome.to_json()})

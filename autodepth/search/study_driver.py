@@ -28,14 +28,13 @@ from autodepth.search.outcome import TrialOutcome, TrialTask
 from autodepth.search.proposals import Proposal, Proposals
 from autodepth.search.rungs import Rungs
 from autodepth.search.searcher import Point
+from autodepth.search.turns import Turns
 from autodepth.space.objectives import Constraint
 from autodepth.space.search_space import SearchSpace
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialState
 
 # When so many trials fail and none has succeeded, the rest would too.
 _HOPELESS = 4
-# The control comes when the search has begun so many times the work that its training is.
-_WORK_BEFORE_CONTROL = 2.0
 
 
 @dataclass(kw_only=True)
@@ -45,6 +44,7 @@ class _Running:
     started: float
     kind: TrialKind = "search"
     new_parent: bool = True
+    places: int = 1
     epochs: Counter[str] = field(default_factory=Counter)
     last: EpochReport | None = None
     stop: str = ""  # why it has to stop
@@ -65,10 +65,9 @@ class StudyDriver:
         folder: the study's folder.
         proposals: which policy comes next.
         meter: minds the budget.
-        unpruned_policy: what the control trial does, see `next_task`.
+        turns: tells when the control comes, and on how many places a trial computes.
         unpruned_point: the settings of its parent that are searched; None where the space has
             no such parent.
-        control_begun: whether an earlier part of the study carried the control out.
         rungs: compares trials with each other.
         confirming: hands out what confirms the front.
         concurrency: how many trials share the reserved devices.
@@ -84,9 +83,8 @@ class StudyDriver:
         folder: StudyFolder,
         proposals: Proposals,
         meter: BudgetMeter,
-        unpruned_policy: Policy,
+        turns: Turns,
         unpruned_point: Point | None,
-        control_begun: bool,
         rungs: Rungs,
         confirming: Confirming,
         concurrency: int = 1,
@@ -98,14 +96,12 @@ class StudyDriver:
         self.meter = meter
         self.concurrency = concurrency
         self.proposals = proposals
-        self._unpruned_policy = unpruned_policy
+        self._turns = turns
         self._unpruned_point = unpruned_point
-        self._control_begun = control_begun
         self.unpruned = unpruned
         self._running: dict[int, _Running] = {}
         self._interrupted = threading.Event()
         self._failures: list[str] = []
-        self._succeeded = False
         self._front = FrontKeeper(ledger, folder, objectives)
         self._rungs = rungs
         self._confirming = confirming
@@ -129,7 +125,7 @@ class StudyDriver:
     @property
     def hopeless(self) -> str:
         """Why going on would only spend the budget on more failures; empty while it would not."""
-        if self._succeeded or len(self._failures) < _HOPELESS:
+        if self._turns.any_complete or len(self._failures) < _HOPELESS:
             return ""
         return f"the first {_HOPELESS} trials all failed, the last one: {self._failures[-1]}"
 
@@ -148,14 +144,16 @@ class StudyDriver:
         One of them is the unpruned control: the network trained without random depth and left
         whole, against which every other point is read.
         """
-        if self.stop_requested or self._at_wished_concurrency():
+        first = self._turns.first_alone and bool(self._running)
+        if self.stop_requested or self._at_wished_concurrency() or first:
             return None
         if extra := self._confirming.next(self._front.members):
             return self._start_extra(extra)
         if self._confirming.waits or self._confirming.only or not self.meter.may_start():
             return None
-        if self._control_is_due():
-            return self._start_unpruned()
+        return self._start_unpruned() if self._turns.control_is_due() else self._next_proposed()
+
+    def _next_proposed(self) -> TrialTask | None:
         while True:
             proposal = self.proposals.next(new_parents=self.meter.may_start(new_parent=True))
             if proposal is None:
@@ -169,7 +167,7 @@ class StudyDriver:
         """Whether a trial may start later, though none may now."""
         if self.stop_requested or not self._running:
             return False
-        if self._confirming.waits or self._at_wished_concurrency():
+        if self._confirming.waits or self._at_wished_concurrency() or self._turns.first_alone:
             return True
         if self._confirming.only:
             return False
@@ -200,13 +198,13 @@ class StudyDriver:
         if outcome.result is not None:
             # What its stages took; waiting for a worker to start is overhead of the study.
             seconds = sum(outcome.result.stage_seconds.values())
-            self.meter.trial_completed(seconds, new_parent=running.new_parent)
+            self.meter.trial_completed(seconds * running.places, new_parent=running.new_parent)
         self._confirming.ended(number, complete=outcome.result is not None)
-        device_seconds = seconds * self.meter.devices / self.concurrency
+        device_seconds = seconds * self.meter.devices * running.places / self.concurrency
         if outcome.result is None:
             self._came_to_nothing(number, running, outcome, device_seconds)
             return
-        self._succeeded = True
+        self._turns.any_complete = True
         point = outcome.result.point
         if running.of_search:
             self._parent_is_ready(running)
@@ -240,25 +238,9 @@ class StudyDriver:
         """How many trials run now."""
         return len(self._running)
 
-    def _control_is_due(self) -> bool:
-        """Return whether the control comes next: once it is cheap beside what was done already.
-
-        No parent costs more than that of the control, and the front gains nothing from it.
-        """
-        if self._control_begun:
-            return False
-        if self.meter.last_trial:
-            return True
-        policy, proposals = self._unpruned_policy, self.proposals
-        state = proposals.parents.state(proposals.foresight.parent(policy))
-        if state == "ready" or not policy.train.epochs:
-            return True
-        begun = proposals.parents.work >= _WORK_BEFORE_CONTROL * policy.train.epochs
-        return state != "training" and begun and self.meter.may_start(new_parent=True)
-
     def _start_unpruned(self) -> TrialTask:
-        self._control_begun = True
-        policy = self._unpruned_policy
+        self._turns.control_begins()
+        policy = self._turns.control
         number = self.ledger.start_trial("unpruned", {}, policy.to_dict())
         parents, foresight = self.proposals.parents, self.proposals.foresight
         parents.started(foresight.parent(policy), number)
@@ -290,7 +272,7 @@ class StudyDriver:
         return self._task(number, extra.policy, bounded=False, replicate=extra.replicate)
 
     def _note(self, number: int, policy: Policy, **about: Any) -> None:
-        about = {"proposal": None, **about}
+        about = {"proposal": None, "places": self._turns.places, **about}
         self._running[number] = _Running(policy=policy, started=time.monotonic(), **about)
 
     def _task(
@@ -298,8 +280,9 @@ class StudyDriver:
     ) -> TrialTask:
         folder = self.folder.trial_folder(number)
         return TrialTask(
-            number=number, policy=policy, folder=folder, bounded=bounded, replicate=replicate
-        )
+            number=number, policy=policy, folder=folder, bounded=bounded, replicate=replicate,
+            places=self._running[number].places,
+        )  # fmt: skip
 
     def _at_wished_concurrency(self) -> bool:
         wished = read_wishes(self.folder).concurrency

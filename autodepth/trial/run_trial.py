@@ -62,6 +62,7 @@ def run_trial(
     with clock("fine_tune"):
         stages.recover(pruned, parent, report.of("fine_tune", network.total_macs))
     with clock("measure"):
+        setting.limit_threads()  # latencies compare only on as many threads
         point = operating_point(
             network,
             evaluate(network.module, validation),

@@ -92,10 +92,10 @@ class TrialSetting:
         index = np.linspace(0, len(validation) - 1, self.sensitivity_images).round()
         return validation.subset(index.astype(np.int64))
 
-    def limit_threads(self) -> None:
-        """Let this process compute with no more threads than were reserved for the trial."""
-        if torch.get_num_threads() != self.threads:
-            torch.set_num_threads(self.threads)
+    def limit_threads(self, places: int = 1) -> None:
+        """Let this process compute with no more threads than so many places have."""
+        if torch.get_num_threads() != places * self.threads:
+            torch.set_num_threads(places * self.threads)
 
     def evaluation_batches(self, images: Images) -> Batches:
         """Return images in their order, as they are."""

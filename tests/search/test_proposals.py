@@ -5,46 +5,20 @@ import pytest
 from autodepth.errors import InputError
 from autodepth.front.objective import Objective
 from autodepth.policy.policy import Policy
-from autodepth.search.foresight import Foresight
-from autodepth.search.parents import Parents
-from autodepth.search.proposals import Proposals
-from autodepth.search.searcher import Searcher
 from autodepth.search.start_points import parent_point, start_points
-from autodepth.service.searching import plan_search
 from autodepth.space.shipped import default_space
 from autodepth.space.space_file import load_space
 
+ONE_PARENT = ("search={branches_removed: {type: int, min: 0, max: 3}}",)
+SCORES = {branch: 0.1 * branch for branch in range(1, 7)}
 OBJECTIVES = (
     Objective(name="validation_accuracy", goal="maximize", reference=0.0),
     Objective(name="macs", goal="minimize", reference=1.0),
 )
-SMALL = ("network.name=resnet14", "data.train_images=48", "data.validation=60")
-ONE_PARENT = ("search={branches_removed: {type: int, min: 0, max: 3}}",)
-SCORES = {branch: 0.1 * branch for branch in range(1, 7)}
 
 
-@pytest.fixture
-def make():
-    def proposals(*settings, first=(), sampler="random"):
-        plan = plan_search(
-            default_space(), budget="1trials",
-            settings=[*SMALL, *settings, f"sampler.name={sampler}"],
-        )  # fmt: skip
-        dimensions = plan.space.dimensions_for(plan.network.num_stages, len(plan.network.branches))
-        return Proposals(
-            dimensions,
-            lambda point: Policy.from_dict(plan.space.policy_values(point)),
-            searcher=Searcher(dimensions, OBJECTIVES, sampler=plan.space.sampler, seed=0),
-            foresight=Foresight(plan.network, plan.setting, plan.space.constraints),
-            parents=Parents(seed=0),
-            first=first,
-        )
-
-    return proposals
-
-
-def test_two_workers_never_train_one_parent(make):
-    proposals = make(*ONE_PARENT)
+def test_two_workers_never_train_one_parent(make_proposals):
+    proposals = make_proposals(*ONE_PARENT)
     first = proposals.next()
     proposals.started(first, 1)
 
@@ -57,8 +31,8 @@ def test_two_workers_never_train_one_parent(make):
     assert second.parent == first.parent
 
 
-def test_a_suggestion_that_comes_to_a_known_network_is_answered_at_once(make):
-    proposals = make(*ONE_PARENT)
+def test_a_suggestion_that_comes_to_a_known_network_is_answered_at_once(make_proposals):
+    proposals = make_proposals(*ONE_PARENT)
     tried = []
     while (proposal := proposals.next()) is not None:
         proposals.started(proposal, len(tried))
@@ -72,8 +46,10 @@ def test_a_suggestion_that_comes_to_a_known_network_is_answered_at_once(make):
     assert proposals.duplicates > 100
 
 
-def test_a_twin_of_a_running_trial_gets_its_answer_too(make):
-    proposals = make(*ONE_PARENT, first=[{"branches_removed": 2}, {"branches_removed": 2}])
+def test_a_twin_of_a_running_trial_gets_its_answer_too(make_proposals):
+    proposals = make_proposals(
+        *ONE_PARENT, first=[{"branches_removed": 2}, {"branches_removed": 2}]
+    )
     train = {"epochs": 10, "batch_size": 16, "learning_rate": 0.05}
     policy = Policy.from_dict({"branches_removed": 2, "train": train})
     proposals.foresight.learn(policy, SCORES)
@@ -86,14 +62,16 @@ def test_a_twin_of_a_running_trial_gets_its_answer_too(make):
     proposals.answer(first, [0.9, 1.0])  # raises if the twin could not be told
 
 
-def test_what_breaks_a_bound_for_certain_says_so(make):
-    proposals = make(*ONE_PARENT, "constraints=[macs <= 60%]", first=[{"branches_removed": 0}])
+def test_what_breaks_a_bound_for_certain_says_so(make_proposals):
+    proposals = make_proposals(
+        *ONE_PARENT, "constraints=[macs <= 60%]", first=[{"branches_removed": 0}]
+    )
 
     assert proposals.next().broken == {"macs <= 60%": pytest.approx(2 / 3, rel=1e-3)}
 
 
-def test_without_time_for_a_new_parent_a_known_one_is_taken(make):
-    proposals = make(
+def test_without_time_for_a_new_parent_a_known_one_is_taken(make_proposals):
+    proposals = make_proposals(
         "search={p_L: {type: float, min: 0.5, max: 1.0},"
         " branches_removed: {type: int, min: 0, max: 3}}"
     )
