@@ -112,20 +112,20 @@ class Ledger:
             )  # fmt: skip
         return int(number)
 
-    def record_epoch(self, number: int, epoch: EpochReport) -> None:
-        """Enter one epoch of a running trial; an epoch that was repeated replaces the earlier one.
+    def record_epochs(self, number: int, *epochs: EpochReport) -> None:
+        """Enter epochs of a running trial; an epoch that was repeated replaces the earlier one.
 
         Raises:
             InputError: the trial is unknown or has ended.
         """
         with self.database.transaction() as connection:
             self._check_running(number)
-            connection.execute(
+            connection.executemany(
                 "INSERT OR REPLACE INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (number, epoch.step, epoch.stage, epoch.train_loss, epoch.train_accuracy,
-                 epoch.validation_accuracy, epoch.branches_expected, epoch.branches_computed,
-                 json.dumps(dict(epoch.gradient_norms)), epoch.images_per_second, epoch.macs,
-                 epoch.replayed, epoch.seconds),
+                [(number, epoch.step, epoch.stage, epoch.train_loss, epoch.train_accuracy,
+                  epoch.validation_accuracy, epoch.branches_expected, epoch.branches_computed,
+                  json.dumps(dict(epoch.gradient_norms)), epoch.images_per_second, epoch.macs,
+                  epoch.replayed, epoch.seconds) for epoch in epochs],
             )  # fmt: skip
 
     def record_verdict(self, number: int, rung: str, content: Mapping[str, Any]) -> None:

@@ -124,11 +124,14 @@ def _remember(
         proposals.foresight.learn(policy, result.sensitivities)
     for record, policy, result in complete:
         if record.kind == "unpruned":
+            new_parent = policy.train.epochs > 0
             proposals.parents.ready(proposals.foresight.parent(policy), control_point)
-            continue
-        values = [objective.value(result.point) for objective in driver.objectives]
-        violations = violations_of(result.point, space.constraints, driver.unpruned)
-        proposals.remember(dict(record.point), policy, values, violations)
+        else:
+            values = [objective.value(result.point) for objective in driver.objectives]
+            violations = violations_of(result.point, space.constraints, driver.unpruned)
+            new_parent = proposals.remember(dict(record.point), policy, values, violations)
+        place = driver.meter.devices / driver.concurrency
+        driver.meter.trial_completed(record.device_seconds / place, new_parent=new_parent)
     for record in records:
         if record.kind == "search" and record.state is TrialState.FAILED:
             proposals.searcher.learn(dict(record.point), None)

@@ -154,15 +154,17 @@ class Proposals:
         policy: Policy,
         values: Sequence[float] | None,
         violations: Mapping[str, float] | None = None,
-    ) -> None:
-        """Take in what an earlier part of this study came to; its parent is not ready yet."""
+    ) -> bool:
+        """Take in what an earlier part of this study came to; return whether its parent was new."""
         parent = self.foresight.parent(policy)
-        self._count_work(policy, new_parent=self.parents.state(parent) != "ready")
+        new_parent = self.parents.state(parent) != "ready"
+        self._count_work(policy, new_parent=new_parent)
         self.parents.ready(parent, point)
         self.searcher.learn(point, values, violations)
         end = self.foresight.end(policy)
         if end is not None and values is not None:
             self._answers[end] = _Answer(values=values, violations=violations or {})
+        return new_parent
 
     def _count_work(self, policy: Policy, *, new_parent: bool) -> None:
         foresight = self.foresight

@@ -62,7 +62,7 @@ def run_on_ray(driver: StudyDriver, setting: TrialSetting, places: Places) -> No
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": places.cpus, "gpu": places.gpus}),
             tune_config=tune.TuneConfig(
-                search_alg=_Tasks(driver),
+                search_alg=_Tasks(driver, spare=places.count - 1, ready=scratch / "ready"),
                 scheduler=_Rungs(driver),
                 num_samples=-1,
                 max_concurrent_trials=places.count,
@@ -111,12 +111,33 @@ class _DriverHook:
 
 
 class _Tasks(_DriverHook, Searcher):
-    """Hands the driver's tasks to Tune; results reach the driver through `_Recorder`."""
+    """Hands the driver's tasks to Tune; results reach the driver through `_Recorder`.
+
+    While the first trial has all places, the other workers get ready for theirs: started only
+    when they are needed, they would lose those to workers that are there, again and again.
+
+    Args:
+        driver: asked for tasks.
+        spare: how many other workers there will be.
+        ready: path of a file that does not exist; made when they are needed.
+    """
+
+    def __init__(self, driver: StudyDriver, *, spare: int, ready: Path) -> None:
+        super().__init__(driver)
+        self._spare, self._ready = spare, ready
 
     def suggest(self, trial_id: str) -> Any:  # noqa: ARG002
         task = self._driver.next_task()
+        if not self._driver.first_alone:
+            self._ready.touch()
+        elif task is None and self._driver.running and self._spare:
+            self._spare -= 1
+            return {"number": -1 - self._spare, "until": str(self._ready)}
+        if task is None and self._driver.waiting:
+            return None
         if task is None:
-            return None if self._driver.waiting else Searcher.FINISHED
+            self._ready.touch()
+            return Searcher.FINISHED
         return {
             "number": task.number,
             "policy": task.policy.to_dict(),
@@ -151,9 +172,13 @@ class _Rungs(_DriverHook, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
         number = trial.config["number"]
-        if "outcome" in result or not self._driver.is_running(number):
+        epochs = [EpochReport.from_json(text) for text in result.get("epochs", ())]
+        if not self._driver.is_running(number):
             return self.CONTINUE
-        self._driver.report(number, EpochReport.from_json(result["epoch"]))
+        if epochs:
+            self._driver.report(number, *epochs)
+        if "outcome" in result:
+            return self.CONTINUE
         return self.STOP if self._driver.should_stop(number) else self.CONTINUE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ from ray import tune
 
 from autodepth.policy.policy import Policy
 from autodepth.search.outcome import TrialTask, carry_out
+from autodepth.trial.result import EpochReport
 from autodepth.trial.setting import TrialSetting
+
+_LOOK_SECONDS = 0.05
 
 
 def work(config: dict[str, Any], setting: TrialSetting) -> None:
@@ -17,8 +21,13 @@ def work(config: dict[str, Any], setting: TrialSetting) -> None:
 
     Args:
         config: `number`, `policy` and `folder` of the task, as plain values.
+            Or `until`, a file: then the worker only gets ready, and waits for that file.
         setting: what all trials share; Ray keeps one copy of its images per machine.
     """
+    if "until" in config:
+        while not Path(config["until"]).exists():
+            time.sleep(_LOOK_SECONDS)
+        return
     setting.limit_threads(config["places"])
     task = TrialTask(
         number=config["number"],
@@ -28,5 +37,16 @@ def work(config: dict[str, Any], setting: TrialSetting) -> None:
         bounded=config["bounded"],
         places=config["places"],
     )
-    outcome = carry_out(task, setting, lambda report: tune.report({"epoch": report.to_json()}))
-    tune.report({"outcome": outcome.to_json()})
+    waiting: list[str] = []
+
+    def tell(**more: str) -> None:
+        tune.report({"epochs": [*waiting], **more})
+        waiting.clear()
+
+    def on_epoch(report: EpochReport) -> None:
+        waiting.append(report.to_json())
+        if not report.replayed:  # those of a parent that is there come at once: one message
+            tell()
+
+    outcome = carry_out(task, setting, on_epoch)
+    tell(outcome=outcome.to_json())

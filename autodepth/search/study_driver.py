@@ -163,6 +163,11 @@ class StudyDriver:
             self._refuse(proposal)
 
     @property
+    def first_alone(self) -> bool:
+        """Whether a trial has all places to itself, the others waiting for it."""
+        return self._turns.first_alone
+
+    @property
     def waiting(self) -> bool:
         """Whether a trial may start later, though none may now."""
         if self.stop_requested or not self._running:
@@ -173,16 +178,17 @@ class StudyDriver:
             return False
         return self.meter.may_start() and not self.proposals.exhausted
 
-    def report(self, number: int, epoch: EpochReport) -> None:
-        """Enter an epoch of a running trial, and compare it with others."""
-        self.ledger.record_epoch(number, epoch)
+    def report(self, number: int, *epochs: EpochReport) -> None:
+        """Enter epochs of a running trial, and compare it with others."""
+        self.ledger.record_epochs(number, *epochs)
         running = self._running[number]
-        running.epochs[epoch.stage] += 1
-        running.last = epoch
-        if epoch.stage != "parent" and running.of_search:
-            self._parent_is_ready(running)
-        if not epoch.replayed and running.kind == "search":
-            self._compare(number, running, epoch)
+        for epoch in epochs:
+            running.epochs[epoch.stage] += 1
+            running.last = epoch
+            if epoch.stage != "parent" and running.of_search:
+                self._parent_is_ready(running)
+            if not epoch.replayed and running.kind == "search":
+                self._compare(number, running, epoch)
 
     def ending(self, number: int) -> TrialOutcome:
         """Return how a trial ends that was made to stop."""

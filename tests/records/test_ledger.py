@@ -73,14 +73,14 @@ def test_numbers_are_dense_from_zero_and_kinds_are_kept(ledger: Ledger) -> None:
 def test_epochs_come_back_by_step_and_a_repeated_one_replaces_the_first(ledger: Ledger) -> None:
     number = ledger.start_trial("search", {}, {})
     for step, accuracy in ((2, 0.5), (1, 0.4), (2, 0.6)):
-        ledger.record_epoch(number, replace(EPOCH, step=step, validation_accuracy=accuracy))
+        ledger.record_epochs(number, replace(EPOCH, step=step, validation_accuracy=accuracy))
     assert ledger.epochs(number) == [EPOCH, replace(EPOCH, step=2, validation_accuracy=0.6)]
 
 
 def test_a_loss_that_is_not_a_number_is_kept_as_such(ledger: Ledger) -> None:
     number = ledger.start_trial("search", {}, {})
-    ledger.record_epoch(number, replace(EPOCH, train_loss=math.nan))
-    ledger.record_epoch(number, replace(EPOCH, step=2, train_loss=math.inf))
+    ledger.record_epochs(number, replace(EPOCH, train_loss=math.nan))
+    ledger.record_epochs(number, replace(EPOCH, step=2, train_loss=math.inf))
     first, second = (epoch.train_loss for epoch in ledger.epochs(number))
     assert math.isnan(first)
     assert second == math.inf
@@ -94,7 +94,7 @@ def test_a_trial_ends_once(ledger: Ledger, make_result: Results) -> None:
     with pytest.raises(InputError, match="must be running"):
         ledger.end_trial(number, TrialState.CANCELLED, "budget", 3.0)
     with pytest.raises(InputError, match="must be running"):
-        ledger.record_epoch(number, EPOCH)
+        ledger.record_epochs(number, EPOCH)
     assert ledger.trial(number).reason == "out of memory"
     assert ledger.spent() == 3.0
 
@@ -111,7 +111,7 @@ def test_an_unknown_trial_is_refused(ledger: Ledger) -> None:
     ledger.start_trial("search", {}, {})
     for call in (
         lambda: ledger.trial(1),
-        lambda: ledger.record_epoch(1, EPOCH),
+        lambda: ledger.record_epochs(1, EPOCH),
         lambda: ledger.charge("retry", 1.0, trial=1),
     ):
         with pytest.raises(InputError, match="has 1 trials, numbered from 0, but got 1"):
@@ -172,7 +172,7 @@ def test_the_end_of_a_study_is_kept(ledger: Ledger) -> None:
 def test_threads_share_a_ledger(ledger: Ledger, make_result: Results) -> None:
     def work(_: int) -> int:
         number = ledger.start_trial("search", {}, {})
-        ledger.record_epoch(number, EPOCH)
+        ledger.record_epochs(number, EPOCH)
         ledger.complete_trial(number, make_result(), 1.0)
         return number
 
@@ -256,7 +256,7 @@ def test_time_is_split_by_stage_and_what_no_trial_took_is_overhead(
     stages = {"parent": 3.0, "fine_tune": 1.0}
     ledger.complete_trial(done, replace(make_result(), stage_seconds=stages), 8.0, spent=10.0)
     ledger.end_trial(lost, TrialState.FAILED, "no luck", 2.0, spent=15.0)
-    ledger.record_epoch(idle, replace(EPOCH, stage="fine_tune", seconds=1.0))
+    ledger.record_epochs(idle, replace(EPOCH, stage="fine_tune", seconds=1.0))
     ledger.end_trial(idle, TrialState.STOPPED, "rank 5 of 6", 4.0, spent=20.0)
     ledger.end_trial(again, TrialState.CANCELLED, "the budget ended", 0.5)
     ledger.balance(30.0)

@@ -129,3 +129,18 @@ def test_a_study_goes_on_only_with_the_data_it_began_with():
 
     with pytest.raises(StudyError, match="the data of moved changed since"):
         plan_resume("moved")
+
+
+def test_a_study_that_goes_on_knows_how_long_its_trials_take():
+    search(budget="3trials", study="paced", settings=SMALL, runner="in-process")
+    usual = []
+
+    @contextmanager
+    def noting(driver):
+        usual.append(driver.meter.usual(new_parent=True))
+        yield
+
+    resume("paced", budget="+1trials", runner="in-process", watch=noting)
+    trained = [t.device_seconds for t in trials("paced")[:3] if t.result.stage_seconds["parent"]]
+
+    assert min(trained) <= usual[0] <= max(trained)
