@@ -167,12 +167,12 @@ def hypervolume_curve(
             yield Measurement(key=key, value=value, step=step, timestamp=time)
 
 
-def note(study: StudyRecord) -> str:
-    """Return what the experiment's page says about the study, in Markdown."""
+def note(study: StudyRecord, view: str) -> str:
+    """Return what the experiment's page says about the study, in Markdown; `view` is a link."""
     goals = "\n".join(f"- {o.goal} `{o.name}`, reference {o.reference:g}" for o in study.objectives)
     return (
         f"**{study.name}**: a search of autodepth, seed {study.seed}, started {study.created_at}."
-        f"\n\n{goals}\n\n"
+        f"\n\n{goals}\n\n[Accuracy against MACs, parallel coordinates, contour]({view})\n\n"
         "One run per trial. `on_front` is 1 for the trials no other dominates; compare "
         f"`{PRIMARY_METRIC}` with `macs_m`. The run named like the study has `hypervolume` over "
         "completed trials, `spent_device_s` beside it, and the front as `front.html`."

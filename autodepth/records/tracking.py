@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from autodepth.errors import TrackingError
 from autodepth.front.objective import Objective
 from autodepth.front.selection import FrontPoint
-from autodepth.records import projection
+from autodepth.records import preset_view, projection
 from autodepth.records.ledger import Ledger
 from autodepth.records.outbox import STUDY, Outbox, Progress
 from autodepth.records.studies import MLFLOW_ARTIFACTS, StudyFolder
@@ -159,15 +159,18 @@ class MlflowSender:
         experiment = self._client.get_experiment_by_name(self._study.name)
         if experiment is None:
             self._outbox.forget()  # whatever was sent here before is gone
-            return self._client.create_experiment(
+            created = self._client.create_experiment(
                 self._study.name,
                 artifact_location=_artifact_location(uri),
                 tags={
-                    "mlflow.note.content": projection.note(self._study),
                     "mlflow.experiment.primaryMetric.name": projection.PRIMARY_METRIC,
                     "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
+                    preset_view.TAG: preset_view.view_tag(self._study.plan),
                 },
             )
+            note = projection.note(self._study, preset_view.view_link(created))
+            self._client.set_experiment_tag(created, "mlflow.note.content", note)
+            return created
         if experiment.lifecycle_stage != "active":
             raise TrackingError(
                 f"the experiment {self._study.name} must not be deleted, but it is: `mlflow "

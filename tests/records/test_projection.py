@@ -107,7 +107,7 @@ def test_times_are_milliseconds_in_utc() -> None:
 
 
 def test_the_note_names_the_objectives(ledger: Ledger) -> None:
-    assert "minimize `macs`, reference 4e+07" in note(ledger.study)
+    assert "minimize `macs`, reference 4e+07" in note(ledger.study, "#view")
 
 
 def test_passwords_stay_out_of_messages() -> None:

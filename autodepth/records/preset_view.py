@@ -1,0 +1,90 @@
+"""The charts with which MLflow opens a study: one tag of the experiment, plain values here.
+
+MLflow keeps a shared view of its experiment page under a tag, as compressed JSON of that page's
+state (3.17: `ExperimentPageUIState`). The format is not documented: a version that reads it
+otherwise shows its own charts instead, and nothing else depends on it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+KEY = "autodepth"
+TAG = f"mlflow.sharedViewState.{KEY}"
+_ACCURACY, _MACS = "final_accuracy", "macs_m"
+_REMOVING = ("sensitivity_threshold", "branches_removed", "macs_target", "filter_sparsity")
+_MOST_AXES = 7  # more do not fit beside each other
+_MOST_RUNS = 1000
+_SECTION = "autodepth-front"
+
+
+def view_tag(plan: Mapping[str, Any]) -> str:
+    """Return the tag's value: a scatter of the front, parallel coordinates and a contour.
+
+    Args:
+        plan: the study's; its space says which parameters vary.
+    """
+    varied = _varied(plan.get("space", {}))
+    charts = [
+        _chart("scatter", "SCATTER", xaxis=_metric(_MACS), yaxis=_metric(_ACCURACY)),
+        _chart(
+            "parallel",
+            "PARALLEL",
+            selectedParams=varied,
+            selectedMetrics=[_MACS, _ACCURACY],
+            showAllRuns=True,
+        ),
+    ]
+    # Parents are few: what shapes them takes too few values for a contour.
+    if by_trial := [name for name in varied if name.split(".")[0] in _REMOVING]:
+        axis = {"key": by_trial[0], "type": "PARAM"}
+        charts.append(
+            _chart("contour", "CONTOUR", xaxis=axis, yaxis=_metric(_MACS), zaxis=_metric(_ACCURACY))
+        )
+    state = {
+        "compareRunCharts": charts,
+        "compareRunSections": [
+            {"uuid": _SECTION, "name": "front", "display": True, "isReordered": False}
+        ],
+        "isAccordionReordered": False,
+        "runsHiddenMode": "SHOW_ALL",
+    }
+    packed = zlib.compress(json.dumps(state, separators=(",", ":")).encode())
+    return "deflate;" + base64.b64encode(packed).decode()
+
+
+def view_link(experiment: str) -> str:
+    """Return where the view opens, relative to the server's address."""
+    return f"#/experiments/{experiment}/runs?compareRunsMode=CHART&viewStateShareKey={KEY}"
+
+
+def _varied(space: Mapping[str, Any]) -> list[str]:
+    """Return the parameters that differ between trials, by the names of their runs."""
+    found: list[str] = []
+    for section, prefix in (("search", ""), ("train", "train.")):
+        for name, setting in space.get(section, {}).items():
+            if isinstance(setting, Mapping):
+                # One threshold per stage is logged as so many parameters: the first stands here.
+                per_part = setting.get("per", "network") != "network"
+                found.append(f"{prefix}{name}" + (".1" if per_part else ""))
+    return found[: _MOST_AXES - 2]
+
+
+def _metric(key: str) -> dict[str, str]:
+    return {"key": key, "type": "METRIC"}
+
+
+def _chart(name: str, kind: str, **settings: Any) -> dict[str, Any]:
+    return {
+        "uuid": f"{_SECTION}-{name}",
+        "type": kind,
+        "metricSectionId": _SECTION,
+        "runsCountToCompare": _MOST_RUNS,
+        "deleted": False,
+        "isGenerated": False,
+        **settings,
+    }
