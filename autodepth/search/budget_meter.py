@@ -46,8 +46,9 @@ class BudgetMeter:
         self._started = self._clock()
 
     def stop(self) -> None:
-        """Charge no more: the devices are released."""
-        self._stopped = self._clock()
+        """Charge no more: the devices are released. Only the first call counts."""
+        if self._stopped is None:
+            self._stopped = self._clock()
 
     @property
     def elapsed(self) -> float:

@@ -78,6 +78,7 @@ def run_on_ray(driver: StudyDriver, setting: TrialSetting, places: Places) -> No
             ),
         ).fit()
     finally:
+        driver.meter.stop()
         ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -76,3 +76,15 @@ def test_nothing_is_charged_before_and_after(clock):
     clock.now += 50
 
     assert made.spent == 5
+
+
+def test_only_the_first_stop_counts():
+    now = [0.0]
+    meter = BudgetMeter(parse_budget("1cpu-h"), device="cpu", devices=2.0, clock=lambda: now[0])
+    meter.start()
+    now[0] = 10.0
+    meter.stop()
+    now[0] = 25.0
+    meter.stop()
+
+    assert meter.spent == 20.0
