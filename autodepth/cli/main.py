@@ -16,6 +16,7 @@ from autodepth.cli.caching import cache
 from autodepth.cli.comparing import compare
 from autodepth.cli.console import say
 from autodepth.cli.controlling import set_running, stop
+from autodepth.cli.dashboard import dashboard
 from autodepth.cli.evidence import confirm, controls, importance
 from autodepth.cli.exporting import evaluate, export
 from autodepth.cli.inspecting import inspect
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 for command in (
     *(search, resume, init, check, inspect, sensitivity, trial, prune),
-    *(studies, status, front, confirm, controls, importance, compare),
+    *(studies, status, front, confirm, controls, importance, compare, dashboard),
     *(export, evaluate, sync, stop, save, load, cache),
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.
