@@ -6,9 +6,11 @@ import math
 import os
 import shlex
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from autodepth.dashboard.study_view import Snapshot, StudyView
+from autodepth.errors import InputError
 from autodepth.front.objective import METRICS
 from autodepth.records.ledger import Ledger
 from autodepth.records.projection import params
@@ -83,16 +85,8 @@ def branches_answer(found: Snapshot, wanted: Collection[int] | None) -> Answer:
     return branch_table(records).to_dict()
 
 
-def trial_answer(
-    view: StudyView, found: Snapshot, number: int, branches: Sequence[Branch]
-) -> Answer:
-    """Tell everything about one trial.
-
-    Args:
-        view: the study's folder.
-        found: the study.
-        number: the trial.
-        branches: of the unpruned network; empty where they are not known.
+def trial_answer(view: StudyView, found: Snapshot, number: int) -> Answer:
+    """Tell everything about one trial that needs no network to be built.
 
     Raises:
         InputError: there is no such trial.
@@ -101,17 +95,14 @@ def trial_answer(
         told = explain_trial(ledger, number)
     record, result = told.record, told.record.result
     member = next((m for m in found.members if m.point.trial == number), None)
-    weights = None
-    if result is not None and result.weights_file is not None:
-        weights = view.folder.trial_folder(number) / result.weights_file
-    kept = weights is not None and weights.is_file()
+    kept = _weights(view, record) is not None
     return {
         **told.to_dict(),
         "epochs": _curves(told.epochs),
         "dominated_by": [better.trial for better in told.dominated_by],
         "policy": params(record.policy),
         "searched": sorted(record.point),
-        "blocks": [block.to_dict() for block in branch_strip(record, branches, weights)],
+        "blocks": [block.to_dict() for block in branch_strip(record, (), None)],
         "criterion": criterion_of(record),
         "sensitivities": {str(b): score for b, score in scaled_sensitivities(record).items()},
         "survival": [] if result is None else list(result.survival),
@@ -123,18 +114,52 @@ def trial_answer(
     }
 
 
+def blocks_answer(
+    view: StudyView, found: Snapshot, number: int, branches: Sequence[Branch]
+) -> Answer:
+    """Tell of the blocks of a trial's network, their widths too.
+
+    Args:
+        view: the study's folder.
+        found: the study.
+        number: the trial.
+        branches: of the unpruned network; empty where they are not known.
+
+    Raises:
+        InputError: there is no such trial.
+    """
+    record = _record(found, number)
+    blocks = branch_strip(record, branches, _weights(view, record))
+    return {"blocks": [block.to_dict() for block in blocks]}
+
+
 def export_command(view: StudyView, found: Snapshot, number: int) -> str:
     """Return what exports a trial's network, for a shell in the folder the server runs in."""
-    from autodepth.networks.own_builder import is_own  # noqa: PLC0415 - torch: a second
-
     name = view.folder.name
     words = ["autodepth", "export", name, "--select", f"trial:{number}"]
     words += ["--to", f"exports/{name}-trial-{number}"]
-    if is_own(str(found.study.plan["network"]["name"])):
+    builder, called, _ = str(found.study.plan["network"]["name"]).partition(":")
+    if called and builder not in {"torchvision", "timm"}:
         words.append("--own-code")
     home = os.environ.get(HOME_VARIABLE)
     place = f"{HOME_VARIABLE}={shlex.quote(str(studies_root()))} " if home else ""
     return place + shlex.join(words)
+
+
+def _record(found: Snapshot, number: int) -> TrialRecord:
+    if not 0 <= number < len(found.records):
+        raise InputError(
+            f"the study has {len(found.records)} trials, numbered from 0, but got {number}"
+        )
+    return found.records[number]
+
+
+def _weights(view: StudyView, record: TrialRecord) -> Path | None:
+    """Return a trial's weights file; None where it is gone, as off the front."""
+    if record.result is None or record.result.weights_file is None:
+        return None
+    file = view.folder.trial_folder(record.number) / record.result.weights_file
+    return file if file.is_file() else None
 
 
 def _columns(records: Sequence[TrialRecord]) -> Answer:

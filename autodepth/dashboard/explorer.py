@@ -14,6 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from fastapi.staticfiles import StaticFiles
 
 from autodepth.dashboard.answers import (
+    blocks_answer,
     branches_answer,
     front_answer,
     status_answer,
@@ -97,8 +98,13 @@ def _of_studies(studies: Studies) -> APIRouter:
     @api.get("/studies/{name}/trials/{number}")
     def _trial(name: str, number: int) -> Json:
         view = studies.view(name)
+        return Json(trial_answer(view, view.look(), number))
+
+    @api.get("/studies/{name}/trials/{number}/blocks")
+    def _blocks(name: str, number: int) -> Json:
+        view = studies.view(name)
         found = view.look()
-        return Json(trial_answer(view, found, number, studies.branches(found)))
+        return Json(blocks_answer(view, found, number, studies.branches(found)))
 
     @api.get("/studies/{name}/importance")
     def _importance(name: str) -> Json:

@@ -48,8 +48,9 @@ class StripBlock:
         removable: whether its branch may go.
         removed: whether it went.
         macs: of the branch in the unpruned network; None if the network is not known.
-        channels: inner channels left; None where nothing tells.
+        channels: inner channels left; 0 of a branch that went, None if the network is not known.
         whole_channels: inner channels of the unpruned network; None as `channels`.
+        measured: whether `channels` were read from the weights; else the policy tells them.
     """
 
     index: int
@@ -60,6 +61,7 @@ class StripBlock:
     macs: int | None
     channels: int | None
     whole_channels: int | None
+    measured: bool
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values fit for JSON."""
@@ -128,15 +130,18 @@ def branch_strip(
                 macs=None,
                 channels=None,
                 whole_channels=None,
+                measured=False,
             )
             for index in range(1, count + 1)
         )
-    left = {} if weights is None or not weights.is_file() else _output_channels(weights)
-    return tuple(_block(branch, branch.index in removed, left) for branch in branches)
+    left = {} if weights is None else _output_channels(weights)
+    share = 1.0 - float(record.policy.get("filter_sparsity", 0.0))
+    return tuple(_block(branch, branch.index in removed, left, share) for branch in branches)
 
 
-def _block(branch: Branch, removed: bool, left: Widths) -> StripBlock:
-    told = branch.widths and all(name in left for name in branch.widths)
+def _block(branch: Branch, removed: bool, left: Widths, share: float) -> StripBlock:
+    measured = all(name in left for name in branch.widths)
+    kept = left if measured else {n: int(width * share) for n, width in branch.widths.items()}
     return StripBlock(
         index=branch.index,
         module=branch.module,
@@ -144,8 +149,9 @@ def _block(branch: Branch, removed: bool, left: Widths) -> StripBlock:
         removable=branch.removable,
         removed=removed,
         macs=branch.macs,
-        channels=sum(left[name] for name in branch.widths) if told and not removed else None,
-        whole_channels=sum(branch.widths.values()) or None,
+        channels=0 if removed else sum(kept[name] for name in branch.widths),
+        whole_channels=sum(branch.widths.values()),
+        measured=measured,
     )
 
 

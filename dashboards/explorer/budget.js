@@ -70,7 +70,7 @@ export async function showHypervolume(state) {
       hovertemplate: `${plain(study.study)}<br>%{y:.3f} after %{x:.2f} min<extra></extra>` };
   }), {
     xaxis: axis(`device time (${told.studies[0].device}-min)`, { rangemode: "tozero" }),
-    yaxis: axis("hypervolume, costs in units of their reference", { rangemode: "tozero" }), showlegend: true,
+    yaxis: axis("relative hypervolume", { rangemode: "tozero" }), showlegend: true,
   });
   byId("rivalries").replaceChildren(...told.notes.map((note) => element("li", {}, note)),
     ...told.rivalries.map((r) => element("li", {}, rivalry(r, told.same_device))));

@@ -53,6 +53,7 @@ async function draw() {
     const tab = byId(`tab-${name}`);
     tab.setAttribute("aria-selected", chosen);
     tab.tabIndex = chosen ? 0 : -1;
+    if (chosen) tab.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
   tellFilters();
   tellStatus();

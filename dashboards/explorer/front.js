@@ -23,8 +23,7 @@ export async function showFront(state, change) {
     yaxis: axis(title(state.y)), uirevision: kept,
   });
   byId("front-hint").textContent =
-    `The front is by ${trials.objectives.map((o) => `${o.name.replaceAll("_", " ")} (${o.goal})`).join(" and ")}. `
-    + "Click a point to see its network.";
+    `The front is by ${trials.objectives.map((o) => `${o.name.replaceAll("_", " ")} (${o.goal})`).join(" and ")}. `;
   members(state, change);
   if (!wired) wire(node, state, change, Plotly);
 }
@@ -139,7 +138,7 @@ function members(state, change) {
     const spread = trials.confirmed[n];
     const open = element("button", { type: "button", onclick: () => change({ trial: n }) }, String(n));
     const told = spread ? `${percent(spread.mean)}${spread.sd === null ? "" : ` ± ${percent(spread.sd)}`} (${spread.n})` : "–";
-    const cells = [`${amount(c.validation_accuracy[n])} %`, told, amount(c.macs[n]), amount(c.parameters[n]), amount(c.latency_ms[n], 3), String(c.removed[n])];
+    const cells = [`${c.validation_accuracy[n].toFixed(2)} %`, told, amount(c.macs[n]), amount(c.parameters[n]), amount(c.latency_ms[n], 3), String(c.removed[n])];
     return element("tr", { "aria-current": state.trial === n ? "true" : null },
       element("td", {}, open), ...cells.map((text) => element("td", {}, text)));
   }));

@@ -21,7 +21,9 @@ const title = (state, name) => state.trials.metrics[name] ?? name;
 function place(scale, value) {
   if (value === null || value === undefined) return null;
   if (scale.levels) return scale.levels.length < 2 ? 0.5 : scale.levels.indexOf(String(value)) / (scale.levels.length - 1);
-  return scale.high > scale.low ? (value - scale.low) / (scale.high - scale.low) : 0.5;
+  const { low, high, log } = scale;
+  if (high === low) return 0.5;
+  return log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
 }
 
 function drawParallel(state, change) {
@@ -60,16 +62,22 @@ function drawParallel(state, change) {
 }
 
 function drawAxes(pen, state, axes, scales, xs, y) {
+  const write = (text, x, y) => { // with a rim, for lines run behind it
+    pen.strokeStyle = colour("page"); pen.lineWidth = 4;
+    pen.strokeText(text, x, y, AXIS_WIDTH + 20);
+    pen.fillText(text, x, y, AXIS_WIDTH + 20);
+    pen.strokeStyle = colour("ink"); pen.lineWidth = 1;
+  };
   pen.fillStyle = colour("ink"); pen.strokeStyle = colour("ink"); pen.lineWidth = 1; pen.textAlign = "center";
   axes.forEach((name, i) => {
     pen.font = "12px system-ui, sans-serif";
-    // Long names in two lines, every second one lower: they would run into each other.
-    wrap(title(state, name)).forEach((line, row) => pen.fillText(line, xs[i], 14 + 13 * row, AXIS_WIDTH + 20));
+    // Long names in two lines: they would run into each other.
+    wrap(title(state, name)).forEach((line, row) => write(line, xs[i], 14 + 13 * row));
     pen.beginPath(); pen.moveTo(xs[i], y(0)); pen.lineTo(xs[i], y(1)); pen.stroke();
     pen.font = "11px system-ui, sans-serif";
     const ends = scales[i].levels ?? null;
-    if (ends) ends.forEach((level, k) => pen.fillText(level, xs[i], y(ends.length < 2 ? 0.5 : k / (ends.length - 1)) - 4, AXIS_WIDTH));
-    else { pen.fillText(amount(scales[i].high, 3), xs[i], y(1) - 4); pen.fillText(amount(scales[i].low, 3), xs[i], y(0) + 14); }
+    if (ends) ends.forEach((level, k) => write(level, xs[i], y(ends.length < 2 ? 0.5 : k / (ends.length - 1)) - 4));
+    else { write(amount(scales[i].high, 3), xs[i], y(1) - 4); write(amount(scales[i].low, 3), xs[i], y(0) + 14); }
     const filter = state.filters[name];
     if (!filter) return;
     pen.globalAlpha = 0.35; pen.fillStyle = colour("accent");
@@ -109,8 +117,9 @@ function brush(canvas, state, change, { axes, scales, xs, y }) {
 }
 
 function between(scale, low, high) {
-  if (!scale.levels) return { min: scale.low + low * (scale.high - scale.low), max: scale.low + high * (scale.high - scale.low) };
-  return { only: scale.levels.filter((level) => { const at = place(scale, level); return at >= low && at <= high; }) };
+  const at = (share) => (scale.log ? scale.low * (scale.high / scale.low) ** share : scale.low + share * (scale.high - scale.low));
+  if (!scale.levels) return { min: at(low), max: at(high) };
+  return { only: scale.levels.filter((level) => place(scale, level) >= low && place(scale, level) <= high) };
 }
 
 // The same by keyboard, and to the digit.
@@ -169,5 +178,5 @@ async function showImportance(state) {
     type: "bar", orientation: "h", y: rows.map((d) => plain(d.name)), x: rows.map((d) => d.mean), marker: { color: colour("accent") },
     error_x: { type: "data", symmetric: false, array: rows.map((d) => d.high - d.mean), arrayminus: rows.map((d) => d.mean - d.low), color: colour("ink"), thickness: 1.2 },
     hovertemplate: "%{y}: %{x:.2f}<extra></extra>",
-  }], { xaxis: axis("rise of the squared error when shuffled, 95 % interval"), yaxis: axis("", { tickfont: { size: 11 } }), margin: { l: 10, r: 10, t: 10, b: 10 } });
+  }], { xaxis: axis("importance, 95 % interval"), yaxis: axis("", { tickfont: { size: 11 } }), margin: { l: 10, r: 10, t: 10, b: 10 } });
 }

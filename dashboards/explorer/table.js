@@ -76,7 +76,8 @@ function scaleOf(values, size) {
     if (typeof value !== "number") text = true;
     else { low = Math.min(low, value); high = Math.max(high, value); }
   }
-  return text ? { levels: [...levels].map(String).sort() } : { low, high };
+  if (text) return { levels: [...levels].map(String).sort() };
+  return { low, high, log: low > 0 && high / low >= 50 };
 }
 
 function passes(value, filter) {

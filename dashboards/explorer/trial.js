@@ -22,11 +22,11 @@ export function strip(blocks) {
   const labels = blocks.length <= 30;
   const told = `${blocks.length} blocks, ${removed.length ? `removed: ${removed.join(" ")}` : "none removed"}`;
   const parts = blocks.map((block, i) => {
-    const share = block.channels === null || !block.whole_channels ? 1 : block.channels / block.whole_channels;
-    const width = share < 1 ? `, ${block.channels} of ${block.whole_channels} inner channels` : "";
+    const share = block.whole_channels ? block.channels / block.whole_channels : 1;
+    const width = block.whole_channels ? `, ${block.channels} of ${block.whole_channels} inner channels` : "";
     const first = i > 0 && block.stage !== blocks[i - 1].stage;
     const fill = element("i");
-    fill.style.height = `${block.removed ? 0 : 100 * share}%`;
+    fill.style.height = `${block.removed ? 0 : Math.max(6, 100 * share)}%`;
     return element("span", {
       class: `${block.removed ? "removed" : "kept"}${first ? " stage" : ""}`,
       title: `branch ${block.index} ${block.module}: ${block.removed ? "removed" : `kept${width}`}`,
@@ -53,11 +53,11 @@ export async function showTrial(state, change) {
   if (number !== state.trial) return;
   drawn = key;
   const curves = mini("Accuracy and loss by epoch"), scores = mini("Sensitivity of each branch"), survival = mini("Survival probability of each branch");
-  const measured = told.epochs.step.length > 0;
+  const measured = told.epochs.step.length > 0, blocks = element("div", {}, strip(told.blocks), legend(told.blocks));
   node.replaceChildren(
     heading(number, change),
     element("p", {}, `${told.state}, ${told.kind}${told.on_front ? ", on the front" : ""}`),
-    ...(told.point ? [strip(told.blocks), legend(told.blocks), facts(told)] : []),
+    ...(told.point ? [blocks, facts(told)] : []),
     ...exported(told, state, change),
     ...(told.verdicts.length ? [element("h2", {}, "What was decided"), element("ul", {}, ...told.verdicts.map((v) => element("li", {}, v)))] : []),
     ...(measured ? [element("h2", {}, "Curves"), curves] : []),
@@ -65,6 +65,7 @@ export async function showTrial(state, change) {
     ...(told.survival.length ? [element("h2", {}, "Survival probability in training"), survival] : []),
     element("h2", {}, "Policy"), policy(told),
   );
+  if (told.point) showWidths(blocks, state, number);
   if (measured) await drawCurves(curves, told.epochs);
   if (scores.isConnected) await drawScores(scores, told);
   if (survival.isConnected) await drawSurvival(survival, told);
@@ -75,16 +76,22 @@ function heading(number, change) {
   return element("header", {}, element("h2", {}, `Trial ${number}`), close);
 }
 
-const mini = (label) => element("div", { class: "plot mini", role: "img", "aria-label": label });
+const mini = (label) => element("div", { class: "plot mini", role: "group", "aria-label": label });
+
+// The server builds the network once to know its widths, which may take it seconds.
+async function showWidths(node, state, number) {
+  const { blocks } = await ask(`${apiOf(state.study)}/trials/${number}/blocks`);
+  if (node.isConnected) node.replaceChildren(strip(blocks), legend(blocks));
+}
 
 function legend(blocks) {
-  const removed = blocks.filter((b) => b.removed).map((b) => b.index);
-  const channels = blocks.filter((b) => b.channels !== null);
-  const sum = (key) => channels.reduce((total, b) => total + b[key], 0);
-  const width = channels.length && sum("channels") < sum("whole_channels")
-    ? `; ${percent(sum("channels") / sum("whole_channels"), 0)} of the inner channels of the others are left` : "";
+  const removed = blocks.filter((b) => b.removed), left = blocks.filter((b) => !b.removed && b.whole_channels);
+  const sum = (key) => left.reduce((total, b) => total + b[key], 0);
+  const share = left.length ? sum("channels") / sum("whole_channels") : 1;
+  const about = left.every((b) => b.measured) ? "" : "about ";
+  const width = share < 1 ? `; ${about}${percent(share, 0)} of the inner channels of the others are left` : "";
   return element("p", { class: "hint" }, removed.length
-    ? `${removed.length} of ${blocks.length} branches removed: ${removed.join(" ")}${width}`
+    ? `${removed.length} of ${blocks.length} branches removed: ${removed.map((b) => b.index).join(" ")}${width}`
     : `all ${blocks.length} branches kept${width}`);
 }
 
@@ -93,7 +100,7 @@ function facts(told) {
   const lines = [
     ["validation accuracy", percent(point.validation_accuracy, 2)],
     ["on fresh seeds", told.confirmed?.confirmed.accuracy ? spread(told.confirmed.confirmed.accuracy) : null],
-    ["parent, pruned, fine-tuned", [accuracies.parent, accuracies.pruned, accuracies.final].map((a) => percent(a)).join(", ")],
+    ["parent, pruned, fine-tuned", `${[accuracies.parent, accuracies.pruned, accuracies.final].map((a) => (100 * a).toFixed(1)).join(", ")} %`],
     ["MACs", point.macs.toLocaleString("en")],
     ["parameters", point.parameters.toLocaleString("en")],
     ["latency", `${amount(point.latency_ms, 3)} ms`],
@@ -130,14 +137,17 @@ function exported(told, state, change) {
   return [title, element("p", {}, `${text} `, go, ` ${told.dominated_by.length ? "dominates" : "equals"} this one.`)];
 }
 
+// Numbers come exactly, as text; 0.7999999999999999 was 0.8.
+const short = (text) => (text !== "" && Number.isFinite(Number(text)) ? amount(Number(text), 5) : text || "–");
+
 function policy(told) {
   const searched = new Set(told.searched);
   const names = Object.keys(told.policy);
   const isSearched = (name) => searched.has(name) || [...searched].some((s) => name.startsWith(`${s}.`));
   const first = names.filter(isSearched), rest = names.filter((name) => !isSearched(name) && told.policy[name] !== "none");
-  return element("div", {}, list(first.map((name) => [name, told.policy[name]])),
-    element("details", {}, element("summary", {}, `${rest.length} more that were not searched`),
-      list(rest.map((name) => [name, told.policy[name]]))));
+  return element("div", {}, list(first.map((name) => [name, short(told.policy[name])])),
+    rest.length ? element("details", {}, element("summary", {}, `${rest.length} more that were not searched`),
+      list(rest.map((name) => [name, short(told.policy[name])]))) : null);
 }
 
 async function drawCurves(node, epochs) {
@@ -149,7 +159,7 @@ async function drawCurves(node, epochs) {
     line("training loss", epochs.train_loss, { line: { color: PALETTE[1] }, yaxis: "y2" }),
   ], {
     xaxis: axis("epoch"), yaxis: axis("", { tickformat: ".0%" }),
-    yaxis2: axis("", { overlaying: "y", side: "right", showgrid: false, rangemode: "tozero" }),
+    yaxis2: axis("", { overlaying: "y", side: "right", showgrid: false, rangemode: "tozero", nticks: 4, tickmode: "auto" }),
     margin: { l: 6, r: 6, t: 44, b: 6 }, font: { size: 11, color: colour("ink") },
     shapes: changes.map((step) => ({ type: "line", x0: step - 0.5, x1: step - 0.5, yref: "paper", y0: 0, y1: 1,
       line: { color: colour("grey"), width: 1, dash: "dash" } })),
