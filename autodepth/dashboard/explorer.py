@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,6 +52,7 @@ def explorer(access: Access, stopping: Callable[[], bool]) -> Guard:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.add_exception_handler(AutodepthError, _told)
     studies = Studies()
+    threading.Thread(target=studies.warm, daemon=True).start()
     app.include_router(_of_studies(studies))
 
     @app.get("/api/events", response_class=EventSourceResponse)

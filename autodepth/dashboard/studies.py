@@ -6,6 +6,7 @@ import functools
 import json
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from autodepth.dashboard.study_view import Snapshot, StudyView
@@ -38,6 +39,12 @@ class Studies:
             except StudyError:
                 continue  # being made, or of another version: `autodepth studies` says which
         return sorted(found, key=lambda line: str(line["created"]), reverse=True)
+
+    def warm(self) -> None:
+        """Read the study that is asked for first, the newest, before it is asked for."""
+        with suppress(StudyError):  # whoever asks for it is told
+            for line in self.list()[:1]:
+                self.view(line["study"]).look()
 
     def view(self, name: str) -> StudyView:
         """Return the view of a study.

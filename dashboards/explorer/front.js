@@ -1,12 +1,15 @@
 // The front: every trial as a point, on axes to choose.
 
 import { amount, apiOf, ask, byId, element, percent } from "./page.js";
-import { axis, colour, draw, PALETTE, plain } from "./plots.js";
+import { axis, colour, draw, faint, PALETTE, plain } from "./plots.js";
 import { strip, trialOf } from "./trial.js";
 
 const AXES = ["macs", "parameters", "latency_ms", "size_bytes", "effective_macs",
               "validation_accuracy", "validation_loss"];
 const CONTROL_MARKS = ["square-open", "triangle-up-open", "triangle-down-open", "cross-open", "x-open", "star-open"];
+// Of more points than this the dominated ones are drawn as one path: a node for each of ten thousand
+// takes seconds.
+const MANY = 2000, DOT = 7, SMALL_DOT = 5;
 let wired = false;
 
 export async function showFront(state, change) {
@@ -20,7 +23,7 @@ export async function showFront(state, change) {
   const kept = `${state.study} ${state.x} ${state.y} ${state.logarithmic}`;
   const Plotly = await draw(node, traces, {
     xaxis: axis(title(state.x), { type: state.logarithmic ? "log" : "linear" }),
-    yaxis: axis(title(state.y)), uirevision: kept,
+    yaxis: axis(title(state.y)), uirevision: kept, shapes: clouds(traces),
   });
   byId("front-hint").textContent =
     `The front is by ${trials.objectives.map((o) => `${o.name.replaceAll("_", " ")} (${o.goal})`).join(" and ")}. `;
@@ -58,7 +61,7 @@ function ofStudy(state) {
     else groups[within[n] ? "dominated" : "bound"].push(n);
   }
   const traces = [
-    points(state, groups.dominated, "dominated", { color: colour("grey"), size: 7, opacity: 0.65 }),
+    ...dominated(state, groups.dominated),
     points(state, groups.bound, "breaks a bound", { color: colour("grey"), size: 7, symbol: "x-thin-open" }),
     points(state, groups.confirmations, "confirmations", { color: colour("grey"), size: 6, symbol: "circle-open" }),
     ...[...controls].map(([name, found], i) => points(state, found, `control: ${name}`,
@@ -85,6 +88,21 @@ function points(state, numbers, name, marker) {
     hovertemplate: `<b>trial %{customdata}</b> (${plain(name)})<br>${trials.metrics[y]}: %{y:.5~g}`
       + `<br>${trials.metrics[x]}: %{x:.5~g}<br>%{text} branches removed<extra></extra>`,
   };
+}
+
+function dominated(state, numbers) {
+  const trace = points(state, numbers, "dominated", { color: faint("grey"), size: DOT });
+  if (numbers.length <= MANY) return [trace];
+  const inLegend = { ...trace, x: [null], y: [null], customdata: [null], text: [null] };
+  return [{ ...trace, mode: "none", showlegend: false, cloud: true }, inLegend];
+}
+
+// Dots as lines of no length with round ends (see the style sheet), all in one path.
+function clouds(traces) {
+  return traces.filter((trace) => trace.cloud).map(({ x, y, marker }) => ({
+    type: "path", layer: "below", line: { color: marker.color, width: SMALL_DOT },
+    path: x.map((value, i) => `M${value},${y[i]}L${value},${y[i]}`).join(""),
+  }));
 }
 
 function frontLine(state, numbers) {

@@ -1,18 +1,21 @@
 // Figures by plotly.js, in the colours of the page. Only kinds that draw without WebGL are used:
 // the others make scripts from text, which the page's security policy forbids.
 
+// It is fetched beside everything else: the trials are asked for before it is there.
 const loaded = new Promise((resolve, reject) => {
-  const script = document.createElement("script");
-  script.src = "plotly.js";
-  script.onload = () => resolve(window.Plotly);
-  script.onerror = () => reject(new Error("plotly.js could not be loaded"));
-  document.head.append(script);
+  const script = document.querySelector("script[src='plotly.js']");
+  if (window.Plotly) resolve(window.Plotly);
+  script.addEventListener("load", () => resolve(window.Plotly));
+  script.addEventListener("error", () => reject(new Error("plotly.js could not be loaded")));
 });
 
 // Told apart by all kinds of colour vision: Okabe and Ito 2008, without their black and yellow.
 export const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+// A colour one sees through. Plotly's `opacity` would have every single point composed by itself.
+export const faint = (name) => `${colour(name)}a6`;
 
 // Plotly reads a little HTML in texts; what studies say is none.
 export const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");

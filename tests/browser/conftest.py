@@ -250,23 +250,23 @@ def large_study(name: str, trials: int) -> StudyFolder:
 
 @pytest.fixture
 def make_study() -> Callable[..., StudyFolder]:
-    """`make_study(name, trials)`: see `made_study`."""
+    """Record studies of some trials: `made_study`."""
     return made_study
 
 
 @pytest.fixture
 def make_large() -> Callable[..., StudyFolder]:
-    """`make_large(name, trials)`: see `large_study`."""
+    """Record studies of thousands of trials: `large_study`."""
     return large_study
 
 
 @pytest.fixture
 def serve(tmp_path: Path):
-    """`with serve(*arguments) as (process, address)`: see `serving`."""
+    """Run a dashboard while in a context: `serving`."""
     return lambda *arguments, **environment: serving(tmp_path, *arguments, **environment)
 
 
 @pytest.fixture
 def add() -> Callable[..., int]:
-    """`add(ledger, draw)`: see `add_trial`."""
+    """Enter one more trial: `add_trial`."""
     return add_trial
