@@ -26,8 +26,9 @@ def dashboard(
 ) -> None:
     """Show the studies of this folder in a browser, also while they run. It changes nothing.
 
-    The front and every network on it, the budget, hypervolume, sensitivities, and which settings
-    matter. Nothing is fetched from any other host. Ctrl-C ends it.
+    The front and every network on it, budget, hypervolume, branches, settings.
+
+    Nothing is fetched from any other host. Ctrl-C ends it.
 
     Example: autodepth dashboard --port 8701
     """

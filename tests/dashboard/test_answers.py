@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 
@@ -63,7 +62,7 @@ def test_a_study_that_was_made_anew_is_read_anew(make_recorded):
     before = view.look()
     for path in sorted(folder.path.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    os.rmdir(folder.path)
+    folder.path.rmdir()
     make_recorded("digits", TRIALS[:2])
     after = view.look()
 
