@@ -50,9 +50,9 @@ def test_a_finished_study_from_a_point_to_an_exported_network(look, served, tmp_
         front = ledger.front()
     looking = look(served)
     page = looking.page
+    looking.open(study="digits")
     for view, plot in VIEWS.items():
-        looking.open(study="digits", view=view)
-        page.reload()
+        page.click(f"#tab-{view}")
         if view == "settings":  # too few trials for importance, and the page says so
             page.wait_for_selector("#importance-told:has-text('20 complete trials')")
         else:
@@ -136,8 +136,10 @@ def test_ten_thousand_trials(look, serve, make_large, record_property):
                 break
         looking.keep("large-front")
 
-        # The clock tells of others too: server and page take turns, so their work is the time.
-        assert min(wall, cpu) < 3, told
+        # The clock tells of others too: server and page take turns, so their work is the time. And
+        # where more run than there are cores, the same work takes about twice as long.
+        quiet = os.getloadavg()[0] <= (os.cpu_count() or 1)
+        assert min(wall, cpu) < (3 if quiet else 6), told
         assert size < 60e6, told
         record_property("ten_thousand_trials", told)
         looking.open(study="large", view="settings")
@@ -248,14 +250,17 @@ def test_every_view_is_accessible_and_fits(look, served, make_study, width, dark
         pytest.skip("needs axe-core: make browser-tools")
     make_study("hybrid", 30)
     make_study("random", 24, sampler="random", seed=5)
+    looking = look(served, width, dark=dark)
+    page = looking.page
+    looking.open(study="hybrid", trial=3)
+    page.wait_for_selector("#told:not(:empty)")
+    page.wait_for_selector("#trial .strip [title*='inner channels']")
+    page.evaluate(AXE.read_text() + "; 0")
     for view, plot in VIEWS.items():
-        looking = look(served, width, dark=dark)
-        page = looking.page
-        looking.open(study="hybrid", view=view, trial=3 if view == "front" else None)
+        page.click(f"#tab-{view}")
         looking.drawn(plot)
-        page.wait_for_selector("#told:not(:empty)")
+        page.wait_for_timeout(200)
         looking.keep(f"{view}-{width}{'-dark' if dark else ''}")
-        page.evaluate(AXE.read_text() + "; 0")
         found = page.evaluate("axe.run().then(r => r.violations)")
         serious = [
             (f["id"], f["help"], [n["html"][:200] for n in f["nodes"]][:3])
@@ -276,9 +281,9 @@ def test_what_studies_say_is_text(look, served, make_recorded):
         ledger.end_trial(number, "failed", evil, 1.0)
     looking = look(served)
     page = looking.page
+    looking.open(study="evil", trial=number)
     for view in VIEWS:
-        looking.open(study="evil", view=view, trial=number)
-        page.reload()
+        page.click(f"#tab-{view}")
         page.locator("#trial li").get_by_text(evil).wait_for()
         page.wait_for_timeout(300)
         assert page.locator("img, a[href^=javascript]").count() == 0
