@@ -16,15 +16,16 @@ export async function showBudget(state) {
   const useful = status.useful_share === null ? "" : `; ${(100 * status.useful_share).toFixed(0)} % went to training, scoring and measuring`;
   byId("budget-told").textContent =
     `${status.budget}: ${duration(status.spent_device_seconds)} of ${status.device} time spent, ${left}${useful}.`;
-  await drawBurnDown(status.burn_down);
+  await drawBurnDown(status.burn_down, status.driver ? status.now : null);
   showStates(status.trials);
   showRunning(status.running);
 }
 
-async function drawBurnDown(burned) {
-  const minutes = (values) => values.map((seconds) => seconds / 60);
+async function drawBurnDown(burned, now) {
+  const times = now ? [...burned.times, now] : burned.times;
+  const minutes = (values) => (now ? [...values, values.at(-1)] : values).map((seconds) => seconds / 60);
   const layer = (name, values, fill) => ({
-    type: "scatter", mode: "lines", stackgroup: "all", name: name.replaceAll("_", "-"), x: burned.times, y: minutes(values),
+    type: "scatter", mode: "lines", stackgroup: "all", name: name.replaceAll("_", "-"), x: times, y: minutes(values),
     line: { width: 0.5, color: fill, shape: "hv" }, fillcolor: fill, hovertemplate: `${name}: %{y:.2f} min<extra></extra>`,
   });
   const layers = burned.left ? [layer("left", burned.left, colour("line"))] : [];

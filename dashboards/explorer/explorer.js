@@ -57,6 +57,7 @@ async function draw() {
   }
   tellFilters();
   tellStatus();
+  byId("trial").hidden = state.trial === null || !trials.size; // before figures take its room
   await Promise.all([VIEWS[state.view](state, change), showTrial(state, change)]);
 }
 

@@ -35,8 +35,11 @@ export async function draw(node, traces, layout) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     hoverlabel: { bgcolor: colour("card"), bordercolor: colour("grey"), font: { color: colour("ink") }, align: "left" },
     legend: { orientation: "h", yanchor: "bottom", y: 1.0, x: 0 },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("grey"), activecolor: colour("accent") },
     margin: { l: 10, r: 10, t: 30, b: 10 }, hovermode: "closest", dragmode: "pan", ...layout,
   }, { responsive: true, displaylogo: false, scrollZoom: false, displayModeBar: narrow ? false : "hover",
        modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
+  // A trial that opens or closes beside it leaves a figure less room or more.
+  if (Math.abs(node._fullLayout.width - node.clientWidth) > 1) await Plotly.Plots.resize(node);
   return Plotly;
 }

@@ -37,7 +37,6 @@ export function strip(blocks) {
 
 export async function showTrial(state, change) {
   const node = byId("trial");
-  node.hidden = state.trial === null || !state.trials.size;
   if (node.hidden) { drawn = ""; return; }
   const number = state.trial;
   const theme = document.documentElement.dataset.theme;

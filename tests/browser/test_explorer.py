@@ -33,6 +33,8 @@ COUNT = (  # points of the figure, as the figure has them
     ".filter(t => ['dominated', 'front', 'breaks a bound'].includes(t.name))"
     ".reduce((n, t) => n + new Set(t.customdata.filter(Number.isInteger)).size, 0)"
 )
+OVERLAP = """() => document.querySelector('#front .main-svg').getBoundingClientRect().right
+    - document.getElementById('trial').getBoundingClientRect().left"""
 # Where a trial lies on the screen.
 PLACE = """number => {
     const node = document.getElementById('front'), box = node.getBoundingClientRect();
@@ -66,6 +68,8 @@ def test_a_finished_study_from_a_point_to_an_exported_network(look, served, tmp_
     assert gone == list(front[0].removed)
     page.wait_for_selector("#trial .strip span[title*='inner channels'], #trial .strip .removed")
     page.wait_for_selector("#trial .plot .main-svg")
+    page.wait_for_selector("#trial .strip [title*='inner channels']")
+    looking.until(OVERLAP, lambda pixels: pixels <= 0)
     looking.keep("finished-trial")
     page.click("#trial button.copy")
     page.wait_for_selector("button.copy:has-text('Copied')")
