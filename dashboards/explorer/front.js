@@ -146,6 +146,12 @@ async function ofOthers(state) {
   }).filter(Boolean);
 }
 
+// Where there is no room beside the figure the trial stands below it.
+async function open(number, change) {
+  await change({ trial: number });
+  byId("trial").scrollIntoView({ block: "nearest" });
+}
+
 function members(state, change) {
   const { trials } = state;
   const columns = ["trial", "accuracy", "confirmed", "MACs (M)", "parameters (M)", "latency (ms)", "removed"];
@@ -154,11 +160,11 @@ function members(state, change) {
   const rows = trials.front.filter((n) => shown.has(n)).sort((a, b) => c.validation_accuracy[b] - c.validation_accuracy[a]);
   byId("members").tBodies[0].replaceChildren(...rows.map((n) => {
     const spread = trials.confirmed[n];
-    const open = element("button", { type: "button", onclick: () => change({ trial: n }) }, String(n));
+    const button = element("button", { type: "button", onclick: () => open(n, change) }, String(n));
     const told = spread ? `${percent(spread.mean)}${spread.sd === null ? "" : ` ± ${percent(spread.sd)}`} (${spread.n})` : "–";
     const cells = [`${c.validation_accuracy[n].toFixed(2)} %`, told, amount(c.macs[n]), amount(c.parameters[n]), amount(c.latency_ms[n], 3), String(c.removed[n])];
     return element("tr", { "aria-current": state.trial === n ? "true" : null },
-      element("td", {}, open), ...cells.map((text) => element("td", {}, text)));
+      element("td", {}, button), ...cells.map((text) => element("td", {}, text)));
   }));
 }
 
@@ -168,7 +174,7 @@ function wire(node, state, change, Plotly) {
   const numberOf = (event) => event.points.map((p) => p.customdata).find(Number.isInteger);
   node.on("plotly_click", (event) => {
     const number = numberOf(event);
-    if (number !== undefined) change({ trial: number });
+    if (number !== undefined) open(number, change);
   });
   node.on("plotly_hover", (event) => {
     const number = numberOf(event);
