@@ -10,8 +10,11 @@ DATA ?= cifar10
 CIFAR ?= data/cifar10_jpeg
 PEER ?= ../shared/peers/plain_tune.py
 
+AXE := $(VENV)/axe-core/axe.min.js
+AXE_VERSION := 4.14.1
+
 .DEFAULT_GOAL := help
-.PHONY: help setup search test test-fast lint format schema networks-table bench-steps \
+.PHONY: help setup search test test-fast browser-test browser-tools lint format schema networks-table bench-steps \
 	bench-sensitivity bench-rungs bench-scale bench-hybrid bench-search constraints clean
 
 help: ## Show this list
@@ -24,11 +27,20 @@ search: setup ## Search on handwritten digits for 4 cpu-min, export the knee, op
 	$(BIN)/autodepth export $(STUDY) --select knee --to exports/$(STUDY)
 	$(BIN)/autodepth evaluate exports/$(STUDY)
 
-test: $(VENV)/.tools lint ## Check style, types and rooms, and run every test this machine can run
+test: $(VENV)/.tools browser-tools lint ## Check style, types and rooms, and run every test this machine can run
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.tools ## Run the tests that start no server and no cluster
 	$(BIN)/pytest -m "not slow"
+
+browser-test: $(VENV)/.tools browser-tools ## Run the tests of the web explorer; keeps screenshots/
+	$(BIN)/pytest tests/browser tests/dashboard
+
+# What is not there and cannot be had, its tests are skipped without, and say so.
+browser-tools: $(AXE) ## Fetch Chromium (Debian's, as root) and axe-core for the browser tests
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+		|| { apt-get update && apt-get install --yes --no-install-recommends chromium; } \
+		|| echo "no chromium here: tests in a browser are skipped"
 
 lint: $(VENV)/.tools ## Check style, types, and that imports go one way
 	$(BIN)/ruff check .
@@ -69,7 +81,7 @@ constraints: $(VENV)/.tools ## Pin what is installed now
 	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//') > constraints.txt
 
 clean: ## Remove .venv and caches; studies and exports stay
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist screenshots .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # torch goes first: torchvision on its own would bring the CUDA build where a CPU build is offered.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -79,6 +91,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PIP) install --quiet --constraint constraints.txt torch
 	$(PIP) install --quiet --constraint constraints.txt --editable .
 	touch $@
+
+$(AXE): $(VENV)/.installed
+	mkdir -p $(@D)
+	(cd $(@D) && npm pack --silent axe-core@$(AXE_VERSION) && tar xzf axe-core-*.tgz --strip-components 1 \
+		package/axe.min.js && touch axe.min.js) || echo "no axe-core here: its tests are skipped"
 
 $(VENV)/.tools: $(VENV)/.installed
 	$(PIP) install --quiet --constraint constraints.txt --group dev

@@ -16,6 +16,7 @@ from autodepth.cli.caching import cache
 from autodepth.cli.comparing import compare
 from autodepth.cli.console import say
 from autodepth.cli.controlling import set_running, stop
+from autodepth.cli.dashboard import dashboard
 from autodepth.cli.diagnosing import doctor
 from autodepth.cli.evidence import confirm, controls, importance
 from autodepth.cli.exporting import evaluate, export
@@ -40,7 +41,8 @@ app = typer.Typer(
 )
 for command in (
     *(search, resume, init, check, inspect, sensitivity, trial, prune),
-    *(studies, status, front, confirm, controls, importance, compare, report),
+    *(studies, status, front, confirm, controls, importance, compare),
+    *(dashboard, report),
     *(export, evaluate, sync, stop, save, load, cache, doctor),
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.

@@ -276,9 +276,21 @@ class Ledger:
         )
         return {row["stage"]: row["seconds"] for row in rows}
 
-    def trials(self) -> list[TrialRecord]:
-        """Return every trial, by number."""
-        return [trial_of(row) for row in self.database.query(_TRIALS + "ORDER BY number")]
+    def trials(self, start: int = 0) -> list[TrialRecord]:
+        """Return every trial from a number on, by number."""
+        rows = self.database.query(_TRIALS + "WHERE number >= ? ORDER BY number", start)
+        return [trial_of(row) for row in rows]
+
+    def counts(self) -> dict[TrialState, int]:
+        """Return how many trials there are in each state, without reading them."""
+        rows = self.database.query("SELECT state, COUNT(*) AS trials FROM trial GROUP BY state")
+        found = {row["state"]: int(row["trials"]) for row in rows}
+        return {state: found.get(state.value, 0) for state in TrialState}
+
+    def charges(self) -> list[tuple[int | None, str, float]]:
+        """Return (trial, stage, device seconds) as they were charged, the first one first."""
+        rows = self.database.query("SELECT trial, stage, device_seconds FROM spending ORDER BY id")
+        return [(row["trial"], row["stage"], row["device_seconds"]) for row in rows]
 
     def trial(self, number: int) -> TrialRecord:
         """Return one trial.

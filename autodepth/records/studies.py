@@ -131,7 +131,7 @@ def find_study(name: str) -> StudyFolder:
     root = studies_root()
     if name == LATEST and (studies := list_studies()):
         return StudyFolder(root / studies[0].study)
-    names = sorted(folder.name for folder in _folders())
+    names = sorted(folder.name for folder in study_folders())
     if name in names:
         return StudyFolder(root / name)
     known = f"{root} has {', '.join(names)}" if names else f"{root} has none yet"
@@ -141,7 +141,7 @@ def find_study(name: str) -> StudyFolder:
 def list_studies() -> list[StudySummary]:
     """Return the studies, the newest first; one that cannot be read is left out with a warning."""
     summaries = []
-    for folder in _folders():
+    for folder in study_folders():
         try:
             summaries.append(_summarise(folder))
         except StudyError as error:
@@ -149,7 +149,8 @@ def list_studies() -> list[StudySummary]:
     return sorted(summaries, key=lambda summary: summary.created, reverse=True)
 
 
-def _folders() -> list[StudyFolder]:
+def study_folders() -> list[StudyFolder]:
+    """Return the folders of all studies, in no order; nothing in them is read."""
     return [StudyFolder(ledger.parent) for ledger in studies_root().glob(f"*/{_LEDGER}")]
 
 

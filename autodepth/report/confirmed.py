@@ -100,10 +100,22 @@ class ConfirmedMember:
 
 def confirmed_front(ledger: Ledger) -> list[ConfirmedMember]:
     """Return every member of a study's front, confirmed or not, in the order of the trials."""
-    extra = [record for record in ledger.trials() if record.about is not None]
+    return confirmed_members(ledger.front(), ledger.trials())
+
+
+def confirmed_members(
+    front: Sequence[FrontPoint], records: Sequence[TrialRecord]
+) -> list[ConfirmedMember]:
+    """Return every member of a front, confirmed or not, in its order.
+
+    Args:
+        front: the front of a study.
+        records: all the study's trials.
+    """
+    extra = [record for record in records if record.about is not None]
     return [
         _member(point, [record for record in extra if record.about == point.trial])
-        for point in ledger.front()
+        for point in front
     ]
 
 

@@ -100,18 +100,25 @@ class StudyStatus:
         return asdict(self)
 
 
-def study_status(ledger: Ledger, driver: Driver | None, now: str) -> StudyStatus:
+def study_status(
+    ledger: Ledger,
+    driver: Driver | None,
+    now: str,
+    records: Sequence[TrialRecord] | None = None,
+) -> StudyStatus:
     """Read where a study stands.
 
     Args:
         ledger: the study's, open for reading.
         driver: the process that drives it now, if any.
         now: ISO 8601, UTC.
+        records: its trials, where they are known already; None reads them.
 
     Raises:
         BudgetError: the plan's budget cannot be read.
     """
-    study, records, spending = ledger.study, ledger.trials(), ledger.spending()
+    study, spending = ledger.study, ledger.spending()
+    records = ledger.trials() if records is None else records
     plan, charged = study.plan, math.fsum(spending.values())
     devices = float(plan["devices"])
     ended = [record for record in records if record.state.ended]

@@ -20,7 +20,11 @@ DOORS = {
     "sklearn": {"data/sources.py", "report/importance.py"},
     "torch_pruning": {"networks/width_pruning.py"},
     "torchvision": set(),  # by name only, in torchvision_door.py
+    "fastapi": {"dashboard/explorer.py"},
+    "starlette": {"dashboard/guard.py"},
+    "uvicorn": {"dashboard/server.py"},
     "plotly": {
+        "dashboard/explorer.py",
         "report/comparison_figure.py",
         "report/front_figure.py",
         "report/front_page.py",
@@ -42,6 +46,8 @@ HEAVY = {
     "matplotlib",
     "numpy",
     "scipy",
+    "fastapi",
+    "uvicorn",
 }
 
 

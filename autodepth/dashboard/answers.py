@@ -1,0 +1,212 @@
+"""What the page is told, as plain values fit for JSON. Every number comes from `report`."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from autodepth.dashboard.study_view import Snapshot, StudyView
+from autodepth.errors import InputError
+from autodepth.front.objective import METRICS
+from autodepth.records.ledger import Ledger
+from autodepth.records.projection import params
+from autodepth.records.studies import HOME_VARIABLE, studies_root
+from autodepth.records.trial_record import TrialRecord, utc_now
+from autodepth.report.branch_strip import Branch, branch_strip
+from autodepth.report.burn_down import burn_down, ends_at
+from autodepth.report.front_figure import axes_of, axis_title, axis_unit
+from autodepth.report.sensitivity_table import branch_table, criterion_of, scaled_sensitivities
+from autodepth.report.study_status import study_status
+from autodepth.report.trial_explanation import explain_trial
+from autodepth.trial.result import EpochReport
+
+Answer = dict[str, Any]
+_CURVES = ("stage", "step", "train_loss", "train_accuracy", "validation_accuracy")
+
+
+def trials_answer(found: Snapshot, instance: str, revision: int) -> Answer:
+    """Tell of the trials that changed, in columns: a tenth of the text that rows would be."""
+    records = found.since(instance, revision)
+    across, up = axes_of(found.study.objectives)
+    return {
+        "instance": found.instance,
+        "revision": found.revision,
+        "whole": len(records) == len(found.records),
+        "axes": {"x": across, "y": up},
+        "objectives": [objective.to_dict() for objective in found.study.objectives],
+        "metrics": {name: axis_title(name) for name in METRICS},
+        "front": [member.trial for member in found.front],
+        "confirmed": {
+            str(member.point.trial): member.accuracy.to_dict()
+            for member in found.members
+            if member.accuracy is not None
+        },
+        "accuracy_unit": axis_unit("validation_accuracy"),
+        "columns": _columns(records),
+        "dimensions": _dimensions(records),
+    }
+
+
+def front_answer(found: Snapshot) -> Answer:
+    """Tell of the front alone, in columns: another study's is drawn beside one's own."""
+    return {"columns": _columns([found.records[member.trial] for member in found.front])}
+
+
+def status_answer(view: StudyView, found: Snapshot) -> Answer:
+    """Tell where a study stands, and how its budget burned down."""
+    driver, now = view.driver(), utc_now()
+    with Ledger.open(view.folder.ledger_path, read_only=True) as ledger:
+        status = study_status(ledger, driver, now, found.records)
+        burned = burn_down(ledger, found.records)
+    return {
+        **status.to_dict(),
+        "state": status.state,
+        "now": now,
+        "ends_at": ends_at(now, status.seconds_left) if driver else None,
+        "burn_down": burned.to_dict(),
+    }
+
+
+def branches_answer(found: Snapshot, wanted: Collection[int] | None) -> Answer:
+    """Tell what trials say of each branch.
+
+    Args:
+        found: the study.
+        wanted: numbers of the trials to look at; None for all of the search.
+    """
+    if wanted is None:
+        records = [r for r in found.records if r.kind in {"search", "unpruned"}]
+    else:
+        records = [record for record in found.records if record.number in wanted]
+    return branch_table(records).to_dict()
+
+
+def trial_answer(view: StudyView, found: Snapshot, number: int) -> Answer:
+    """Tell everything about one trial that needs no network to be built.
+
+    Raises:
+        InputError: there is no such trial.
+    """
+    with Ledger.open(view.folder.ledger_path, read_only=True) as ledger:
+        told = explain_trial(ledger, number)
+    record, result = told.record, told.record.result
+    member = next((m for m in found.members if m.point.trial == number), None)
+    kept = _weights(view, record) is not None
+    return {
+        **told.to_dict(),
+        "epochs": _curves(told.epochs),
+        "dominated_by": [better.trial for better in told.dominated_by],
+        "policy": params(record.policy),
+        "searched": sorted(record.point),
+        "blocks": [block.to_dict() for block in branch_strip(record, (), None)],
+        "criterion": criterion_of(record),
+        "sensitivities": {str(b): score for b, score in scaled_sensitivities(record).items()},
+        "survival": [] if result is None else list(result.survival),
+        "accuracies": _accuracies(record),
+        "device_seconds": record.device_seconds,
+        "confirmed": None if member is None else member.to_dict(),
+        "export": export_command(view, found, number) if told.on_front and kept else None,
+        "weights_kept": kept,
+    }
+
+
+def blocks_answer(
+    view: StudyView, found: Snapshot, number: int, branches: Sequence[Branch]
+) -> Answer:
+    """Tell of the blocks of a trial's network, their widths too.
+
+    Args:
+        view: the study's folder.
+        found: the study.
+        number: the trial.
+        branches: of the unpruned network; empty where they are not known.
+
+    Raises:
+        InputError: there is no such trial.
+    """
+    record = _record(found, number)
+    blocks = branch_strip(record, branches, _weights(view, record))
+    return {"blocks": [block.to_dict() for block in blocks]}
+
+
+def export_command(view: StudyView, found: Snapshot, number: int) -> str:
+    """Return what exports a trial's network, for a shell in the folder the server runs in."""
+    name = view.folder.name
+    words = ["autodepth", "export", name, "--select", f"trial:{number}"]
+    words += ["--to", f"exports/{name}-trial-{number}"]
+    builder, called, _ = str(found.study.plan["network"]["name"]).partition(":")
+    if called and builder not in {"torchvision", "timm"}:
+        words.append("--own-code")
+    home = os.environ.get(HOME_VARIABLE)
+    place = f"{HOME_VARIABLE}={shlex.quote(str(studies_root()))} " if home else ""
+    return place + shlex.join(words)
+
+
+def _record(found: Snapshot, number: int) -> TrialRecord:
+    if not 0 <= number < len(found.records):
+        raise InputError(
+            f"the study has {len(found.records)} trials, numbered from 0, but got {number}"
+        )
+    return found.records[number]
+
+
+def _weights(view: StudyView, record: TrialRecord) -> Path | None:
+    """Return a trial's weights file; None where it is gone, as off the front."""
+    if record.result is None or record.result.weights_file is None:
+        return None
+    file = view.folder.trial_folder(record.number) / record.result.weights_file
+    return file if file.is_file() else None
+
+
+def _columns(records: Sequence[TrialRecord]) -> Answer:
+    metrics: dict[str, list[float | None]] = {name: [] for name in METRICS}
+    units = {name: axis_unit(name) for name in METRICS}
+    for record in records:
+        for name, values in metrics.items():
+            point = None if record.result is None else record.result.point
+            values.append(None if point is None else float(getattr(point, name)) * units[name])
+    return {
+        "number": [record.number for record in records],
+        "kind": [record.kind for record in records],
+        "state": [record.state.value for record in records],
+        "role": [record.role for record in records],
+        "about": [record.about for record in records],
+        "within": [record.reason is None for record in records],
+        "removed": [None if r.result is None else len(r.result.removed) for r in records],
+        **metrics,
+    }
+
+
+def _dimensions(records: Sequence[TrialRecord]) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for record in records for name in record.point)
+    return {name: [_plain(record.point.get(name)) for record in records] for name in names}
+
+
+def _plain(value: Any) -> Any:
+    """Return a searched value as a number or text; what is neither is told as text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None or isinstance(value, (int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return " ".join(map(str, value)) if isinstance(value, Sequence) else str(value)
+
+
+def _curves(epochs: Sequence[EpochReport]) -> dict[str, list[Any]]:
+    return {name: [_plain(getattr(epoch, name)) for epoch in epochs] for name in _CURVES}
+
+
+def _accuracies(record: TrialRecord) -> Mapping[str, float]:
+    result = record.result
+    if result is None:
+        return {}
+    return {
+        "parent": result.parent_accuracy,
+        "pruned": result.pruned_accuracy,
+        "final": result.point.validation_accuracy,
+    }

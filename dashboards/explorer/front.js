@@ -1,0 +1,200 @@
+// The front: every trial as a point, on axes to choose.
+
+import { amount, apiOf, ask, byId, element, percent } from "./page.js";
+import { axis, colour, draw, faint, PALETTE, plain } from "./plots.js";
+import { strip, trialOf } from "./trial.js";
+
+const AXES = ["macs", "parameters", "latency_ms", "size_bytes", "effective_macs",
+              "validation_accuracy", "validation_loss"];
+const CONTROL_MARKS = ["square-open", "triangle-up-open", "triangle-down-open", "cross-open", "x-open", "star-open"];
+// Of more points than this the dominated ones are drawn as one path: a node for each of ten thousand
+// takes seconds.
+const MANY = 2000, DOT = 7, SMALL_DOT = 5;
+let wired = false;
+
+export async function showFront(state, change) {
+  const { trials } = state;
+  if (!trials.size) return;
+  choosers(state, change);
+  const traces = [...ofStudy(state), ...await ofOthers(state)];
+  const node = byId("front");
+  const title = (name) => trials.metrics[name];
+  // Zoom is kept while points arrive, and let go with the axes.
+  const kept = `${state.study} ${state.x} ${state.y} ${state.logarithmic}`;
+  const Plotly = await draw(node, traces, {
+    xaxis: axis(title(state.x), { type: state.logarithmic ? "log" : "linear" }),
+    yaxis: axis(title(state.y)), uirevision: kept, shapes: clouds(traces),
+  });
+  byId("front-hint").textContent =
+    `The front is by ${trials.objectives.map((o) => `${o.name.replaceAll("_", " ")} (${o.goal})`).join(" and ")}. `;
+  members(state, change);
+  if (!wired) wire(node, state, change, Plotly);
+}
+
+function choosers(state, change) {
+  for (const [id, key] of [["across", "x"], ["up", "y"]]) {
+    const select = byId(id);
+    if (!select.options.length) {
+      select.append(...AXES.map((name) => element("option", { value: name }, state.trials.metrics[name])));
+      select.addEventListener("change", () => change({ [key]: select.value }));
+    }
+    select.value = state[key];
+  }
+  const box = byId("logarithmic");
+  box.checked = state.logarithmic;
+  box.onchange = () => change({ logarithmic: box.checked });
+}
+
+function ofStudy(state) {
+  const { trials, x, y, shown } = state;
+  const { kind, state: ended, within, role } = trials.columns;
+  const groups = { dominated: [], bound: [], front: [], unpruned: [], confirmations: [] };
+  const controls = new Map();
+  for (const n of shown) {
+    if (ended[n] !== "complete") continue;
+    if (kind[n] === "unpruned") groups.unpruned.push(n);
+    if (kind[n] === "confirm") groups.confirmations.push(n);
+    else if (kind[n] === "control") {
+      if (!controls.has(role[n])) controls.set(role[n], []);
+      controls.get(role[n]).push(n);
+    } else if (trials.members.has(n)) groups.front.push(n);
+    else groups[within[n] ? "dominated" : "bound"].push(n);
+  }
+  const traces = [
+    ...dominated(state, groups.dominated),
+    points(state, groups.bound, "breaks a bound", { color: colour("grey"), size: 7, symbol: "x-thin-open" }),
+    points(state, groups.confirmations, "confirmations", { color: colour("grey"), size: 6, symbol: "circle-open" }),
+    ...[...controls].map(([name, found], i) => points(state, found, `control: ${name}`,
+      { color: PALETTE[1], size: 9, symbol: CONTROL_MARKS[i % CONTROL_MARKS.length] })),
+    frontLine(state, groups.front),
+    points(state, groups.unpruned, "parent (unpruned)",
+      { color: colour("ink"), size: 15, symbol: "diamond-open", line: { width: 2 } }),
+  ].filter((trace) => trace.x.length);
+  if (y === "validation_accuracy") traces.push(...confirmed(state, groups.front));
+  if (state.trial !== null && trials.columns[x]?.[state.trial] != null) {
+    traces.push({ ...points(state, [state.trial], "chosen", { color: "rgba(0,0,0,0)", size: 22, symbol: "circle",
+      line: { color: colour("accent"), width: 3 } }), hoverinfo: "skip", hovertemplate: null, showlegend: false });
+  }
+  return traces;
+}
+
+function points(state, numbers, name, marker) {
+  const { trials, x, y } = state;
+  const xs = trials.columns[x], ys = trials.columns[y], { removed } = trials.columns;
+  return {
+    type: "scatter", mode: "markers", name: plain(name), marker,
+    x: numbers.map((n) => xs[n]), y: numbers.map((n) => ys[n]),
+    customdata: numbers, text: numbers.map((n) => removed[n]),
+    hovertemplate: `<b>trial %{customdata}</b> (${plain(name)})<br>${trials.metrics[y]}: %{y:.5~g}`
+      + `<br>${trials.metrics[x]}: %{x:.5~g}<br>%{text} branches removed<extra></extra>`,
+  };
+}
+
+function dominated(state, numbers) {
+  const trace = points(state, numbers, "dominated", { color: faint("grey"), size: DOT });
+  if (numbers.length <= MANY) return [trace];
+  const inLegend = { ...trace, x: [null], y: [null], customdata: [null], text: [null] };
+  return [{ ...trace, mode: "none", showlegend: false, cloud: true }, inLegend];
+}
+
+// Dots as lines of no length with round ends (see the style sheet), all in one path.
+function clouds(traces) {
+  return traces.filter((trace) => trace.cloud).map(({ x, y, marker }) => ({
+    type: "path", layer: "below", line: { color: marker.color, width: SMALL_DOT },
+    path: x.map((value, i) => `M${value},${y[i]}L${value},${y[i]}`).join(""),
+  }));
+}
+
+function frontLine(state, numbers) {
+  const { trials, x, y } = state;
+  const ordered = [...numbers].sort((a, b) => trials.columns[x][a] - trials.columns[x][b]);
+  const trace = points(state, ordered, "front", { color: colour("accent"), size: 11, line: { color: colour("page"), width: 1.5 } });
+  // Between two members the best to be had at a cost is the cheaper one: a step, where the axes
+  // are what the front was taken by.
+  const drawn = new Set([x, y]);
+  const both = trials.objectives.length === 2 && trials.objectives.every((o) => drawn.has(o.name));
+  if (both && y === "validation_accuracy") {
+    Object.assign(trace, { mode: "lines+markers", line: { color: colour("accent"), width: 2, shape: "hv" } });
+  }
+  return trace;
+}
+
+function confirmed(state, numbers) {
+  const { trials, x } = state, unit = trials.accuracy_unit;
+  const found = numbers.filter((n) => trials.confirmed[n]);
+  if (!found.length) return [];
+  const spreads = found.map((n) => trials.confirmed[n]);
+  return [{
+    type: "scatter", mode: "markers", name: "confirmed, mean ± sd", customdata: found,
+    x: found.map((n) => trials.columns[x][n]), y: spreads.map((s) => s.mean * unit),
+    error_y: { type: "data", array: spreads.map((s) => (s.sd ?? 0) * unit), color: colour("ink"), thickness: 1.5, width: 5 },
+    marker: { color: colour("ink"), size: 7, symbol: "line-ew", line: { width: 2, color: colour("ink") } },
+    text: spreads.map((s) => `${percent(s.mean)} ± ${s.sd === null ? "?" : percent(s.sd)} over ${s.n} seeds`),
+    hovertemplate: "<b>trial %{customdata}</b> on fresh seeds<br>%{text}<extra></extra>",
+  }];
+}
+
+async function ofOthers(state) {
+  const told = await Promise.all(state.beside.map((name) => ask(`${apiOf(name)}/front`).catch(() => null)));
+  const unit = (name) => state.trials.metrics[name] !== undefined;
+  if (!unit(state.x) || !unit(state.y)) return [];
+  return told.map((answer, i) => answer && {
+    type: "scatter", mode: "markers", name: `front of ${plain(state.beside[i])}`,
+    x: answer.columns[state.x], y: answer.columns[state.y],
+    marker: { color: PALETTE[(i + 2) % PALETTE.length], size: 9, symbol: "diamond" },
+    text: answer.columns.number, hovertemplate: `${plain(state.beside[i])}, trial %{text}<br>%{y:.5~g} at %{x:.5~g}<extra></extra>`,
+  }).filter(Boolean);
+}
+
+// Where there is no room beside the figure the trial stands below it.
+async function open(number, change) {
+  await change({ trial: number });
+  byId("trial").scrollIntoView({ block: "nearest" });
+}
+
+function members(state, change) {
+  const { trials } = state;
+  const columns = ["trial", "accuracy", "confirmed", "MACs (M)", "parameters (M)", "latency (ms)", "removed"];
+  byId("members").tHead.replaceChildren(element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name))));
+  const shown = new Set(state.shown), { columns: c } = trials;
+  const rows = trials.front.filter((n) => shown.has(n)).sort((a, b) => c.validation_accuracy[b] - c.validation_accuracy[a]);
+  byId("members").tBodies[0].replaceChildren(...rows.map((n) => {
+    const spread = trials.confirmed[n];
+    const button = element("button", { type: "button", onclick: () => open(n, change) }, String(n));
+    const told = spread ? `${percent(spread.mean)}${spread.sd === null ? "" : ` ± ${percent(spread.sd)}`} (${spread.n})` : "–";
+    const cells = [`${c.validation_accuracy[n].toFixed(2)} %`, told, amount(c.macs[n]), amount(c.parameters[n]), amount(c.latency_ms[n], 3), String(c.removed[n])];
+    return element("tr", { "aria-current": state.trial === n ? "true" : null },
+      element("td", {}, button), ...cells.map((text) => element("td", {}, text)));
+  }));
+}
+
+function wire(node, state, change, Plotly) {
+  wired = true;
+  let pending = null;
+  const numberOf = (event) => event.points.map((p) => p.customdata).find(Number.isInteger);
+  node.on("plotly_click", (event) => {
+    const number = numberOf(event);
+    if (number !== undefined) open(number, change);
+  });
+  node.on("plotly_hover", (event) => {
+    const number = numberOf(event);
+    clearTimeout(pending);
+    if (number !== undefined) pending = setTimeout(() => preview(state, number), 120);
+  });
+  node.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (event.key === "Enter" && state.trial !== null) byId("trial").focus();
+    if (!step) return;
+    event.preventDefault();
+    const { trials, x } = state, shown = new Set(state.shown);
+    const along = trials.front.filter((n) => shown.has(n)).sort((a, b) => trials.columns[x][a] - trials.columns[x][b]);
+    if (!along.length) return;
+    const at = along.indexOf(state.trial);
+    change({ trial: at < 0 ? along[0] : along[Math.max(0, Math.min(along.length - 1, at + step))] });
+  });
+}
+
+async function preview(state, number) {
+  const told = await trialOf(state, number).catch(() => null);
+  if (told) byId("preview").replaceChildren(strip(told.blocks));
+}

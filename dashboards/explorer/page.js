@@ -1,0 +1,65 @@
+// Small helpers for the page. Text from studies only ever becomes text, never HTML.
+
+export const byId = (id) => document.getElementById(id);
+
+export function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (value === true) made.setAttribute(key, "");
+    else if (value !== null && value !== undefined && value !== false) made.setAttribute(key, value);
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+export const percent = (fraction, digits = 1) => `${(100 * fraction).toFixed(digits)} %`;
+
+export function amount(value, digits = 4) {
+  if (value === null || value === undefined) return "–";
+  return typeof value === "number" ? String(Number(value.toPrecision(digits))) : String(value);
+}
+
+export function duration(seconds) {
+  const whole = Math.round(seconds);
+  if (seconds < 60) return `${seconds < 10 ? Number(seconds.toFixed(1)) : whole} s`;
+  const parts = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  let rest = whole;
+  const told = [];
+  for (const [unit, size] of parts) {
+    const count = Math.floor(rest / size);
+    rest -= count * size;
+    if (count || told.length) told.push([count, unit]);
+  }
+  return told.slice(0, 2).filter(([count]) => count).map(([count, unit]) => `${count} ${unit}`).join(" ");
+}
+
+export const apiOf = (study) => `api/studies/${encodeURIComponent(study)}`;
+
+export async function ask(address, body) {
+  const options = body === undefined ? {} : {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  };
+  const response = await fetch(address, options);
+  if (response.status === 401) location.reload(); // the token changed: the server asks for it
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.error ?? `the server answered ${response.status}`);
+  return answer;
+}
+
+// A command to copy. A page that is not on localhost or https has no clipboard of its own.
+export function command(text) {
+  const code = element("code", { class: "command" }, text);
+  const button = element("button", { type: "button", class: "copy" }, "Copy command");
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      getSelection().selectAllChildren(code);
+      document.execCommand("copy");
+    }
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy command"; }, 2000);
+  });
+  return element("div", {}, code, button);
+}

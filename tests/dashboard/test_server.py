@@ -1,0 +1,189 @@
+"""The server: who may ask, what browsers are told to allow, and how it ends."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from urllib.parse import urlencode
+
+import pytest
+import uvicorn
+
+from autodepth.dashboard.explorer import explorer
+from autodepth.dashboard.guard import Access
+from autodepth.dashboard.server import serve
+from autodepth.errors import InputError
+
+TOKEN = "correct horse battery staple"
+TRIALS = ((0.9, 40_000_000, 40.0), (0.8, 10_000_000, 30.0))
+
+
+@contextmanager
+def serving(access):
+    """Serve in a thread of this process; give the port."""
+    server: uvicorn.Server
+    app = explorer(access, lambda: server.should_exit)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listening.close()
+    assert not thread.is_alive()
+
+
+def ask(port, path, method="GET", body=None, **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body=body, headers=names)
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    return response, content.decode(errors="replace")
+
+
+def test_only_what_is_asked_under_our_name_is_answered(make_recorded):
+    make_recorded("digits", TRIALS)
+    with serving(Access(host="127.0.0.1")) as port:
+        for host in (f"127.0.0.1:{port}", "localhost", "[::1]:80", "10.0.0.7"):
+            assert ask(port, "/api/studies", Host=host)[0].status == 200, host
+        for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", ""):
+            response, text = ask(port, "/api/studies", Host=host)
+            assert (response.status, "digits" in text) == (421, False), host
+
+
+def test_answers_carry_the_policy_and_name_no_other_host(make_recorded):
+    make_recorded("digits", TRIALS)
+    with serving(Access(host="127.0.0.1")) as port:
+        for path in ("/", "/explorer.js", "/api/studies", "/nothing", "/plotly.js"):
+            response, _ = ask(port, path)
+            policy = response.headers["Content-Security-Policy"]
+            assert "default-src 'none'; script-src 'self';" in policy
+            assert "unsafe-eval" not in policy
+            assert "http" not in policy
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+        for path in (
+            *("/docs", "/openapi.json", "/redoc", "/../pyproject.toml"),
+            *("/%2e%2e/%2e%2e/pyproject.toml", "/api/studies/..%2f..%2fx/trials"),
+        ):
+            assert ask(port, path)[0].status == 404, path
+
+
+def test_a_token_is_asked_for_and_a_cookie_shows_it_from_then_on(make_recorded):
+    make_recorded("digits", TRIALS)
+    with serving(Access(host="0.0.0.0", token=TOKEN)) as port:
+        page, text = ask(port, "/")
+        assert (page.status, 'name="token"' in text) == (401, True)
+        for path in ("/api/studies", "/explorer.js", "/plotly.js", "/api/events?study=digits"):
+            assert ask(port, path)[0].status == 401, path
+        for shown in ("", "wrong", "Bearer wrong", f"Basic {TOKEN}"):
+            assert ask(port, "/api/studies", Authorization=shown)[0].status == 401
+        assert ask(port, "/api/studies", Authorization=f"Bearer {TOKEN}")[0].status == 200
+
+        start = time.monotonic()
+        wrong, _ = ask(port, "/login", "POST", urlencode({"token": "guess"}))
+        assert (wrong.status, wrong.headers["Set-Cookie"]) == (401, None)
+        assert time.monotonic() - start >= 1  # guessing takes long
+        right, _ = ask(port, "/login", "POST", urlencode({"token": TOKEN}))
+        cookie = right.headers["Set-Cookie"]
+        assert (right.status, right.headers["Location"]) == (303, "/")
+        assert "HttpOnly" in cookie
+        assert "samesite=strict" in cookie.lower()
+        assert TOKEN not in cookie
+        assert ask(port, "/api/studies", Cookie=cookie.partition(";")[0])[0].status == 200
+        assert ask(port, "/api/studies", Cookie="autodepth_dashboard=")[0].status == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "told"),
+    [
+        ("/api/studies/nothing/trials", 404, "no study is called 'nothing'"),
+        ("/api/studies/digits/trials/9", 400, "numbered from 0, but got 9"),
+        ("/api/studies/digits/trials/x", 422, "int_parsing"),
+        ("/api/hypervolume?study=digits&study=other", 400, "start from equal networks"),
+    ],
+)
+def test_what_cannot_be_answered_is_said(make_recorded, path, status, told):
+    make_recorded("digits", TRIALS)
+    make_recorded("other", TRIALS, unpruned={"macs": 41e6})
+    with serving(Access(host="127.0.0.1")) as port:
+        response, text = ask(port, path)
+        assert (response.status, told in text) == (status, True)
+        long = ask(port, "/api/studies/digits/branches", "POST", "x", Content_Length="9999999")
+        assert long[0].status == 413
+
+
+def start(*arguments, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "autodepth", "dashboard", *arguments],
+        env={**os.environ, "COLUMNS": "80", **environment}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -15)])
+def test_it_ends_on_a_signal_without_a_traceback_while_a_page_listens(
+    make_recorded, number, status
+):
+    make_recorded("digits", TRIALS)
+    server = start("--port", "0")
+    port = int(server.stdout.readline().rstrip("/\n").rpartition(":")[2])
+    stream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        stream.request("GET", "/api/events?study=digits")
+        first = stream.getresponse().readline()
+        server.send_signal(number)
+        _, told = server.communicate(timeout=60)
+    finally:
+        server.kill()
+        stream.close()
+
+    assert first == b"event: change\n"
+    assert server.returncode == status
+    assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_a_taken_port_is_one_message_and_status_2():
+    with taken_port() as port:
+        server = start("--port", str(port))
+        out, told = server.communicate(timeout=60)
+    assert (server.returncode, out) == (2, "")
+    assert f"port {port} of 127.0.0.1 must be free" in " ".join(told.split())
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "message"),
+    [
+        ("0.0.0.0", None, "needs a token"),
+        ("127.0.0.1", "short", "must be 16 characters or longer$"),
+        ("203.0.113.1", TOKEN, "of 203.0.113.1 must be free and ours"),
+        ("no host", TOKEN, "must be an address or a name, but got 'no host'"),
+    ],
+)
+def test_what_it_cannot_listen_on_is_refused(host, token, message):
+    with pytest.raises(InputError, match=message):
+        serve(host, 0, token, told=lambda address: pytest.fail(f"it serves at {address}"))
+
+
+@contextmanager
+def taken_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken.getsockname()[1]
