@@ -35,11 +35,12 @@ def read(path: str) -> np.ndarray:
     return np.asarray(image)
 
 
-def prepare(pixels: np.ndarray) -> np.ndarray:
+def prepare(pixels: np.ndarray, path: str) -> np.ndarray:
     if pixels.shape[-3:-1] != (H, W):  # no channels, so it is grey
         pixels = pixels[..., None]
     if pixels.shape[-3:-1] != (H, W) or pixels.shape[-1] not in (1, C):
-        sys.exit(f"images must be {H}x{W} of 1 or {C} channels, but one is {pixels.shape[:-1]}")
+        channels = "1 channel" if C == 1 else f"1 or {C} channels"
+        sys.exit(f"{path}: images must be {H}x{W} of {channels}, but got {pixels.shape}")
     pixels = pixels.reshape(-1, H, W, pixels.shape[-1])
     mean, std = (np.float32(ABOUT["normalisation"][name]) for name in ("mean", "std"))
     images = (pixels / np.float32(255) - mean) / std  # grey is repeated for every channel
@@ -51,7 +52,7 @@ def main() -> None:
         FOLDER / "model.onnx", providers=["CPUExecutionProvider"]
     )
     for path in sys.argv[1:] or sys.exit(__doc__):
-        images = prepare(read(path))
+        images = prepare(read(path), path)
         scores = session.run(None, {"images": images})[0]
         shares = np.exp(scores - scores.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)

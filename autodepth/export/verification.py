@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from autodepth.errors import BundleError
 from autodepth.export.bundle import ONNX, PROGRAM, WEIGHTS
-from autodepth.export.onnx_file import open_onnx
+from autodepth.export.onnx_session import open_onnx
 from autodepth.export.torch_program import Shape, program_macs, read_own_program
 from autodepth.trial.device import cpu_name
 

@@ -13,7 +13,7 @@ DOORS = {
     "ray": {"search/ray_runner.py", "search/ray_worker.py"},
     "onnx": set(),  # torch.onnx needs it, and onnxscript
     "onnxscript": set(),
-    "onnxruntime": {"export/onnx_file.py", "export/predict.py"},
+    "onnxruntime": {"export/onnx_session.py", "export/predict.py"},
     "optuna": {"search/samplers.py", "search/searcher.py"},
     "mlflow": {"records/tracking.py"},
     "moocore": {"front/hypervolume.py"},
