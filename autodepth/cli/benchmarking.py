@@ -35,8 +35,8 @@ def bench(
 ) -> None:
     """Measure latency, memory, file size and, where there is a meter, energy of an export.
 
-    Batches of 1 and 128, in PyTorch (on the GPU, where there is one) and in onnxruntime (on the
-    CPU). Networks that are compared take turns.
+    Batches of 1 and 128, in PyTorch (on the GPU, where there is one) and in
+    onnxruntime (on the CPU). Networks that are compared take turns.
 
     Example: autodepth bench exports/digits --against parent
     """

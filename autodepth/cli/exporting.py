@@ -24,7 +24,7 @@ def export(
             metavar="WISH",
             help="knee (if left out), best-accuracy, smallest, trial:ID, or limits such as "
             "'macs<=1M', 'latency_ms<=5,params<=0.3M', 'accuracy>=0.97' or 'accuracy>=best-1%'. "
-            "Several: each gets a folder of its own below DIR.",
+            "Several: each gets a folder of its own below --to.",
         ),
     ] = None,
     formats: Annotated[
@@ -36,11 +36,11 @@ def export(
 ) -> None:
     """Export networks of a study's front as files that run without the study.
 
-    Every file is loaded again and compared with the network that was searched; one that differs
-    leaves no folder. Equally good points: the higher accuracy, then fewer MACs, then the earlier
-    trial.
+    Each file is loaded again and compared with the searched network; one that
+    differs leaves no folder. Ties between points go to the higher accuracy, then
+    fewer MACs, then the earlier trial.
 
-    Example: autodepth export latest --select knee --select 'accuracy>=0.97' --to exports/digits
+    Example: autodepth export --select knee --select 'accuracy>=0.97' --to exports
     """
     from autodepth.export.exporting import export_wishes  # noqa: PLC0415
     from autodepth.export.writing import read_formats  # noqa: PLC0415
