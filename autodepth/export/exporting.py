@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autodepth.data.settings import Normalisation
-from autodepth.errors import BundleError, InputError
+from autodepth.data.load import ImageData, load_data
+from autodepth.data.settings import DataSettings, Normalisation
+from autodepth.errors import BundleError, DataError, InputError
 from autodepth.export.architecture import Architecture
 from autodepth.export.writing import FORMATS, Format, Tell, refuse_existing, write_bundle
 from autodepth.front.selection import FrontPoint, select
@@ -202,5 +203,20 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
             "macs_convention": "convolution and linear multiply-accumulates per image",
         },
         formats=formats,
+        data=_same_data(plan) if "int8" in formats else None,
         tell=tell,
     )
+
+
+def _same_data(plan: Mapping[str, Any]) -> ImageData:
+    """Return the images of a plan.
+
+    Raises:
+        DataError: they are gone, or are others than those.
+    """
+    data = load_data(DataSettings.from_dict(plan["data"]))
+    if data.fingerprint != plan["data_fingerprint"]:
+        raise DataError(
+            f"int8 is calibrated by the images of the search, but {data.settings.name} has changed"
+        )
+    return data

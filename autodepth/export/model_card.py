@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from autodepth.export.architecture import Architecture
+from autodepth.export.int8 import Quantised
 from autodepth.export.verification import Check
 from autodepth.units import format_bytes, format_macs
 
@@ -38,6 +39,7 @@ def model_card(
     policy: Mapping[str, Any],
     record: Mapping[str, Any],
     checks: Sequence[Check],
+    quantised: Quantised | None = None,
 ) -> str:
     """Return the text of the card, Markdown.
 
@@ -48,6 +50,7 @@ def model_card(
         policy: what was done to get it.
         record: the content of `record.json`.
         checks: what was verified.
+        quantised: what became of it in eight-bit integers, if it was asked for.
     """
     sections = {
         "Model Details": _details(architecture, record),
@@ -56,7 +59,7 @@ def model_card(
         "Training Details": _training(policy, record),
         "Evaluation": _evaluation(architecture, record),
         "Bias, Risks, and Limitations": _limits(architecture, record),
-        "Technical Specifications": _files(folder, checks),
+        "Technical Specifications": _files(folder, checks) + _int8(quantised),
     }
     parts = [_FRONT_MATTER, f"# Model Card for {name}", _summary(architecture, record)]
     for heading, content in sections.items():
@@ -208,6 +211,17 @@ def _files(folder: Path, checks: Sequence[Check]) -> str:
         "share of the largest score. `verification.json` tells how, `checksums.json` has the "
         "SHA-256 of every file. `model.pt2` is read with pickle by `torch.export.load`: open it "
         "only if this folder comes from someone you trust."
+    )
+
+
+def _int8(quantised: Quantised | None) -> str:
+    if quantised is None:
+        return ""
+    return (
+        f"\n\n`{quantised.file}` computes in eight-bit integers, with ranges from "
+        f"{quantised.calibration_images} training images. It is another network: "
+        f"{quantised.validation_accuracy:.2%} accuracy on the {quantised.validation_images:,} "
+        f"validation images, where `model.onnx` has {quantised.float_accuracy:.2%}."
     )
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import TypeAlias
 
 import numpy as np
@@ -39,6 +40,14 @@ def open_onnx(path: Path, *, threads: int) -> Run:
         return scores
 
     return run
+
+
+def load_quantisation() -> ModuleType:
+    """Return onnxruntime's tools for quantising, their preparation of files among them."""
+    import onnxruntime.quantization.shape_inference  # noqa: PLC0415
+
+    module: ModuleType = onnxruntime.quantization
+    return module
 
 
 def peak_bytes(path: Path, batch: int, shape: tuple[int, int, int], *, threads: int) -> int | None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from autodepth.errors import BundleError
 from autodepth.export.bundle import ONNX, PROGRAM, WEIGHTS
+from autodepth.export.int8 import Quantised
 from autodepth.export.onnx_session import open_onnx
 from autodepth.export.torch_program import Shape, program_macs, read_own_program
 from autodepth.trial.device import cpu_name
@@ -64,6 +65,9 @@ class Reference:
         searched: the network, in evaluation mode, on the CPU.
         input_shape: (C, H, W) of one image.
         macs: its multiply-accumulates per image.
+
+    Raises:
+        BundleError: it gives every image the same scores, so nothing can be compared with it.
     """
 
     def __init__(self, searched: nn.Module, input_shape: Shape, macs: int) -> None:
@@ -72,6 +76,12 @@ class Reference:
         self.macs = macs
         self._images = torch.randn(INPUTS, *input_shape, generator=generator)
         self._scores = {batch: self._run(searched, batch) for batch in BATCHES}
+        scores = self._scores[BATCHES[-1]]
+        if (scores == scores[0]).all():
+            raise BundleError(
+                "a network can be exported if its scores depend on the image, but this one gives "
+                "all images the same: it was never trained, or training failed"
+            )
 
     def check(self, file: str, scores: Scores, *, macs: int | None) -> Check:
         """Compare what a file of a bundle says with what the searched network said.
@@ -135,13 +145,14 @@ def check_onnx(path: Path, reference: Reference) -> Check:
     )
 
 
-def told(checks: Sequence[Check]) -> dict[str, Any]:
+def told(checks: Sequence[Check], quantised: Quantised | None) -> dict[str, Any]:
     """Return what `verification.json` tells: how files were compared, with what, the outcome."""
     return {
         "compared_with": "the searched network in PyTorch, on the CPU, at the same batch sizes",
         "inputs": f"{INPUTS} images of standard normal values, torch generator, seed {SEED}",
         "difference": "largest difference of a score, as a share of the largest score",
         "files": [asdict(check) for check in checks],
+        "int8": None if quantised is None else asdict(quantised),
         "libraries": {
             name: version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")
         },

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+from autodepth.data.load import ImageData
 from autodepth.errors import InputError, did_you_mean
 from autodepth.export import bundle as files
 from autodepth.export.architecture import Architecture
+from autodepth.export.int8 import quantise
 from autodepth.export.model_card import model_card
 from autodepth.export.onnx_file import write_onnx
 from autodepth.export.seal import to_json
@@ -23,9 +25,10 @@ from autodepth.export.verification import Check, Reference, check_onnx, check_pr
 from autodepth.space.yaml_text import write_yaml
 from autodepth.version import __version__
 
-Format = Literal["torch", "onnx"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-"""What a bundle holds besides weights and architecture."""
+Format = Literal["torch", "onnx", "int8"]
+KNOWN_FORMATS: tuple[Format, ...] = get_args(Format)
+FORMATS: tuple[Format, ...] = ("torch", "onnx")
+"""What a bundle holds besides weights and architecture, if nothing else is asked for."""
 
 Tell: TypeAlias = Callable[[str], None]
 """Told of every file that was verified, in a line each."""
@@ -37,16 +40,18 @@ def read_formats(text: str) -> tuple[Format, ...]:
     """Read formats as people write them, by commas, or `none`.
 
     Raises:
-        InputError: one is unknown.
+        InputError: one is unknown, or int8 stands without onnx.
     """
     names = [] if text.strip() == "none" else [name.strip() for name in text.split(",")]
     for name in names:
-        if name not in FORMATS:
+        if name not in KNOWN_FORMATS:
             raise InputError(
-                f"formats must be {', '.join(FORMATS)}, joined by commas, or none, but got {name!r}"
-                + did_you_mean(name, (*FORMATS, "none"))
+                f"formats must be {', '.join(KNOWN_FORMATS)}, joined by commas, or none, "
+                f"but got {name!r}" + did_you_mean(name, (*KNOWN_FORMATS, "none"))
             )
-    return tuple(name for name in FORMATS if name in names)
+    if "int8" in names and "onnx" not in names:
+        raise InputError(f"int8 is made from onnx, so formats must have both, but got {text!r}")
+    return tuple(name for name in KNOWN_FORMATS if name in names)
 
 
 def refuse_existing(to: Path) -> None:
@@ -67,6 +72,7 @@ def write_bundle(
     policy: Mapping[str, Any],
     record: Mapping[str, Any],
     formats: Sequence[Format] = FORMATS,
+    data: ImageData | None = None,
     tell: Tell = lambda _: None,
 ) -> None:
     """Write a bundle, load every format again, compare it, and only then give it its name.
@@ -78,6 +84,7 @@ def write_bundle(
         policy: what was done to get it.
         record: where it came from and what was measured.
         formats: what to write besides weights and architecture.
+        data: what the network was searched on; needed for int8 alone.
         tell: told of every file that was verified.
 
     Raises:
@@ -97,14 +104,26 @@ def write_bundle(
             tell(f"{check}, {time.monotonic() - start:.0f} s")
             checks.append(check)
             start = time.monotonic()
+        quantised = None
+        if data is not None and "int8" in formats:
+            quantised = quantise(draft / files.ONNX, draft / files.INT8, architecture, data)
+            tell(f"{quantised}, {time.monotonic() - start:.0f} s")
         for name, text in (
             (files.ARCHITECTURE, architecture.to_json()),
             (files.POLICY, write_yaml(policy)),
             (files.RECORD, to_json(record)),
-            (files.VERIFICATION, to_json(told(checks))),
+            (files.VERIFICATION, to_json(told(checks, quantised))),
         ):
             (draft / name).write_text(text, encoding="utf-8")
-        card = model_card(to.name, draft, architecture, policy=policy, record=record, checks=checks)
+        card = model_card(
+            to.name,
+            draft,
+            architecture,
+            policy=policy,
+            record=record,
+            checks=checks,
+            quantised=quantised,
+        )
         (draft / files.CARD).write_text(card, encoding="utf-8")
         files.write_checksums(draft)
         files.check(draft)

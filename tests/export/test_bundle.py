@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -133,3 +134,26 @@ def test_the_test_split_is_opened_once_and_every_opening_is_recorded(bundle):
     assert first.macs == point.point.macs
     assert first.test_accuracy == second.test_accuracy > 0.2
     load(to)  # openings carry a checksum of their own, so recording one breaks nothing
+
+
+def test_eight_bits_are_written_beside_and_told_with_their_accuracy(study, exported, tmp_path):
+    import onnxruntime
+
+    to, point, _ = exported
+    told = []
+    export_selected(
+        study, "smallest", tmp_path / "q", formats=("torch", "onnx", "int8"), tell=told.append
+    )
+    int8 = json.loads((tmp_path / "q" / "verification.json").read_text())["int8"]
+    session = onnxruntime.InferenceSession(tmp_path / "q" / "model.int8.onnx")
+    images = np.zeros((7, 1, 8, 8), dtype=np.float32)
+
+    assert session.run(["scores"], {"images": images})[0].shape == (7, 10)
+    assert told[-1].startswith("model.int8.onnx: ")
+    assert len(told[-1]) <= 80
+    # The 32-bit file, by onnxruntime, gets as many images right as the search did.
+    assert int8["float_accuracy"] == point.point.validation_accuracy
+    assert int8["validation_accuracy"] > int8["float_accuracy"] - 0.1
+    assert int8["calibration_images"] == 200
+    assert (tmp_path / "q" / "model.int8.onnx").stat().st_size < (to / "model.onnx").stat().st_size
+    load(tmp_path / "q")

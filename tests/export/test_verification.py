@@ -109,6 +109,15 @@ def test_a_network_that_never_gives_numbers_is_refused(exported):
         reference.check("model.onnx", lambda images: network(images) * torch.nan, macs=None)
 
 
+def test_a_network_that_does_not_look_at_the_images_cannot_be_verified():
+    class Constant(nn.Module):
+        def forward(self, images):
+            return torch.ones(len(images), 10)
+
+    with pytest.raises(BundleError, match="gives all images the same"):
+        Reference(Constant(), (1, 8, 8), macs=0)
+
+
 def test_other_macs_are_refused(exported):
     to, point, _ = exported
     reference = Reference(load(to), (1, 8, 8), macs=point.point.macs + 1)
@@ -212,5 +221,8 @@ def test_one_wish_that_cannot_be_met_keeps_all_from_being_written(study, tmp_pat
 def test_formats_are_read_as_people_write_them():
     assert read_formats("onnx, torch") == ("torch", "onnx")
     assert read_formats("none") == ()
+    assert read_formats("int8,onnx") == ("onnx", "int8")
     with pytest.raises(InputError, match="but got 'onxx', did you mean 'onnx'"):
         read_formats("onxx")
+    with pytest.raises(InputError, match="int8 is made from onnx"):
+        read_formats("int8")
