@@ -14,8 +14,9 @@ AXE := $(VENV)/axe-core/axe.min.js
 AXE_VERSION := 4.14.1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search test test-fast browser-test browser-tools lint format schema networks-table bench-steps \
-	bench-sensitivity bench-rungs bench-scale bench-hybrid bench-search constraints clean
+.PHONY: help setup search test test-fast browser-test browser-tools lint format schema \
+	networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
+	bench-hybrid bench-search constraints clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -69,6 +70,9 @@ bench-rungs: $(VENV)/.tools ## What rungs save and lose on known curves, 20 seed
 
 bench-scale: $(VENV)/.tools ## The driver in a study of 10,000 made-up trials (6 minutes)
 	$(BIN)/python benchmarks/scale.py
+
+bench-exports: $(VENV)/.tools ## Every format of an export for ResNet-50, a ViT and a ConvNeXt (10 minutes)
+	$(BIN)/python benchmarks/export_networks.py
 
 bench-hybrid: $(VENV)/.tools ## Stochastic depth and removal, alone and together; DATA=folder:DIR (hours)
 	$(BIN)/python benchmarks/hybrid_2x2.py --data $(DATA)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,31 +11,68 @@ from autodepth.cli.console import give, give_json, say
 from autodepth.cli.studies import Json, OwnCode, Study
 from autodepth.errors import InputError
 
+if TYPE_CHECKING:
+    from autodepth.export.exporting import Export
+
 
 def export(
     to: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
     study: Study = "latest",
     select: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WISH",
+            help="knee (if left out), best-accuracy, smallest, trial:ID, or limits such as "
+            "'macs<=1M', 'latency_ms<=5,params<=0.3M', 'accuracy>=0.97' or 'accuracy>=best-1%'. "
+            "Several: each gets a folder of its own below --to.",
+        ),
+    ] = None,
+    formats: Annotated[
         str,
         typer.Option(
-            help="knee, best-accuracy, smallest, trial:ID, or limits such as "
-            "'macs<=1M' or 'accuracy>=0.97'."
+            help="What to write beside weights and architecture: torch,onnx,int8, or none. "
+            "int8 is calibrated by training images, and its accuracy is told.",
         ),
-    ] = "knee",
+    ] = "torch,onnx",
     own_code: OwnCode = False,
+    json: Json = False,
 ) -> None:
-    """Export a network of a study's front as files that load without the study.
+    """Export networks of a study's front as files that run without the study.
 
-    Example: autodepth export latest --select 'accuracy>=0.97' --to exports/digits
+    Each file is loaded again and compared with the searched network; one that
+    differs leaves no folder. Ties between points go to the higher accuracy, then
+    fewer MACs, then the earlier trial.
+
+    Example: autodepth export --select knee --select 'accuracy>=0.97' --to exports
     """
-    from autodepth.export.exporting import export_selected  # noqa: PLC0415
+    from autodepth.export.exporting import export_wishes  # noqa: PLC0415
+    from autodepth.export.writing import read_formats  # noqa: PLC0415
     from autodepth.records.studies import find_study  # noqa: PLC0415
-    from autodepth.units import format_bytes, format_macs  # noqa: PLC0415
 
-    point = export_selected(find_study(study), select, to, own_code=own_code)
+    chosen = export_wishes(
+        find_study(study),
+        select or ["knee"],
+        to,
+        own_code=own_code,
+        formats=read_formats(formats),
+        tell=say,
+    )
+    if json:
+        told = [{"folder": str(e.folder), "selected": e.wish, **e.point.to_dict()} for e in chosen]
+        give_json(told)
+        return
+    for export in chosen:
+        _print_export(export)
+
+
+def _print_export(export: Export) -> None:
+    from autodepth.units import format_macs  # noqa: PLC0415
+
+    point = export.point.point
     give(
-        f"{to}: trial {point.trial}, {point.point.validation_accuracy:.1%} validation accuracy, "
-        f"{format_macs(point.point.macs)} MACs, {format_bytes(point.point.size_bytes)}"
+        f"{export.folder}: trial {export.point.trial} ({export.wish})\n"
+        f"  {point.validation_accuracy:.1%} validation accuracy, {format_macs(point.macs)} MACs, "
+        f"{format_macs(point.parameters)} parameters"
     )
 
 

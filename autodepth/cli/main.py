@@ -12,6 +12,7 @@ import sys
 import typer
 
 from autodepth.cli.archiving import load, save
+from autodepth.cli.benchmarking import bench
 from autodepth.cli.caching import cache
 from autodepth.cli.comparing import compare
 from autodepth.cli.console import say
@@ -43,7 +44,7 @@ for command in (
     *(search, resume, init, check, inspect, sensitivity, trial, prune),
     *(studies, status, front, confirm, controls, importance, compare),
     *(dashboard, report),
-    *(export, evaluate, sync, stop, save, load, cache, doctor),
+    *(export, evaluate, bench, sync, stop, save, load, cache, doctor),
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.
     app.command()(command)

@@ -177,7 +177,7 @@ def _carry_out(plan: StudyPlan, policy: Policy, *, to: Path | None, json: bool) 
     from autodepth.service.policies import carry_out_policy  # noqa: PLC0415
     from autodepth.units import format_bytes, format_macs  # noqa: PLC0415
 
-    result = carry_out_policy(plan, policy, to=to, on_epoch=_tell)
+    result = carry_out_policy(plan, policy, to=to, on_epoch=_tell, tell=say)
     if json:
         give_json(result.to_dict())
         return

@@ -1,121 +1,46 @@
-"""A bundle: the folder an exported network lives in. Plain data only, guarded by checksums.
+"""A bundle: the folder an exported network lives in, guarded by checksums.
 
 model.safetensors    weights
+model.onnx           the network for onnxruntime and other engines
+model.int8.onnx      the same in eight-bit integers, where asked for
+model.pt2            the network as a program of torch.export
 architecture.json    how to build the network again, its preprocessing and its classes
 policy.yaml          what was done to get it
 record.json          study, trial, seed, what was measured on which split
-checksums.json       SHA-256 of the four above
+verification.json    how each format was compared with the searched network, and the result
+predict.py           classifies images with onnxruntime and numpy alone
+README.md            the model card
+checksums.json       SHA-256 of all of the above, and of itself
 test_openings.json   written by `evaluate`: when the test split was opened, and what it said
+
+`load` needs the first, `architecture.json` and the checksums; it runs nothing of the folder.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from autodepth.atomic import sha256_of
-from autodepth.data.settings import DataSettings, Normalisation
-from autodepth.errors import BundleError, InputError
-from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.data.settings import DataSettings
+from autodepth.errors import BundleError
+from autodepth.export.architecture import Architecture
+from autodepth.export.seal import read_sealed, sealed
+from autodepth.networks.catalogue import build_network
 from autodepth.networks.cost import count_macs
 from autodepth.networks.widths import take_shapes
-from autodepth.space.yaml_text import write_yaml
-from autodepth.version import __version__
 
 WEIGHTS, ARCHITECTURE, POLICY = "model.safetensors", "architecture.json", "policy.yaml"
-RECORD, CHECKSUMS, OPENINGS = "record.json", "checksums.json", "test_openings.json"
-_FORMAT = "autodepth-bundle-1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """How to build an exported network and what to feed it.
-
-    Args:
-        network: the network before anything was removed.
-        removed: numbers (1..L) of the branches to remove from it.
-        widths: shape of every tensor that pruning of filters made smaller, by state-dict key.
-        normalisation: per channel, of pixels in [0, 1].
-        classes: name of each class, in the order of the scores.
-        macs: multiply-accumulates per image, checked when it is loaded.
-    """
-
-    network: NetworkSpec
-    removed: tuple[int, ...]
-    widths: Mapping[str, tuple[int, ...]]
-    normalisation: Normalisation
-    classes: tuple[str, ...]
-    macs: int
-
-    def to_json(self) -> str:
-        """Return the content of `architecture.json`."""
-        return _json({"format": _FORMAT, **asdict(self), "network": self.network.to_dict()})
-
-    @classmethod
-    def from_json(cls, text: str, *, own_code: bool = False) -> Architecture:
-        """Read what `to_json` wrote; `own_code` says whether code of one's own may build it.
-
-        Raises:
-            BundleError: the content is of another format.
-        """
-        try:
-            values = json.loads(text)
-            assert values.pop("format") == _FORMAT
-            constants = values["normalisation"]
-            return cls(
-                network=NetworkSpec.from_dict(values["network"], own_code=own_code),
-                removed=tuple(values["removed"]),
-                widths={name: tuple(shape) for name, shape in values["widths"].items()},
-                normalisation=Normalisation(
-                    mean=tuple(constants["mean"]), std=tuple(constants["std"])
-                ),
-                classes=tuple(values["classes"]),
-                macs=values["macs"],
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
-            raise BundleError(f"{ARCHITECTURE} is not of the format {_FORMAT}: {error}") from error
-
-
-def write_bundle(
-    to: Path,
-    *,
-    weights: Path,
-    architecture: Architecture,
-    policy: Mapping[str, Any],
-    record: Mapping[str, Any],
-) -> None:
-    """Write a bundle, load it again, and only then give it its name.
-
-    Raises:
-        InputError: `to` exists.
-        BundleError: the weights do not give the network that was measured.
-    """
-    if to.exists():
-        raise InputError(f"the folder to export to must not exist, but {to} does")
-    to.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{to.name}.", dir=to.parent))
-    try:
-        shutil.copyfile(weights, draft / WEIGHTS)
-        (draft / ARCHITECTURE).write_text(architecture.to_json())
-        (draft / POLICY).write_text(write_yaml(policy))
-        (draft / RECORD).write_text(_json({"autodepth": __version__, **record}))
-        sums = {name: sha256_of(draft / name) for name in (WEIGHTS, ARCHITECTURE, POLICY, RECORD)}
-        (draft / CHECKSUMS).write_text(_json(sums))
-        load(draft, own_code=architecture.network.own_code)
-        draft.chmod(0o755)  # mkdtemp's 0700 is not what a folder to hand over has
-        draft.rename(to)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
+RECORD, VERIFICATION, CHECKSUMS = "record.json", "verification.json", "checksums.json"
+ONNX, INT8, PROGRAM = "model.onnx", "model.int8.onnx", "model.pt2"
+PREDICT, CARD, OPENINGS = "predict.py", "README.md", "test_openings.json"
+_ALWAYS = (WEIGHTS, ARCHITECTURE, POLICY, RECORD, VERIFICATION, PREDICT, CARD)
 
 
 def load(folder: Path | str, *, own_code: bool = False) -> nn.Module:
@@ -124,7 +49,7 @@ def load(folder: Path | str, *, own_code: bool = False) -> nn.Module:
     Args:
         folder: a folder that `autodepth export` wrote.
         own_code: whether `package.module:callable` may be imported, where such a network is in
-            the folder. Everything else in it is plain data.
+            the folder. Everything that is read of it is plain data.
 
     Returns:
         A module that maps normalised images [B, C, H, W] to class scores [B, classes], bit for
@@ -135,23 +60,31 @@ def load(folder: Path | str, *, own_code: bool = False) -> nn.Module:
         NetworkError: its builder is code of one's own, and that is not allowed or fails.
     """
     folder = Path(folder)
-    architecture = read_architecture(folder, own_code=own_code)
-    network = build_network(architecture.network).without(architecture.removed)
-    module = network.module
+    return rebuild(read_architecture(folder, own_code=own_code), folder / WEIGHTS)
+
+
+def rebuild(architecture: Architecture, weights: Path) -> nn.Module:
+    """Return a network by its description, with weights, in evaluation mode.
+
+    Raises:
+        BundleError: the weights do not fit, or the network has other MACs than were recorded.
+        NetworkError: its builder is code of one's own, and that is not allowed or fails.
+    """
+    module = build_network(architecture.network).without(architecture.removed).module
     take_shapes(module, architecture.widths)
     try:
-        module.load_state_dict(load_file(folder / WEIGHTS))
-    except RuntimeError as error:
-        raise BundleError(f"{folder / WEIGHTS} does not fit {ARCHITECTURE}: {error}") from error
+        module.load_state_dict(load_file(weights))
+    except (RuntimeError, SafetensorError) as error:
+        raise BundleError(f"{weights} does not fit {ARCHITECTURE}: {error}") from error
     module.eval()
     macs = count_macs(module, torch.zeros(1, *architecture.network.input_shape))
     if macs != architecture.macs:
-        raise BundleError(f"{folder} records {architecture.macs:,} MACs, but has {macs:,}")
+        raise BundleError(f"{architecture.macs:,} MACs are recorded, but {weights} has {macs:,}")
     return module
 
 
 def read_architecture(folder: Path, *, own_code: bool = False) -> Architecture:
-    """Check every checksum of a bundle and return its architecture.
+    """Check every file of a bundle and return its architecture.
 
     Raises:
         BundleError: `folder` is no bundle, or a file of it is missing or was altered.
@@ -171,27 +104,41 @@ def recorded_data(folder: Path) -> DataSettings:
     return DataSettings.from_dict(read_record(folder)["data"])
 
 
+def write_checksums(folder: Path) -> None:
+    """Write the SHA-256 of every file in a folder, and of the list itself."""
+    names = sorted(path.name for path in folder.iterdir() if path.name != CHECKSUMS)
+    files = {name: sha256_of(folder / name) for name in names}
+    (folder / CHECKSUMS).write_text(sealed({"files": files}))
+
+
 def check(folder: Path) -> None:
     """Compare every file of a bundle with its checksum.
 
     Raises:
         BundleError: `folder` is no bundle, or a file of it is missing or was altered.
     """
-    try:
-        sums = json.loads((folder / CHECKSUMS).read_text())
-        expected = {name: str(sums[name]) for name in (WEIGHTS, ARCHITECTURE, POLICY, RECORD)}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(
-            f"{folder} is not a bundle that autodepth exported: "
-            f"{CHECKSUMS} is missing or unreadable"
-        ) from error
-    for name, digest in expected.items():
+    for name, digest in _checksums(folder).items():
         path = folder / name
         if not path.is_file():
             raise BundleError(f"{path} is missing")
         if sha256_of(path) != digest:
             raise BundleError(f"{path} was altered: its SHA-256 is not the one in {CHECKSUMS}")
+    if (folder / OPENINGS).exists():  # written later, so it carries a checksum of its own
+        read_sealed(folder / OPENINGS)
 
 
-def _json(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, indent=2) + "\n"
+def _checksums(folder: Path) -> dict[str, str]:
+    """Return the digest of each file by its name, those that no bundle lacks among them."""
+    try:
+        sums = read_sealed(folder / CHECKSUMS)["files"]
+    except OSError as error:
+        raise BundleError(
+            f"{folder} is not a bundle that autodepth exported: {CHECKSUMS} is missing"
+        ) from error
+    except KeyError as error:
+        raise BundleError(f"{folder / CHECKSUMS} lists no files") from error
+    if lacking := [name for name in _ALWAYS if name not in sums]:
+        raise BundleError(f"{folder / CHECKSUMS} has no checksum of {lacking[0]}")
+    if strange := [name for name in sums if Path(name).name != name]:
+        raise BundleError(f"{folder / CHECKSUMS} names a file outside its folder: {strange[0]}")
+    return dict(sums)

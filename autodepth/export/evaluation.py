@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +15,9 @@ from autodepth.data.batches import Batches
 from autodepth.data.load import ImageData, load_data
 from autodepth.data.prepare import resolve_normalisation
 from autodepth.data.settings import DataSettings, Normalisation
-from autodepth.errors import BundleError, DataError
+from autodepth.errors import DataError
 from autodepth.export.bundle import OPENINGS, load, read_architecture, recorded_data
+from autodepth.export.seal import read_sealed, sealed
 from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
 from autodepth.networks.cost import count_macs
 from autodepth.trial.device import choose_device
@@ -76,7 +76,7 @@ def evaluate_bundle(folder: Path, data: str | None = None, *, own_code: bool = F
         openings_before=len(openings(folder, settings.name)),
     )
     previous = _read_openings(folder)
-    write_atomically(folder / OPENINGS, json.dumps([*previous, asdict(result)], indent=2) + "\n")
+    write_atomically(folder / OPENINGS, sealed({"openings": [*previous, asdict(result)]}))
     return result
 
 
@@ -118,13 +118,7 @@ def openings(folder: Path, data: str) -> list[dict[str, Any]]:
 
 def _read_openings(folder: Path) -> list[dict[str, Any]]:
     path = folder / OPENINGS
-    if not path.exists():
-        return []
-    try:
-        content = json.loads(path.read_text())
-        return [dict(opening) for opening in content]
-    except (ValueError, TypeError) as error:
-        raise BundleError(f"{path} is damaged, so openings cannot be counted: {error}") from error
+    return list(read_sealed(path)["openings"]) if path.exists() else []
 
 
 def _measure(

@@ -2,24 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autodepth.data.settings import Normalisation
-from autodepth.errors import BundleError
-from autodepth.export.bundle import Architecture, write_bundle
+from autodepth.data.load import ImageData, load_data
+from autodepth.data.settings import DataSettings, Normalisation
+from autodepth.errors import BundleError, DataError, InputError
+from autodepth.export.architecture import Architecture
+from autodepth.export.writing import FORMATS, Format, Tell, refuse_existing, write_bundle
 from autodepth.front.selection import FrontPoint, select
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.weights import read_weights
 from autodepth.networks.widths import changed_shapes
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
-from autodepth.trial.result import OperatingPoint
+from autodepth.trial.result import TrialResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """One network that was exported.
+
+    Args:
+        wish: what it was selected by.
+        folder: where it is.
+        point: which point of the front it is.
+    """
+
+    wish: str
+    folder: Path
+    point: FrontPoint
+
+
+def export_wishes(
+    folder: StudyFolder,
+    wishes: Sequence[str],
+    to: Path,
+    *,
+    own_code: bool = False,
+    formats: Sequence[Format] = FORMATS,
+    tell: Tell = lambda _: None,
+) -> list[Export]:
+    """Export one point of a study's front per wish; nothing is written if a wish has none.
+
+    Args:
+        folder: the study.
+        wishes: which points, see `autodepth.front.selection.select`.
+        to: the folder to write for one wish; for several, each has its own folder below it.
+        own_code: whether the network's builder may be code of one's own.
+        formats: what to write besides weights and architecture.
+        tell: told of every file that was verified.
+
+    Raises:
+        SelectionError: a wish cannot be read, or no point fits it.
+        InputError: a folder exists, or two wishes would share one.
+        BundleError: a trial's weights are gone, or a file is not the network that was searched.
+    """
+    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
+        front = ledger.front()
+    places = [to] if len(wishes) == 1 else [to / _folder_name(wish) for wish in wishes]
+    if len(set(places)) < len(places):
+        raise InputError(f"every selection must be another one, but got {', '.join(wishes)}")
+    for place, wish in zip(places, wishes, strict=True):
+        select(front, wish)
+        refuse_existing(place)
+    exports = []
+    for place, wish in zip(places, wishes, strict=True):
+        if len(wishes) > 1:
+            tell(f"{place}:")
+        point = export_selected(folder, wish, place, own_code=own_code, formats=formats, tell=tell)
+        exports.append(Export(wish=wish, folder=place, point=point))
+    return exports
+
+
+def _folder_name(wish: str) -> str:
+    """Return a wish as the name of a folder: `accuracy>=0.97` as `accuracy-at-least-0.97`."""
+    words = wish.replace("<=", "-at-most-").replace(">=", "-at-least-")
+    return re.sub(r"[^A-Za-z0-9._]+", "-", words).strip("-.")
 
 
 def export_selected(
-    folder: StudyFolder, wish: str, to: Path, *, own_code: bool = False
+    folder: StudyFolder,
+    wish: str,
+    to: Path,
+    *,
+    own_code: bool = False,
+    formats: Sequence[Format] = FORMATS,
+    tell: Tell = lambda _: None,
 ) -> FrontPoint:
     """Export one point of a study's front.
 
@@ -28,6 +100,8 @@ def export_selected(
         wish: which point, see `autodepth.front.selection.select`.
         to: the folder to write; must not exist.
         own_code: whether the network's builder may be code of one's own.
+        formats: what to write besides weights and architecture.
+        tell: told of every file that was verified.
 
     Returns:
         The point that was exported.
@@ -35,12 +109,17 @@ def export_selected(
     Raises:
         SelectionError: the wish cannot be read, or no point fits it.
         InputError: `to` exists.
-        BundleError: the trial's weights are gone or do not give the network that was measured.
+        BundleError: the trial's weights are gone, or a file is not the network that was searched.
     """
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         study, front = ledger.study, ledger.front()
         point = select(front, wish)
         result = ledger.trial(point.trial).result
+        confirmed = [
+            record.result.point.validation_accuracy
+            for record in ledger.trials()
+            if record.kind == "confirm" and record.about == point.trial and record.result
+        ]
     if result is None or result.weights_file is None:
         raise BundleError(f"trial {point.trial} of {folder.name} kept no weights")
     weights = folder.trial_folder(point.trial) / result.weights_file
@@ -50,30 +129,33 @@ def export_selected(
         to,
         weights=weights,
         plan=study.plan,
-        removed=point.removed,
+        result=result,
         policy=point.policy,
-        point=point.point,
         record={
             "study": study.name,
             "trial": point.trial,
             "seed": study.seed,
             "selected": wish,
+            "confirmed": confirmed,
         },
         own_code=own_code,
+        formats=formats,
+        tell=tell,
     )
     return point
 
 
-def export_network(
+def export_network(  # noqa: PLR0913 - what a bundle is made of
     to: Path,
     *,
     weights: Path,
     plan: Mapping[str, Any],
-    removed: tuple[int, ...],
+    result: TrialResult,
     policy: Mapping[str, Any],
-    point: OperatingPoint,
     record: Mapping[str, Any],
     own_code: bool = False,
+    formats: Sequence[Format] = FORMATS,
+    tell: Tell = lambda _: None,
 ) -> None:
     """Write the bundle of one trained network.
 
@@ -81,29 +163,30 @@ def export_network(
         to: the folder to write; must not exist.
         weights: its weights.
         plan: network and data it comes from, as `StudyPlan.to_dict` has them.
-        removed: numbers of the branches that are gone.
+        result: what became of it, measured on the validation split.
         policy: what was done to get it.
-        point: what was measured on the validation split.
         record: where it came from.
         own_code: whether the network's builder may be code of one's own.
+        formats: what to write besides weights and architecture.
+        tell: told of every file that was verified.
 
     Raises:
         InputError: `to` exists.
-        BundleError: the weights do not give the network that was measured.
+        BundleError: a file is not the network that was measured.
     """
     spec = NetworkSpec.from_dict(plan["network"], own_code=own_code)
     constants = plan["normalisation"]
-    whole = build_network(spec)
+    smaller = build_network(spec).without(result.removed)
     write_bundle(
         to,
         weights=weights,
         architecture=Architecture(
             network=spec,
-            removed=removed,
-            widths=changed_shapes(whole.without(removed).module, read_weights(weights)),
+            removed=result.removed,
+            widths=changed_shapes(smaller.module, read_weights(weights)),
             normalisation=Normalisation(mean=tuple(constants["mean"]), std=tuple(constants["std"])),
             classes=tuple(plan["classes"]),
-            macs=point.macs,
+            macs=result.point.macs,
         ),
         policy=policy,
         record={
@@ -111,8 +194,29 @@ def export_network(
             "data": plan["data"],
             "data_fingerprint": plan["data_fingerprint"],
             "measured_on": "validation split",
-            "point": point.to_dict(),
+            "point": result.point.to_dict(),
+            "parent_accuracy": result.parent_accuracy,
             "unpruned": plan["unpruned"],
+            # Studies of earlier versions recorded neither.
+            "hardware": plan.get("hardware"),
+            "threads": plan.get("threads"),
             "macs_convention": "convolution and linear multiply-accumulates per image",
         },
+        formats=formats,
+        data=_same_data(plan) if "int8" in formats else None,
+        tell=tell,
     )
+
+
+def _same_data(plan: Mapping[str, Any]) -> ImageData:
+    """Return the images of a plan.
+
+    Raises:
+        DataError: they are gone, or are others than those.
+    """
+    data = load_data(DataSettings.from_dict(plan["data"]))
+    if data.fingerprint != plan["data_fingerprint"]:
+        raise DataError(
+            f"int8 is calibrated by the images of the search, but {data.settings.name} has changed"
+        )
+    return data

@@ -18,6 +18,7 @@ _ALIASES = {"accuracy": "validation_accuracy", "params": "parameters"}
 _UNITS = {"": 1.0, "%": 0.01, "k": 1e3, "M": 1e6, "G": 1e9}
 _LIMIT = re.compile(
     r"(?P<metric>\w+)\s*(?P<sign><=|>=)\s*"
+    r"(?P<best>best\s*-\s*)?"
     r"(?P<number>[0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(?P<unit>[kMG%]?)"
 )
 _NAMED = ("knee", "best-accuracy", "smallest")
@@ -70,8 +71,9 @@ def select(points: Sequence[FrontPoint], wish: str) -> FrontPoint:
               point, accuracy and MACs each scaled to [0, 1];
             - `best-accuracy`, `smallest` (fewest MACs), `trial:ID`;
             - limits `METRIC<=NUMBER` or `METRIC>=NUMBER` joined by commas, all of which must hold;
-              a number may end in k, M, G, and an accuracy in %. Limits on accuracy alone choose
-              the fewest MACs among the points that fit, any limit on a cost the highest accuracy.
+              a number may end in k, M, G, and an accuracy in %; `accuracy>=best-1%` counts from
+              the highest accuracy of the front. Limits on accuracy alone choose the fewest MACs
+              among the points that fit, any limit on a cost the highest accuracy.
 
     Returns:
         The chosen point; ties go to the higher accuracy, then fewer MACs, then the earlier trial.
@@ -90,7 +92,9 @@ def select(points: Sequence[FrontPoint], wish: str) -> FrontPoint:
         return min(points, key=_best_first)
     if wish == "smallest":
         return min(points, key=_smallest_first)
-    return _select_within(points, [_parse_limit(part.strip(), wish) for part in wish.split(",")])
+    best = max(p.point.validation_accuracy for p in points)
+    limits = [_parse_limit(part.strip(), wish, best) for part in wish.split(",")]
+    return _select_within(points, limits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +113,7 @@ class _Limit:
         return 0.0 if self.holds(value, self.bound) else abs(value - self.bound) / (self.bound or 1)
 
 
-def _parse_limit(part: str, wish: str) -> _Limit:
+def _parse_limit(part: str, wish: str, best: float) -> _Limit:
     match = _LIMIT.fullmatch(part)
     if not match:
         raise SelectionError(
@@ -122,13 +126,15 @@ def _parse_limit(part: str, wish: str) -> _Limit:
             f"a selection's metric must be one of {', '.join(known)}, but got {match['metric']!r}"
             + did_you_mean(match["metric"], known)
         )
-    if match["unit"] == "%" and metric != "validation_accuracy":
-        raise SelectionError(f"only an accuracy can be selected in %, but got {part!r}")
+    if metric != "validation_accuracy" and (match["unit"] == "%" or match["best"]):
+        raise SelectionError(f"only an accuracy can be selected in % or from best, got {part!r}")
+    number = float(match["number"]) * _UNITS[match["unit"]]
     return _Limit(
         text=part,
         metric=metric,
         holds=operator.le if match["sign"] == "<=" else operator.ge,
-        bound=float(match["number"]) * _UNITS[match["unit"]],
+        # Accuracies are shares of images, so a point exactly 1 % below is not lost to rounding.
+        bound=best - number - 1e-9 if match["best"] else number,
     )
 
 

@@ -28,6 +28,7 @@ from autodepth.search.estimate import (
 from autodepth.search.places import Places, choose_places
 from autodepth.space.domains import Dimension, Fixed
 from autodepth.space.search_space import SearchSpace
+from autodepth.trial.device import device_name
 from autodepth.trial.measurement import latency_ms
 from autodepth.trial.setting import TrialSetting
 from autodepth.units import Budget
@@ -89,6 +90,8 @@ class StudyPlan:
                 "std": list(setting.normalisation.std),
             },
             "device": self.places.device,
+            "hardware": device_name(self.places.torch_device),
+            "threads": self.places.threads,
             "devices": self.places.devices,
             "concurrency": self.places.count,
         }

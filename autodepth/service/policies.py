@@ -10,6 +10,7 @@ from pathlib import Path
 
 from autodepth.errors import InputError
 from autodepth.export.exporting import export_network
+from autodepth.export.writing import Tell, refuse_existing
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Criterion, Policy
 from autodepth.policy.removal import unit_of
@@ -54,7 +55,12 @@ def read_policy(path: Path) -> Policy:
 
 
 def carry_out_policy(
-    plan: StudyPlan, policy: Policy, *, to: Path | None, on_epoch: OnEpoch
+    plan: StudyPlan,
+    policy: Policy,
+    *,
+    to: Path | None,
+    on_epoch: OnEpoch,
+    tell: Tell = lambda _: None,
 ) -> TrialResult:
     """Carry out one policy, and export the network it ends with.
 
@@ -63,13 +69,14 @@ def carry_out_policy(
         policy: what to do.
         to: folder to write; must not exist. None keeps nothing.
         on_epoch: told of every epoch.
+        tell: told of every file of the export that was verified.
 
     Raises:
         InputError: the policy does not fit the network, or `to` exists.
         DivergenceError: training left the finite numbers.
     """
-    if to is not None and to.exists():
-        raise InputError(f"the folder to export to must not exist, but {to} does")
+    if to is not None:
+        refuse_existing(to)
     folder = Path(tempfile.mkdtemp(prefix="autodepth-"))
     try:
         plan.setting.limit_threads()
@@ -79,11 +86,11 @@ def carry_out_policy(
                 to,
                 weights=folder / result.weights_file,
                 plan=plan.to_dict(),
-                removed=result.removed,
+                result=result,
                 policy=policy.to_dict(),
-                point=result.point,
-                record={"seed": plan.setting.seed, "parent_accuracy": result.parent_accuracy},
+                record={"seed": plan.setting.seed},
                 own_code=plan.setting.spec.own_code,
+                tell=tell,
             )
     finally:
         shutil.rmtree(folder, ignore_errors=True)

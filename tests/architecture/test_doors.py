@@ -11,6 +11,9 @@ PACKAGE = Path(__file__).parents[2] / "autodepth"
 DOORS = {
     "fsspec": {"trial/remote_store.py"},
     "ray": {"search/ray_runner.py", "search/ray_worker.py"},
+    "onnx": set(),  # torch.onnx needs it, and onnxscript
+    "onnxscript": set(),
+    "onnxruntime": {"export/onnx_session.py", "export/predict.py"},
     "optuna": {"search/samplers.py", "search/searcher.py"},
     "mlflow": {"records/tracking.py"},
     "moocore": {"front/hypervolume.py"},
@@ -42,6 +45,9 @@ HEAVY = {
     "ray",
     "optuna",
     "mlflow",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
     "plotly",
     "matplotlib",
     "numpy",

@@ -65,6 +65,7 @@ def test_check_tells_every_mistake_with_its_place(run, tmp_path):
         (["search", "--budget", "1cpu-min", "--study", "../up"], "a study's name must be"),
         (["front", "nothing"], "no study is called 'nothing'"),
         (["export", "nothing", "--to", "x"], "no study is called 'nothing'"),
+        (["export", "--to", "x", "--formats", "onxx"], "did you mean 'onnx'"),
         (["inspect", "resnet"], "unknown network 'resnet'"),
         (["inspect", "resnet20", "--input", "32"], "CxHxW"),
         (["init", "cifar10"], "did you mean"),
@@ -79,8 +80,9 @@ def test_what_cannot_be_used_is_one_message_and_status_2(run, arguments, message
     assert message in " ".join(done.stderr.replace("│", " ").split())
 
 
-def test_a_folder_that_is_no_bundle_is_status_1(run, tmp_path):
-    done = run("evaluate", str(tmp_path))
+@pytest.mark.parametrize("command", ["evaluate", "bench"])
+def test_a_folder_that_is_no_bundle_is_status_1(run, tmp_path, command):
+    done = run(command, str(tmp_path))
 
     assert done.returncode == 1
     assert "is not a bundle" in done.stderr
@@ -124,7 +126,24 @@ def test_a_search_from_the_command_line_to_an_exported_network(run, tmp_path, gr
     assert [study["study"] for study in listed] == ["grey"]
     assert front == result["front"]
     assert {"trial", "validation_accuracy", "macs", "parameters", "policy"} <= set(front[0])
-    assert run("export", "grey", "--select", "knee", "--to", "out").returncode == 0
+    exported = run("export", "grey", "--select", "knee", "--to", "out")
+    assert exported.returncode == 0, exported.stderr
+    assert [line.split()[0] for line in exported.stderr.splitlines()] == [
+        "model.safetensors", "model.pt2", "model.onnx",
+    ]  # fmt: skip
+    assert exported.stdout.startswith("out: trial ")
+    timed = run("bench", "out", "--against", "parent", "--seconds", "0.1")
+    rows = [line.split() for line in timed.stdout.splitlines()]
+    assert max(map(len, timed.stdout.splitlines())) <= 80
+    assert [r[:3] for r in rows if r[:1] == ["128"]] == [
+        ["128", runtime, network]
+        for runtime in ("PyTorch", "onnxruntime")
+        for network in ("export", "parent")
+    ]
+    impossible = run("export", "grey", "--select", "macs<=1", "--select", "knee", "--to", "no")
+    assert impossible.returncode == 2
+    assert "nearest: trial" in impossible.stderr
+    assert not (tmp_path / "no").exists()
     evaluated = run("evaluate", "out", "--json")
     assert json.loads(evaluated.stdout)["images"] == 100
     again = run("evaluate", "out")

@@ -2,14 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from autodepth import load
 from autodepth.errors import BundleError, InputError, SelectionError
-from autodepth.export.bundle import read_architecture
+from autodepth.export.bundle import check, read_architecture
 from autodepth.export.evaluation import evaluate_bundle
 from autodepth.export.exporting import export_selected
+from autodepth.export.seal import read_sealed, sealed
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.weights import load_weights, read_weights
 from autodepth.networks.widths import changed_shapes, take_shapes
@@ -17,13 +19,10 @@ from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
 from autodepth.space.yaml_text import parse_yaml
 
-GUARDED = ("model.safetensors", "architecture.json", "policy.yaml", "record.json")
-
-
-@pytest.fixture
-def bundle(study, tmp_path):
-    to = tmp_path / "bundle"
-    return to, export_selected(study, "smallest", to)
+GUARDED = (
+    *("model.safetensors", "model.onnx", "model.pt2", "architecture.json", "policy.yaml"),
+    *("record.json", "verification.json", "predict.py", "README.md"),
+)
 
 
 def test_a_loaded_network_equals_the_searched_one_bit_for_bit(study, bundle):
@@ -54,14 +53,36 @@ def test_a_bundle_tells_what_it_is(study, bundle):
     assert Policy.from_dict(policy).to_dict() == point.policy
 
 
-@pytest.mark.parametrize("name", GUARDED)
-def test_one_altered_byte_is_refused_with_the_files_name(bundle, name):
+def test_a_bundle_holds_the_files_it_says_and_no_others(bundle):
     to, _ = bundle
+
+    assert {path.name for path in to.iterdir()} == {*GUARDED, "checksums.json"}
+
+
+@pytest.mark.parametrize("place", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("name", [*GUARDED, "checksums.json", "test_openings.json"])
+def test_one_altered_byte_is_refused_with_the_files_name(bundle, name, place):
+    to, _ = bundle
+    (to / "test_openings.json").write_text(sealed({"openings": []}))
+    check(to)
     content = bytearray((to / name).read_bytes())
-    content[len(content) // 2] ^= 1
+    content[round(place * (len(content) - 1))] ^= 1
     (to / name).write_bytes(content)
 
     with pytest.raises(BundleError, match=f"{name} was altered"):
+        load(to)
+
+
+def test_a_list_of_checksums_cannot_leave_out_a_file_nor_name_one_elsewhere(bundle):
+    to, _ = bundle
+    files = read_sealed(to / "checksums.json")["files"]
+    without = {name: digest for name, digest in files.items() if name != "model.safetensors"}
+    (to / "checksums.json").write_text(sealed({"files": without}))
+    with pytest.raises(BundleError, match=r"has no checksum of model\.safetensors"):
+        load(to)
+
+    (to / "checksums.json").write_text(sealed({"files": {**files, "../x": "0"}}))
+    with pytest.raises(BundleError, match=r"outside its folder: \.\./x"):
         load(to)
 
 
@@ -89,7 +110,7 @@ def test_weights_of_another_network_leave_no_bundle(study, tmp_path):
     finally:
         weights.write_bytes(kept)
 
-    assert list(tmp_path.iterdir()) == [] or not (tmp_path / "bad").exists()
+    assert not list(tmp_path.glob("*bad*"))
 
 
 def test_an_existing_folder_is_not_written_over(study, tmp_path):
@@ -105,11 +126,34 @@ def test_an_impossible_wish_names_the_nearest(study, tmp_path):
 def test_the_test_split_is_opened_once_and_every_opening_is_recorded(bundle):
     to, point = bundle
     first, second = evaluate_bundle(to), evaluate_bundle(to)
-    openings = json.loads((to / "test_openings.json").read_text())
+    openings = read_sealed(to / "test_openings.json")["openings"]
 
     assert (first.openings_before, second.openings_before) == (0, 1)
     assert [opening["openings_before"] for opening in openings] == [0, 1]
     assert first.images == 359
     assert first.macs == point.point.macs
     assert first.test_accuracy == second.test_accuracy > 0.2
-    load(to)  # openings are not guarded, so recording one breaks nothing
+    load(to)  # openings carry a checksum of their own, so recording one breaks nothing
+
+
+def test_eight_bits_are_written_beside_and_told_with_their_accuracy(study, exported, tmp_path):
+    import onnxruntime
+
+    to, point, _ = exported
+    told = []
+    export_selected(
+        study, "smallest", tmp_path / "q", formats=("torch", "onnx", "int8"), tell=told.append
+    )
+    int8 = json.loads((tmp_path / "q" / "verification.json").read_text())["int8"]
+    session = onnxruntime.InferenceSession(tmp_path / "q" / "model.int8.onnx")
+    images = np.zeros((7, 1, 8, 8), dtype=np.float32)
+
+    assert session.run(["scores"], {"images": images})[0].shape == (7, 10)
+    assert told[-1].startswith("model.int8.onnx: ")
+    assert len(told[-1]) <= 80
+    # The 32-bit file, by onnxruntime, gets as many images right as the search did.
+    assert int8["float_accuracy"] == point.point.validation_accuracy
+    assert int8["validation_accuracy"] > int8["float_accuracy"] - 0.1
+    assert int8["calibration_images"] == 200
+    assert (tmp_path / "q" / "model.int8.onnx").stat().st_size < (to / "model.onnx").stat().st_size
+    load(tmp_path / "q")

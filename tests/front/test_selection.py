@@ -53,6 +53,9 @@ FRONT = [
         ("macs<=25M,accuracy>=0.9", 7),
         ("macs<=25M, latency_ms<=1.5", 4),
         ("macs<=2.2e7", 7),
+        ("accuracy>=best-1%", 9),
+        ("accuracy>=best-2%", 7),
+        ("accuracy >= best - 0.04, macs<=30M", 7),
     ],
 )
 def test_each_wish_chooses(wish: str, trial: int) -> None:
@@ -100,7 +103,8 @@ def test_limits_that_only_fail_together_show_both_values() -> None:
         ("knee,macs<=1M", "a selection must be"),
         ("mcas<=1M", "but got 'mcas', did you mean 'macs'"),
         ("latency<=1", "did you mean 'latency_ms'"),
-        ("macs<=50%", "only an accuracy can be selected in %, but got 'macs<=50%'"),
+        ("macs<=50%", "only an accuracy can be selected in % or from best, got 'macs<=50%'"),
+        ("macs<=best-1", "only an accuracy can be selected in % or from best"),
         ("trial:2", r"must name a trial of the front \(1, 4, 7, 9\), but got 'trial:2'"),
         ("__class__<=1", "a selection's metric must be one of"),
     ],

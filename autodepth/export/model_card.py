@@ -1,0 +1,255 @@
+"""The model card of a bundle: README.md in the sections of Hugging Face's template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from autodepth.export.architecture import Architecture
+from autodepth.export.int8 import Quantised
+from autodepth.export.verification import Check
+from autodepth.units import format_bytes, format_macs
+
+_SHOWN_CLASSES = 20
+_FRONT_MATTER = """---
+pipeline_tag: image-classification
+library_name: onnx
+tags:
+- image-classification
+- onnx
+- safetensors
+- pruning
+- stochastic-depth
+- autodepth
+---"""
+_CONVENTION = (
+    "MACs are multiply-accumulates of convolutions and matrix products per image, counted by "
+    "`torch.utils.flop_counter` (which counts 2 per MAC) on the network as it is after removal. "
+    "FLOPs = 2 x MACs. Biases, normalisation, activations and pooling count as 0."
+)
+
+
+def model_card(
+    name: str,
+    folder: Path,
+    architecture: Architecture,
+    *,
+    policy: Mapping[str, Any],
+    record: Mapping[str, Any],
+    checks: Sequence[Check],
+    quantised: Quantised | None = None,
+) -> str:
+    """Return the text of the card, Markdown.
+
+    Args:
+        name: what the bundle is called.
+        folder: where its files are.
+        architecture: how the network is built.
+        policy: what was done to get it.
+        record: the content of `record.json`.
+        checks: what was verified.
+        quantised: what became of it in eight-bit integers, if it was asked for.
+    """
+    sections = {
+        "Model Details": _details(architecture, record),
+        "Uses": _uses(architecture),
+        "How to Get Started with the Model": _start(folder),
+        "Training Details": _training(policy, record),
+        "Evaluation": _evaluation(architecture, record),
+        "Bias, Risks, and Limitations": _limits(architecture, record),
+        "Technical Specifications": _files(folder, checks) + _int8(quantised),
+    }
+    parts = [_FRONT_MATTER, f"# Model Card for {name}", _summary(architecture, record)]
+    for heading, content in sections.items():
+        parts += [f"## {heading}", content]
+    return "\n\n".join(parts) + "\n"
+
+
+def _summary(architecture: Architecture, record: Mapping[str, Any]) -> str:
+    point, unpruned = record["point"], record["unpruned"]
+    return (
+        f"{architecture.network.name} for {len(architecture.classes)} classes, made shallower by "
+        f"autodepth: {_count(len(architecture.removed), 'residual branch', 'residual branches')} "
+        f"removed, {format_macs(point['macs'])} of {format_macs(unpruned['macs'])} MACs left "
+        f"({point['macs'] / unpruned['macs']:.0%}), {point['validation_accuracy']:.1%} accuracy on "
+        "the validation split."
+    )
+
+
+def _details(architecture: Architecture, record: Mapping[str, Any]) -> str:
+    network = architecture.network
+    removed = ", ".join(map(str, architecture.removed)) or "none"
+    narrower = f"{len(architecture.widths)} tensors" if architecture.widths else "none"
+    origin = ", ".join(f"{key} {record[key]}" for key in ("study", "trial") if key in record)
+    return _list(
+        {
+            "Model type": f"residual network for image classification, {network.name}",
+            "Branches removed": removed,
+            "Made narrower": narrower,
+            "Parameters": f"{record['point']['parameters']:,}",
+            "Comes from": origin or "one policy, no search",
+            "Chosen as": record.get("selected", "the policy given"),
+            "Made by": f"autodepth {record['autodepth']}",
+        }
+    )
+
+
+def _uses(architecture: Architecture) -> str:
+    network, names = architecture.network, architecture.classes
+    shown = ", ".join(names[:_SHOWN_CLASSES])
+    more = f" and {len(names) - _SHOWN_CLASSES} more" if len(names) > _SHOWN_CLASSES else ""
+    constants = architecture.normalisation
+    return (
+        f"Input `images`: float32 [batch, {network.channels}, {network.height}, {network.width}], "
+        "any batch size, normalised as `(pixel / 255 - mean) / std` with mean "
+        f"{_numbers(constants.mean)} and std {_numbers(constants.std)} per channel, pixels 0-255. "
+        f"Output `scores`: float32 [batch, {len(names)}], before softmax.\n\n"
+        f"Classes, in the order of the scores: {_plain(shown)}{more} (`architecture.json`).\n\n"
+        "It is meant for images like those it was trained on. Nothing is known of others."
+    )
+
+
+def _start(folder: Path) -> str:
+    onnx = "`pip install onnxruntime numpy`, then `python predict.py IMAGE`.\n\n"
+    code = (
+        "```python\nfrom autodepth import load\n\n"
+        'network = load(".")  # a torch.nn.Module; every file is checked by its SHA-256\n```'
+    )
+    return (onnx if (folder / "model.onnx").exists() else "") + code
+
+
+def _training(policy: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    data = {key: value for key, value in record["data"].items() if value is not None}
+    return (
+        f"### Training Data\n\n{_table(('setting', 'value'), data.items())}\n\n"
+        f"SHA-256 of images and split: `{record['data_fingerprint']}`. Training, validation and "
+        "test images are disjoint and fixed by seed.\n\n"
+        f"### Training Procedure\n\nThe policy, as in `policy.yaml`:\n\n"
+        f"{_table(('setting', 'value'), _flat(policy))}\n\n"
+        f"### Seeds\n\n{_seeds(record)}"
+    )
+
+
+def _seeds(record: Mapping[str, Any]) -> str:
+    accuracies = record.get("confirmed", [])
+    text = f"Every draw comes from seed {record['seed']}."
+    if not accuracies:
+        return f"{text} The policy was carried out once; it was not confirmed on fresh seeds."
+    sd = f" ± {100 * stdev(accuracies):.1f}" if len(accuracies) > 1 else ""
+    return (
+        f"{text} The same policy on {_count(len(accuracies), 'fresh seed')}: "
+        f"{100 * fmean(accuracies):.1f}{sd} % validation accuracy (mean ± standard deviation)."
+    )
+
+
+def _evaluation(architecture: Architecture, record: Mapping[str, Any]) -> str:
+    point, whole = record["point"], record["unpruned"]
+    parent, branches = record.get("parent_accuracy"), len(architecture.removed)
+    rows = [
+        (
+            "validation accuracy",
+            "not recorded" if parent is None else f"{parent:.2%}",
+            f"{point['validation_accuracy']:.2%}",
+        ),
+        ("MACs per image", f"{whole['macs']:,.0f}", f"{point['macs']:,}"),
+        ("parameters", f"{whole['parameters']:,.0f}", f"{point['parameters']:,}"),
+        ("weights file", format_bytes(whole["size_bytes"]), format_bytes(point["size_bytes"])),
+        ("branches removed", "0", str(branches)),
+    ]
+    return (
+        "### Results\n\nThe parent is the network of the same training before anything was "
+        f"removed.\n\n{_table(('', 'unpruned parent', 'this network'), rows)}\n\n"
+        f"Latency: {point['latency_ms']:.3f} ms for one image in PyTorch, {_hardware(record)}, "
+        "beside other work of the search. `autodepth bench . --against parent` measures both on "
+        "the device at hand.\n\n"
+        f"{_CONVENTION}\n\n"
+        "### Testing Data\n\nAccuracies above are of the validation split, by which the network "
+        "was chosen: they are biased upward. `autodepth evaluate` opens the test split and writes "
+        "what it says, and how often it was opened, to `test_openings.json`."
+    )
+
+
+def _hardware(record: Mapping[str, Any]) -> str:
+    hardware, threads = record.get("hardware"), record.get("threads")
+    if hardware is None or threads is None:
+        return "hardware not recorded"
+    return f"{hardware}, {_count(threads, 'CPU thread')}"
+
+
+def _limits(architecture: Architecture, record: Mapping[str, Any]) -> str:
+    point, network = record["point"], architecture.network
+    lines = [
+        f"Images must be brought to {network.height}x{network.width} pixels; no other size was "
+        "tried.",
+        "Accuracy was measured on images from the same source as the training images. How it "
+        "holds on others, and on each class or group alone, was not measured.",
+        "Fewer MACs are not always less time: see the latency on the device in question.",
+    ]
+    if point["effective_macs"] < point["macs"]:
+        lines.append(
+            f"Single weights are zero: {point['effective_macs']:,} MACs have a weight that is not "
+            "zero, but dense kernels, onnxruntime's among them, compute all."
+        )
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _files(folder: Path, checks: Sequence[Check]) -> str:
+    rows = [
+        (
+            f"`{check.file}`",
+            format_bytes((folder / check.file).stat().st_size),
+            f"{check.worst:.1e}",
+            f"{check.tolerance:g}",
+        )
+        for check in checks
+    ]
+    return (
+        f"{_table(('file', 'size', 'largest difference', 'allowed'), rows)}\n\n"
+        "Each file was loaded again and compared with the searched network; the difference is a "
+        "share of the largest score. `verification.json` tells how, `checksums.json` has the "
+        "SHA-256 of every file. `model.pt2` is read with pickle by `torch.export.load`: open it "
+        "only if this folder comes from someone you trust."
+    )
+
+
+def _int8(quantised: Quantised | None) -> str:
+    if quantised is None:
+        return ""
+    return (
+        f"\n\n`{quantised.file}` computes in eight-bit integers, with ranges from "
+        f"{quantised.calibration_images} training images. It is another network: "
+        f"{quantised.validation_accuracy:.2%} accuracy on the {quantised.validation_images:,} "
+        f"validation images, where `model.onnx` has {quantised.float_accuracy:.2%}."
+    )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            yield f"{prefix}{key}", value
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(_plain(str(cell)) for cell in line) + " |" for line in lines)
+
+
+def _list(items: Mapping[str, Any]) -> str:
+    return "\n".join(f"- **{key}:** {_plain(str(value))}" for key, value in items.items())
+
+
+def _plain(text: str) -> str:
+    """Return text that Markdown and HTML leave as it is inside a table."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
+
+
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

@@ -1,0 +1,85 @@
+"""A network as a program of torch.export: runs in torch, without the code that built it."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from torch import nn
+from torch.export import Dim, ExportedProgram
+
+from autodepth.errors import BundleError
+from autodepth.networks.cost import counting
+
+Shape: TypeAlias = tuple[int, int, int]
+
+# Of batch sizes 0 and 1 torch.export makes constants, so the example has two images; the program
+# then takes any number.
+_EXAMPLE_IMAGES = 2
+
+
+def make_program(module: nn.Module, input_shape: Shape) -> ExportedProgram:
+    """Return a network as a program for batches of any size.
+
+    Args:
+        module: a network in evaluation mode, on the CPU.
+        input_shape: (C, H, W) of one image.
+
+    Raises:
+        BundleError: torch.export does not get through the network.
+    """
+    images = torch.zeros(_EXAMPLE_IMAGES, *input_shape)
+    try:
+        with quiet(), torch.no_grad():
+            return torch.export.export(module, (images,), dynamic_shapes=({0: Dim("batch")},))
+    except Exception as error:  # torch.export lets through whatever the network raises
+        raise BundleError(
+            f"torch.export cannot export the network, and ONNX is made from its program; weights "
+            f"and architecture alone go by --formats none: {first_line(error)}"
+        ) from error
+
+
+def write_program(program: ExportedProgram, path: Path) -> None:
+    """Write a program."""
+    with quiet():
+        torch.export.save(program, path)
+
+
+def read_own_program(path: Path) -> nn.Module:
+    """Return a program that this process wrote; never one from elsewhere, for it is unpickled."""
+    with quiet():
+        return torch.export.load(path).module()
+
+
+def program_macs(program: nn.Module, input_shape: Shape) -> int:
+    """Return the multiply-accumulates per image of a program.
+
+    Raises:
+        NetworkError: an operator can neither be counted nor is known to be free.
+    """
+    with counting() as macs_so_far:
+        program(torch.zeros(1, *input_shape))
+    return macs_so_far()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what exporters say to their own developers from the person who exports."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text; exporters write pages."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,154 @@
+"""Writing a bundle: every format, each compared with the searched network, under a draft's name.
+
+The folder gets its own name last. A check that fails leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+from autodepth.data.load import ImageData
+from autodepth.errors import InputError, did_you_mean
+from autodepth.export import bundle as files
+from autodepth.export.architecture import Architecture
+from autodepth.export.int8 import quantise
+from autodepth.export.model_card import model_card
+from autodepth.export.onnx_file import write_onnx
+from autodepth.export.seal import to_json
+from autodepth.export.torch_program import make_program, write_program
+from autodepth.export.verification import Check, Reference, check_onnx, check_program, told
+from autodepth.space.yaml_text import write_yaml
+from autodepth.version import __version__
+
+Format = Literal["torch", "onnx", "int8"]
+KNOWN_FORMATS: tuple[Format, ...] = get_args(Format)
+FORMATS: tuple[Format, ...] = ("torch", "onnx")
+"""What a bundle holds besides weights and architecture, if nothing else is asked for."""
+
+Tell: TypeAlias = Callable[[str], None]
+"""Told of every file that was verified, in a line each."""
+
+_PREDICT = Path(__file__).with_name(files.PREDICT)
+
+
+def read_formats(text: str) -> tuple[Format, ...]:
+    """Read formats as people write them, by commas, or `none`.
+
+    Raises:
+        InputError: one is unknown, or int8 stands without onnx.
+    """
+    names = [] if text.strip() == "none" else [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in KNOWN_FORMATS:
+            raise InputError(
+                f"formats must be {', '.join(KNOWN_FORMATS)}, joined by commas, or none, "
+                f"but got {name!r}" + did_you_mean(name, (*KNOWN_FORMATS, "none"))
+            )
+    if "int8" in names and "onnx" not in names:
+        raise InputError(f"int8 is made from onnx, so formats must have both, but got {text!r}")
+    return tuple(name for name in KNOWN_FORMATS if name in names)
+
+
+def refuse_existing(to: Path) -> None:
+    """Refuse to write over anything.
+
+    Raises:
+        InputError: `to` exists.
+    """
+    if to.exists():
+        raise InputError(f"the folder to export to must not exist, but {to} does")
+
+
+def write_bundle(
+    to: Path,
+    *,
+    weights: Path,
+    architecture: Architecture,
+    policy: Mapping[str, Any],
+    record: Mapping[str, Any],
+    formats: Sequence[Format] = FORMATS,
+    data: ImageData | None = None,
+    tell: Tell = lambda _: None,
+) -> None:
+    """Write a bundle, load every format again, compare it, and only then give it its name.
+
+    Args:
+        to: the folder to write; must not exist.
+        weights: weights of the searched network.
+        architecture: how it is built.
+        policy: what was done to get it.
+        record: where it came from and what was measured.
+        formats: what to write besides weights and architecture.
+        data: what the network was searched on; needed for int8 alone.
+        tell: told of every file that was verified.
+
+    Raises:
+        InputError: `to` exists.
+        BundleError: a format cannot be written, or is not the network that was searched.
+    """
+    refuse_existing(to)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{to.name}.", dir=to.parent))
+    try:
+        shutil.copyfile(weights, draft / files.WEIGHTS)
+        shutil.copyfile(_PREDICT, draft / files.PREDICT)
+        record = {"autodepth": __version__, **record}
+        checks = []
+        start = time.monotonic()
+        for check in _written_and_checked(draft, architecture, weights, formats):
+            tell(f"{check}, {time.monotonic() - start:.0f} s")
+            checks.append(check)
+            start = time.monotonic()
+        quantised = None
+        if data is not None and "int8" in formats:
+            quantised = quantise(draft / files.ONNX, draft / files.INT8, architecture, data)
+            tell(f"{quantised}, {time.monotonic() - start:.0f} s")
+        for name, text in (
+            (files.ARCHITECTURE, architecture.to_json()),
+            (files.POLICY, write_yaml(policy)),
+            (files.RECORD, to_json(record)),
+            (files.VERIFICATION, to_json(told(checks, quantised))),
+        ):
+            (draft / name).write_text(text, encoding="utf-8")
+        card = model_card(
+            to.name,
+            draft,
+            architecture,
+            policy=policy,
+            record=record,
+            checks=checks,
+            quantised=quantised,
+        )
+        (draft / files.CARD).write_text(card, encoding="utf-8")
+        files.write_checksums(draft)
+        files.check(draft)
+        draft.chmod(0o755)  # mkdtemp's 0700 is not what a folder to hand over has
+        draft.rename(to)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def _written_and_checked(
+    draft: Path, architecture: Architecture, weights: Path, formats: Sequence[Format]
+) -> Iterator[Check]:
+    """Write every format into a draft, and compare each with the searched network."""
+    shape = architecture.network.input_shape
+    searched = files.rebuild(architecture, weights)
+    reference = Reference(searched, shape, architecture.macs)
+    loaded = files.rebuild(architecture, draft / files.WEIGHTS)
+    yield reference.check(files.WEIGHTS, loaded, macs=architecture.macs)
+    if not formats:
+        return
+    program = make_program(searched, shape)
+    if "torch" in formats:
+        write_program(program, draft / files.PROGRAM)
+        yield check_program(draft / files.PROGRAM, reference)
+    if "onnx" in formats:
+        write_onnx(program, draft / files.ONNX)
+        yield check_onnx(draft / files.ONNX, reference)
