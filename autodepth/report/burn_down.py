@@ -11,7 +11,7 @@ from autodepth.records.ledger import Ledger
 from autodepth.records.spending import OVERHEAD
 from autodepth.records.trial_record import TrialRecord
 from autodepth.report.study_status import STAGES
-from autodepth.units import Budget, Device, parse_plan
+from autodepth.units import Budget, Device
 
 MOST_STEPS = 200
 """More than a figure can show."""
@@ -77,7 +77,7 @@ def burn_down(ledger: Ledger, records: Sequence[TrialRecord]) -> BurnDown:
             overhead = max(sums.get(OVERHEAD, 0.0), spent - _charged(sums))
             sums[OVERHEAD] = overhead
             rows.append((records[number].ended_at or study.created_at, dict(sums)))
-    budget = Budget(**plan["limits"]) if "limits" in plan else parse_plan(plan["budget"])
+    budget = Budget(**plan["limits"])
     kept = _thinned(rows)
     known = [s for s in STAGES if s in sums] + sorted(set(sums) - set(STAGES))
     return BurnDown(
