@@ -141,9 +141,7 @@ def test_eight_bits_are_written_beside_and_told_with_their_accuracy(study, expor
 
     to, point, _ = exported
     told = []
-    export_selected(
-        study, "smallest", tmp_path / "q", formats=("torch", "onnx", "int8"), tell=told.append
-    )
+    export_selected(study, "smallest", tmp_path / "q", formats=("onnx", "int8"), tell=told.append)
     int8 = json.loads((tmp_path / "q" / "verification.json").read_text())["int8"]
     session = onnxruntime.InferenceSession(tmp_path / "q" / "model.int8.onnx")
     images = np.zeros((7, 1, 8, 8), dtype=np.float32)

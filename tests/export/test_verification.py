@@ -200,10 +200,10 @@ def test_what_torch_export_cannot_pass_leaves_no_folder_but_goes_without(
 
 
 def test_several_wishes_get_a_folder_each(study, tmp_path):
-    wishes = ["smallest", "accuracy>=1%", "best-accuracy"]
+    wishes = ["smallest", "accuracy>=1%"]
     exports = export_wishes(study, wishes, tmp_path / "all", formats=())
 
-    names = ["smallest", "accuracy-at-least-1", "best-accuracy"]
+    names = ["smallest", "accuracy-at-least-1"]
     assert [export.folder.name for export in exports] == names
     for export in exports:
         assert read_architecture(export.folder).macs == export.point.point.macs
