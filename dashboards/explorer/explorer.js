@@ -124,12 +124,12 @@ async function refresh() {
     state.x ??= answer.axes.x;
     state.y ??= answer.axes.y;
     state.problem = "";
-    if (revised) await draw(); // the trials first: they are what one looks for
+    const drawn = revised ? draw() : null; // an importance of many trials may take minutes
     const stands = await status;
     if (stands instanceof Error) throw stands;
     state.status = stands;
     tellStatus();
-    if (state.view === "budget") await draw();
+    await (state.view === "budget" ? draw() : drawn);
   } catch (error) {
     if (error instanceof TypeError) lost ??= Date.now();
     else state.problem = error.message;

@@ -165,7 +165,8 @@ async function showImportance(state) {
   const complete = state.status?.trials.complete ?? 0;
   const key = `${state.study} ${state.trials.instance} ${Math.floor(complete / 10)} ${Boolean(state.status?.driver)}`;
   if (analysed?.key !== key) {
-    told.textContent = "being worked out";
+    told.textContent = "It is being worked out, which for thousands of trials takes minutes.";
+    node.hidden = true;
     analysed = { key, found: await ask(`${apiOf(state.study)}/importance`) };
   }
   const { found } = analysed, rows = [...found.dimensions].reverse();
