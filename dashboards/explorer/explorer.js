@@ -129,7 +129,8 @@ async function refresh() {
     if (stands instanceof Error) throw stands;
     state.status = stands;
     tellStatus();
-    await (state.view === "budget" ? draw() : drawn);
+    const last = state.view === "budget" ? draw() : drawn; // not waited for: news go on coming in
+    last?.catch((error) => { state.problem = error.message; tellBanner(); });
   } catch (error) {
     if (error instanceof TypeError) lost ??= Date.now();
     else state.problem = error.message;
