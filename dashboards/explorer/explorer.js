@@ -124,12 +124,13 @@ async function refresh() {
     state.x ??= answer.axes.x;
     state.y ??= answer.axes.y;
     state.problem = "";
-    if (revised) await draw(); // the trials first: they are what one looks for
+    const drawn = revised ? draw() : null; // an importance of many trials may take minutes
     const stands = await status;
     if (stands instanceof Error) throw stands;
     state.status = stands;
     tellStatus();
-    if (state.view === "budget") await draw();
+    const last = state.view === "budget" ? draw() : drawn; // not waited for: news go on coming in
+    last?.catch((error) => { state.problem = error.message; tellBanner(); });
   } catch (error) {
     if (error instanceof TypeError) lost ??= Date.now();
     else state.problem = error.message;

@@ -165,10 +165,14 @@ async function showImportance(state) {
   const complete = state.status?.trials.complete ?? 0;
   const key = `${state.study} ${state.trials.instance} ${Math.floor(complete / 10)} ${Boolean(state.status?.driver)}`;
   if (analysed?.key !== key) {
-    told.textContent = "being worked out";
-    analysed = { key, found: await ask(`${apiOf(state.study)}/importance`) };
+    told.textContent = "It is being worked out, which for thousands of trials takes minutes.";
+    node.hidden = true;
+    analysed = { key, answer: ask(`${apiOf(state.study)}/importance`) }; // asked for once
+    analysed.answer.catch(() => { analysed = null; });
   }
-  const { found } = analysed, rows = [...found.dimensions].reverse();
+  const found = await analysed.answer;
+  if (analysed?.key !== key) return;
+  const rows = [...found.dimensions].reverse();
   node.hidden = !rows.length;
   told.textContent = found.explained === null ? found.note
     : `From ${found.trials} trials. All settings together explain ${(100 * Math.max(0, found.explained)).toFixed(0)} % of the variance of accuracy at equal MACs, in trials not seen. ${found.note || "Below about 0.1, or with 0 in its interval, a setting may not matter."}`;

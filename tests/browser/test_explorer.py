@@ -119,7 +119,7 @@ def test_points_appear_while_a_study_runs(look, served, tmp_path):
 
 
 def test_ten_thousand_trials(look, serve, make_large):
-    make_large("large", 10_000)
+    folder = make_large("large", 10_000)
     with serve() as (server, address):
         for _ in range(3):  # a new browser profile each time; on a busy machine the best counts
             looking = look(address)
@@ -145,6 +145,10 @@ def test_ten_thousand_trials(look, serve, make_large):
         quiet = os.getloadavg()[0] <= (os.cpu_count() or 1)
         assert min(wall, cpu) < (3 if quiet else 6), told
         assert size < 60e6, told
+        with Ledger.open(folder.ledger_path, read_only=True) as ledger:
+            worst = min(ledger.trials(), key=lambda t: t.result.point.validation_accuracy)
+        page.mouse.click(*page.evaluate(PLACE, worst.number))  # one dot of a path
+        page.wait_for_selector(f"#trial h2:has-text('Trial {worst.number}')")
         looking.open(study="large", view="settings")
         page.reload()
         page.wait_for_selector("#ranges fieldset")
