@@ -49,12 +49,13 @@ def export(
     from autodepth.export.writing import read_formats  # noqa: PLC0415
     from autodepth.records.studies import find_study  # noqa: PLC0415
 
+    wanted = read_formats(formats)  # a mistake there needs no study to be told
     chosen = export_wishes(
         find_study(study),
         select or ["knee"],
         to,
         own_code=own_code,
-        formats=read_formats(formats),
+        formats=wanted,
         tell=say,
     )
     if json:
