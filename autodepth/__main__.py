@@ -1,6 +1,6 @@
 """`python -m autodepth` is `autodepth`."""
 
-from autodepth.cli.main import main
+from autodepth.cli.supervisor import main
 
 if __name__ == "__main__":
     main()

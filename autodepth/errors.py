@@ -8,7 +8,9 @@ AutodepthError
 │   ├── WeightsError               weights that do not fit the network
 │   ├── DataError                  data that is missing, unreadable or too small
 │   ├── StudyError                 a study that is unknown, or exists already
+│   │   └── StudyInUseError        another process drives it: exit 75
 │   └── SelectionError             no point of a front fits what was asked for
+├── StorageError                   a study's folder takes no more: exit 74, and it can go on later
 ├── BundleError                    an exported folder that is damaged or was altered: exit 1
 ├── InfeasibleError                a network that breaks a bound of its study: ends one trial
 ├── DivergenceError                training left the finite numbers: ends one trial, not the study
@@ -61,8 +63,16 @@ class StudyError(InputError):
     """A study that is unknown, exists already, or is in use."""
 
 
+class StudyInUseError(StudyError):
+    """A study that another process drives; the command line exits with status 75."""
+
+
 class SelectionError(InputError):
     """No point of the front fits the selection."""
+
+
+class StorageError(AutodepthError):
+    """A study's folder is full, read-only or gone; what was written before is whole."""
 
 
 class BundleError(AutodepthError):

@@ -1,12 +1,14 @@
 """`autodepth`: the list of commands, and what becomes of errors.
 
 Exit status: 0 done, 1 failed, 2 what was written cannot be used, 3 the budget ended before any
-point was found, 130 interrupted by Ctrl-C, 143 by SIGTERM.
+point was found, 74 the study's folder is full or read-only, 75 another process drives the study,
+130 interrupted by Ctrl-C, 143 by SIGTERM.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import typer
@@ -14,6 +16,7 @@ import typer
 from autodepth.cli.archiving import load, save
 from autodepth.cli.benchmarking import bench
 from autodepth.cli.caching import cache
+from autodepth.cli.checking import fsck
 from autodepth.cli.comparing import compare
 from autodepth.cli.console import say
 from autodepth.cli.controlling import set_running, stop
@@ -28,7 +31,7 @@ from autodepth.cli.searching import resume, search
 from autodepth.cli.spaces import check, init
 from autodepth.cli.studies import front, studies, sync
 from autodepth.cli.watching import status
-from autodepth.errors import AutodepthError, InputError
+from autodepth.errors import AutodepthError, InputError, StorageError, StudyInUseError
 from autodepth.version import __version__
 
 app = typer.Typer(
@@ -44,7 +47,7 @@ for command in (
     *(search, resume, init, check, inspect, sensitivity, trial, prune),
     *(studies, status, front, confirm, controls, importance, compare),
     *(dashboard, report),
-    *(export, evaluate, bench, sync, stop, save, load, cache, doctor),
+    *(export, evaluate, bench, sync, stop, save, load, cache, fsck, doctor),
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.
     app.command()(command)
@@ -76,13 +79,10 @@ def main() -> None:
     for name in ("ray", "mlflow", "alembic", "optuna", "matplotlib"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        app()
-    except InputError as error:
-        say(f"error: {error}")
-        sys.exit(2)
+        app(prog_name="autodepth")
     except AutodepthError as error:
         say(f"error: {error}")
-        sys.exit(1)
+        sys.exit(_status(error))
     except KeyboardInterrupt:
         say("interrupted")
         sys.exit(130)
@@ -90,3 +90,11 @@ def main() -> None:
         # Whoever read our output has left, as `| head` does.
         sys.stderr.close()
         sys.exit(1)
+
+
+def _status(error: AutodepthError) -> int:
+    if isinstance(error, StudyInUseError):
+        return os.EX_TEMPFAIL
+    if isinstance(error, StorageError):
+        return os.EX_IOERR
+    return 2 if isinstance(error, InputError) else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -230,6 +231,8 @@ def _status(result: StudyResult) -> int:
 
     if result.signal:
         return 128 + result.signal
+    if result.halted:
+        return os.EX_IOERR
     if result.front:
         return 0
     return 3 if result.outcome == SPENT else 1

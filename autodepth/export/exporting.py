@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autodepth.atomic import sha256_of
 from autodepth.data.load import ImageData, load_data
 from autodepth.data.settings import DataSettings, Normalisation
 from autodepth.errors import BundleError, DataError, InputError
@@ -125,6 +126,11 @@ def export_selected(
     weights = folder.trial_folder(point.trial) / result.weights_file
     if not weights.is_file():
         raise BundleError(f"the weights of trial {point.trial} are gone: {weights}")
+    if result.weights_sha256 and sha256_of(weights) != result.weights_sha256:
+        raise BundleError(
+            f"the weights of trial {point.trial} must be those it was measured with, but {weights} "
+            f"changed since: `autodepth fsck {folder.name}` tells what else did"
+        )
     export_network(
         to,
         weights=weights,

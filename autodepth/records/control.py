@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from autodepth.atomic import write_atomically
-from autodepth.errors import InputError, StudyError
+from autodepth.errors import InputError, StudyError, StudyInUseError
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import utc_now
 
@@ -66,7 +66,8 @@ class DriverLock:
         folder: the study's folder, which must exist.
 
     Raises:
-        StudyError: on entering, another process drives the study, or the file system has no locks.
+        StudyInUseError: on entering, another process drives the study.
+        StudyError: on entering, the file system has no locks.
     """
 
     def __init__(self, folder: StudyFolder) -> None:
@@ -106,7 +107,7 @@ class DriverLock:
             if time.monotonic() > deadline:
                 driver = driver_of(self._folder)
                 who = f"process {driver.pid} on {driver.host}" if driver else "another process"
-                raise StudyError(
+                raise StudyInUseError(
                     f"a study has one driver at a time, but {who} has driven {self._folder.name} "
                     f"since {driver.since if driver else 'just now'}"
                 )

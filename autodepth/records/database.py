@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from autodepth.errors import StudyError
+from autodepth.errors import StorageError, StudyError
 
 VERSION = 2
 BUSY_SECONDS = 30.0
@@ -99,15 +100,40 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Run a block as one write: all of it is on the disk afterwards, or none of it."""
+        """Run a block as one write: all of it is on the disk afterwards, or none of it.
+
+        Raises:
+            StorageError: the disk is full, read-only or gone, or another process holds the file.
+        """
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 self._connection.commit()
+            except sqlite3.OperationalError as error:
+                self._roll_back()
+                raise StorageError(
+                    f"a study's folder must take what happens, but {self.path.parent}: {error}; "
+                    "what was entered before is whole: once there is room, `autodepth resume "
+                    f"{self.path.parent.name}` goes on"
+                ) from error
             except BaseException:
-                self._connection.rollback()
+                self._roll_back()
                 raise
+
+    def _roll_back(self) -> None:
+        with contextlib.suppress(sqlite3.OperationalError):  # a full disk may have done it already
+            self._connection.rollback()
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Let all queries of a block see the file as it is when the first one looks."""
+        with self._lock:
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._connection.rollback()
 
     def query(self, statement: str, *values: Any) -> list[sqlite3.Row]:
         """Run one reading statement."""

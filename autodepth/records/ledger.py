@@ -315,9 +315,12 @@ class Ledger:
         return [json.loads(row["content"]) for row in rows]
 
     def endings(self) -> list[tuple[int, float]]:
-        """Return (trial, device seconds the study had spent by then), in the order of ending."""
+        """Return (trial, device seconds the study had spent by then), in the order of ending.
+
+        What was spent only grows, where the clock of a machine may be set back.
+        """
         rows = self.database.query(
-            "SELECT number, spent FROM trial WHERE spent IS NOT NULL ORDER BY ended_at, spent"
+            "SELECT number, spent FROM trial WHERE spent IS NOT NULL ORDER BY spent, number"
         )
         return [(row["number"], row["spent"]) for row in rows]
 

@@ -12,6 +12,10 @@ from autodepth.front.selection import FrontPoint
 from autodepth.trial.result import TrialResult, TrialState
 
 TrialKind = Literal["search", "unpruned", "confirm", "control"]
+LOST = "its driver ended while it ran"
+"""Why a trial failed that is found running though nothing drives its study."""
+WORKER_DIED = "its worker died"
+"""How the reason begins of a trial whose process is gone while its study goes on."""
 TRIAL_KINDS: tuple[TrialKind, ...] = get_args(TrialKind)
 
 
@@ -86,10 +90,16 @@ class TrialRecord:
         return self.about is None
 
     @property
+    def broken_off(self) -> bool:
+        """Whether it ended through no doing of its own, so that its policy is still to be tried."""
+        lost = self.reason is not None and self.reason.startswith((LOST, WORKER_DIED))
+        return self.state is TrialState.CANCELLED or (self.state is TrialState.FAILED and lost)
+
+    @property
     def counts(self) -> bool:
-        """Whether it counts in a budget of trials: it was of the search, and really started."""
+        """Whether it counts in a budget of trials: of the search, begun, and not broken off."""
         refused = self.state is TrialState.INFEASIBLE and self.device_seconds == 0
-        return self.of_search and not refused
+        return self.of_search and not refused and not self.broken_off
 
     @property
     def front_point(self) -> FrontPoint | None:

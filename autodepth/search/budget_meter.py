@@ -17,7 +17,6 @@ class BudgetMeter:
         device: kind of the devices.
         devices: how many are reserved together, shares of one included.
         spent_before: device seconds that earlier parts of the study took.
-        trials_before: trials they started.
         clock: seconds that only ever rise.
     """
 
@@ -28,7 +27,6 @@ class BudgetMeter:
         device: Device,
         devices: float,
         spent_before: float = 0.0,
-        trials_before: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget = budget
@@ -39,7 +37,7 @@ class BudgetMeter:
         self._stopped: float | None = None
         self._before = spent_before
         self._durations: dict[bool, list[float]] = {True: [], False: []}  # by: parent was trained
-        self.trials_started = trials_before
+        self.trials_started = 0
 
     def start(self) -> None:
         """Begin to charge: the devices are reserved from now on."""
@@ -114,6 +112,10 @@ class BudgetMeter:
     def trial_started(self) -> None:
         """Note that a trial was started."""
         self.trials_started += 1
+
+    def trial_lost(self) -> None:
+        """Note that a trial was broken off, and its policy is to be tried again."""
+        self.trials_started -= 1
 
     def trial_completed(self, seconds: float, *, new_parent: bool = False) -> None:
         """Note how long the stages of a complete trial took."""

@@ -26,7 +26,11 @@ class FrontKeeper:
         self, ledger: Ledger, folder: StudyFolder, objectives: Sequence[Objective]
     ) -> None:
         self._ledger, self._folder, self._objectives = ledger, folder, objectives
-        self.members: list[FrontPoint] = ledger.front()
+        self.members: list[FrontPoint] = []
+
+    def look_again(self) -> None:
+        """Take the front from the ledger, in a study that goes on."""
+        self.members = self._ledger.front()
 
     def add(self, number: int) -> bool:
         """Take in a trial that was completed; return whether it is a member now."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import traceback
 from dataclasses import dataclass, replace
@@ -37,16 +39,28 @@ class TrialTask:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialOutcome:
-    """The end of a trial: a result, or a state with its reason."""
+    """The end of a trial: a result, or a state with its reason.
+
+    Args:
+        state: how it ended.
+        reason: why, where it did not complete.
+        result: what it brought back, where it did.
+        lost: whether its worker died, so that the policy may well succeed when tried again.
+        halts: whether any other trial would end like it: the disk takes no more.
+    """
 
     state: TrialState
     reason: str = ""
     result: TrialResult | None = None
+    lost: bool = False
+    halts: bool = False
 
     def to_json(self) -> str:
         """Return the outcome as text."""
         result = None if self.result is None else self.result.to_dict()
-        return json.dumps({"state": self.state, "reason": self.reason, "result": result})
+        return json.dumps(
+            {"state": self.state, "reason": self.reason, "result": result, "halts": self.halts}
+        )
 
     @classmethod
     def from_json(cls, text: str) -> TrialOutcome:
@@ -57,7 +71,11 @@ class TrialOutcome:
             state=TrialState(values["state"]),
             reason=values["reason"],
             result=None if result is None else TrialResult.from_dict(result),
+            halts=values["halts"],
         )
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class StopTrial(BaseException):
@@ -66,17 +84,21 @@ class StopTrial(BaseException):
 
 def carry_out(task: TrialTask, setting: TrialSetting, on_epoch: OnEpoch) -> TrialOutcome:
     """Run a trial and return how it ended; an error of its own never ends the study."""
-    task.folder.mkdir(parents=True, exist_ok=True)
     setting = replace(
         setting,
         replicate=task.replicate,
         constraints=setting.constraints if task.bounded else (),
     )
     try:
+        task.folder.mkdir(parents=True, exist_ok=True)
         result = run_trial(task.policy, setting, folder=task.folder, on_epoch=on_epoch)
     except (DivergenceError, InfeasibleError) as error:
         return TrialOutcome(state=TrialState.INFEASIBLE, reason=str(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this trial
-        (task.folder / "error.txt").write_text(traceback.format_exc())
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            reason = f"{task.folder.parent.parent} takes no more files: {error.strerror}"
+            return TrialOutcome(state=TrialState.CANCELLED, reason=reason, halts=True)
+        with contextlib.suppress(OSError):
+            (task.folder / "error.txt").write_text(traceback.format_exc())
         return TrialOutcome(state=TrialState.FAILED, reason=f"{type(error).__name__}: {error}")
     return TrialOutcome(state=TrialState.COMPLETE, result=result)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from autodepth.atomic import sha256_of
 from autodepth.data.load import ImageData, load_data
 from autodepth.data.prepare import resolve_augment, resolve_normalisation
 from autodepth.data.settings import DataSettings
@@ -32,6 +33,7 @@ from autodepth.trial.device import device_name
 from autodepth.trial.measurement import latency_ms
 from autodepth.trial.setting import TrialSetting
 from autodepth.units import Budget
+from autodepth.version import __version__
 
 # `train_images: auto` takes as many images as let the budget buy this many trials.
 _WANTED_TRIALS = 10
@@ -76,11 +78,13 @@ class StudyPlan:
         """Return what is needed to build the study's networks and read its data again; JSON."""
         setting = self.setting
         return {
+            "autodepth": __version__,
             "space": self.space.to_dict(),
             "budget": self.budget.plan(self.places.device, self.places.devices),
             "limits": asdict(self.budget),
             "network": setting.spec.to_dict(),
             "weights": None if setting.weights is None else str(setting.weights.absolute()),
+            "weights_sha256": None if setting.weights is None else sha256_of(setting.weights),
             "unpruned": dict(self.unpruned),
             "data": setting.data.settings.to_dict(),
             "data_fingerprint": setting.data.fingerprint,

@@ -122,6 +122,14 @@ class Proposals:
         self.parents.started(proposal.parent, trial)
         self._count_work(proposal.policy, new_parent=proposal.new_parent)
 
+    def again(self, point: Point) -> None:
+        """Try a point before any other, though it was tried."""
+        self._first.appendleft(dict(point))
+
+    def begin_with(self, points: Sequence[Point]) -> None:
+        """Try these points before any other, and no longer those that were given at first."""
+        self._first = deque(points)
+
     def answer(
         self,
         proposal: Proposal,

@@ -22,6 +22,7 @@ from typing import Any
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a head that died does not come back here
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # they keep about 300 KB per trial in the driver
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the study has its own
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
@@ -34,6 +35,7 @@ from ray import tune  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
+from autodepth.records.trial_record import WORKER_DIED  # noqa: E402
 from autodepth.search.outcome import TrialOutcome  # noqa: E402
 from autodepth.search.places import Places  # noqa: E402
 from autodepth.search.ray_worker import work  # noqa: E402
@@ -159,13 +161,13 @@ class _Tasks(_DriverHook, Searcher):
 
 
 class _Stopper(_DriverHook, tune.Stopper):
-    """Stops everything at once when a person asks for it."""
+    """Stops everything at once when a person asks for it, or workers do not answer any more."""
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
         return False
 
     def stop_all(self) -> bool:
-        return self._driver.interrupted
+        return self._driver.interrupted or self._driver.overdue
 
 
 class _Rungs(_DriverHook, FIFOScheduler):
@@ -196,8 +198,10 @@ class _Recorder(_DriverHook, tune.Callback):
             self._end(number, self._driver.ending(number))
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:  # type: ignore[override]
-        reason = str(trial.get_error() or "the worker died").strip().splitlines()[-1]
-        self._end(trial.config["number"], TrialOutcome(state=TrialState.FAILED, reason=reason))
+        error = str(trial.get_error() or "nothing is known of why").strip().splitlines()[-1]
+        reason = f"{WORKER_DIED}: {error}"
+        outcome = TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True)
+        self._end(trial.config["number"], outcome)
 
     def _end(self, number: int, outcome: TrialOutcome) -> None:
         if self._driver.is_running(number):

@@ -45,6 +45,7 @@ class StudyResult:
         complete: how many of them brought a result.
         spent_device_seconds: what was charged.
         signal: number of the signal that ended it early, 0 without one.
+        halted: whether it ended because the disk takes no more.
         unsent: trials the tracking server does not have yet.
     """
 
@@ -56,6 +57,7 @@ class StudyResult:
     complete: int
     spent_device_seconds: float
     signal: int = 0
+    halted: bool = False
     unsent: int = 0
 
 
@@ -113,7 +115,7 @@ def run_study(
             run_on_ray(driver, setting, plan.places)
         else:
             run_in_process(driver, setting)
-    outcome = driver.hopeless or ("interrupted" if driver.interrupted else SPENT)
+    outcome = driver.halted or driver.hopeless or ("interrupted" if driver.interrupted else SPENT)
     if outcome == SPENT and evidence is not None:
         outcome = ledger.study.outcome or SPENT
     if outcome == SPENT and driver.proposals.exhausted:
@@ -138,6 +140,7 @@ def _result(
         complete=sum(record.result is not None for record in records),
         spent_device_seconds=driver.ledger.spent(),
         signal=signal_number,
+        halted=bool(driver.halted),
     )
 
 

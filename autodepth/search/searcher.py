@@ -55,6 +55,7 @@ class Searcher:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._dimensions = dimensions
         self._goals = [objective.goal for objective in objectives]
+        self._section = sampler
         self._sampler = make_sampler(sampler, seed % 2**32)
         self._windowed = sampler.name in {"tpe", "gp"}
         self._study = self._new_study()
@@ -138,6 +139,11 @@ class Searcher:
                 constraints=dict(violations or {}) if complete else None,
             )
         )
+
+    def draw_anew(self, seed: int) -> None:
+        """Draw from now on as with another seed: from an old one, old points would come again."""
+        self._sampler = make_sampler(self._section, seed % 2**32)
+        self._study.sampler = self._sampler
 
     def _new_study(self) -> optuna.Study:
         return optuna.create_study(directions=self._goals, sampler=self._sampler)

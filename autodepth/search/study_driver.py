@@ -6,12 +6,11 @@ per task; `should_stop` tells it which running trial has to stop.
 
 from __future__ import annotations
 
-import math
+import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from autodepth.front.objective import Objective
@@ -19,99 +18,85 @@ from autodepth.policy.policy import Policy
 from autodepth.records.control import read_wishes
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
-from autodepth.records.trial_record import TrialKind
 from autodepth.search.budget_meter import BudgetMeter
 from autodepth.search.confirmation import ExtraTrial
 from autodepth.search.confirming import Confirming
-from autodepth.search.front_keeper import FrontKeeper
+from autodepth.search.knowledge import Knowledge, Running
 from autodepth.search.outcome import TrialOutcome, TrialTask
 from autodepth.search.proposals import Proposal, Proposals
-from autodepth.search.rungs import Rungs
-from autodepth.search.searcher import Point
-from autodepth.search.turns import Turns
-from autodepth.space.objectives import Constraint
-from autodepth.space.search_space import SearchSpace
-from autodepth.trial.result import EpochReport, OperatingPoint, TrialState
+from autodepth.trial.result import EpochReport, TrialState
 
-# When so many trials fail and none has succeeded, the rest would too.
+# When so many trials fail and none has succeeded, the rest would too; likewise when twice as many
+# did and they are more than those that succeeded.
 _HOPELESS = 4
-
-
-@dataclass(kw_only=True)
-class _Running:
-    proposal: Proposal | None  # None for the control and for trials about a member of the front
-    policy: Policy
-    started: float
-    kind: TrialKind = "search"
-    new_parent: bool = True
-    places: int = 1
-    epochs: Counter[str] = field(default_factory=Counter)
-    last: EpochReport | None = None
-    stop: str = ""  # why it has to stop
-
-    @property
-    def of_search(self) -> bool:
-        return self.kind in {"search", "unpruned"}
+_MOST_ATTEMPTS = 3  # of a policy whose workers die
+# A worker that tells nothing for so many seconds after the budget ended, or for so many of its
+# epochs, does not answer any more.
+_PATIENCE_SECONDS, _PATIENCE_EPOCHS = 30.0, 2.0
 
 
 class StudyDriver:
     """One study while it runs.
 
     Args:
-        space: what is searched.
-        objectives: what is optimised, in absolute numbers.
-        unpruned: what the untouched network costs, by metric; relative constraints refer to it.
+        knowledge: what the search has learned.
         ledger: takes every event before anything else does.
         folder: the study's folder.
-        proposals: which policy comes next.
         meter: minds the budget.
-        turns: tells when the control comes, and on how many places a trial computes.
-        unpruned_point: the settings of its parent that are searched; None where the space has
-            no such parent.
-        rungs: compares trials with each other.
         confirming: hands out what confirms the front.
+        next_up: the policy that a search that goes on came to already.
         concurrency: how many trials share the reserved devices.
     """
 
-    def __init__(  # noqa: PLR0913 - the one place where the parts of a study meet
+    def __init__(
         self,
         *,
-        space: SearchSpace,
-        objectives: tuple[Objective, ...],
-        unpruned: Mapping[str, float],
+        knowledge: Knowledge,
         ledger: Ledger,
         folder: StudyFolder,
-        proposals: Proposals,
         meter: BudgetMeter,
-        turns: Turns,
-        unpruned_point: Point | None,
-        rungs: Rungs,
         confirming: Confirming,
+        next_up: Proposal | None = None,
         concurrency: int = 1,
     ) -> None:
-        self.space = space
-        self.objectives = objectives
+        self.known = knowledge
         self.ledger = ledger
         self.folder = folder
         self.meter = meter
         self.concurrency = concurrency
-        self.proposals = proposals
-        self._turns = turns
-        self._unpruned_point = unpruned_point
-        self.unpruned = unpruned
-        self._running: dict[int, _Running] = {}
+        self._turns, self._front = knowledge.turns, knowledge.front
+        self._next_up = next_up
+        self._running: dict[int, Running] = {}
         self._interrupted = threading.Event()
         self._failures: list[str] = []
-        self._front = FrontKeeper(ledger, folder, objectives)
-        self._rungs = rungs
+        self._attempts: Counter[str] = Counter()
+        self.halted = ""
+        """Why no trial can be carried out for now: the disk takes no more; else empty."""
         self._confirming = confirming
+
+    @property
+    def proposals(self) -> Proposals:
+        """Which policy comes next."""
+        return self.known.proposals
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What is optimised, in absolute numbers."""
+        return self.known.objectives
 
     @property
     def stop_requested(self) -> bool:
         """Whether running trials have to stop now."""
         if read_wishes(self.folder).stop:
             self.interrupt()
-        return self._interrupted.is_set() or self.meter.exhausted or bool(self.hopeless)
+        halted = self._interrupted.is_set() or bool(self.halted) or bool(self.hopeless)
+        return halted or self.meter.exhausted
+
+    @property
+    def overdue(self) -> bool:
+        """Whether trials go on though the budget ended so long ago that they must be stuck."""
+        patience = max(_PATIENCE_SECONDS, _PATIENCE_EPOCHS * self.known.longest_epoch)
+        return self.meter.seconds_left < -patience
 
     def should_stop(self, number: int) -> bool:
         """Whether a running trial has to stop now."""
@@ -125,9 +110,13 @@ class StudyDriver:
     @property
     def hopeless(self) -> str:
         """Why going on would only spend the budget on more failures; empty while it would not."""
-        if self._turns.any_complete or len(self._failures) < _HOPELESS:
-            return ""
-        return f"the first {_HOPELESS} trials all failed, the last one: {self._failures[-1]}"
+        failed = len(self._failures)
+        if failed >= _HOPELESS and not self._turns.any_complete:
+            return f"the first {failed} trials all failed, the last one: {self._failures[-1]}"
+        if failed >= 2 * _HOPELESS and failed > self.known.completed:
+            ended = failed + self.known.completed
+            return f"{failed} of {ended} trials failed, the last one: {self._failures[-1]}"
+        return ""
 
     @property
     def interrupted(self) -> bool:
@@ -155,7 +144,9 @@ class StudyDriver:
 
     def _next_proposed(self) -> TrialTask | None:
         while True:
-            proposal = self.proposals.next(new_parents=self.meter.may_start(new_parent=True))
+            new_parents = self.meter.may_start(new_parent=True)
+            proposal = self._next_up or self.proposals.next(new_parents=new_parents)
+            self._next_up = None
             if proposal is None:
                 return self._confirm_now() if self.proposals.exhausted else None
             if not proposal.broken:
@@ -183,12 +174,10 @@ class StudyDriver:
         self.ledger.record_epochs(number, *epochs)
         running = self._running[number]
         for epoch in epochs:
-            running.epochs[epoch.stage] += 1
-            running.last = epoch
-            if epoch.stage != "parent" and running.of_search:
-                self._parent_is_ready(running)
-            if not epoch.replayed and running.kind == "search":
-                self._compare(number, running, epoch)
+            verdict = self.known.take_in(number, running, epoch, self.known.rungs.report)
+            if verdict is not None:
+                self.ledger.record_verdict(number, verdict.rung, asdict(verdict))
+                running.stop = verdict.reason if verdict.stop else ""
 
     def ending(self, number: int) -> TrialOutcome:
         """Return how a trial ends that was made to stop."""
@@ -210,23 +199,12 @@ class StudyDriver:
         if outcome.result is None:
             self._came_to_nothing(number, running, outcome, device_seconds)
             return
-        self._turns.any_complete = True
-        point = outcome.result.point
-        if running.of_search:
-            self._parent_is_ready(running)
-            self.proposals.foresight.learn(running.policy, outcome.result.sensitivities)
-            self._rungs.final(number, point.validation_accuracy)
-        violations = violations_of(point, self.space.constraints, self.unpruned)
+        violations = self.known.violations(outcome.result.point)
         broken = [constraint for constraint, excess in violations.items() if excess > 0]
         self.ledger.complete_trial(
             number, outcome.result, device_seconds, broken, spent=self.meter.spent
         )
-        if running.proposal is not None:
-            values = [objective.value(point) for objective in self.objectives]
-            self.proposals.answer(running.proposal, values, violations)
-        if self._front.add(number):
-            parents, foresight = self.proposals.parents, self.proposals.foresight
-            parents.praise(foresight.parent(running.policy))
+        self.known.learn(number, running, outcome.result)
 
     def cancel_running(self, reason: str) -> None:
         """End every trial that still runs as cancelled."""
@@ -245,12 +223,11 @@ class StudyDriver:
         return len(self._running)
 
     def _start_unpruned(self) -> TrialTask:
-        self._turns.control_begins()
         policy = self._turns.control
         number = self.ledger.start_trial("unpruned", {}, policy.to_dict())
         parents, foresight = self.proposals.parents, self.proposals.foresight
         parents.started(foresight.parent(policy), number)
-        parents.add_work(new=policy.train.epochs, known=0.0)
+        self.known.control_began()
         self._note(number, policy, kind="unpruned")
         self.meter.trial_started()
         return self._task(number, policy, bounded=False)
@@ -278,8 +255,10 @@ class StudyDriver:
         return self._task(number, extra.policy, bounded=False, replicate=extra.replicate)
 
     def _note(self, number: int, policy: Policy, **about: Any) -> None:
-        about = {"proposal": None, "places": self._turns.places, **about}
-        self._running[number] = _Running(policy=policy, started=time.monotonic(), **about)
+        places = self._turns.places
+        self._running[number] = Running(
+            policy=policy, started=time.monotonic(), places=places, **about
+        )
 
     def _task(
         self, number: int, policy: Policy, *, bounded: bool = True, replicate: int = 0
@@ -294,27 +273,6 @@ class StudyDriver:
         wished = read_wishes(self.folder).concurrency
         return wished is not None and len(self._running) >= wished
 
-    def _compare(self, number: int, running: _Running, epoch: EpochReport) -> None:
-        """Compare a trial with others, where the epoch is a rung, and give a hopeless one up."""
-        stage, policy = epoch.stage, running.policy
-        if stage not in self.space.rungs.stages:
-            return
-        epochs = policy.train.epochs if stage == "parent" else policy.fine_tune_epochs
-        cost = epoch.branches_expected if stage == "parent" else float(epoch.macs)
-        fine_tuning = policy.train.fine_tune_learning_rate or policy.train.learning_rate
-        verdict = self._rungs.report(
-            number,
-            stage,
-            running.epochs[stage],
-            epochs,
-            epoch.validation_accuracy,
-            cost,
-            rate=policy.train.learning_rate if stage == "parent" else fine_tuning,
-        )
-        if verdict is not None:
-            self.ledger.record_verdict(number, verdict.rung, asdict(verdict))
-            running.stop = verdict.reason if verdict.stop else ""
-
     def _refuse(self, proposal: Proposal) -> None:
         """Enter a policy that breaks a bound for certain: it is never trained and costs nothing."""
         number = self.ledger.start_trial("search", proposal.point, proposal.policy.to_dict())
@@ -322,43 +280,31 @@ class StudyDriver:
         self.ledger.end_trial(number, TrialState.INFEASIBLE, reason, 0.0)
         self.proposals.answer(proposal, None, proposal.broken)
 
-    def _parent_is_ready(self, running: _Running) -> None:
-        point = self._unpruned_point if running.proposal is None else running.proposal.point
-        parent = self.proposals.foresight.parent(running.policy)
-        self.proposals.parents.ready(parent, point)
-
     def _came_to_nothing(
-        self, number: int, running: _Running, outcome: TrialOutcome, device_seconds: float
+        self, number: int, running: Running, outcome: TrialOutcome, device_seconds: float
     ) -> None:
         assert outcome.state not in (TrialState.RUNNING, TrialState.COMPLETE)
         if outcome.state is TrialState.FAILED:
             self._failures.append(outcome.reason)
+        if outcome.halts:
+            self.halted = outcome.reason
         self.ledger.end_trial(
             number, outcome.state, outcome.reason, device_seconds, spent=self.meter.spent
         )
         stopped = outcome.state is TrialState.STOPPED
-        self.proposals.parents.lost(number, given_up=stopped)
+        self.known.came_to_nothing(number, running, stopped=stopped)
+        if outcome.lost:
+            self._try_again(running)
+
+    def _try_again(self, running: Running) -> None:
+        """Carry a policy out once more whose worker died; its training goes on where it was."""
+        key = json.dumps(running.policy.to_dict(), sort_keys=True)
+        self._attempts[key] += 1
+        if self._attempts[key] >= _MOST_ATTEMPTS:
+            return
+        if running.of_search:
+            self.meter.trial_lost()
         if running.proposal is not None:
-            values = self._reached(running.last) if stopped else None
-            self.proposals.answer(running.proposal, values, settled=stopped)
-
-    def _reached(self, last: EpochReport | None) -> list[float] | None:
-        """Return the objectives of a trial when it was stopped; None where they are not known."""
-        if last is None or not last.macs:
-            return None
-        known = {"validation_accuracy": last.validation_accuracy, "macs": float(last.macs)}
-        if any(objective.name not in known for objective in self.objectives):
-            return None
-        return [known[objective.name] for objective in self.objectives]
-
-
-def violations_of(
-    point: OperatingPoint, constraints: Sequence[Constraint], unpruned: Mapping[str, float]
-) -> dict[str, float]:
-    """Return by what share of its bound each constraint is broken, above 0 where it is."""
-    return {
-        str(bound): bound.excess(
-            float(getattr(point, bound.metric)), unpruned.get(bound.metric, math.nan)
-        )
-        for bound in constraints
-    }
+            self.proposals.again(running.proposal.point)
+        elif running.kind == "unpruned":
+            self._turns.control_was_lost()

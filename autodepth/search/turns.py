@@ -15,30 +15,26 @@ class Turns:
 
     Args:
         control: the policy that leaves the network whole.
-        control_begun: whether an earlier part of the study carried it out.
         proposals: what the search goes on with.
         meter: minds the budget.
         places: how many trials share the reserved devices.
         pools_places: whether one trial can compute on several places, as CPUs can.
-        any_complete: whether an earlier part of the study completed a trial.
     """
 
     def __init__(
         self,
         control: Policy,
         *,
-        control_begun: bool,
         proposals: Proposals,
         meter: BudgetMeter,
         places: int,
         pools_places: bool,
-        any_complete: bool,
     ) -> None:
         self.control = control
-        self._control_begun = control_begun
+        self._control_begun = False
         self._proposals, self._meter = proposals, meter
         self._places = places if pools_places else 1
-        self.any_complete = any_complete
+        self.any_complete = False
 
     @property
     def first_alone(self) -> bool:
@@ -73,3 +69,7 @@ class Turns:
     def control_begins(self) -> None:
         """The control is carried out."""
         self._control_begun = True
+
+    def control_was_lost(self) -> None:
+        """The control has to be carried out once more."""
+        self._control_begun = False

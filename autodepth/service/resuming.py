@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 from autodepth.errors import BudgetError, InputError, StudyError
@@ -19,6 +20,21 @@ from autodepth.search.run_study import Runner, StudyResult, Watch
 from autodepth.service.searching import drive
 from autodepth.space.space_file import load_space
 from autodepth.units import Budget, format_device_time, parse_budget
+from autodepth.version import __version__
+
+# What a study is, by its place in the plan; what was measured by the clock is no part of it, nor
+# what the plan makes of the words of a space.
+_FINGERPRINT = {
+    "data_fingerprint": "data",
+    "unpruned": "network",
+    "weights_sha256": "weights",
+    "space": "space",
+}
+_RESOLVED = {
+    "unpruned.latency_ms", "space.network.weights", "space.data.train_images",
+    "space.data.validation",
+}  # fmt: skip
+_MOST_CHANGES = 10
 
 
 def resume(
@@ -80,14 +96,35 @@ def _plan_again(
         concurrency=concurrency or before["concurrency"],
         own_code=own_code,
     )
-    now = plan.to_dict()
-    for name, what in (("data_fingerprint", "data"), ("unpruned", "network")):
-        if _comparable(now[name]) != _comparable(before[name]):
+    now = json.loads(json.dumps(plan.to_dict()))
+    for name, what in _FINGERPRINT.items():
+        if name in before and (changes := _changes(before[name], now[name], name)):
+            listed = "".join(f"\n  {change}" for change in changes[:_MOST_CHANGES])
             raise StudyError(
                 f"a study goes on with the {what} it began with, but the {what} of {folder.name} "
-                "changed since"
+                f"changed since:{listed}\nput it back, or search anew: autodepth search "
+                f"{folder.space_path} --start-from {folder.name} --budget ..."
             )
-    return plan
+    return _telling_versions(plan, before.get("autodepth", now["autodepth"]))
+
+
+def _telling_versions(plan: StudyPlan, begun: str) -> StudyPlan:
+    if begun == __version__:
+        return plan
+    note = f"autodepth {begun} began this study, and {__version__} goes on with it"
+    return replace(plan, notes=(*plan.notes, note))
+
+
+def _changes(before: Any, now: Any, name: str) -> list[str]:
+    """Return what differs, one `path: before -> now` each."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            change
+            for key in sorted(before.keys() | now.keys())
+            if f"{name}.{key}" not in _RESOLVED
+            for change in _changes(before.get(key), now.get(key), f"{name}.{key}")
+        ]
+    return [] if before == now else [f"{name.removeprefix('space.')}: {before} -> {now}"]
 
 
 def confirm(
@@ -182,10 +219,3 @@ def _check_left(limits: Budget, spent: float, trials: int, plan: Mapping[str, An
             f"nothing is left of the budget ({amount} in {trials} trials spent): "
             "add to it, for example --budget +10cpu-min"
         )
-
-
-def _comparable(value: Any) -> Any:
-    """Leave out what was measured by the clock."""
-    if isinstance(value, dict):
-        return {name: cost for name, cost in value.items() if name != "latency_ms"}
-    return value

@@ -132,6 +132,7 @@ class TrialResult:
         pruned_accuracy: validation accuracy after removal, before fine-tuning.
         stage_seconds: device time of each stage.
         weights_file: name of the saved weights inside the trial's folder, None if none were kept.
+        weights_sha256: of that file, in hexadecimal; empty where it was not taken.
     """
 
     point: OperatingPoint
@@ -142,6 +143,7 @@ class TrialResult:
     pruned_accuracy: float
     stage_seconds: Mapping[str, float]
     weights_file: str | None = None
+    weights_sha256: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values fit for JSON."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from autodepth.atomic import sha256_of
 from autodepth.errors import InfeasibleError
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights import save_weights
@@ -77,6 +78,7 @@ def run_trial(
         pruned_accuracy=pruned_accuracy,
         stage_seconds=clock.seconds,
         weights_file=WEIGHTS_FILE,
+        weights_sha256=sha256_of(folder / WEIGHTS_FILE),
     )
 
 

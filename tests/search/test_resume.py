@@ -13,7 +13,7 @@ import pytest
 from autodepth.errors import BudgetError, StudyError
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study, studies_root
-from autodepth.search.assembly import LOST
+from autodepth.records.trial_record import LOST
 from autodepth.service.resuming import plan_resume, resume
 from autodepth.service.searching import search
 from autodepth.trial.result import TrialState

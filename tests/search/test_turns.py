@@ -19,9 +19,11 @@ def make(make_proposals):
         meter.start()
         found = Turns(
             Policy(survival_prob_last=1.0, train=TrainingSettings(epochs=epochs)),
-            control_begun=begun, proposals=proposals, meter=meter, places=places,
-            pools_places=pools_places, any_complete=any_complete,
+            proposals=proposals, meter=meter, places=places, pools_places=pools_places,
         )  # fmt: skip
+        found.any_complete = any_complete
+        if begun:
+            found.control_begins()
         return found, proposals, meter
 
     return turns

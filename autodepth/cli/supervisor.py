@@ -1,0 +1,148 @@
+"""The command `autodepth`: runs what drives a study in a process that may die, and goes on with it.
+
+When Ray's head dies, Ray ends the driver without an exception; the system may kill it for memory.
+So `search` and `resume` run in a child. A driver that ends in order, well or not, takes its name
+out of the study's lock; one whose name is still there has died, and `resume` goes on where it was.
+Nothing heavy is imported here: this process waits beside every search.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from autodepth.cli.console import say
+
+_CHILD = "AUTODEPTH_SUPERVISED"
+_DRIVING = ("search", "resume")
+_NOT_DRIVING = ("--help", "-h", "--dry-run")
+_MOST_DEATHS = 5  # in a row, without a trial that ended in between
+_FIRST_PAUSE_SECONDS = 1.0  # doubled every time
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+
+
+def main() -> None:
+    """Run the command line; drive studies in a child process."""
+    arguments = sys.argv[1:]
+    drives = arguments[:1] and arguments[0] in _DRIVING and not set(arguments) & {*_NOT_DRIVING}
+    if drives and _CHILD not in os.environ:
+        sys.exit(_supervise(arguments))
+    if os.environ.pop(_CHILD, None):
+        _end_with_parent()
+    from autodepth.cli.main import main as run  # noqa: PLC0415 - 0.3 s
+
+    run()
+
+
+def _supervise(arguments: Sequence[str]) -> int:
+    """Run a command to its end, whatever happens to its process; return its exit status."""
+    deaths, ended_before = 0, -1
+    while True:
+        status, died = _run(arguments)
+        study = _left_by(died) if died and status not in {0, 2, 3} else None
+        if study is None:
+            return 128 - status if status < 0 else status
+        ended = _trials_ended(study)
+        deaths = deaths + 1 if ended == ended_before else 1
+        ended_before = ended
+        if deaths > _MOST_DEATHS:
+            say(f"the driver of {study} died {deaths} times in a row: autodepth resume {study}")
+            return 1
+        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        say(f"the driver of {study} died ({how}); a new one goes on with it")
+        time.sleep(_FIRST_PAUSE_SECONDS * 2 ** (deaths - 1))
+        arguments = ["resume", study, *_carried_over(arguments)]
+
+
+def _run(arguments: Sequence[str]) -> tuple[int, int | None]:
+    """Run one driver; return its exit status, and its number unless a person ended it.
+
+    In a group of its own it gets the signals of the terminal from us only, each of them once.
+    """
+    child = subprocess.Popen(  # noqa: S603 - ourselves
+        [sys.executable, "-m", "autodepth", *arguments],
+        env={**os.environ, _CHILD: "1"},
+        process_group=0,
+    )
+    with _signals_go_to(child) as asked:
+        status = child.wait()
+    return status, None if asked else child.pid
+
+
+@contextmanager
+def _signals_go_to(child: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    asked: list[int] = []
+
+    def forward(number: int, _: FrameType | None) -> None:
+        asked.append(number)
+        child.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
+
+    previous: dict[int, Any] = {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            previous[number] = signal.signal(number, forward)
+    try:
+        yield asked
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _left_by(pid: int) -> str | None:
+    """Return the study whose lock still names a process that has died."""
+    import json  # noqa: PLC0415 - only where something went wrong
+    import socket  # noqa: PLC0415
+
+    from autodepth.records.control import LOCK_FILE  # noqa: PLC0415
+    from autodepth.records.studies import study_folders  # noqa: PLC0415
+
+    for folder in study_folders():
+        try:
+            driver = json.loads((folder.path / LOCK_FILE).read_bytes())
+        except (OSError, ValueError):
+            continue
+        if driver.get("pid") == pid and driver.get("host") == socket.gethostname():
+            return folder.name
+    return None
+
+
+def _trials_ended(study: str) -> int:
+    from autodepth.errors import AutodepthError  # noqa: PLC0415
+    from autodepth.records.ledger import Ledger  # noqa: PLC0415
+    from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.trial.result import TrialState  # noqa: PLC0415
+
+    try:
+        with Ledger.open(find_study(study).ledger_path, read_only=True) as ledger:
+            counts = ledger.counts()
+    except AutodepthError:  # it died before the study was entered
+        return 0
+    lost = (TrialState.RUNNING, TrialState.FAILED)
+    return sum(count for state, count in counts.items() if state not in lost)
+
+
+def _carried_over(arguments: Sequence[str]) -> list[str]:
+    """Return the options of a command that the study does not keep."""
+    carried = [word for word in ("--json", "--own-code") if word in arguments]
+    if any(word.partition("=")[0] == "--network" for word in arguments):
+        carried += [] if "--own-code" in carried else ["--own-code"]  # it was given by a person
+    for place, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        if name == "--tracking-uri":
+            carried += [name, value if equals else arguments[place + 1]]
+    return carried
+
+
+def _end_with_parent() -> None:
+    """Be asked to end, in order, when the process that supervises this one dies."""
+    import ctypes  # noqa: PLC0415
+
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,192 @@
+"""What a study has learned so far, and how it learns from an epoch and from the end of a trial.
+
+Nothing is written to the ledger here: what is learned from a trial is the same whether it is
+carried out now or was by an earlier part of the study (`going_on.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from autodepth.front.objective import Objective
+from autodepth.policy.policy import Policy
+from autodepth.records.trial_record import TrialKind
+from autodepth.search.budget_meter import BudgetMeter
+from autodepth.search.front_keeper import FrontKeeper
+from autodepth.search.proposals import Proposal, Proposals
+from autodepth.search.rungs import Rungs
+from autodepth.search.searcher import Point
+from autodepth.search.turns import Turns
+from autodepth.space.objectives import Constraint
+from autodepth.space.search_space import SearchSpace
+from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult
+
+_Compared = TypeVar("_Compared")
+
+
+@dataclass(kw_only=True)
+class Running:
+    """A trial under way.
+
+    Args:
+        policy: what it carries out.
+        proposal: of the search; None for the control and for trials about a front's member.
+        started: seconds on a clock that only ever rises.
+        kind: as the ledger has it.
+        new_parent: whether it trains its parent.
+        places: how many of the study's places it computes on.
+    """
+
+    policy: Policy
+    proposal: Proposal | None = None
+    started: float = 0.0
+    kind: TrialKind = "search"
+    new_parent: bool = True
+    places: int = 1
+    epochs: Counter[str] = field(default_factory=Counter)
+    last: EpochReport | None = None
+    stop: str = ""  # why it has to stop
+
+    @property
+    def of_search(self) -> bool:
+        """Whether it belongs to the search, not to what is asked of a member of its front."""
+        return self.kind in {"search", "unpruned"}
+
+
+class Knowledge:
+    """Parents, sensitivities, accuracies at rungs, the front.
+
+    Args:
+        space: what is searched.
+        objectives: what is optimised, in absolute numbers.
+        unpruned: what the untouched network costs, by metric; relative constraints refer to it.
+        proposals: which policy comes next.
+        meter: knows how long trials take.
+        turns: tells when the control comes.
+        unpruned_point: the settings of its parent that are searched; None where the space has
+            no such parent.
+        rungs: compares trials with each other.
+        front: the front and the weights kept with it.
+    """
+
+    def __init__(  # noqa: PLR0913 - the one place where the parts of a search meet
+        self,
+        *,
+        space: SearchSpace,
+        objectives: tuple[Objective, ...],
+        unpruned: Mapping[str, float],
+        proposals: Proposals,
+        meter: BudgetMeter,
+        turns: Turns,
+        unpruned_point: Point | None,
+        rungs: Rungs,
+        front: FrontKeeper,
+    ) -> None:
+        self.space, self.objectives, self.unpruned = space, objectives, unpruned
+        self.proposals, self.meter, self.turns = proposals, meter, turns
+        self.unpruned_point = unpruned_point
+        self.rungs, self.front = rungs, front
+        self.completed = 0
+        self.longest_epoch = 0.0
+
+    def violations(self, point: OperatingPoint) -> dict[str, float]:
+        """Return by what share of its bound each constraint is broken, above 0 where it is."""
+        return violations_of(point, self.space.constraints, self.unpruned)
+
+    def values(self, point: OperatingPoint) -> list[float]:
+        """Return the objectives of a network."""
+        return [objective.value(point) for objective in self.objectives]
+
+    def control_began(self) -> None:
+        """The control is carried out, and trains its parent."""
+        self.turns.control_begins()
+        self.proposals.parents.add_work(new=self.turns.control.train.epochs, known=0.0)
+
+    def take_in(
+        self, number: int, running: Running, epoch: EpochReport, compare: Callable[..., _Compared]
+    ) -> _Compared | None:
+        """Take in an epoch, and return what comparing the trial with others says, where it is due.
+
+        Args:
+            number: of the trial.
+            running: the trial.
+            epoch: its next one.
+            compare: `Rungs.report`, or `Rungs.note` where the trial was judged already.
+        """
+        running.epochs[epoch.stage] += 1
+        running.last = epoch
+        self.longest_epoch = max(self.longest_epoch, epoch.seconds)
+        if epoch.stage != "parent" and running.of_search:
+            self._parent_is_ready(running)
+        stage, policy = epoch.stage, running.policy
+        if epoch.replayed or running.kind != "search" or stage not in self.space.rungs.stages:
+            return None
+        epochs = policy.train.epochs if stage == "parent" else policy.fine_tune_epochs
+        fine_tuning = policy.train.fine_tune_learning_rate or policy.train.learning_rate
+        return compare(
+            number,
+            stage,
+            running.epochs[stage],
+            epochs,
+            epoch.validation_accuracy,
+            epoch.branches_expected if stage == "parent" else float(epoch.macs),
+            rate=policy.train.learning_rate if stage == "parent" else fine_tuning,
+        )
+
+    def learn(self, number: int, running: Running, result: TrialResult) -> None:
+        """Take in what a complete trial, which the ledger has, brought back."""
+        self.turns.any_complete = True
+        self.completed += 1
+        parents, foresight = self.proposals.parents, self.proposals.foresight
+        if running.of_search:
+            self._parent_is_ready(running)
+            foresight.learn(running.policy, result.sensitivities)
+            self.rungs.final(number, result.point.validation_accuracy)
+        if running.proposal is not None:
+            values, violations = self.values(result.point), self.violations(result.point)
+            self.proposals.answer(running.proposal, values, violations)
+        if self.front.add(number):
+            parents.praise(foresight.parent(running.policy))
+
+    def came_to_nothing(self, number: int, running: Running, *, stopped: bool) -> None:
+        """Take in that a trial brought nothing back.
+
+        Args:
+            number: of the trial.
+            running: the trial.
+            stopped: whether it was given up at a rung, so that its parent is not tried again.
+        """
+        self.proposals.parents.lost(number, given_up=stopped)
+        if running.proposal is not None:
+            values = self._reached(running.last) if stopped else None
+            self.proposals.answer(running.proposal, values, settled=stopped)
+
+    def _parent_is_ready(self, running: Running) -> None:
+        point = self.unpruned_point if running.proposal is None else running.proposal.point
+        parent = self.proposals.foresight.parent(running.policy)
+        self.proposals.parents.ready(parent, point)
+
+    def _reached(self, last: EpochReport | None) -> list[float] | None:
+        """Return the objectives of a trial when it was stopped; None where they are not known."""
+        if last is None or not last.macs:
+            return None
+        known = {"validation_accuracy": last.validation_accuracy, "macs": float(last.macs)}
+        if any(objective.name not in known for objective in self.objectives):
+            return None
+        return [known[objective.name] for objective in self.objectives]
+
+
+def violations_of(
+    point: OperatingPoint, constraints: Sequence[Constraint], unpruned: Mapping[str, float]
+) -> dict[str, float]:
+    """Return by what share of its bound each constraint is broken, above 0 where it is."""
+    return {
+        str(bound): bound.excess(
+            float(getattr(point, bound.metric)), unpruned.get(bound.metric, math.nan)
+        )
+        for bound in constraints
+    }

@@ -1,0 +1,16 @@
+"""A driver killed at random moments, again and again; the long loop is `make faults`."""
+
+import pytest
+from crash_loop import crash_loop
+
+pytestmark = pytest.mark.slow
+
+
+def test_nothing_is_lost_or_done_twice_however_often_the_driver_dies():
+    tally = crash_loop(12, seed=1, trials=8)
+
+    assert tally.kills == 12
+    assert tally.breaches == []
+    assert (tally.lost, tally.twice, tally.zombies) == (0, 0, 0)
+    assert tally.complete == tally.trials
+    assert tally.same_front

@@ -1,0 +1,134 @@
+"""Every write of a study as the one at which its process dies, or the disk is full."""
+
+import contextlib
+import errno
+import itertools
+import os
+import signal
+import sqlite3
+
+import pytest
+
+from autodepth.errors import StudyError
+from autodepth.records.invariants import broken_invariants
+from autodepth.records.ledger import Ledger
+
+pytestmark = pytest.mark.slow
+SYSTEM_CALLS = ("open", "fsync", "replace", "rename", "mkdir", "unlink", "ftruncate", "pwrite")
+SHARE = int(os.environ.get("AUTODEPTH_FAULT_SHARE", "12"))  # one point in so many; `make faults`: 1
+
+
+class Points:
+    """Counts what changes files, and lets one point fail.
+
+    Args:
+        at: the number of the point that fails; None for none.
+        how: `kill` this process before it, or let it find the disk `full` from there on.
+    """
+
+    def __init__(self, at=None, how="kill"):
+        self.at, self.how, self.count = at, how, 0
+
+    def pass_by(self, full):
+        here, self.count = self.count, self.count + 1
+        if self.at is None or here < self.at:
+            return
+        if self.how == "full":
+            raise full
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def install(self):
+        """Wrap system calls that write, and the ledger's statements; for this process's life."""
+        for name in SYSTEM_CALLS:
+            setattr(os, name, self._wrapped(name, getattr(os, name)))
+        points, connect = self, sqlite3.connect
+
+        class Connection(sqlite3.Connection):
+            def execute(self, statement, *values):
+                if statement.startswith(("BEGIN IMMEDIATE", "INSERT", "UPDATE")):
+                    points.pass_by(sqlite3.OperationalError("database or disk is full"))
+                return super().execute(statement, *values)
+
+            def commit(self):
+                points.pass_by(sqlite3.OperationalError("database or disk is full"))
+                super().commit()
+                if points.how == "kill":
+                    points.pass_by(None)
+
+        sqlite3.connect = lambda *args, **options: connect(*args, **options, factory=Connection)
+
+    def _wrapped(self, name, call):
+        def wrapped(*args, **options):
+            writes = name != "open" or (len(args) > 1 and args[1] & (os.O_WRONLY | os.O_RDWR))
+            # A full disk still lets files be deleted.
+            if writes and not (self.how == "full" and name in {"unlink", "ftruncate"}):
+                self.pass_by(OSError(errno.ENOSPC, "No space left on device"))
+            return call(*args, **options)
+
+        return wrapped
+
+
+@pytest.fixture
+def count_points(run_in_copy, begin, tmp_path):
+    def count(name):
+        told = tmp_path / "points"
+
+        def work():
+            points = Points()
+            points.install()
+            begin(name)
+            told.write_text(str(points.count))
+
+        assert run_in_copy(work) == 0
+        return int(told.read_text())
+
+    return count
+
+
+def failing(at, how, work):
+    def fail():
+        Points(at, how).install()
+        work()
+
+    return fail
+
+
+@pytest.mark.parametrize("how", ["kill", "full"])
+def test_whatever_write_fails_nothing_is_lost_and_the_study_goes_on_to_the_same_front(
+    how, count_points, run_in_copy, begin, go_on, front, folder_of
+):
+    total = count_points("whole")
+    failed = 0
+    for at in range(SHARE // 2, total, SHARE):
+        name = f"{how}-{at}"
+        status = run_in_copy(failing(at, how, lambda name=name: begin(name)))
+        failed += status != 0
+        try:
+            breaches = broken_invariants(folder_of(name))
+        except StudyError:  # its ledger was not there yet: then there is nothing to lose
+            continue
+        assert [b for b in breaches if b.mend is None] == [], (at, breaches)
+        with contextlib.suppress(StudyError):
+            assert run_in_copy(lambda name=name: go_on(name)) in {0, 256}
+        with Ledger.open(folder_of(name).ledger_path, read_only=True) as ledger:
+            assert ledger.study.outcome is not None, at
+        assert front(name) == front("whole"), at
+        assert broken_invariants(folder_of(name)) == [], at
+
+    assert total > 100
+    assert failed > 0
+
+
+def test_a_point_that_is_never_reached_changes_nothing(run_in_copy, begin, front, count_points):
+    total = count_points("counted")
+    status = run_in_copy(failing(total + 50, "kill", lambda: begin("untouched")))
+
+    assert status == 0
+    assert front("untouched") == front("counted")
+
+
+def test_points_are_counted_alike(count_points):
+    counts = {count_points(f"again-{i}") for i in range(2)}
+
+    assert max(counts) - min(counts) < 0.2 * max(counts)
+    assert list(itertools.islice(counts, 1))

@@ -1,0 +1,52 @@
+"""Two drivers of one study: exactly one runs, at any time."""
+
+import os
+import signal
+import time
+
+from crash_loop import in_fork
+
+from autodepth.errors import StudyInUseError
+from autodepth.records.control import DriverLock, driver_of
+from autodepth.records.studies import create_study_folder
+
+
+def drive_until(end, folder, log):
+    """Try to drive a study; write down that it was possible, and hold it until a file is there."""
+    try:
+        with DriverLock(folder):
+            with log.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            while not end.exists():
+                time.sleep(0.001)
+    except StudyInUseError:
+        os._exit(75)
+
+
+def test_of_two_started_at_once_exactly_one_runs_fifty_times(tmp_path):
+    folder = create_study_folder("contested")
+    for turn in range(50):
+        log, end = tmp_path / f"log-{turn}", tmp_path / f"end-{turn}"
+        both = [in_fork(lambda log=log, end=end: drive_until(end, folder, log)) for _ in "ab"]
+        loser, status = os.waitpid(-1, 0)
+        assert os.waitstatus_to_exitcode(status) == 75
+        (winner,) = set(both) - {loser}
+        assert driver_of(folder).pid == winner
+        end.touch()
+        assert os.waitpid(winner, 0)[1] == 0
+        assert log.read_text() == f"{winner}\n"
+        assert driver_of(folder) is None
+
+
+def test_one_that_is_killed_makes_way_at_once(tmp_path):
+    folder = create_study_folder("left")
+    first = in_fork(lambda: drive_until(tmp_path / "never", folder, tmp_path / "log"))
+    while driver_of(folder) is None:
+        time.sleep(0.001)
+    os.kill(first, signal.SIGKILL)
+    os.waitpid(first, 0)
+    begun = time.monotonic()
+    with DriverLock(folder):
+        waited = time.monotonic() - begun
+
+    assert waited < 5
