@@ -14,8 +14,8 @@ AXE := $(VENV)/axe-core/axe.min.js
 AXE_VERSION := 4.14.1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search test test-fast browser-test browser-tools lint format schema \
-	networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
+.PHONY: help setup search test test-fast test-long browser-test browser-tools lint format schema \
+	faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
 	bench-hybrid bench-search constraints clean
 
 help: ## Show this list
@@ -32,16 +32,25 @@ test: $(VENV)/.tools browser-tools lint ## Check style, types and rooms, and run
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.tools ## Run the tests that start no server and no cluster
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not long"
+
+test-long: $(VENV)/.tools browser-tools ## Run the tests that `make test` leaves out (5 minutes)
+	$(BIN)/pytest -m long
 
 browser-test: $(VENV)/.tools browser-tools ## Run the tests of the web explorer; keeps screenshots/
-	$(BIN)/pytest tests/browser tests/dashboard
+	$(BIN)/pytest -m "long or not long" tests/browser tests/dashboard
 
 # What is not there and cannot be had, its tests are skipped without, and say so.
 browser-tools: $(AXE) ## Fetch Chromium (Debian's, as root) and axe-core for the browser tests
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
 		|| { apt-get update && apt-get install --yes --no-install-recommends chromium; } \
 		|| echo "no chromium here: tests in a browser are skipped"
+
+faults: $(VENV)/.tools ## Let every write fail, and kill drivers again and again (an hour)
+	AUTODEPTH_FAULT_SHARE=1 $(BIN)/pytest -m "long or not long" tests/faults --timeout 3600
+	$(BIN)/python benchmarks/crash_loop.py --kills 200
+	$(BIN)/python benchmarks/crash_loop.py --kills 20 --runner ray
+	$(BIN)/python benchmarks/crash_loop.py --kills 20 --who tune
 
 lint: $(VENV)/.tools ## Check style, types, and that imports go one way
 	$(BIN)/ruff check .

@@ -118,6 +118,7 @@ def test_points_appear_while_a_study_runs(look, served, tmp_path):
     assert looking.errors == []
 
 
+@pytest.mark.long
 def test_ten_thousand_trials(look, serve, make_large):
     folder = make_large("large", 10_000)
     with serve() as (server, address):

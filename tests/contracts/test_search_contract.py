@@ -46,7 +46,11 @@ def run(name, runner, *settings, budget="6trials", seed=0):
 @pytest.mark.parametrize(
     ("sampler", "runner"),
     [(name, "in-process") for name in ("tpe", "nsga2", "gp", "qmc", "random")]
-    + [pytest.param(name, "ray", marks=RUNNERS[1].marks) for name in ("tpe", "nsga2", "qmc")],
+    + [pytest.param("tpe", "ray", marks=RUNNERS[1].marks)]
+    + [
+        pytest.param(name, "ray", marks=[*RUNNERS[1].marks, pytest.mark.long])
+        for name in ("nsga2", "qmc")
+    ],
 )
 def test_every_sampler_brings_a_study_to_its_end(sampler, runner):
     result, trials = run("samplers", runner, f"sampler.name={sampler}", "sampler.population=3")

@@ -6,6 +6,7 @@ from export_networks import row
 from autodepth.networks.catalogue import NetworkSpec
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_resnet18_without_a_third_of_its_branches_is_written_and_verified():
     line = row(NetworkSpec(name="torchvision:resnet18", height=32, width=32))

@@ -10,6 +10,7 @@ import pytest
 
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
+from autodepth.search import study_driver
 from autodepth.service.searching import search
 from autodepth.trial.result import TrialState
 
@@ -74,37 +75,56 @@ def test_a_study_on_ray_uses_its_workers_again_and_keeps_to_the_budget():
     )
 
 
-def test_a_worker_that_is_killed_fails_its_trial_and_the_study_goes_on():
-    killed = []
+class SignalOneWorker:
+    """Sends a signal to the worker that computes, once an epoch was told."""
 
-    class KillOneWorker:
-        def __init__(self, driver):
-            self.driver = driver
-            self.thread = threading.Thread(target=self.kill, daemon=True)
+    def __init__(self, number, driver):
+        self.number, self.driver = number, driver
+        self.thread = threading.Thread(target=self.send, daemon=True)
 
-        def kill(self):
-            while not any(self.driver.ledger.epochs(t.number) for t in self.driver.ledger.trials()):
-                time.sleep(0.1)
-            workers = [p for p in psutil.Process().children(recursive=True) if WORKER in p.name()]
-            busiest = max(workers, key=lambda process: process.cpu_times().user)
-            os.kill(busiest.pid, signal.SIGKILL)  # the other may only be getting ready
-            killed.append(busiest.name())
+    def send(self):
+        while not any(self.driver.ledger.epochs(t.number) for t in self.driver.ledger.trials()):
+            time.sleep(0.1)
+        workers = [p for p in psutil.Process().children(recursive=True) if WORKER in p.name()]
+        busiest = max(workers, key=lambda process: process.cpu_times().user)
+        os.kill(busiest.pid, self.number)  # the other may only be getting ready
 
-        def __enter__(self):
-            self.thread.start()
+    def __enter__(self):
+        self.thread.start()
 
-        def __exit__(self, *_):
-            self.thread.join()
+    def __exit__(self, *_):
+        self.thread.join()
 
+
+def test_a_trial_whose_worker_is_killed_is_tried_again_from_where_it_was():
     result = search(
         budget="4trials", study="killed", settings=[*SMALL, "train.epochs=20"],
-        concurrency=2, watch=KillOneWorker,
+        concurrency=2, watch=lambda driver: SignalOneWorker(signal.SIGKILL, driver),
     )  # fmt: skip
     trials, _ = records("killed")
-    states = [trial.state for trial in trials]
+    (lost,) = [trial for trial in trials if trial.state is TrialState.FAILED]
+    again = [t for t in trials if t.state is TrialState.COMPLETE and t.policy == lost.policy]
 
-    assert killed
-    assert states.count(TrialState.FAILED) == 1
-    assert states.count(TrialState.COMPLETE) == 3
-    assert all(trial.reason for trial in trials if trial.state is TrialState.FAILED)
-    assert result.complete == 3
+    assert lost.reason.startswith("its worker died")
+    assert lost.device_seconds > 0
+    assert len(again) == 1
+    assert result.complete == 4
+    with Ledger.open(find_study("killed").ledger_path, read_only=True) as ledger:
+        epochs = ledger.epochs(again[0].number)
+        told = [epoch.step for epoch in ledger.epochs(lost.number)]
+    assert [epoch.step for epoch in epochs if epoch.replayed][: len(told)] == told
+
+
+@pytest.mark.long
+def test_a_worker_that_does_not_answer_any_more_cannot_hold_the_budget_up(monkeypatch):
+    monkeypatch.setattr(study_driver, "_PATIENCE_SECONDS", 5.0)
+    begun = time.monotonic()
+    result = search(
+        budget="30cpu-s", study="stuck", settings=[*SMALL, "train.epochs=200"],
+        concurrency=2, watch=lambda driver: SignalOneWorker(signal.SIGSTOP, driver),
+    )  # fmt: skip
+    trials, _ = records("stuck")
+
+    assert result.outcome == "the budget was spent"
+    assert all(trial.state.ended for trial in trials)
+    assert time.monotonic() - begun < 120
