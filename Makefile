@@ -14,7 +14,7 @@ AXE := $(VENV)/axe-core/axe.min.js
 AXE_VERSION := 4.14.1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search test test-fast test-long browser-test browser-tools lint format schema \
+.PHONY: help setup search test test-fast test-long browser-test browser-tools lint format docs schema \
 	faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
 	bench-hybrid bench-search constraints clean
 
@@ -62,6 +62,11 @@ format: $(VENV)/.tools ## Bring the code into its usual form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.docs ## Build the documentation into site/, without a network
+	$(BIN)/typer autodepth.cli.main utils docs --name autodepth --title "Command line" \
+		--output docs/reference/cli.md
+	$(BIN)/mkdocs build --strict --quiet
+
 schema: setup ## Write the space files' JSON Schema anew
 	$(BIN)/python -m autodepth.space.schema
 
@@ -94,7 +99,7 @@ constraints: $(VENV)/.tools ## Pin what is installed now
 	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//') > constraints.txt
 
 clean: ## Remove .venv and caches; studies and exports stay
-	rm -rf $(VENV) build dist screenshots .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site screenshots .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # torch goes first: torchvision on its own would bring the CUDA build where a CPU build is offered.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -112,4 +117,8 @@ $(AXE): $(VENV)/.installed
 
 $(VENV)/.tools: $(VENV)/.installed
 	$(PIP) install --quiet --constraint constraints.txt --group dev
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(PIP) install --quiet --constraint constraints.txt --group docs
 	touch $@

@@ -9,10 +9,16 @@ from typing import Annotated
 import typer
 
 from autodepth.cli.console import give, say
+from autodepth.cli.studies import known_studies
 from autodepth.errors import InputError, StudyError, did_you_mean
 
 RunningStudy = Annotated[
-    str, typer.Argument(metavar="STUDY", help="A study's name; `latest` is the newest.")
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="A study's name; `latest` is the newest.",
+        autocompletion=known_studies,
+    ),
 ]
 _SECONDS_BETWEEN_LOOKS = 0.5
 _NAMES = ("concurrency",)

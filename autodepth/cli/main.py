@@ -39,7 +39,6 @@ app = typer.Typer(
     help="Find how shallow a residual network can be, at what accuracy, within a budget.",
     epilog="Start with: autodepth search --budget 4cpu-min",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

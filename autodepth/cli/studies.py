@@ -11,8 +11,22 @@ from autodepth.cli.console import give, give_json
 if TYPE_CHECKING:
     from autodepth.report.confirmed import ConfirmedMember
 
+
+def known_studies(incomplete: str) -> list[str]:
+    """Return what a shell may complete a study's name to."""
+    from autodepth.records.studies import LATEST, study_folders  # noqa: PLC0415
+
+    names = [LATEST, *sorted(folder.name for folder in study_folders())]
+    return [name for name in names if name.startswith(incomplete)]
+
+
 Study = Annotated[
-    str, typer.Argument(metavar="[STUDY]", help="A study's name; `latest` is the newest.")
+    str,
+    typer.Argument(
+        metavar="[STUDY]",
+        help="A study's name; `latest` is the newest.",
+        autocompletion=known_studies,
+    ),
 ]
 OwnCode = Annotated[
     bool,

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from autodepth.records.studies import studies_root
+
 
 def test_inspect_gives_branches_and_totals_as_json(run):
     done = run("inspect", "resnet56", "--json")
@@ -157,3 +159,17 @@ def test_a_budget_too_small_for_any_trial_is_status_3_with_advice(run):
     assert done.returncode == 3
     assert done.stdout == ""
     assert "raise the budget" in done.stderr
+
+
+def test_a_shell_completes_commands_and_names_of_studies(run):
+    for name in ("digits-one", "other"):
+        (studies_root() / name).mkdir(parents=True)
+        (studies_root() / name / "ledger.sqlite").touch()
+
+    def completed(words):
+        asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+        return run(_AUTODEPTH_COMPLETE="complete_bash", **asked).stdout.split()
+
+    assert completed("autodepth res") == ["resume"]
+    assert completed("autodepth status di") == ["digits-one"]
+    assert completed("autodepth stop la") == ["latest"]

@@ -1,0 +1,59 @@
+"""What the documentation names is there: files, commands, options."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from autodepth.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")])
+GENERATED = {ROOT / "docs" / "reference" / "cli.md"}  # by `make docs`
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
+COMMANDS = typer.main.get_command(app).commands
+
+
+def commands_of(page):
+    """Yield (line number, words) of every command line of ours on a page."""
+    lines = page.read_text().splitlines()
+    for number, line in enumerate(lines, start=1):
+        if not re.match(r" {4,}autodepth [a-z]", line):
+            continue
+        text, following = line.strip(), number
+        while text.endswith("\\"):
+            text = text[:-1] + lines[following].strip()
+            following += 1
+        yield number, shlex.split(text, comments=True)[1:]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(page):
+    targets = [(page.parent / target).resolve() for target in LINK.findall(page.read_text())]
+
+    assert [str(t) for t in targets if not t.exists() and t not in GENERATED] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_and_option_exists(page):
+    for number, words in commands_of(page):
+        where = f"{page.name}:{number}: {' '.join(words)}"
+        assert words[0] in COMMANDS, where
+        known = {option for param in COMMANDS[words[0]].params for option in param.opts}
+        used = {word.partition("=")[0] for word in words if word.startswith("-")}
+        assert used <= known | {"--help"}, where
+
+
+def test_every_command_is_told_in_the_readme():
+    text = (ROOT / "README.md").read_text()
+
+    assert [name for name in COMMANDS if f"autodepth {name}" not in text] == []
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    pages = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+
+    assert [page for page in pages if f": {page}\n" not in navigation] == []
