@@ -6,10 +6,12 @@ decimal text so that columns sort, final values once at step 0 so that they comp
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from pathlib import PurePath
 from typing import Any
 
 from autodepth.front.hypervolume import relative_hypervolume
@@ -42,6 +44,38 @@ class Measurement:
     value: float
     step: int
     timestamp: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInput:
+    """The images that every trial of a study trained on, as MLflow lists them.
+
+    Args:
+        name: short, without a path.
+        digest: begins the fingerprint of all three splits; MLflow takes 36 characters.
+        source: where they came from, as JSON.
+        profile: how many there are of what, as JSON.
+    """
+
+    name: str
+    digest: str
+    source: str
+    profile: str
+
+
+def dataset(study: StudyRecord) -> DatasetInput | None:
+    """Return the images of a study; None for one whose plan does not say."""
+    data, fingerprint = study.plan.get("data"), study.plan.get("data_fingerprint")
+    if not data or not fingerprint:
+        return None
+    kind, _, place = str(data["name"]).partition(":")
+    counted = {name: data.get(name) for name in ("train_images", "validation", "image_size")}
+    return DatasetInput(
+        name=f"{kind}:{PurePath(place).name}" if place else kind,
+        digest=str(fingerprint)[:36],
+        source=json.dumps({"name": data["name"]}),
+        profile=json.dumps({**counted, "classes": len(study.plan.get("classes", ()))}),
+    )
 
 
 def milliseconds(time: str) -> int:

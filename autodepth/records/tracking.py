@@ -107,6 +107,8 @@ class MlflowSender:
         tags = projection.trial_tags(self._study, record)
         known = self._outbox.progress(record.number)
         run = known or self._find_run(f"trial-{record.number}", tags, record.started_at)
+        if not known:
+            self._log_dataset(run)
         epochs = self._ledger.epochs(record.number)
         curves = projection.epoch_measurements(record, epochs)
         values = [value for value in curves if value.step > run.epochs_sent]
@@ -189,6 +191,17 @@ class MlflowSender:
         started = projection.milliseconds(started_at)
         run = self._client.create_run(self._experiment, started, dict(tags), run_name=name)
         return Progress(run_id=run.info.run_id)
+
+    def _log_dataset(self, run: Progress) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415
+
+        if (images := projection.dataset(self._study)) is None:
+            return
+        entity = Dataset(
+            images.name, images.digest, "local", images.source, profile=images.profile
+        )  # fmt: skip
+        tags = [InputTag("mlflow.data.context", "training")]
+        self._client.log_inputs(run.run_id, [DatasetInput(entity, tags)])
 
     def _log(
         self,

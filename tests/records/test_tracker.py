@@ -48,7 +48,10 @@ def folder(
     """A study with two complete trials of which the first leads, a failed and a cancelled one."""
     folder = create_study_folder("digits")
     folder.space_path.write_text("version: 1\n")
-    with Ledger.create(folder.ledger_path, make_study()) as ledger:
+    study = make_study()
+    images = {"name": "folder:/home/of/photos", "train_images": 80, "validation": 20}
+    plan = {**study.plan, "data": images, "data_fingerprint": "f" * 64, "classes": ["a", "b"]}
+    with Ledger.create(folder.ledger_path, replace(study, plan=plan)) as ledger:
         for accuracy, kind in ((0.9, "unpruned"), (0.8, "search")):
             number = ledger.start_trial(kind, {}, policy)
             for step in (1, 2, 3):
@@ -102,6 +105,9 @@ def test_a_study_is_in_mlflow_whole_and_once(
         "device_seconds": 5.0,
         "on_front": 1.0,
     }
+    (images,) = [given.dataset for given in first["trial-0"].inputs.dataset_inputs]
+    assert (images.name, images.digest) == ("folder:photos", "f" * 36)
+    assert json.loads(images.profile)["classes"] == 2
     assert first["trial-0"].data.params["train.weight_decay"] == "0.0005"
     assert first["trial-0"].data.tags["autodepth.kind"] == "unpruned"
     assert first["trial-2"].data.tags["autodepth.reason"] == "no luck"
