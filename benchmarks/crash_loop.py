@@ -28,6 +28,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from traceback import format_exc
 
 RESULTS = Path(__file__).parent / "results"
 SETTINGS = (
@@ -70,12 +71,20 @@ class Tally:
     resumed_s: list[float] = field(default_factory=list)
 
 
+def stages_of_its_own(study: str) -> None:
+    """Keep the stages of a study apart from those of others, which are the same."""
+    from autodepth.records.studies import studies_root  # noqa: PLC0415
+
+    os.environ["AUTODEPTH_CACHE"] = str(studies_root() / f"cache-of-{study}")
+
+
 def drive(study: str, trials: int) -> None:
     """Begin a study in this process, or go on with it."""
     from autodepth.records.studies import study_folders  # noqa: PLC0415
     from autodepth.service.resuming import resume  # noqa: PLC0415
     from autodepth.service.searching import search  # noqa: PLC0415
 
+    stages_of_its_own(study)
     if any(folder.name == study for folder in study_folders()):
         resume(study, runner="in-process")
     else:
@@ -94,6 +103,8 @@ def in_fork(work: Callable[[], None]) -> int:
         work()
         os._exit(0)
     except BaseException:  # noqa: BLE001 - whatever it is, this copy must not go on as the original
+        with contextlib.suppress(OSError):
+            Path(os.environ["AUTODEPTH_HOME"], f"error-{os.getpid()}.txt").write_text(format_exc())
         os._exit(1)
 
 
@@ -117,7 +128,8 @@ def crash_loop(kills: int, *, seed: int, trials: int = TRIALS) -> Tally:
     )
     unbroken = f"unbroken-{seed}"
     begun = time.monotonic()
-    os.waitpid(in_fork(lambda: drive(unbroken, trials)), 0)
+    if os.waitpid(in_fork(lambda: drive(unbroken, trials)), 0)[1]:
+        raise RuntimeError("the study that nobody kills must come to its end")
     whole = time.monotonic() - begun
     while tally.kills < kills:
         number += 1
@@ -134,7 +146,7 @@ def _end_with_kills(
         pid = in_fork(lambda: drive(study, trials))
         if tally.kills >= kills:
             os.waitpid(pid, 0)
-        elif killed(pid, chance.uniform(0, whole / 4)):
+        elif killed(pid, chance.uniform(0, whole / 2)):
             tally.kills += 1
             done = look(study, done, tally)
             continue

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -25,7 +26,7 @@ _DRIVING = ("search", "resume")
 _NOT_DRIVING = ("--help", "-h", "--dry-run")
 _MOST_DEATHS = 5  # in a row, without a trial that ended in between
 _FIRST_PAUSE_SECONDS = 1.0  # doubled every time
-_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # <sys/prctl.h>
 
 
 def main() -> None:
@@ -44,8 +45,10 @@ def main() -> None:
 def _supervise(arguments: Sequence[str]) -> int:
     """Run a command to its end, whatever happens to its process; return its exit status."""
     deaths, ended_before = 0, -1
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     while True:
         status, died = _run(arguments)
+        _end_orphans()
         study = _left_by(died) if died and status not in {0, 2, 3} else None
         if study is None:
             return 128 - status if status < 0 else status
@@ -85,9 +88,9 @@ def _signals_go_to(child: subprocess.Popen[bytes]) -> Iterator[list[int]]:
         child.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
 
     previous: dict[int, Any] = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            previous[number] = signal.signal(number, forward)
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is not signal.SIG_IGN:  # as under nohup
+            previous[each] = signal.signal(each, forward)
     try:
         yield asked
     finally:
@@ -142,7 +145,20 @@ def _carried_over(arguments: Sequence[str]) -> list[str]:
 
 def _end_with_parent() -> None:
     """Be asked to end, in order, when the process that supervises this one dies."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _end_orphans() -> None:
+    """End what a driver that died left running: we are the parent of its orphans."""
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    while children.exists() and (orphans := children.read_text().split()):
+        for pid in map(int, orphans):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)  # whatever it leaves comes to us in turn
+
+
+def _prctl(option: int, value: int) -> None:
     import ctypes  # noqa: PLC0415
 
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(option, value)

@@ -76,12 +76,13 @@ def plan_resume(
     """Return what is still to do; arguments and errors as of `resume`."""
     folder = find_study(study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
-        before, spent = ledger.study.plan, ledger.spent()
-        trials = sum(record.counts for record in ledger.trials())
+        before, spent, over = ledger.study.plan, ledger.spent(), ledger.study.outcome is not None
+        trials = sum(record.counts for record in ledger.trials() if record.state.ended)
     limits = Budget(**before["limits"])
     if budget is not None:
         limits = limits.plus(parse_budget(budget.strip().removeprefix("+")))
-    _check_left(limits, spent, trials, before)
+    if over:  # else its driver died: at least its end is still to be entered
+        _check_left(limits, spent, trials, before)
     return _plan_again(folder, limits, concurrency, own_code=own_code), folder
 
 

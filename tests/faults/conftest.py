@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 
 import pytest
-from crash_loop import SETTINGS, front_of, in_fork
+from crash_loop import SETTINGS, front_of, in_fork, stages_of_its_own
 
 from autodepth.records.studies import find_study
 from autodepth.service.resuming import resume
@@ -39,7 +39,8 @@ def run_in_copy():
 def begin():
     """Return what starts a small study."""
 
-    def start(name: str, trials: int = 4) -> None:
+    def start(name: str, trials: int = 3) -> None:
+        stages_of_its_own(name)
         search(budget=f"{trials}trials", study=name, settings=SETTINGS, runner="in-process")
 
     return start
@@ -47,7 +48,11 @@ def begin():
 
 @pytest.fixture
 def go_on():
-    return lambda name: resume(name, runner="in-process")
+    def again(name: str) -> None:
+        stages_of_its_own(name)
+        resume(name, runner="in-process")
+
+    return again
 
 
 @pytest.fixture

@@ -13,18 +13,20 @@ MOST_MEGABYTES = 200
 
 # Runs `autodepth check` on one file after the other, after a sound one that imports what is needed.
 WATCHED = """
-import json, resource, sys
+import json, sys
 from autodepth.cli.main import main
 noted, watching = [], False
 ACTS = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename", "os.mkdir",
-        "subprocess.Popen", "socket.connect", "socket.bind", "pickle.find_class", "ctypes.dlopen",
-        "marshal.loads", "compile", "exec", "import")
+        "subprocess.Popen", "socket.connect", "socket.bind", "pickle.find_class", "ctypes.dlopen")
 def note(event, arguments):
+    if not watching:
+        return
     writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
-    if watching and (event in ACTS or writes):
+    theirs = event == "compile" and any(word in str(arguments[0]) for word in ("owned", "__mro__"))
+    if event in ACTS or writes or theirs:
         noted.append(f"{event} {arguments!r:.120}")
 sys.addaudithook(note)
-told = []
+told, imported = [], set()
 for path in sys.argv[1:]:
     sys.argv = ["autodepth", "check", path]
     try:
@@ -33,8 +35,10 @@ for path in sys.argv[1:]:
     except SystemExit as end:
         status = end.code or 0
     told.append(status)
+    imported = imported if watching else set(sys.modules)
     watching = True
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+noted += [f"import {name}" for name in set(sys.modules) - imported]
+(peak,) = [int(line.split()[1]) / 1024 for line in open('/proc/self/status') if 'VmHWM' in line]
 print(json.dumps({"status": told, "noted": noted, "megabytes": peak}))
 """
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodepth.errors import InputError, StudyError
+from autodepth.errors import InputError, StorageError, StudyError
 from autodepth.records.ledger import Ledger
 from autodepth.records.trial_record import StudyRecord
 from autodepth.trial.result import EpochReport, TrialResult, TrialState
@@ -186,7 +186,7 @@ def test_a_reader_sees_what_is_written_meanwhile_and_cannot_write(ledger: Ledger
     with Ledger.open(ledger.database.path, read_only=True) as reader:
         ledger.start_trial("search", {}, {})
         assert len(reader.trials()) == 1
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        with pytest.raises(StorageError, match="readonly"):
             reader.start_trial("search", {}, {})
 
 

