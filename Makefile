@@ -47,7 +47,7 @@ browser-tools: $(AXE) ## Fetch Chromium (Debian's, as root) and axe-core for the
 		|| echo "no chromium here: tests in a browser are skipped"
 
 faults: $(VENV)/.tools ## Let every write fail, and kill drivers again and again (an hour)
-	AUTODEPTH_FAULT_SHARE=1 $(BIN)/pytest -m "long or not long" tests/faults --timeout 3600
+	AUTODEPTH_FAULT_SHARE=1 $(BIN)/pytest -m "long or not long" tests/faults tests/records/test_ledger_machine.py --timeout 3600
 	$(BIN)/python benchmarks/crash_loop.py --kills 200
 	$(BIN)/python benchmarks/crash_loop.py --kills 20 --runner ray
 	$(BIN)/python benchmarks/crash_loop.py --kills 20 --who tune

@@ -130,9 +130,13 @@ def carry_out_plan(
 ) -> StudyResult:
     """Run a planned study; arguments as for `search`."""
     folder = create_study_folder(study or _study_name(plan))
-    with DriverLock(folder), start_ledger(plan, folder) as ledger:
+    with DriverLock(folder):
+        # Before the ledger, which makes the folder a study: whoever finds that can go on with it.
         write_atomically(folder.space_path, write_yaml(plan.space.to_dict()))
-        return drive(plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch)
+        with start_ledger(plan, folder) as ledger:
+            return drive(
+                plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch
+            )
 
 
 def drive(

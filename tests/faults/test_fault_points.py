@@ -14,7 +14,7 @@ from autodepth.records.ledger import Ledger
 
 pytestmark = pytest.mark.slow
 SYSTEM_CALLS = ("open", "fsync", "replace", "rename", "mkdir", "unlink", "ftruncate", "pwrite")
-SHARE = int(os.environ.get("AUTODEPTH_FAULT_SHARE", "24"))  # one point in so many; `make faults`: 1
+SHARE = int(os.environ.get("AUTODEPTH_FAULT_SHARE", "80"))  # one point in so many; `make faults`: 1
 
 
 class Points:

@@ -39,6 +39,7 @@ def searching():
     for process in started:
         if process.poll() is None:
             process.terminate()
+        with process:
             process.communicate(timeout=60)
 
 
