@@ -48,6 +48,8 @@ def work(config: dict[str, Any], setting: TrialSetting) -> None:
         waiting.append(report.to_json())
         if not report.replayed:  # those of a parent that is there come at once: one message
             tell()
+            if task.places > 1:  # what else the machine does may have changed
+                setting.limit_threads(task.places)
 
     outcome = carry_out(task, setting, on_epoch)
     tell(outcome=outcome.to_json())

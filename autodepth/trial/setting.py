@@ -17,6 +17,7 @@ from autodepth.networks.catalogue import NetworkSpec
 from autodepth.seeding import derive_seed
 from autodepth.space.objectives import Constraint
 from autodepth.trial.stage_cache import LIMIT_BYTES
+from autodepth.trial.threads import threads_that_pay
 
 # Evaluation needs no gradients, so larger batches than in training cost little memory.
 _EVALUATION_BATCH = 256
@@ -93,9 +94,13 @@ class TrialSetting:
         return validation.subset(index.astype(np.int64))
 
     def limit_threads(self, places: int = 1) -> None:
-        """Let this process compute with no more threads than so many places have."""
-        if torch.get_num_threads() != places * self.threads:
-            torch.set_num_threads(places * self.threads)
+        """Let this process compute with no more threads than so many places have.
+
+        With several places only if that is faster at this moment.
+        """
+        threads = threads_that_pay(self.threads, places * self.threads)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
 
     def evaluation_batches(self, images: Images) -> Batches:
         """Return images in their order, as they are."""

@@ -11,7 +11,7 @@ from autodepth.records.invariants import broken_invariants
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture

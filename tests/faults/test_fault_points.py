@@ -116,11 +116,3 @@ def test_whatever_write_fails_nothing_is_lost_and_the_study_goes_on_to_the_same_
 
     assert total > 100
     assert failed > 0
-
-
-def test_a_point_that_is_never_reached_changes_nothing(run_in_copy, begin, front, count_points):
-    total = count_points("counted")
-    status = run_in_copy(failing(total + 50, "kill", lambda: begin("untouched")))
-
-    assert status == 0
-    assert front("untouched") == front("counted")

@@ -71,7 +71,7 @@ def kill_head(search, driver):
     head.kill()
 
 
-@pytest.mark.parametrize("kill", [kill_driver, kill_head])
+@pytest.mark.parametrize("kill", [kill_driver, pytest.param(kill_head, marks=pytest.mark.long)])
 def test_a_search_whose_driver_dies_goes_on_by_itself(kill, searching):
     search, folder = searching("survivor")
     wait_for(lambda: complete(folder) >= 1)
@@ -92,6 +92,7 @@ def test_a_search_whose_driver_dies_goes_on_by_itself(kill, searching):
     assert not [process for process in before if process.is_running()]
 
 
+@pytest.mark.long
 def test_a_driver_without_its_supervisor_ends_in_order(searching):
     search, folder = searching("orphan", trials=200)
     wait_for(lambda: complete(folder) >= 1)
@@ -105,6 +106,7 @@ def test_a_driver_without_its_supervisor_ends_in_order(searching):
         assert ledger.study.outcome == "interrupted"
 
 
+@pytest.mark.long
 def test_a_second_search_of_the_same_study_is_refused(searching):
     _, folder = searching("busy", trials=200)
     wait_for(lambda: folder.path.exists() and driver_of(folder) is not None)
