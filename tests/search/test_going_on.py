@@ -55,7 +55,9 @@ def interrupting(at):
     return watch
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2"])
+@pytest.mark.parametrize(
+    "sampler", ["tpe", *(pytest.param(s, marks=pytest.mark.long) for s in ("random", "nsga2"))]
+)
 def test_the_same_policies_in_the_same_order_and_the_same_front(sampler):
     settings = [*SMALL, f"sampler.name={sampler}"]
     search(budget="8trials", study="whole", settings=settings, runner="in-process")
