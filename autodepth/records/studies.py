@@ -20,6 +20,7 @@ MLFLOW_STORE = "mlflow.db"
 MLFLOW_ARTIFACTS = "mlartifacts"
 CACHE = "cache"
 _LEDGER = "ledger.sqlite"
+_BEFORE_LEDGER = ("driver.lock", "space.yaml", "wishes.lock")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _RESERVED = (LATEST, MLFLOW_STORE, MLFLOW_ARTIFACTS, CACHE)
 _log = logging.getLogger(__name__)
@@ -112,11 +113,19 @@ def create_study_folder(name: str) -> StudyFolder:
     try:
         folder.path.mkdir(parents=True)
     except FileExistsError:
+        if _was_never_begun(folder):
+            return folder
         raise StudyError(
             f"a new study needs a free name, but {name!r} is taken: "
             f"choose another, or delete {folder.path}"
         ) from None
     return folder
+
+
+def _was_never_begun(folder: StudyFolder) -> bool:
+    """Whether a folder holds only what a driver writes before its ledger, and then died."""
+    left = {path.name for path in folder.path.iterdir()} if folder.path.is_dir() else {""}
+    return all(name in _BEFORE_LEDGER or name.startswith(".space.yaml.") for name in left)
 
 
 def find_study(name: str) -> StudyFolder:

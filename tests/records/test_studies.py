@@ -129,3 +129,14 @@ def test_a_study_that_cannot_be_read_is_left_out_and_named(
     with caplog.at_level(logging.WARNING):
         assert [summary.study for summary in list_studies()] == ["digits"]
     assert "study broken left out: a ledger must be a SQLite file" in caplog.text
+
+
+def test_what_a_driver_left_that_died_before_its_ledger_is_no_study(home: Path) -> None:
+    folder = create_study_folder("digits")
+    (folder.path / "space.yaml").write_text("version: 1\n")
+    (folder.path / "driver.lock").touch()
+
+    assert create_study_folder("digits") == folder
+    (folder.path / "notes.txt").touch()
+    with pytest.raises(StudyError, match="'digits' is taken"):
+        create_study_folder("digits")
