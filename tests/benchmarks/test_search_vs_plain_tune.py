@@ -119,6 +119,7 @@ def test_the_report_tells_when_a_level_was_reached(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_what_was_on_the_front_at_any_time_is_tested(digits, tmp_path):
     with np.load(digits) as arrays:
         few = {name: values[:400] for name, values in arrays.items()}
