@@ -35,9 +35,13 @@ from pathlib import Path
 from autodepth.records.control import DriverLock
 from autodepth.records.studies import StudyFolder
 with DriverLock(StudyFolder(Path(sys.argv[1]))):
-    if "fork" in sys.argv and os.fork() == 0:
-        os.close(1)  # the parent's end of the pipe would stay open
-        time.sleep(30)
+    if "fork" in sys.argv:
+        born, tell = os.pipe()
+        if os.fork() == 0:
+            os.close(1)  # the parent's end of the pipe would stay open
+            os.write(tell, b".")
+            time.sleep(30)
+        os.read(born, 1)  # from here on the child has let go of the lock
     print("driving", flush=True)
     sys.stdin.read()
 """
