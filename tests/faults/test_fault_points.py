@@ -7,12 +7,14 @@ import signal
 import sqlite3
 
 import pytest
+from crash_loop import drive
 
 from autodepth.errors import StudyError
 from autodepth.records.invariants import broken_invariants
 from autodepth.records.ledger import Ledger
 
 pytestmark = pytest.mark.slow
+TRIALS = 3
 SYSTEM_CALLS = ("open", "fsync", "replace", "rename", "mkdir", "unlink", "ftruncate", "pwrite")
 SHARE = int(os.environ.get("AUTODEPTH_FAULT_SHARE", "80"))  # one point in so many; `make faults`: 1
 
@@ -67,48 +69,37 @@ class Points:
         return wrapped
 
 
-@pytest.fixture
-def count_points(run_in_copy, begin, tmp_path):
-    def count(name):
-        told = tmp_path / "points"
-
-        def work():
-            points = Points()
-            points.install()
-            begin(name)
-            told.write_text(str(points.count))
-
-        assert run_in_copy(work) == 0
-        return int(told.read_text())
-
-    return count
+def count_points(study, told):
+    """Carry a study out, and write down how many points it passes."""
+    points = Points()
+    points.install()
+    drive(study, TRIALS)
+    told.write_text(str(points.count))
 
 
-def failing(at, how, work):
-    def fail():
-        Points(at, how).install()
-        work()
-
-    return fail
+def fail_at(point, how, study):
+    Points(point, how).install()
+    drive(study, TRIALS)
 
 
 @pytest.mark.parametrize("how", ["kill", "full"])
 def test_whatever_write_fails_nothing_is_lost_and_the_study_goes_on_to_the_same_front(
-    how, count_points, run_in_copy, begin, go_on, front, folder_of
+    how, run_in_copy, front, folder_of, tmp_path
 ):
-    total = count_points("whole")
+    told = tmp_path / "points"
+    assert run_in_copy(count_points, "whole", told) == 0
+    total = int(told.read_text())
     failed = 0
     for at in range(SHARE // 2, total, SHARE):
         name = f"{how}-{at}"
-        status = run_in_copy(failing(at, how, lambda name=name: begin(name)))
-        failed += status != 0
+        failed += run_in_copy(fail_at, at, how, name) != 0
         try:
             breaches = broken_invariants(folder_of(name))
         except StudyError:  # its ledger was not there yet: then there is nothing to lose
             continue
         assert [b for b in breaches if b.mend is None] == [], (at, breaches)
         with contextlib.suppress(StudyError):
-            assert run_in_copy(lambda name=name: go_on(name)) in {0, 256}
+            assert run_in_copy(drive, name, TRIALS) in {0, 1}
         with Ledger.open(folder_of(name).ledger_path, read_only=True) as ledger:
             assert ledger.study.outcome is not None, at
         assert front(name) == front("whole"), at

@@ -1,10 +1,11 @@
 """Two drivers of one study: exactly one runs, at any time."""
 
 import os
-import signal
+import sys
 import time
+from multiprocessing.connection import wait
 
-from crash_loop import in_fork
+from crash_loop import start_copy
 
 from autodepth.errors import StudyInUseError
 from autodepth.records.control import DriverLock, driver_of
@@ -22,31 +23,33 @@ def drive_until(end, folder, log):
             while not end.exists():
                 time.sleep(0.001)
     except StudyInUseError:
-        os._exit(75)
+        sys.exit(75)
 
 
 def test_of_two_started_at_once_exactly_one_runs_every_time(tmp_path):
     folder = create_study_folder("contested")
     for turn in range(TURNS):
         log, end = tmp_path / f"log-{turn}", tmp_path / f"end-{turn}"
-        both = [in_fork(lambda log=log, end=end: drive_until(end, folder, log)) for _ in "ab"]
-        loser, status = os.waitpid(-1, 0)
-        assert os.waitstatus_to_exitcode(status) == 75
+        both = [start_copy(drive_until, end, folder, log) for _ in "ab"]
+        wait([each.sentinel for each in both])
+        (loser,) = [each for each in both if not each.is_alive()]
         (winner,) = set(both) - {loser}
-        assert driver_of(folder).pid == winner
+        assert loser.exitcode == 75
+        assert driver_of(folder).pid == winner.pid
         end.touch()
-        assert os.waitpid(winner, 0)[1] == 0
-        assert log.read_text() == f"{winner}\n"
+        winner.join()
+        assert winner.exitcode == 0
+        assert log.read_text() == f"{winner.pid}\n"
         assert driver_of(folder) is None
 
 
 def test_one_that_is_killed_makes_way_at_once(tmp_path):
     folder = create_study_folder("left")
-    first = in_fork(lambda: drive_until(tmp_path / "never", folder, tmp_path / "log"))
+    first = start_copy(drive_until, tmp_path / "never", folder, tmp_path / "log")
     while driver_of(folder) is None:
         time.sleep(0.001)
-    os.kill(first, signal.SIGKILL)
-    os.waitpid(first, 0)
+    first.kill()
+    first.join()
     begun = time.monotonic()
     with DriverLock(folder):
         waited = time.monotonic() - begun
