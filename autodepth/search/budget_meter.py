@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from autodepth.units import Budget, Device
 
+_MARGIN = 1.1  # a trial that the budget cuts off was for nothing
+
 
 class BudgetMeter:
     """Charges every device for as long as it is reserved, busy or not.
@@ -36,7 +38,9 @@ class BudgetMeter:
         self._started: float | None = None
         self._stopped: float | None = None
         self._before = spent_before
-        self._durations: dict[bool, list[float]] = {True: [], False: []}  # by: parent was trained
+        # By whether the parent was trained: seconds, and seconds per unit of work.
+        self._durations: dict[bool, list[float]] = {True: [], False: []}
+        self._paces: dict[bool, list[float]] = {True: [], False: []}
         self.trials_started = 0
 
     def start(self) -> None:
@@ -90,16 +94,24 @@ class BudgetMeter:
         """Whether the budget is a number of trials and leaves one more."""
         return self.budget.trials is not None and self.trials_started == self.budget.trials - 1
 
-    def may_start(self, *, new_parent: bool = False, kept_back: float = 0.0) -> bool:
+    def may_start(self, *, new_parent: bool = False) -> bool:
         """Whether another trial may start: there is one left, and time for one as long as usual.
 
         Args:
             new_parent: whether it has to train its parent.
-            kept_back: seconds that are not for it.
         """
         if self.budget.trials is not None and self.trials_started >= self.budget.trials:
             return False
-        return self.seconds_left - kept_back > self.usual(new_parent=new_parent)
+        return self.seconds_left > self.usual(new_parent=new_parent)
+
+    def leaves_time_for(self, work: float, *, new_parent: bool) -> bool:
+        """Whether a trial of so much work can come to its end, with a margin.
+
+        Args:
+            work: in epochs of the whole network.
+            new_parent: whether it has to train its parent.
+        """
+        return self.seconds_left > _MARGIN * self.expected(work, new_parent=new_parent)
 
     def usual(self, *, new_parent: bool) -> float:
         """Return the median seconds of a trial with or without training a parent; 0 at first."""
@@ -109,6 +121,11 @@ class BudgetMeter:
         times = times or self._durations[False]
         return statistics.median(times) if times else 0.0
 
+    def expected(self, work: float, *, new_parent: bool) -> float:
+        """Return about how many seconds a trial of so much work takes; 0 as long as none ended."""
+        paces = self._paces[new_parent] or self._paces[not new_parent]
+        return statistics.median(paces) * work if paces else 0.0
+
     def trial_started(self) -> None:
         """Note that a trial was started."""
         self.trials_started += 1
@@ -117,6 +134,13 @@ class BudgetMeter:
         """Note that a trial was broken off, and its policy is to be tried again."""
         self.trials_started -= 1
 
-    def trial_completed(self, seconds: float, *, new_parent: bool = False) -> None:
-        """Note how long the stages of a complete trial took."""
+    def trial_completed(self, seconds: float, work: float, *, new_parent: bool = False) -> None:
+        """Note how long the stages of a complete trial took, all on one place.
+
+        Args:
+            seconds: how long.
+            work: in epochs of the whole network, above 0.
+            new_parent: whether it trained its parent.
+        """
         self._durations[new_parent].append(seconds)
+        self._paces[new_parent].append(seconds / work)

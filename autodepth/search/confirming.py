@@ -85,7 +85,9 @@ class Confirming:
             if key in self._training:
                 self._waits = True
                 continue
-            if self._meter.may_start(new_parent=key not in self._ready):
+            new = key not in self._ready and trial.policy.train.epochs > 0
+            work = self._foresight.work(trial.policy, new_parent=new)
+            if self._meter.may_start() and self._meter.leaves_time_for(work, new_parent=new):
                 self._waits = False
                 return trial
         return None
@@ -149,13 +151,14 @@ class Confirming:
 
     def _needed(self, front: Sequence[FrontPoint]) -> float:
         """Return about how many seconds confirmation takes on all places."""
+        known, foresight = self._meter.expected, self._foresight
         policies = [Policy.from_dict(dict(member.policy)) for member in front]
-        parents = len({self._foresight.parent(policy) for policy in policies})
-        known = self._meter.usual(new_parent=False)
-        training = max(0.0, self._meter.usual(new_parent=True) - known)
-        work = self._section.seeds * (parents * training + len(policies) * known)
-        longest = training + known  # the last of them runs alone
-        return _MARGIN * (work / self._concurrency + longest)
+        parents = {foresight.parent(policy): policy for policy in policies}.values()
+        training = [known(foresight.parent_work(policy), new_parent=True) for policy in parents]
+        tuning = [known(foresight.tuning_work(policy), new_parent=False) for policy in policies]
+        seconds = self._section.seeds * (sum(training) + sum(tuning))
+        longest = max(training) + max(tuning)  # the last of them runs alone
+        return _MARGIN * (seconds / self._concurrency + longest)
 
     def _parent(self, trial: ExtraTrial) -> str:
         return f"{self._foresight.parent(trial.policy)} {trial.replicate}"

@@ -22,6 +22,7 @@ from autodepth.trial.stage_cache import content_key
 from autodepth.trial.stage_keys import fine_tuning_content, parent_content
 
 _COSTS = ("macs", "parameters")
+_SCORING_WORK = 0.5  # about what pruning and measuring take, in epochs of the whole network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +142,14 @@ class Foresight:
         )
         skipped = sum(b.macs * (1 - p) for b, p in zip(branches, survival, strict=True))
         return policy.train.epochs * (1 - skipped / self.whole_macs)
+
+    def tuning_work(self, policy: Policy) -> float:
+        """Return about what a policy takes once its parent is there, in the same unit, above 0."""
+        return policy.fine_tune_epochs * self.share_left(policy) + _SCORING_WORK
+
+    def work(self, policy: Policy, *, new_parent: bool) -> float:
+        """Return about what a policy takes, in epochs of the whole network, above 0."""
+        return self.tuning_work(policy) + (self.parent_work(policy) if new_parent else 0.0)
 
     def _most_that_may_go(self, policy: Policy) -> tuple[int, ...]:
         """Return removable branches whose removal saves at least what the policy can save."""

@@ -103,7 +103,7 @@ class GoingOn:
             stopped = record.state is TrialState.STOPPED
             known.came_to_nothing(number, running, stopped=stopped)
         else:
-            self._note_duration(record, new_parent=running.new_parent)
+            self._note_duration(record, running)
             known.learn(number, running, record.result)
 
     def _remember(self, records: Sequence[TrialRecord]) -> None:
@@ -134,11 +134,10 @@ class GoingOn:
             point = record.result.point
             values, violations = known.values(point), known.violations(point)
             new_parent = proposals.remember(dict(record.point), policy, values, violations)
-        self._note_duration(record, new_parent=new_parent)
+        self._note_duration(record, Running(policy=policy, new_parent=new_parent))
 
-    def _note_duration(self, record: TrialRecord, *, new_parent: bool) -> None:
-        seconds = record.device_seconds / self._devices_each
-        self._knowledge.meter.trial_completed(seconds, new_parent=new_parent)
+    def _note_duration(self, record: TrialRecord, running: Running) -> None:
+        self._knowledge.took(record.device_seconds / self._devices_each, running)
 
     def _take(self, kind: TrialKind, policy: Policy) -> TrialRecord | None:
         found = self._left.get((kind, _key(policy.to_dict())))

@@ -101,6 +101,17 @@ class Knowledge:
         """Return the objectives of a network."""
         return [objective.value(point) for objective in self.objectives]
 
+    def leaves_time_for(self, policy: Policy, new_parent: bool) -> bool:
+        """Whether a policy can be carried out in what is left of the budget."""
+        work = self.proposals.foresight.work(policy, new_parent=new_parent)
+        return self.meter.leaves_time_for(work, new_parent=new_parent)
+
+    def took(self, seconds: float, running: Running) -> None:
+        """Take in how long the stages of a complete trial took, all on one place."""
+        new_parent = running.new_parent
+        work = self.proposals.foresight.work(running.policy, new_parent=new_parent)
+        self.meter.trial_completed(seconds, work, new_parent=new_parent)
+
     def control_began(self) -> None:
         """The control is carried out, and trains its parent."""
         self.turns.control_begins()

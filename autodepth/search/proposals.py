@@ -21,7 +21,6 @@ from autodepth.space.domains import Dimension, random_value
 _EXPLORE_AFTER = 16  # fruitless suggestions in a row: from then on points are drawn blindly
 _GIVE_UP_AFTER = 200
 _MOST_PARKED = 8
-_SCORING_WORK = 0.5  # about what pruning and measuring take, in epochs of the whole network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,19 +85,27 @@ class Proposals:
         self._random = random.Random(seed)  # noqa: S311 - no secret
         # Suggestions in a row that led to no trial, by whether new parents were allowed.
         self._fruitless = {True: 0, False: 0}
+        self._short_of_time = False  # whether one of them would have taken too long
         self.duplicates = 0
         self.exhausted = False
 
-    def next(self, *, new_parents: bool = True) -> Proposal | None:
+    def next(
+        self,
+        *,
+        new_parents: bool = True,
+        fits: Callable[[Policy, bool], bool] = lambda policy, new_parent: True,  # noqa: ARG005
+    ) -> Proposal | None:
         """Return the next policy to carry out; None while there is nothing to do but wait.
 
         Args:
             new_parents: whether there is time to train one.
+            fits: whether there is time for a policy, with or without training its parent.
         """
+        new_parents = new_parents and not self._short_of_time
         for i, (token, point, policy) in enumerate(self._parked):
             if self.parents.state(self.foresight.parent(policy)) != "training":
                 del self._parked[i]
-                if proposal := self._considered(token, point, policy, new_parents=new_parents):
+                if proposal := self._considered(token, point, policy, fits, new_parents):
                     return proposal
                 break
         if not new_parents and not self.parents.any_known:
@@ -106,19 +113,20 @@ class Proposals:
         while self._fruitless[new_parents] < _GIVE_UP_AFTER:
             if len(self._parked) >= _MOST_PARKED:
                 return None
-            proposal = self._considered(*self._asked(new_parents), new_parents=new_parents)
+            proposal = self._considered(*self._asked(new_parents), fits, new_parents)
             if proposal is not None and not proposal.broken:
                 return proposal
             self._fruitless[new_parents] += 1
             if proposal is not None:
                 return proposal
+            new_parents = new_parents and not self._short_of_time
         # Without time for a new parent, what was passed over may still be new.
         self.exhausted = new_parents and not self._parked
         return None
 
     def started(self, proposal: Proposal, trial: int) -> None:
         """A trial began to carry a policy out."""
-        self._fruitless = {True: 0, False: 0}
+        self._fruitless, self._short_of_time = {True: 0, False: 0}, False
         self.parents.started(proposal.parent, trial)
         self._count_work(proposal.policy, new_parent=proposal.new_parent)
 
@@ -178,7 +186,7 @@ class Proposals:
         foresight = self.foresight
         self.parents.add_work(
             new=foresight.parent_work(policy) if new_parent else 0.0,
-            known=policy.fine_tune_epochs * foresight.share_left(policy) + _SCORING_WORK,
+            known=foresight.tuning_work(policy),
         )
 
     def _tell(self, token: int, answer: _Answer) -> None:
@@ -201,7 +209,12 @@ class Proposals:
         return token, point, self._policy_of(point)
 
     def _considered(
-        self, token: int, point: Point, policy: Policy, *, new_parents: bool
+        self,
+        token: int,
+        point: Point,
+        policy: Policy,
+        fits: Callable[[Policy, bool], bool],
+        new_parents: bool,
     ) -> Proposal | None:
         """Return a suggestion that is to be carried out; deal with any other."""
         parent, end = self.foresight.parent(policy), self.foresight.end(policy)
@@ -220,6 +233,10 @@ class Proposals:
         broken = self.foresight.broken(policy)
         if state == "training" and not broken:
             self._parked.append((token, point, policy))
+            return None
+        if not broken and not fits(policy, state == "new"):
+            self._short_of_time = True
+            self.searcher.tell_failed(token)
             return None
         if end is not None and not broken:
             self._awaited[end] = []

@@ -145,7 +145,9 @@ class StudyDriver:
     def _next_proposed(self) -> TrialTask | None:
         while True:
             new_parents = self.meter.may_start(new_parent=True)
-            proposal = self._next_up or self.proposals.next(new_parents=new_parents)
+            proposal = self._next_up or self.proposals.next(
+                new_parents=new_parents, fits=self.known.leaves_time_for
+            )
             self._next_up = None
             if proposal is None:
                 return self._confirm_now() if self.proposals.exhausted else None
@@ -193,7 +195,7 @@ class StudyDriver:
         if outcome.result is not None:
             # What its stages took; waiting for a worker to start is overhead of the study.
             seconds = sum(outcome.result.stage_seconds.values())
-            self.meter.trial_completed(seconds * running.places, new_parent=running.new_parent)
+            self.known.took(seconds * running.places, running)
         self._confirming.ended(number, complete=outcome.result is not None)
         device_seconds = seconds * self.meter.devices * running.places / self.concurrency
         if outcome.result is None:

@@ -64,7 +64,9 @@ class Turns:
         if state == "ready" or not epochs:
             return True
         begun = parents.work >= _WORK_BEFORE_CONTROL * epochs
-        return state != "training" and begun and self._meter.may_start(new_parent=True)
+        work = self._proposals.foresight.work(self.control, new_parent=True)
+        time = self._meter.leaves_time_for(work, new_parent=True)
+        return state != "training" and begun and time
 
     def control_begins(self) -> None:
         """The control is carried out."""

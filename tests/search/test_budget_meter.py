@@ -47,12 +47,28 @@ def test_a_trial_starts_only_if_one_as_long_as_usual_fits(clock):
     made = meter("4cpu-min", clock)
     for seconds in (10, 20, 30):
         made.trial_started()
-        made.trial_completed(seconds)
+        made.trial_completed(seconds, 1.0)
     clock.now += 99
 
     assert made.may_start()
     clock.now += 2
     assert not made.may_start()
+
+
+def test_a_trial_of_more_work_needs_more_time(clock):
+    made = meter("4cpu-min", clock)
+    assert made.leaves_time_for(1e9, new_parent=True)  # nobody knows better yet
+    for seconds, work in ((10, 1.0), (40, 2.0), (24, 2.0)):  # 12 seconds per unit
+        made.trial_completed(seconds, work, new_parent=True)
+    clock.now += 54  # 66 are left: five units with a margin of a tenth
+
+    assert made.expected(3.0, new_parent=True) == 36
+    assert made.leaves_time_for(4.9, new_parent=True)
+    assert not made.leaves_time_for(5.1, new_parent=True)
+    # As long as no trial used a parent that was there, those that trained theirs tell.
+    assert not made.leaves_time_for(5.1, new_parent=False)
+    made.trial_completed(3, 1.0)
+    assert made.leaves_time_for(5.1, new_parent=False)
 
 
 def test_a_count_limits_what_is_started(clock):

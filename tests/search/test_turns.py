@@ -70,9 +70,19 @@ def test_nobody_trains_its_parent_twice(make):
 def test_it_does_not_start_without_time_for_it(make):
     turns, proposals, meter = make("10s", epochs=1)
     proposals.parents.add_work(new=9.0, known=9.0)
-    meter.trial_completed(11.0, new_parent=True)
+    control = proposals.foresight.work(turns.control, new_parent=True)
+    meter.trial_completed(5.0, control / 2, new_parent=True)  # of half the work, in half the time
 
     assert not turns.control_is_due()
+
+
+def test_it_starts_where_there_is_time_for_it(make):
+    turns, proposals, meter = make("10s", epochs=1)
+    proposals.parents.add_work(new=9.0, known=9.0)
+    control = proposals.foresight.work(turns.control, new_parent=True)
+    meter.trial_completed(6.0, control, new_parent=True)
+
+    assert turns.control_is_due()
 
 
 def test_a_part_before_may_have_carried_it_out(make):
