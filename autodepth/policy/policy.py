@@ -180,8 +180,13 @@ class Policy:
         values["survival_prob_last"] = values.pop("p_L", cls.survival_prob_last)
         for name in _TUPLES:
             if values.get(name) is not None:
-                values[name] = tuple(values[name])
+                values[name] = _as_tuple(values[name])
         return cls(train=TrainingSettings(**train), **values)
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    """Return a list as a tuple, and one value alone as the tuple of it, as a space file has it."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 _GOALS = ("sensitivity_threshold", "branches_removed", "macs_target", "branches")

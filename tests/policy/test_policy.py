@@ -93,3 +93,8 @@ def test_another_goal_of_removal_takes_the_place_of_the_first(policy, branches):
     assert not named.scores_branches
     assert named.removing(sensitivity_threshold=policy.sensitivity_threshold) == policy
     assert not policy.removing().removes_branches
+
+
+def test_one_value_alone_speaks_for_all_as_in_a_space_file():
+    assert Policy.from_dict({"sensitivity_threshold": 0.5}).sensitivity_threshold == (0.5,)
+    assert Policy.from_dict({"protected": 3}).protected == (3,)
