@@ -211,7 +211,7 @@ class SpaceModel(Section):
     sensitivity: SensitivitySection = SensitivitySection()
     sampler: SamplerSection = SamplerSection()
     start_with: StartPoints = Field(
-        ("shallow", "linear_rule"),
+        ("shallow",),
         description="policies to try first: shallow, unpruned, linear_rule, constant_depth or "
         "settings",
     )
