@@ -30,6 +30,7 @@ from autodepth.cli.reporting import report
 from autodepth.cli.searching import resume, search
 from autodepth.cli.spaces import check, init
 from autodepth.cli.studies import front, studies, sync
+from autodepth.cli.submitting import jobs, submit
 from autodepth.cli.watching import status
 from autodepth.errors import (
     AccessError,
@@ -52,6 +53,7 @@ for command in (
     *(search, resume, init, check, inspect, sensitivity, trial, prune),
     *(studies, status, front, confirm, controls, importance, compare),
     *(dashboard, report),
+    *(submit, jobs),
     *(export, evaluate, bench, sync, stop, save, load, cache, fsck, doctor),
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.

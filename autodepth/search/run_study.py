@@ -176,15 +176,19 @@ def _result(
 
 @contextmanager
 def _signals_interrupt(driver: StudyDriver) -> Iterator[list[int]]:
-    """Turn the first SIGINT or SIGTERM into an orderly end; a second one ends at once."""
+    """Turn the first SIGINT or SIGTERM into an orderly end; a second Ctrl-C ends at once.
+
+    A second SIGTERM does not: what stops a job of Ray sends it to each of its processes, and ours
+    pass it on to each other.
+    """
     received: list[int] = []
     previous: dict[int, Any] = {}
 
     def handle(number: int, _: FrameType | None) -> None:
         received.append(number)
         driver.interrupt()
-        for each, handler in previous.items():
-            signal.signal(each, handler)
+        if signal.SIGINT in previous:
+            signal.signal(signal.SIGINT, previous[signal.SIGINT])
 
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
