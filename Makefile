@@ -15,7 +15,7 @@ AXE_VERSION := 4.14.1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup search test test-fast test-long browser-test browser-tools lint format docs schema \
-	faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
+	cluster-test faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
 	bench-hybrid bench-search constraints clean
 
 help: ## Show this list
@@ -32,7 +32,7 @@ test: $(VENV)/.tools browser-tools lint ## Check style, types and rooms, and run
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.tools ## Run the tests that start no server and no cluster
-	$(BIN)/pytest -m "not slow and not long"
+	$(BIN)/pytest -m "not slow and not long and not cluster"
 
 test-long: $(VENV)/.tools browser-tools ## Run the tests that `make test` leaves out (5 minutes)
 	$(BIN)/pytest -m long
@@ -51,6 +51,9 @@ faults: $(VENV)/.tools ## Let every write fail, and kill drivers again and again
 	$(BIN)/python benchmarks/crash_loop.py --kills 200
 	$(BIN)/python benchmarks/crash_loop.py --kills 20 --runner ray
 	$(BIN)/python benchmarks/crash_loop.py --kills 20 --who tune
+
+cluster-test: $(VENV)/.tools ## Studies on Ray clusters of hosts of their own; as root, with PostgreSQL (20 minutes)
+	$(BIN)/pytest -m cluster tests/cluster
 
 lint: $(VENV)/.tools ## Check style, types, and that imports go one way
 	$(BIN)/ruff check .

@@ -4,12 +4,15 @@ AutodepthError
 ├── InputError (also ValueError)   something a person wrote cannot be used: exit 2
 │   ├── SpaceFileError             mistakes in a space file, all of them at once
 │   ├── BudgetError                a budget that cannot be read or cannot be spent here
+│   │   └── BudgetSpentError       nothing is left of it
 │   ├── NetworkError               a network that is unknown, cannot be traced or cannot be counted
 │   ├── WeightsError               weights that do not fit the network
 │   ├── DataError                  data that is missing, unreadable or too small
 │   ├── StudyError                 a study that is unknown, or exists already
 │   │   └── StudyInUseError        another process drives it: exit 75
 │   └── SelectionError             no point of a front fits what was asked for
+├── ClusterError                   a Ray cluster that cannot be reached, or cannot carry trials out
+│   └── AccessError                it wants another token than it was given: exit 77
 ├── StorageError                   a study's folder takes no more: exit 74, and it can go on later
 ├── BundleError                    an exported folder that is damaged or was altered: exit 1
 ├── InfeasibleError                a network that breaks a bound of its study: ends one trial
@@ -47,6 +50,10 @@ class BudgetError(InputError):
     """A budget that cannot be read, or cannot be spent on this machine."""
 
 
+class BudgetSpentError(BudgetError):
+    """Nothing is left of a study's budget."""
+
+
 class NetworkError(InputError):
     """A network that is unknown, cannot be traced, or holds an operator that cannot be counted."""
 
@@ -69,6 +76,14 @@ class StudyInUseError(StudyError):
 
 class SelectionError(InputError):
     """No point of the front fits the selection."""
+
+
+class ClusterError(AutodepthError):
+    """A Ray cluster that cannot be reached, or whose nodes cannot carry trials out."""
+
+
+class AccessError(ClusterError):
+    """A Ray cluster that wants another token; the command line exits with status 77."""
 
 
 class StorageError(AutodepthError):

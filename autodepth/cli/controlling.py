@@ -10,7 +10,7 @@ import typer
 
 from autodepth.cli.console import give, say
 from autodepth.cli.studies import known_studies
-from autodepth.errors import InputError, StudyError, did_you_mean
+from autodepth.errors import ClusterError, InputError, StudyError, did_you_mean
 
 RunningStudy = Annotated[
     str,
@@ -27,11 +27,18 @@ _NAMES = ("concurrency",)
 def stop(
     study: RunningStudy,
     wait: Annotated[bool, typer.Option("--wait", help="Return when the study has ended.")] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Of a Ray cluster whose job it is: http://HEAD:8265."),
+    ] = None,
 ) -> None:
     """Ask a running study to end in order: what is complete stays, what runs is cancelled.
 
     Example: autodepth stop latest --wait
     """
+    if address is not None:
+        _stop_job(study, address)
+        return
     from autodepth.records.control import driver_of, wish  # noqa: PLC0415
     from autodepth.records.ledger import Ledger  # noqa: PLC0415
     from autodepth.records.studies import find_study  # noqa: PLC0415
@@ -49,6 +56,15 @@ def stop(
         outcome = ledger.study.outcome
     ended = f"it ended: {outcome}" if outcome else "it has not ended, so its driver died"
     give(f"{folder.name}: no process drives it; {ended}")
+
+
+def _stop_job(study: str, address: str) -> None:
+    from autodepth.service.jobs import Jobs  # noqa: PLC0415
+
+    job = Jobs(address).stop(study)
+    if not job.over:
+        raise ClusterError(f"the job {job.id} at {address} was asked to end, and has not yet")
+    give(f"{study}: the job {job.id} has ended: {job.status.lower()}")
 
 
 def set_running(

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autodepth.cli.console import give, give_json, say
-from autodepth.cli.studies import Json, OwnCode, Study
+from autodepth.cli.studies import (
+    ConcurrencyAsBefore,
+    Json,
+    OwnCode,
+    RayAddress,
+    Storage,
+    Study,
+    read_concurrency,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +34,9 @@ def confirm(
             help="Control to carry out too, by its name in docs/controls.md; repeatable; or all."
         ),
     ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(help="Trials at the same time; else as many as before.")
-    ] = None,
+    concurrency: ConcurrencyAsBefore = None,
+    ray_address: RayAddress = None,
+    storage: Storage = None,
     own_code: OwnCode = False,
 ) -> None:
     """Retrain the front on fresh seeds, and compare its members with controls.
@@ -37,9 +45,18 @@ def confirm(
     """
     from autodepth.search.control_policies import ROLES  # noqa: PLC0415
     from autodepth.service.resuming import confirm as carry_out  # noqa: PLC0415
+    from autodepth.service.searching import on_cluster  # noqa: PLC0415
 
     roles = list(ROLES) if control == ["all"] else control or []
-    result = carry_out(study, seeds=seeds, roles=roles, concurrency=concurrency, own_code=own_code)
+    with on_cluster(ray_address, storage) as cluster:
+        result = carry_out(
+            study,
+            seeds=seeds,
+            roles=roles,
+            concurrency=read_concurrency(concurrency),
+            own_code=own_code,
+            cluster=cluster,
+        )
     say(f"{result.study}: {result.complete} of {result.trials} trials complete")
     controls(result.study)
 

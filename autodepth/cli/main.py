@@ -2,7 +2,7 @@
 
 Exit status: 0 done, 1 failed, 2 what was written cannot be used, 3 the budget ended before any
 point was found, 74 the study's folder is full or read-only, 75 another process drives the study,
-130 interrupted by Ctrl-C, 143 by SIGTERM.
+77 a Ray cluster wants another token, 130 interrupted by Ctrl-C, 143 by SIGTERM.
 """
 
 from __future__ import annotations
@@ -30,8 +30,15 @@ from autodepth.cli.reporting import report
 from autodepth.cli.searching import resume, search
 from autodepth.cli.spaces import check, init
 from autodepth.cli.studies import front, studies, sync
+from autodepth.cli.submitting import jobs, submit
 from autodepth.cli.watching import status
-from autodepth.errors import AutodepthError, InputError, StorageError, StudyInUseError
+from autodepth.errors import (
+    AccessError,
+    AutodepthError,
+    InputError,
+    StorageError,
+    StudyInUseError,
+)
 from autodepth.version import __version__
 
 app = typer.Typer(
@@ -46,6 +53,7 @@ for command in (
     *(search, resume, init, check, inspect, sensitivity, trial, prune),
     *(studies, status, front, confirm, controls, importance, compare),
     *(dashboard, report),
+    *(submit, jobs),
     *(export, evaluate, bench, sync, stop, save, load, cache, fsck, doctor),
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.
@@ -94,6 +102,8 @@ def main() -> None:
 def _status(error: AutodepthError) -> int:
     if isinstance(error, StudyInUseError):
         return os.EX_TEMPFAIL
+    if isinstance(error, AccessError):
+        return os.EX_NOPERM
     if isinstance(error, StorageError):
         return os.EX_IOERR
     return 2 if isinstance(error, InputError) else 1

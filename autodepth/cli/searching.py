@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autodepth.cli.console import give, give_json, say
-from autodepth.cli.studies import Json, OwnCode, Study
+from autodepth.cli.studies import (
+    Concurrency,
+    ConcurrencyAsBefore,
+    Json,
+    OwnCode,
+    RayAddress,
+    Storage,
+    Study,
+    read_concurrency,
+)
+from autodepth.errors import BudgetSpentError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,13 +63,20 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         typer.Option("--set", metavar="PATH=VALUE", help="Change the space: train.epochs=3."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the study.")] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(help="Trials at the same time; else one per device.")
-    ] = None,
+    concurrency: Concurrency = "auto",
+    ray_address: RayAddress = None,
+    storage: Storage = None,
     start_from: Annotated[
         str | None,
         typer.Option(metavar="STUDY", help="Try first what is on the front of an earlier study."),
     ] = None,
+    go_on: Annotated[
+        bool,
+        typer.Option(
+            "--go-on",
+            help="Go on with --study if it is there; --budget is then what it may spend in all.",
+        ),
+    ] = False,
     own_code: OwnCode = False,
     tracking_uri: Annotated[
         str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
@@ -77,33 +94,53 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
     from autodepth.service.searching import (  # noqa: PLC0415
         carry_out_plan,
         choose_space,
+        on_cluster,
         plan_search,
     )
 
-    chosen = choose_space(space)
-    plan = plan_search(
-        chosen,
-        budget=budget,
-        data=data,
-        network=network,
-        weights=weights,
-        settings=settings or (),
-        seed=seed,
-        concurrency=concurrency,
-        start_from=start_from,
-        own_code=own_code,
-    )
-    if dry_run:
-        give_json(_plan_values(plan)) if json else give("\n".join(_plan_lines(plan, chosen)))
+    if go_on and _is_there(study):
+        assert study is not None
+        own = own_code or network is not None
+        _go_on(
+            study, None, budget, concurrency, ray_address, storage,
+            own_code=own, tracking_uri=tracking_uri, json=json,
+        )  # fmt: skip
         return
-    say("\n".join(_plan_lines(plan, chosen)))
-    result = carry_out_plan(
-        plan,
-        study=study,
-        tracking_uri=tracking_uri,
-        watch=lambda driver: watching(plan, driver),
-    )
+    chosen, count = choose_space(space), read_concurrency(concurrency)
+    with on_cluster(ray_address, storage) as cluster:
+        plan = plan_search(
+            chosen,
+            budget=budget,
+            data=data,
+            network=network,
+            weights=weights,
+            settings=settings or (),
+            seed=seed,
+            concurrency=None if count == "auto" else count,
+            start_from=start_from,
+            own_code=own_code,
+            cluster=cluster,
+        )
+        if dry_run:
+            give_json(_plan_values(plan)) if json else give("\n".join(_plan_lines(plan, chosen)))
+            return
+        say("\n".join(_plan_lines(plan, chosen)))
+        result = carry_out_plan(
+            plan,
+            study=study,
+            tracking_uri=tracking_uri,
+            watch=lambda driver: watching(plan, driver),
+        )
     _tell(result, plan, json=json)
+
+
+def _is_there(study: str | None) -> bool:
+    """Whether a study has begun; `--go-on` needs its name."""
+    from autodepth.records.studies import study_folders  # noqa: PLC0415
+
+    if study is None:
+        raise InputError("--go-on needs a --study NAME: by that it is found again")
+    return study in {folder.name for folder in study_folders()}
 
 
 def resume(
@@ -111,9 +148,9 @@ def resume(
     budget: Annotated[
         str | None, typer.Option(help="What to add: +10gpu-h, +50trials; else what is left.")
     ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(help="Trials at the same time; else as many as before.")
-    ] = None,
+    concurrency: ConcurrencyAsBefore = None,
+    ray_address: RayAddress = None,
+    storage: Storage = None,
     own_code: OwnCode = False,
     tracking_uri: Annotated[
         str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
@@ -124,14 +161,47 @@ def resume(
 
     Example: autodepth resume latest --budget +1cpu-h
     """
+    _go_on(
+        study, budget, None, concurrency, ray_address, storage,
+        own_code=own_code, tracking_uri=tracking_uri, json=json,
+    )  # fmt: skip
+
+
+def _go_on(  # noqa: PLR0913
+    study: str,
+    more: str | None,
+    total: str | None,
+    concurrency: str | None,
+    ray_address: str | None,
+    storage: str | None,
+    *,
+    own_code: bool,
+    tracking_uri: str | None,
+    json: bool,
+) -> None:
     from autodepth.cli.progress import watching  # noqa: PLC0415
     from autodepth.service.resuming import carry_on, plan_resume  # noqa: PLC0415
+    from autodepth.service.searching import on_cluster  # noqa: PLC0415
 
-    plan, folder = plan_resume(study, budget=budget, concurrency=concurrency, own_code=own_code)
-    say("\n".join(_plan_lines(plan, folder.space_path)))
-    result = carry_on(
-        plan, folder, tracking_uri=tracking_uri, watch=lambda driver: watching(plan, driver)
-    )
+    with on_cluster(ray_address, storage) as cluster:
+        try:
+            plan, folder = plan_resume(
+                study,
+                budget=more,
+                total=total,
+                concurrency=read_concurrency(concurrency),
+                own_code=own_code,
+                cluster=cluster,
+            )
+        except BudgetSpentError as error:
+            if total is None:
+                raise
+            say(f"{study} is done: {error}")
+            return
+        say("\n".join(_plan_lines(plan, folder.space_path)))
+        result = carry_on(
+            plan, folder, tracking_uri=tracking_uri, watch=lambda driver: watching(plan, driver)
+        )
     _tell(result, plan, json=json)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from autodepth.cli.console import give, give_json
+from autodepth.errors import InputError
 
 if TYPE_CHECKING:
     from autodepth.report.confirmed import ConfirmedMember
@@ -35,7 +36,47 @@ OwnCode = Annotated[
         help="Let a network package.module:callable that a file names be imported; trust it first.",
     ),
 ]
+Concurrency = Annotated[
+    str | None,
+    typer.Option(metavar="N|auto", help="Trials at the same time; auto is one per device."),
+]
+ConcurrencyAsBefore = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|auto",
+        help="Trials at the same time; auto is one per device; else as many as before.",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Run trials on this Ray cluster, of which this host is a node; auto finds it.",
+    ),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Where nodes of the cluster write: file:///shared/folder, s3://bucket/folder.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def read_concurrency(text: str | None) -> int | Literal["auto"] | None:
+    """Return what `--concurrency` says.
+
+    Raises:
+        InputError: it is neither `auto` nor a whole number.
+    """
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal():
+        raise InputError(f"concurrency must be a whole number or auto, but got {text!r}")
+    return int(text)
 
 
 def studies(json: Json = False) -> None:

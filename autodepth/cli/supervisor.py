@@ -24,6 +24,7 @@ from autodepth.cli.console import say
 _CHILD = "AUTODEPTH_SUPERVISED"
 _DRIVING = ("search", "resume")
 _NOT_DRIVING = ("--help", "-h", "--dry-run")
+_CARRIED = ("--tracking-uri", "--ray-address", "--storage")  # with a value each
 _MOST_DEATHS = 5  # in a row, without a trial that ended in between
 _FIRST_PAUSE_SECONDS = 1.0  # doubled every time
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # <sys/prctl.h>
@@ -138,7 +139,7 @@ def _carried_over(arguments: Sequence[str]) -> list[str]:
         carried += [] if "--own-code" in carried else ["--own-code"]  # it was given by a person
     for place, word in enumerate(arguments):
         name, equals, value = word.partition("=")
-        if name == "--tracking-uri":
+        if name in _CARRIED:
             carried += [name, value if equals else arguments[place + 1]]
     return carried
 

@@ -12,8 +12,14 @@ CACHE_VARIABLE = "AUTODEPTH_CACHE"
 LIMIT_VARIABLE = "AUTODEPTH_CACHE_LIMIT"
 
 
-def cache_location() -> str:
-    """Return the folder or URL of the cache: $AUTODEPTH_CACHE, else `cache` beside the studies."""
+def cache_location(storage: str | None = None) -> str:
+    """Return the folder or URL of the cache: $AUTODEPTH_CACHE, else `cache` beside the studies.
+
+    Args:
+        storage: where nodes of a cluster write; the cache is then there, whatever this host sets.
+    """
+    if storage is not None:
+        return f"{storage.rstrip('/')}/{CACHE}"
     return os.environ.get(CACHE_VARIABLE) or str(studies_root() / CACHE)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from autodepth.errors import StorageError, StudyError
 
-VERSION = 2
+VERSION = 3
 BUSY_SECONDS = 30.0
 # Epoch columns may be NULL, since that is what SQLite makes of the NaN a diverging trial reports.
 SCHEMA = f"""
@@ -24,7 +24,7 @@ CREATE TABLE trial (
     number INTEGER PRIMARY KEY, state TEXT NOT NULL, kind TEXT NOT NULL,
     point TEXT NOT NULL, policy TEXT NOT NULL, reason TEXT,
     about INTEGER REFERENCES trial, role TEXT NOT NULL, replicate INTEGER NOT NULL,
-    started_at TEXT NOT NULL, ended_at TEXT, spent REAL, candidate TEXT, result TEXT);
+    started_at TEXT NOT NULL, ended_at TEXT, spent REAL, candidate TEXT, result TEXT, node TEXT);
 CREATE INDEX trial_by_state ON trial (state);
 CREATE TABLE epoch (
     trial INTEGER NOT NULL REFERENCES trial, step INTEGER NOT NULL, stage TEXT NOT NULL,

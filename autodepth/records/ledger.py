@@ -128,6 +128,11 @@ class Ledger:
                   epoch.replayed, epoch.seconds) for epoch in epochs],
             )  # fmt: skip
 
+    def record_node(self, number: int, node: str) -> None:
+        """Enter the node of a cluster that a running trial is on, by its address."""
+        with self.database.transaction() as connection:
+            connection.execute("UPDATE trial SET node = ? WHERE number = ?", (node, number))
+
     def record_verdict(self, number: int, rung: str, content: Mapping[str, Any]) -> None:
         """Enter how a running trial compared with others at a rung; plain values."""
         with self.database.transaction() as connection:

@@ -110,6 +110,8 @@ def trial_tags(study: StudyRecord, record: TrialRecord) -> dict[str, str]:
     }
     if record.reason is not None:
         tags["autodepth.reason"] = record.reason[-_LONGEST_TAG:]  # a traceback's end says most
+    if record.node is not None:
+        tags["autodepth.node"] = record.node
     if record.result is not None:
         tags["autodepth.removed"] = " ".join(map(str, record.result.removed))[:_LONGEST_TAG]
     return tags

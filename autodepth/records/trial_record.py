@@ -16,7 +16,12 @@ LOST = "its driver ended while it ran"
 """Why a trial failed that is found running though nothing drives its study."""
 WORKER_DIED = "its worker died"
 """How the reason begins of a trial whose process is gone while its study goes on."""
+WEIGHTS_LOST = "its weights did not arrive"
+"""How the reason begins of a trial on another node whose result came without its weights."""
 TRIAL_KINDS: tuple[TrialKind, ...] = get_args(TrialKind)
+
+
+_BROKEN_OFF = (LOST, WORKER_DIED, WEIGHTS_LOST)
 
 
 def utc_now() -> str:
@@ -67,6 +72,8 @@ class TrialRecord:
         spent: device seconds the study had spent when the trial ended; None while it runs.
         device_seconds: all device time charged to the trial so far.
         result: what it brought back; None unless complete.
+        node: address of the node of a cluster that it ran on; None on the driver's host, and
+            where its worker died before it said so.
     """
 
     number: int
@@ -83,6 +90,7 @@ class TrialRecord:
     spent: float | None = None
     device_seconds: float
     result: TrialResult | None
+    node: str | None = None
 
     @property
     def of_search(self) -> bool:
@@ -92,7 +100,7 @@ class TrialRecord:
     @property
     def broken_off(self) -> bool:
         """Whether it ended through no doing of its own, so that its policy is still to be tried."""
-        lost = self.reason is not None and self.reason.startswith((LOST, WORKER_DIED))
+        lost = self.reason is not None and self.reason.startswith(_BROKEN_OFF)
         return self.state is TrialState.CANCELLED or (self.state is TrialState.FAILED and lost)
 
     @property

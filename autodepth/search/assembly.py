@@ -21,6 +21,7 @@ from autodepth.search.searcher import Searcher
 from autodepth.search.start_points import parent_point, start_points
 from autodepth.search.study_driver import StudyDriver
 from autodepth.search.turns import Turns
+from autodepth.search.weights_transit import WeightsTransit
 from autodepth.seeding import derive_seed
 
 
@@ -31,6 +32,7 @@ def make_driver(
     *,
     side_by_side: bool,
     evidence: Evidence | None = None,
+    transit: WeightsTransit | None = None,
 ) -> StudyDriver:
     """Return the driver of a study; one with trials goes on from them.
 
@@ -40,6 +42,7 @@ def make_driver(
         ledger: its ledger; trials that it has as running have died and are ended.
         side_by_side: whether all places work at once, or one after the other in this process.
         evidence: what is asked of the front, with no search; None searches.
+        transit: where trials on other nodes leave their weights; None where they write here.
     """
     places, space = plan.places, plan.space
     dimensions = space.dimensions_for(plan.network.num_stages, len(plan.network.branches))
@@ -79,11 +82,11 @@ def make_driver(
             proposals=proposals,
             meter=meter,
             places=concurrency,
-            pools_places=places.device == "cpu",
+            pools_places=places.device == "cpu" and places.pooled,
         ),
         unpruned_point=parent_point(control, dimensions),
         rungs=Rungs(at=space.rungs.at, keep=space.rungs.keep),
-        front=FrontKeeper(ledger, folder, plan.objectives),
+        front=FrontKeeper(ledger, folder, plan.objectives, transit),
     )
     going_on = GoingOn(knowledge, ledger, records, devices_each=devices / concurrency)
     return StudyDriver(

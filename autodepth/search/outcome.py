@@ -45,7 +45,8 @@ class TrialOutcome:
         state: how it ended.
         reason: why, where it did not complete.
         result: what it brought back, where it did.
-        lost: whether its worker died, so that the policy may well succeed when tried again.
+        lost: whether its worker died or its weights did not arrive, so that the policy may well
+            succeed when tried again.
         halts: whether any other trial would end like it: the disk takes no more.
     """
 
@@ -59,7 +60,13 @@ class TrialOutcome:
         """Return the outcome as text."""
         result = None if self.result is None else self.result.to_dict()
         return json.dumps(
-            {"state": self.state, "reason": self.reason, "result": result, "halts": self.halts}
+            {
+                "state": self.state,
+                "reason": self.reason,
+                "result": result,
+                "lost": self.lost,
+                "halts": self.halts,
+            }
         )
 
     @classmethod
@@ -71,10 +78,12 @@ class TrialOutcome:
             state=TrialState(values["state"]),
             reason=values["reason"],
             result=None if result is None else TrialResult.from_dict(result),
+            lost=values["lost"],
             halts=values["halts"],
         )
 
 
+ERROR_FILE = "error.txt"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -99,6 +108,6 @@ def carry_out(task: TrialTask, setting: TrialSetting, on_epoch: OnEpoch) -> Tria
             reason = f"{task.folder.parent.parent} takes no more files: {error.strerror}"
             return TrialOutcome(state=TrialState.CANCELLED, reason=reason, halts=True)
         with contextlib.suppress(OSError):
-            (task.folder / "error.txt").write_text(traceback.format_exc())
+            (task.folder / ERROR_FILE).write_text(traceback.format_exc())
         return TrialOutcome(state=TrialState.FAILED, reason=f"{type(error).__name__}: {error}")
     return TrialOutcome(state=TrialState.COMPLETE, result=result)

@@ -7,9 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from autodepth.atomic import sha256_of
 from autodepth.data.load import ImageData, load_data
@@ -20,20 +18,24 @@ from autodepth.networks.catalogue import NetworkSpec, build_network, input_chann
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import RANDOM_DEPTH, Policy
 from autodepth.search.estimate import (
+    Pace,
     TrialCost,
     constraint_verdict,
-    measure_pace,
     reach,
     typical_policy,
 )
+from autodepth.search.luggage import pack
 from autodepth.search.places import Places, choose_places
+from autodepth.search.timing import Timing, time_steps, time_steps_elsewhere
 from autodepth.space.domains import Dimension, Fixed
 from autodepth.space.search_space import SearchSpace
-from autodepth.trial.device import device_name
 from autodepth.trial.measurement import latency_ms
 from autodepth.trial.setting import TrialSetting
 from autodepth.units import Budget
 from autodepth.version import __version__
+
+if TYPE_CHECKING:
+    from autodepth.search.ray_cluster import Cluster
 
 # `train_images: auto` takes as many images as let the budget buy this many trials.
 _WANTED_TRIALS = 10
@@ -54,7 +56,9 @@ class StudyPlan:
         setting: what all trials share.
         seconds_per_trial: about how long a typical trial takes on its place.
         bounds: whether each constraint can be kept, in words.
+        hardware: name of the GPU or CPU that trials compute on.
         notes: what was decided for the person, in sentences.
+        cluster: where trials run; None for this machine.
     """
 
     space: SearchSpace
@@ -66,7 +70,9 @@ class StudyPlan:
     setting: TrialSetting
     seconds_per_trial: float
     bounds: Mapping[str, str]
+    hardware: str
     notes: tuple[str, ...]
+    cluster: Cluster | None = None
 
     @property
     def affordable_trials(self) -> float:
@@ -94,7 +100,7 @@ class StudyPlan:
                 "std": list(setting.normalisation.std),
             },
             "device": self.places.device,
-            "hardware": device_name(self.places.torch_device),
+            "hardware": self.hardware,
             "threads": self.places.threads,
             "devices": self.places.devices,
             "concurrency": self.places.count,
@@ -107,6 +113,7 @@ def make_plan(
     *,
     concurrency: int | None = None,
     own_code: bool = False,
+    cluster: Cluster | None = None,
 ) -> StudyPlan:
     """Load the data, build the network, time a step, and check that the wishes can be met.
 
@@ -115,11 +122,12 @@ def make_plan(
         budget: what may be spent.
         concurrency: trials at the same time; None for one per device.
         own_code: whether the network's builder may be code of one's own.
+        cluster: where trials run; None for this machine.
 
     Raises:
         InputError: data, network, weights, budget or constraints cannot be used.
     """
-    places = choose_places(budget, concurrency)
+    places = choose_places(budget, concurrency, cluster.nodes if cluster else ())
     space, notes = _without_idle_dimensions(space)
     weights = None if space.network.weights is None else Path(space.network.weights)
     settings, automatic = _data_settings(space)
@@ -136,7 +144,8 @@ def make_plan(
     )
     network = build_network(spec, seed=space.seed, weights=weights)
     bounds = {str(bound): constraint_verdict(bound, network, space) for bound in space.constraints}
-    cost = _trial_cost(space, network, places)
+    timed = _time_steps(space, spec, network, places, cluster)
+    cost = _trial_cost(space, network, timed.pace)
     if automatic:
         data, note = _affordable(data, cost, _seconds(budget, places) * places.count)
         notes += note
@@ -164,7 +173,9 @@ def make_plan(
         setting=setting,
         seconds_per_trial=cost.seconds(len(data.train), len(data.validation)),
         bounds=bounds,
-        notes=tuple(notes),
+        hardware=timed.hardware,
+        notes=(*notes, *(cluster.notes if cluster else ())),
+        cluster=cluster,
     )
 
 
@@ -192,20 +203,27 @@ def _data_settings(space: SearchSpace) -> tuple[DataSettings, bool]:
     return DataSettings.from_dict(values), automatic
 
 
-def _trial_cost(space: SearchSpace, network: ResidualNetwork, places: Places) -> TrialCost:
+def _time_steps(
+    space: SearchSpace,
+    spec: NetworkSpec,
+    network: ResidualNetwork,
+    places: Places,
+    cluster: Cluster | None,
+) -> Timing:
+    """Time a few steps where trials will run: the driver's host may have no GPU, or another CPU."""
     typical = typical_policy(space, network)
-    # Timing moves batch statistics, so it happens on a copy.
-    probe = copy.deepcopy(network)
-    probe.module.to(places.torch_device)
-    probe.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(places.threads)
-    try:
-        pace = measure_pace(probe, typical, places.torch_device)
-    finally:
-        torch.set_num_threads(threads)
+    if cluster is None:
+        # Timing moves batch statistics, so it happens on a copy.
+        return time_steps(copy.deepcopy(network), typical, places)
+    return cluster.run(
+        time_steps_elsewhere, spec, pack(spec.name, None), typical, places,
+        cpus=places.cpus, gpus=places.gpus,
+    )  # fmt: skip
+
+
+def _trial_cost(space: SearchSpace, network: ResidualNetwork, pace: Pace) -> TrialCost:
     return TrialCost(
-        policy=typical,
+        policy=typical_policy(space, network),
         network=network,
         reach=reach(network, space),
         pace=pace,

@@ -1,4 +1,4 @@
-"""Carries trials out on Ray, through Ray Tune. The only import of Ray.
+"""Carries trials out on Ray, through Ray Tune.
 
 Ray Tune places trials, keeps the workers and hands results back; what to try, when to stop and
 what is true is decided by the `StudyDriver`, in the driver process. Workers are used again for
@@ -7,28 +7,16 @@ the next trial, so a process start is paid once per worker.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
 import shutil
-import signal
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Read by Ray when it is imported or started; what a person has set stays.
-_ENVIRONMENT = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a head that died does not come back here
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # they keep about 300 KB per trial in the driver
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the study has its own
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-}
-for _name, _value in _ENVIRONMENT.items():
-    os.environ.setdefault(_name, _value)
+from autodepth.search.ray_environment import prepare_for_ray, signal_handlers_kept
+
+prepare_for_ray()
 
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
@@ -36,29 +24,37 @@ from ray.tune.schedulers import FIFOScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
 from autodepth.records.trial_record import WORKER_DIED  # noqa: E402
-from autodepth.search.outcome import TrialOutcome  # noqa: E402
+from autodepth.search.outcome import ERROR_FILE, TrialOutcome  # noqa: E402
 from autodepth.search.places import Places  # noqa: E402
-from autodepth.search.ray_worker import work  # noqa: E402
+from autodepth.search.ray_worker import Elsewhere, work  # noqa: E402
 from autodepth.search.study_driver import StudyDriver  # noqa: E402
 from autodepth.trial.result import EpochReport, TrialState  # noqa: E402
 from autodepth.trial.setting import TrialSetting  # noqa: E402
 
 
-def run_on_ray(driver: StudyDriver, setting: TrialSetting, places: Places) -> None:
-    """Run trials on a local Ray until the driver has no more or asks to stop."""
+def run_on_ray(
+    driver: StudyDriver,
+    setting: TrialSetting,
+    places: Places,
+    *,
+    elsewhere: Elsewhere | None = None,
+    local: bool = True,
+) -> None:
+    """Run trials on Ray until the driver has no more or asks to stop.
+
+    Args:
+        driver: decides.
+        setting: what all trials share.
+        places: how many run at a time, and what each reserves.
+        elsewhere: what workers on other nodes need; None where all write into the study's folder.
+        local: whether a Ray of this study's own is started; else this process is connected to one.
+    """
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     scratch = Path(tempfile.mkdtemp(prefix="autodepth-ray-"))
-    with _signal_handlers_kept():
-        ray.init(
-            address="local",
-            num_cpus=max(1, round(places.count * places.cpus)),
-            num_gpus=round(places.count * places.gpus) or None,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    trainable = tune.with_parameters(work, setting=setting)
+    if local:
+        _start_local(places)
+    trainable = tune.with_parameters(work, setting=setting, elsewhere=elsewhere)
     try:
         driver.meter.start()
         tune.Tuner(
@@ -81,17 +77,21 @@ def run_on_ray(driver: StudyDriver, setting: TrialSetting, places: Places) -> No
         ).fit()
     finally:
         driver.meter.stop()
-        ray.shutdown()
+        if local:
+            ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-@contextmanager
-def _signal_handlers_kept() -> Iterator[None]:
-    """Put back the handler of SIGTERM that `ray.init` replaces by one that aborts the process."""
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
+def _start_local(places: Places) -> None:
+    with signal_handlers_kept():
+        ray.init(
+            address="local",
+            num_cpus=max(1, round(places.count * places.cpus)),
+            num_gpus=round(places.count * places.gpus) or None,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
 
 
 def _folder_name(trial: Any) -> str:
@@ -189,8 +189,12 @@ class _Recorder(_DriverHook, tune.Callback):
     """Passes the ends of trials on to the driver."""
 
     def on_trial_result(self, *, trial: Any, result: dict[str, Any], **_: Any) -> None:  # type: ignore[override]
+        number = trial.config["number"]
+        if "node" in result and self._driver.is_running(number):
+            self._driver.placed(number, result["node"])
         if "outcome" in result:
-            self._end(trial.config["number"], TrialOutcome.from_json(result["outcome"]))
+            self._keep_trace(number, result.get("trace", ""))
+            self._end(number, TrialOutcome.from_json(result["outcome"]))
 
     def on_trial_complete(self, *, trial: Any, **_: Any) -> None:  # type: ignore[override]
         number = trial.config["number"]
@@ -202,6 +206,14 @@ class _Recorder(_DriverHook, tune.Callback):
         reason = f"{WORKER_DIED}: {error}"
         outcome = TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True)
         self._end(trial.config["number"], outcome)
+
+    def _keep_trace(self, number: int, trace: str) -> None:
+        """Write down where a trial on another node failed, as trials here do themselves."""
+        if trace and self._driver.is_running(number):
+            folder = self._driver.folder.trial_folder(number)
+            with contextlib.suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / ERROR_FILE).write_text(trace)
 
     def _end(self, number: int, outcome: TrialOutcome) -> None:
         if self._driver.is_running(number):

@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 
 from autodepth.policy.policy import Policy
-from autodepth.search.outcome import TrialTask, carry_out
-from autodepth.trial.result import EpochReport
+from autodepth.records.trial_record import WEIGHTS_LOST
+from autodepth.search.luggage import Luggage
+from autodepth.search.outcome import ERROR_FILE, TrialOutcome, TrialTask, carry_out
+from autodepth.search.weights_transit import WeightsTransit
+from autodepth.trial.result import EpochReport, TrialState
+from autodepth.trial.run_trial import OnEpoch
 from autodepth.trial.setting import TrialSetting
 
 _LOOK_SECONDS = 0.05
 
 
-def work(config: dict[str, Any], setting: TrialSetting) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere:
+    """What a trial needs where it may run on another host than the driver's.
+
+    Args:
+        luggage: files of the driver's host.
+        transit: folder or URL where weights are left for the driver.
+    """
+
+    luggage: Luggage
+    transit: str
+
+
+def work(config: dict[str, Any], setting: TrialSetting, elsewhere: Elsewhere | None = None) -> None:
     """Carry out one trial; every epoch and the outcome travel to the driver as Tune results.
 
     Args:
         config: `number`, `policy` and `folder` of the task, as plain values.
             Or `until`, a file: then the worker only gets ready, and waits for that file.
         setting: what all trials share; Ray keeps one copy of its images per machine.
+        elsewhere: what is needed besides on another host; kept likewise.
     """
     if "until" in config:
         while not Path(config["until"]).exists():
@@ -51,5 +72,27 @@ def work(config: dict[str, Any], setting: TrialSetting) -> None:
             if task.places > 1:  # what else the machine does may have changed
                 setting.limit_threads(task.places)
 
-    outcome = carry_out(task, setting, on_epoch)
-    tell(outcome=outcome.to_json())
+    if elsewhere is None:
+        tell(outcome=carry_out(task, setting, on_epoch).to_json())
+        return
+    tell(node=str(ray.util.get_node_ip_address()))  # type: ignore[no-untyped-call]
+    outcome, trace = _carry_out_elsewhere(task, elsewhere, setting, on_epoch)
+    tell(outcome=outcome.to_json(), trace=trace)
+
+
+def _carry_out_elsewhere(
+    task: TrialTask, elsewhere: Elsewhere, setting: TrialSetting, on_epoch: OnEpoch
+) -> tuple[TrialOutcome, str]:
+    """Run a trial on a disk the driver does not see; return its end, and its traceback."""
+    with tempfile.TemporaryDirectory(prefix="autodepth-") as place:
+        here = replace(task, folder=Path(place))
+        outcome = carry_out(here, elsewhere.luggage.unpack(setting), on_epoch)
+        if outcome.result is not None:
+            try:
+                transit = WeightsTransit(elsewhere.transit)
+                transit.leave(task.number, outcome.result, here.folder)
+            except OSError as error:
+                reason = f"{WEIGHTS_LOST}: {elsewhere.transit} does not take them: {error}"
+                return TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True), ""
+        trace = here.folder / ERROR_FILE
+        return outcome, trace.read_text() if trace.exists() else ""

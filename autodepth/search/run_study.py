@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, Literal
@@ -19,8 +20,11 @@ from autodepth.records.trial_record import StudyRecord
 from autodepth.search.assembly import make_driver
 from autodepth.search.confirming import Evidence
 from autodepth.search.in_process import run_in_process
+from autodepth.search.luggage import pack
 from autodepth.search.plan import StudyPlan
 from autodepth.search.study_driver import StudyDriver
+from autodepth.search.weights_transit import WeightsTransit
+from autodepth.trial.setting import TrialSetting
 
 Runner = Literal["ray", "in-process"]
 Watch = Callable[[StudyDriver], AbstractContextManager[None]]
@@ -95,26 +99,31 @@ def run_study(
         evidence: what is asked of the front, with no search; None searches.
         watch: a context entered while trials run, given the driver.
     """
+    storage = None if plan.cluster is None else plan.cluster.storage
+    place = None if storage is None else _transit_place(storage, ledger.study)
+    transit = None if place is None else WeightsTransit(place)
     driver = make_driver(
         plan,
         folder,
         ledger,
         side_by_side=runner == "ray",
         evidence=evidence,
+        transit=transit,
     )
     setting = replace(
         plan.setting,
-        cache=cache_location(),
+        cache=cache_location(storage),
         cache_limit_bytes=cache_limit_bytes(),
         constraints=plan.space.constraints,
     )
     with _signals_interrupt(driver) as received, watch(driver):
         if runner == "ray":
-            from autodepth.search.ray_runner import run_on_ray  # noqa: PLC0415 - seconds
-
-            run_on_ray(driver, setting, plan.places)
+            _run_on_ray(driver, setting, plan, place)
         else:
             run_in_process(driver, setting)
+    if transit is not None:
+        with suppress(OSError):  # what stays there is taken away when the study ends again
+            transit.clear()
     outcome = driver.halted or driver.hopeless or ("interrupted" if driver.interrupted else SPENT)
     if outcome == SPENT and evidence is not None:
         outcome = ledger.study.outcome or SPENT
@@ -123,6 +132,27 @@ def run_study(
     driver.cancel_running(outcome)
     driver.close(outcome)
     return _result(driver, folder, outcome, signal_number=received[0] if received else 0)
+
+
+def _run_on_ray(
+    driver: StudyDriver, setting: TrialSetting, plan: StudyPlan, transit: str | None
+) -> None:
+    from autodepth.search.ray_runner import run_on_ray  # noqa: PLC0415 - seconds
+    from autodepth.search.ray_worker import Elsewhere  # noqa: PLC0415
+
+    elsewhere = None
+    if transit is not None:
+        elsewhere = Elsewhere(
+            luggage=pack(plan.space.network.name, setting.weights), transit=transit
+        )
+    local = plan.cluster is None
+    run_on_ray(driver, setting, plan.places, elsewhere=elsewhere, local=local)
+
+
+def _transit_place(storage: str, study: StudyRecord) -> str:
+    """Return where weights of one study lie: studies of one name may share a storage."""
+    key = hashlib.sha256(study.created_at.encode()).hexdigest()[:8]
+    return f"{storage.rstrip('/')}/weights/{study.name}-{key}"
 
 
 def _result(
@@ -146,15 +176,19 @@ def _result(
 
 @contextmanager
 def _signals_interrupt(driver: StudyDriver) -> Iterator[list[int]]:
-    """Turn the first SIGINT or SIGTERM into an orderly end; a second one ends at once."""
+    """Turn the first SIGINT or SIGTERM into an orderly end; a second Ctrl-C ends at once.
+
+    A second SIGTERM does not: what stops a job of Ray sends it to each of its processes, and ours
+    pass it on to each other.
+    """
     received: list[int] = []
     previous: dict[int, Any] = {}
 
     def handle(number: int, _: FrameType | None) -> None:
         received.append(number)
         driver.interrupt()
-        for each, handler in previous.items():
-            signal.signal(each, handler)
+        if signal.SIGINT in previous:
+            signal.signal(signal.SIGINT, previous[signal.SIGINT])
 
     try:
         for number in (signal.SIGINT, signal.SIGTERM):

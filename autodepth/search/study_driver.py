@@ -14,10 +14,12 @@ from dataclasses import asdict
 from typing import Any
 
 from autodepth.front.objective import Objective
+from autodepth.front.selection import FrontPoint
 from autodepth.policy.policy import Policy
 from autodepth.records.control import read_wishes
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
+from autodepth.records.trial_record import WEIGHTS_LOST
 from autodepth.search.budget_meter import BudgetMeter
 from autodepth.search.confirmation import ExtraTrial
 from autodepth.search.confirming import Confirming
@@ -102,6 +104,10 @@ class StudyDriver:
         """Whether a running trial has to stop now."""
         running = self._running.get(number)
         return self.stop_requested or (running is not None and bool(running.stop))
+
+    def placed(self, number: int, node: str) -> None:
+        """Enter the node that a running trial is on."""
+        self.ledger.record_node(number, node)
 
     def is_running(self, number: int) -> bool:
         """Whether a trial was started and has not ended."""
@@ -191,6 +197,7 @@ class StudyDriver:
     def ended(self, number: int, outcome: TrialOutcome) -> None:
         """Enter the end of a trial, tell the searcher, and keep the weights of the front only."""
         running = self._running.pop(number)
+        outcome = self._with_weights(number, running, outcome)
         seconds = time.monotonic() - running.started
         if outcome.result is not None:
             # What its stages took; waiting for a worker to start is overhead of the study.
@@ -207,6 +214,23 @@ class StudyDriver:
             number, outcome.result, device_seconds, broken, spent=self.meter.spent
         )
         self.known.learn(number, running, outcome.result)
+
+    def _with_weights(self, number: int, running: Running, outcome: TrialOutcome) -> TrialOutcome:
+        """Bring the weights of a trial here before the ledger calls it complete."""
+        if (result := outcome.result) is None:
+            return outcome
+        candidate = FrontPoint(
+            trial=number, point=result.point, policy=running.policy.to_dict(),
+            removed=result.removed,
+        )  # fmt: skip
+        broken = any(excess > 0 for excess in self.known.violations(result.point).values())
+        joins = running.of_search and not broken
+        try:
+            self._front.take_weights(candidate if joins else None, number, result)
+        except OSError as error:
+            reason = f"{WEIGHTS_LOST}: {error}"
+            return TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True)
+        return outcome
 
     def cancel_running(self, reason: str) -> None:
         """End every trial that still runs as cancelled."""

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from autodepth.errors import BudgetError, InputError, StudyError
+from autodepth.errors import BudgetSpentError, InputError, StudyError
 from autodepth.policy.survival import check_choice
 from autodepth.records.control import DriverLock
 from autodepth.records.ledger import Ledger
@@ -17,11 +17,15 @@ from autodepth.search.confirming import Evidence
 from autodepth.search.control_policies import ROLES
 from autodepth.search.plan import StudyPlan, make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch
-from autodepth.service.searching import drive
+from autodepth.service.searching import drive, on_cluster
 from autodepth.space.space_file import load_space
 from autodepth.units import Budget, format_device_time, parse_budget
 from autodepth.version import __version__
 
+if TYPE_CHECKING:
+    from autodepth.search.ray_cluster import Cluster
+
+Concurrency = int | Literal["auto"] | None
 # What a study is, by its place in the plan; what was measured by the clock is no part of it, nor
 # what the plan makes of the words of a space.
 _FINGERPRINT = {
@@ -37,14 +41,16 @@ _RESOLVED = {
 _MOST_CHANGES = 10
 
 
-def resume(
+def resume(  # noqa: PLR0913 - as `search`
     study: str,
     *,
     budget: str | None = None,
-    concurrency: int | None = None,
+    concurrency: Concurrency = None,
     own_code: bool = False,
     tracking_uri: str | None = None,
     runner: Runner = "ray",
+    ray_address: str | None = None,
+    storage: str | None = None,
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
     """Go on with a study that was interrupted, crashed or has spent its budget.
@@ -52,28 +58,45 @@ def resume(
     Args:
         study: its name, or `latest`.
         budget: what to add, for example `+10gpu-h`; None goes on with what is left.
-        concurrency: trials at the same time; None for as many as before.
+        concurrency: trials at the same time; None for as many as before, `auto` for one per
+            device that is there now.
         own_code: whether the network's builder may be code of one's own.
         tracking_uri: MLflow store; None for a SQLite file beside the studies.
         runner: as of `search`.
+        ray_address: as of `search`.
+        storage: as of `search`.
         watch: as of `search`.
 
     Raises:
         StudyError: there is no such study, or its data or network are not what they were.
         BudgetError: nothing is left, or what was added is of another kind.
     """
-    plan, folder = plan_resume(study, budget=budget, concurrency=concurrency, own_code=own_code)
-    return carry_on(plan, folder, tracking_uri=tracking_uri, runner=runner, watch=watch)
+    with on_cluster(ray_address, storage) as cluster:
+        plan, folder = plan_resume(
+            study, budget=budget, concurrency=concurrency, own_code=own_code, cluster=cluster
+        )
+        return carry_on(plan, folder, tracking_uri=tracking_uri, runner=runner, watch=watch)
 
 
 def plan_resume(
     study: str,
     *,
     budget: str | None = None,
-    concurrency: int | None = None,
+    total: str | None = None,
+    concurrency: Concurrency = None,
     own_code: bool = False,
+    cluster: Cluster | None = None,
 ) -> tuple[StudyPlan, StudyFolder]:
-    """Return what is still to do; arguments and errors as of `resume`."""
+    """Return what is still to do; arguments and errors as of `resume`.
+
+    Args:
+        study: as of `resume`.
+        budget: as of `resume`.
+        total: what the study may spend in all; takes the place of its budget.
+        concurrency: as of `resume`.
+        own_code: as of `resume`.
+        cluster: where trials run, see `on_cluster`; None for this machine.
+    """
     folder = find_study(study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         before, spent, over = ledger.study.plan, ledger.spent(), ledger.study.outcome is not None
@@ -81,21 +104,30 @@ def plan_resume(
     limits = Budget(**before["limits"])
     if budget is not None:
         limits = limits.plus(parse_budget(budget.strip().removeprefix("+")))
+    if total is not None:
+        limits = parse_budget(total)
     if over:  # else its driver died: at least its end is still to be entered
         _check_left(limits, spent, trials, before)
-    return _plan_again(folder, limits, concurrency, own_code=own_code), folder
+    plan = _plan_again(folder, limits, concurrency, own_code=own_code, cluster=cluster)
+    return plan, folder
 
 
 def _plan_again(
-    folder: StudyFolder, limits: Budget, concurrency: int | None, *, own_code: bool
+    folder: StudyFolder,
+    limits: Budget,
+    concurrency: Concurrency,
+    *,
+    own_code: bool,
+    cluster: Cluster | None,
 ) -> StudyPlan:
     """Return the plan of a study that exists, under a budget, with what it had resolved."""
     before = folder.plan
     plan = make_plan(
         load_space(folder.space_path, _as_before(before)),
         limits,
-        concurrency=concurrency or before["concurrency"],
+        concurrency=None if concurrency == "auto" else concurrency or before["concurrency"],
         own_code=own_code,
+        cluster=cluster,
     )
     now = json.loads(json.dumps(plan.to_dict()))
     for name, what in _FINGERPRINT.items():
@@ -128,15 +160,16 @@ def _changes(before: Any, now: Any, name: str) -> list[str]:
     return [] if before == now else [f"{name.removeprefix('space.')}: {before} -> {now}"]
 
 
-def confirm(
+def confirm(  # noqa: PLR0913 - as `search`
     study: str,
     *,
     seeds: int = 2,
     roles: Sequence[str] = (),
-    concurrency: int | None = None,
+    concurrency: Concurrency = None,
     own_code: bool = False,
     tracking_uri: str | None = None,
     runner: Runner = "ray",
+    cluster: Cluster | None = None,
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
     """Retrain the front of a study on fresh seeds, and carry out controls of its members.
@@ -151,6 +184,7 @@ def confirm(
         own_code: as of `resume`.
         tracking_uri: as of `resume`.
         runner: as of `search`.
+        cluster: where trials run, see `on_cluster`; None for this machine.
         watch: as of `search`.
 
     Raises:
@@ -162,7 +196,7 @@ def confirm(
     for role in roles:
         check_choice("control", role, tuple(ROLES))
     folder = find_study(study)
-    plan = _plan_again(folder, Budget(), concurrency, own_code=own_code)
+    plan = _plan_again(folder, Budget(), concurrency, own_code=own_code, cluster=cluster)
     evidence = Evidence(
         seeds=seeds,
         roles=tuple(roles),
@@ -216,7 +250,7 @@ def _check_left(limits: Budget, spent: float, trials: int, plan: Mapping[str, An
     ]
     if any(over):
         amount = format_device_time(spent, plan["device"])
-        raise BudgetError(
+        raise BudgetSpentError(
             f"nothing is left of the budget ({amount} in {trials} trials spent): "
             "add to it, for example --budget +10cpu-min"
         )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autodepth.atomic import write_atomically
+from autodepth.errors import InputError
 from autodepth.records.control import DriverLock
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, create_study_folder
@@ -25,6 +26,9 @@ from autodepth.space.shipped import default_space
 from autodepth.space.space_file import load_space
 from autodepth.space.yaml_text import write_yaml
 from autodepth.units import parse_budget
+
+if TYPE_CHECKING:
+    from autodepth.search.ray_cluster import Cluster
 
 LOCAL_SPACE = Path("autodepth.yaml")
 
@@ -44,6 +48,8 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
     own_code: bool = False,
     tracking_uri: str | None = None,
     runner: Runner = "ray",
+    ray_address: str | None = None,
+    storage: str | None = None,
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
     """Search for shallow networks within a budget.
@@ -65,24 +71,58 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
             and called; one given as `network` always is.
         tracking_uri: MLflow store; None for a SQLite file beside the studies.
         runner: `ray`, or `in-process` for one trial after the other in this process.
+        ray_address: `HOST:PORT` of an existing Ray cluster, or `auto` on one of its nodes; None
+            starts a Ray of this study's own.
+        storage: folder or URL that all nodes of the cluster reach.
         watch: a context entered while trials run, given the driver.
 
     Raises:
         InputError: something that was written cannot be used; nothing was started.
+        ClusterError: the cluster cannot be used; likewise.
     """
-    plan = plan_search(
-        space,
-        budget=budget,
-        data=data,
-        network=network,
-        weights=weights,
-        settings=settings,
-        seed=seed,
-        concurrency=concurrency,
-        start_from=start_from,
-        own_code=own_code,
-    )
-    return carry_out_plan(plan, study=study, tracking_uri=tracking_uri, runner=runner, watch=watch)
+    with on_cluster(ray_address, storage) as cluster:
+        plan = plan_search(
+            space,
+            budget=budget,
+            data=data,
+            network=network,
+            weights=weights,
+            settings=settings,
+            seed=seed,
+            concurrency=concurrency,
+            start_from=start_from,
+            own_code=own_code,
+            cluster=cluster,
+        )
+        return carry_out_plan(
+            plan, study=study, tracking_uri=tracking_uri, runner=runner, watch=watch
+        )
+
+
+@contextmanager
+def on_cluster(address: str | None, storage: str | None = None) -> Iterator[Cluster | None]:
+    """Connect to a Ray cluster for as long as a study is planned and run on it.
+
+    Args:
+        address: `HOST:PORT` of its head, or `auto` on one of its nodes; None for no cluster.
+        storage: folder or URL that all its nodes reach.
+
+    Raises:
+        InputError: a storage without a cluster, or as of `ray_cluster.connected`.
+        ClusterError: as of `ray_cluster.connected`.
+    """
+    if address is None:
+        if storage is not None:
+            raise InputError(
+                "--storage is where nodes of a Ray cluster write, so it needs --ray-address; on "
+                "one machine AUTODEPTH_HOME and AUTODEPTH_CACHE say where things are"
+            )
+        yield None
+        return
+    from autodepth.search.ray_cluster import connected  # noqa: PLC0415 - seconds
+
+    with connected(address, storage=storage) as cluster:
+        yield cluster
 
 
 def plan_search(  # noqa: PLR0913 - a wish each
@@ -97,6 +137,7 @@ def plan_search(  # noqa: PLR0913 - a wish each
     concurrency: int | None = None,
     start_from: str | None = None,
     own_code: bool = False,
+    cluster: Cluster | None = None,
 ) -> StudyPlan:
     """Resolve everything a search needs and train nothing; arguments as for `search`."""
     limits = parse_budget(budget)
@@ -110,6 +151,7 @@ def plan_search(  # noqa: PLR0913 - a wish each
         limits,
         concurrency=concurrency,
         own_code=own_code or network is not None,
+        cluster=cluster,
     )
 
 

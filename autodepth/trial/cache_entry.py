@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 
 from autodepth.atomic import sha256_of, write_atomically
 
-Stage = Literal["parent", "scores", "fine_tuned", "partial"]
+Stage = Literal["parent", "scores", "fine_tuned", "partial", "weights"]
 
 MANIFEST = "manifest.json"
 _FORMAT = 2

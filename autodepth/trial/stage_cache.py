@@ -61,7 +61,7 @@ class StageCache:
     """
 
     def __init__(self, where: str | Path | None, *, limit_bytes: int = LIMIT_BYTES) -> None:
-        self._store = None if where is None else _open(str(where))
+        self._store = None if where is None else open_store(str(where))
         self._limit, self._warned = limit_bytes, False
 
     @property
@@ -205,7 +205,12 @@ class StageCache:
         self._warned = True
 
 
-def _open(where: str) -> Store:
+def open_store(where: str) -> Store:
+    """Return the store in a folder, or behind a URL that fsspec opens.
+
+    Raises:
+        InputError: fsspec does not know the URL, or lacks a package for it.
+    """
     if "://" not in where:
         return LocalStore(Path(where))
     from autodepth.trial.remote_store import open_url  # noqa: PLC0415 - only where it is asked for

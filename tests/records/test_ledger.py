@@ -203,7 +203,13 @@ def test_what_is_no_ledger_is_refused_in_words(tmp_path: Path, ledger: Ledger) -
 
 
 @pytest.mark.parametrize(
-    ("version", "hint"), [(0, "never finished starting"), (1, "an older autodepth"), (3, "update")]
+    ("version", "hint"),
+    [
+        (0, "never finished starting"),
+        (1, "an older autodepth"),
+        (2, "an older autodepth"),
+        (4, "update"),
+    ],
 )
 def test_another_version_is_refused(tmp_path: Path, version: int, hint: str) -> None:
     path = tmp_path / "ledger.sqlite"
@@ -211,7 +217,7 @@ def test_another_version_is_refused(tmp_path: Path, version: int, hint: str) -> 
     connection.execute(f"PRAGMA user_version = {version}")
     connection.execute("CREATE TABLE t (a)")
     connection.close()
-    with pytest.raises(StudyError, match=f"must have version 2, but .* has {version}: .*{hint}"):
+    with pytest.raises(StudyError, match=f"must have version 3, but .* has {version}: .*{hint}"):
         Ledger.open(path)
 
 

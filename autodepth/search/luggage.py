@@ -1,0 +1,102 @@
+"""What trials need from the disk of the driver's host, taken along to other nodes.
+
+Weights to start from and code of one's own travel as bytes through Ray's object store: once to
+each node, whatever its disk holds.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autodepth.errors import InputError
+from autodepth.networks.own_builder import is_own
+from autodepth.trial.setting import TrialSetting
+
+_MOST_CODE_BYTES = 20_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Luggage:
+    """Files by what they are for.
+
+    Args:
+        weights: the file the network starts from; None where it starts from the seed.
+        code: files of the network's own code by their path from the folder they are imported from.
+    """
+
+    weights: bytes | None
+    code: Mapping[str, bytes]
+
+    def lay_down(self) -> Path | None:
+        """Write the files on this node, once per process, and import code from there.
+
+        Returns:
+            The folder; None where there is nothing to write.
+        """
+        return _written(self) if self.code or self.weights is not None else None
+
+    def unpack(self, setting: TrialSetting) -> TrialSetting:
+        """Return a setting that uses the files on this node."""
+        folder = self.lay_down()
+        weights = None if folder is None or self.weights is None else folder / "weights"
+        return replace(setting, weights=weights)
+
+    def __hash__(self) -> int:
+        return hash((self.weights, tuple(sorted(self.code.items()))))
+
+
+def pack(network: str, weights: Path | None) -> Luggage:
+    """Pack what a network needs; its builder was called before, so its modules are imported.
+
+    Args:
+        network: its name; code is taken along only for `package.module:callable`.
+        weights: the file it starts from, if any.
+
+    Raises:
+        InputError: the code is too large to be code.
+    """
+    code = _code_of(Path.cwd()) if is_own(network) else {}
+    size = sum(map(len, code.values()))
+    if size > _MOST_CODE_BYTES:
+        raise InputError(
+            f"code of one's own must be at most {_MOST_CODE_BYTES:,} bytes to travel to other "
+            f"nodes, but the modules imported from {Path.cwd()} have {size:,}"
+        )
+    return Luggage(weights=None if weights is None else weights.read_bytes(), code=code)
+
+
+def _code_of(root: Path) -> dict[str, bytes]:
+    """Return every imported module that lies below a folder and is not installed there."""
+    found = {}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if not file or name.partition(".")[0] == "autodepth":
+            continue
+        path = Path(file)
+        installed = {"site-packages", "dist-packages"} & set(path.parts)
+        if path.suffix == ".py" and path.is_relative_to(root) and not installed:
+            found[str(path.relative_to(root))] = path.read_bytes()
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def _written(luggage: Luggage) -> Path:
+    """Write the files into a folder only this process's user can read, and import from it."""
+    folder = Path(tempfile.mkdtemp(prefix="autodepth-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if luggage.weights is not None:
+        (folder / "weights").write_bytes(luggage.weights)
+    code = folder / "code"
+    for name, text in luggage.code.items():
+        (code / name).parent.mkdir(parents=True, exist_ok=True)
+        (code / name).write_bytes(text)
+    if luggage.code:
+        sys.path.insert(0, str(code))
+    return folder

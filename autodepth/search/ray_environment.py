@@ -1,0 +1,34 @@
+"""What Ray finds in this process, and what it leaves of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Read by Ray when it is imported or started; what a person has set stays.
+_ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a head that died does not come back here
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # they keep about 300 KB per trial in the driver
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the study has its own
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+}
+
+
+def prepare_for_ray() -> None:
+    """Set what a study needs; call it before Ray is imported."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def signal_handlers_kept() -> Iterator[None]:
+    """Put back the handler of SIGTERM that `ray.init` replaces by one that aborts the process."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
