@@ -114,6 +114,10 @@ def resume(
     concurrency: Annotated[
         int | None, typer.Option(help="Trials at the same time; else as many as before.")
     ] = None,
+    takeover: Annotated[
+        bool,
+        typer.Option("--takeover", help="Go on without a driver that has stopped showing life."),
+    ] = False,
     own_code: OwnCode = False,
     tracking_uri: Annotated[
         str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
@@ -130,7 +134,11 @@ def resume(
     plan, folder = plan_resume(study, budget=budget, concurrency=concurrency, own_code=own_code)
     say("\n".join(_plan_lines(plan, folder.space_path)))
     result = carry_on(
-        plan, folder, tracking_uri=tracking_uri, watch=lambda driver: watching(plan, driver)
+        plan,
+        folder,
+        takeover=takeover,
+        tracking_uri=tracking_uri,
+        watch=lambda driver: watching(plan, driver),
     )
     _tell(result, plan, json=json)
 

@@ -59,7 +59,7 @@ class Ledger:
             for statement in SCHEMA.split(";"):
                 connection.execute(statement)
             connection.execute(
-                "INSERT INTO study VALUES (0, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO study VALUES (0, ?, ?, ?, ?, ?, ?, ?, 0)",
                 (study.name, study.seed, json.dumps(objectives), json.dumps(dict(study.plan)),
                  study.created_at, study.ended_at, study.outcome),
             )  # fmt: skip
@@ -73,6 +73,19 @@ class Ledger:
             StudyError: there is no ledger at `path`, or another version of autodepth wrote it.
         """
         return cls(Database(path, "read" if read_only else "write"))
+
+    def begin_driving(self) -> int:
+        """Be the driver of the study from now on: writes of an earlier one are refused.
+
+        Returns:
+            A token that grows with every driver; it is checked within every write of this one.
+        """
+        return self.database.take_over()
+
+    @property
+    def token(self) -> int | None:
+        """What `begin_driving` gave; None where nothing is driven through this ledger."""
+        return self.database.token
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -261,6 +274,7 @@ class Ledger:
         """The study this ledger belongs to."""
         values = dict(self.database.query("SELECT * FROM study")[0])
         del values["id"]
+        values.pop("token", None)  # of whoever drives it
         values["plan"] = json.loads(values["plan"])
         values["objectives"] = tuple(Objective(**o) for o in json.loads(values["objectives"]))
         return StudyRecord(**values)

@@ -43,6 +43,7 @@ def resume(
     budget: str | None = None,
     concurrency: int | None = None,
     own_code: bool = False,
+    takeover: bool = False,
     tracking_uri: str | None = None,
     runner: Runner = "ray",
     watch: Watch = lambda _: nullcontext(),
@@ -54,16 +55,21 @@ def resume(
         budget: what to add, for example `+10gpu-h`; None goes on with what is left.
         concurrency: trials at the same time; None for as many as before.
         own_code: whether the network's builder may be code of one's own.
+        takeover: whether to go on although a process drives the study that has not shown for
+            `LEASE_SECONDS` that it lives; when it wakes up, nothing it has to say is entered.
         tracking_uri: MLflow store; None for a SQLite file beside the studies.
         runner: as of `search`.
         watch: as of `search`.
 
     Raises:
         StudyError: there is no such study, or its data or network are not what they were.
+        StudyInUseError: another process drives it, and lives.
         BudgetError: nothing is left, or what was added is of another kind.
     """
     plan, folder = plan_resume(study, budget=budget, concurrency=concurrency, own_code=own_code)
-    return carry_on(plan, folder, tracking_uri=tracking_uri, runner=runner, watch=watch)
+    return carry_on(
+        plan, folder, takeover=takeover, tracking_uri=tracking_uri, runner=runner, watch=watch
+    )
 
 
 def plan_resume(
@@ -187,12 +193,14 @@ def carry_on(
     plan: StudyPlan,
     folder: StudyFolder,
     *,
+    takeover: bool = False,
     tracking_uri: str | None = None,
     runner: Runner = "ray",
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
     """Carry a planned resumption out; arguments as of `resume`."""
-    with DriverLock(folder), Ledger.open(folder.ledger_path) as ledger:
+    with DriverLock(folder, takeover=takeover), Ledger.open(folder.ledger_path) as ledger:
+        ledger.begin_driving()  # before the first write
         ledger.extend(plan.to_dict())
         return drive(plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch)
 

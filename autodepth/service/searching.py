@@ -150,7 +150,8 @@ def drive(
     evidence: Evidence | None = None,
 ) -> StudyResult:
     """Spend what is left of a study's budget, MLflow being told meanwhile; hold its lock."""
-    tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html)
+    token = ledger.begin_driving() if ledger.token is None else ledger.token
+    tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html, token=token)
     try:
         result = run_study(plan, folder, ledger, runner=runner, watch=watch, evidence=evidence)
     finally:
