@@ -133,6 +133,7 @@ class Database:
         with self._lock:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
+                self._check_there()
                 self._check_token()
                 yield self._connection
                 self._connection.commit()
@@ -146,6 +147,14 @@ class Database:
             except BaseException:
                 self._roll_back()
                 raise
+
+    def _check_there(self) -> None:
+        """An open file outlives its name: what is written to one without a name helps nobody."""
+        if not self.path.exists():
+            raise StorageError(
+                f"a study's folder must stay where it is, but {self.path.parent} is gone: put it "
+                f"back, and `autodepth resume {self.path.parent.name}` goes on"
+            )
 
     def _check_token(self) -> None:
         if self.token is None:

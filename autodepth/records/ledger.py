@@ -28,7 +28,7 @@ from autodepth.records.spending import (
     shares_of_epochs,
     shares_of_result,
 )
-from autodepth.records.trial_record import StudyRecord, TrialKind, TrialRecord, utc_now
+from autodepth.records.trial_record import BEGUN_AGAIN, StudyRecord, TrialKind, TrialRecord, utc_now
 from autodepth.trial.result import EpochReport, TrialResult, TrialState
 
 _TRIALS = (
@@ -147,6 +147,21 @@ class Ledger:
             connection.execute(
                 "INSERT OR REPLACE INTO verdict VALUES (?, ?, ?)",
                 (number, rung, json.dumps(dict(content))),
+            )
+
+    def begin_again(self, number: int, reason: str) -> None:
+        """Enter that a running trial begins anew: what it told of its epochs counts no more.
+
+        Raises:
+            InputError: the trial is unknown or has ended.
+        """
+        with self.database.transaction() as connection:
+            self._check_running(number)
+            connection.execute("DELETE FROM epoch WHERE trial = ?", (number,))
+            connection.execute("UPDATE tracking SET epochs_sent = 0 WHERE trial = ?", (number,))
+            connection.execute(
+                "INSERT OR REPLACE INTO verdict VALUES (?, ?, ?)",
+                (number, BEGUN_AGAIN, json.dumps({"rung": BEGUN_AGAIN, "reason": reason})),
             )
 
     def extend(self, plan: Mapping[str, Any]) -> None:

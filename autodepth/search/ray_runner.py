@@ -21,6 +21,7 @@ from typing import Any
 # Read by Ray when it is imported or started; what a person has set stays.
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a head that died does not come back here
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # they keep about 300 KB per trial in the driver
@@ -38,6 +39,7 @@ from ray.tune.search import Searcher  # noqa: E402
 from autodepth.records.trial_record import WORKER_DIED  # noqa: E402
 from autodepth.search.outcome import TrialOutcome  # noqa: E402
 from autodepth.search.places import Places  # noqa: E402
+from autodepth.search.ray_token import keep_token_private  # noqa: E402
 from autodepth.search.ray_worker import work  # noqa: E402
 from autodepth.search.study_driver import StudyDriver  # noqa: E402
 from autodepth.trial.result import EpochReport, TrialState  # noqa: E402
@@ -48,8 +50,9 @@ def run_on_ray(driver: StudyDriver, setting: TrialSetting, places: Places) -> No
     """Run trials on a local Ray until the driver has no more or asks to stop."""
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    keep_token_private()
     scratch = Path(tempfile.mkdtemp(prefix="autodepth-ray-"))
-    with _signal_handlers_kept():
+    with _signal_handlers_kept(), _on_loopback_alone():
         ray.init(
             address="local",
             num_cpus=max(1, round(places.count * places.cpus)),
@@ -92,6 +95,20 @@ def _signal_handlers_kept() -> Iterator[None]:
     yield
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _on_loopback_alone() -> Iterator[None]:
+    """Let a Ray that starts listen to this machine alone, as it does on macOS.
+
+    Elsewhere it listens on all interfaces, and `_node_ip_address` cannot tell it to loop back.
+    """
+    constants = ray._private.ray_constants  # noqa: SLF001 - there is no public way
+    before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
 
 
 def _folder_name(trial: Any) -> str:
@@ -148,6 +165,7 @@ class _Tasks(_DriverHook, Searcher):
             "replicate": task.replicate,
             "bounded": task.bounded,
             "places": task.places,
+            "seconds": self._driver.longest_trial,
         }
 
     def on_trial_complete(self, *_: Any, **__: Any) -> None:
@@ -176,8 +194,10 @@ class _Rungs(_DriverHook, FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
         number = trial.config["number"]
         epochs = [EpochReport.from_json(text) for text in result.get("epochs", ())]
-        if not self._driver.is_running(number):
+        if not self._driver.is_running(number):  # what an attempt says that was given up
             return self.CONTINUE
+        if "again" in result:
+            self._driver.begun_again(number, result["again"])
         if epochs:
             self._driver.report(number, *epochs)
         if "outcome" in result:
@@ -198,10 +218,14 @@ class _Recorder(_DriverHook, tune.Callback):
             self._end(number, self._driver.ending(number))
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:  # type: ignore[override]
+        number = trial.config["number"]
+        if self._driver.took_too_long(number):
+            self._end(number, self._driver.ending(number))
+            return
         error = str(trial.get_error() or "nothing is known of why").strip().splitlines()[-1]
         reason = f"{WORKER_DIED}: {error}"
         outcome = TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True)
-        self._end(trial.config["number"], outcome)
+        self._end(number, outcome)
 
     def _end(self, number: int, outcome: TrialOutcome) -> None:
         if self._driver.is_running(number):

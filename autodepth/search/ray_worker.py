@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,8 @@ def work(config: dict[str, Any], setting: TrialSetting) -> None:
     """Carry out one trial; every epoch and the outcome travel to the driver as Tune results.
 
     Args:
-        config: `number`, `policy` and `folder` of the task, as plain values.
+        config: `number`, `policy` and `folder` of the task, as plain values; `seconds` after which
+            the process is ended if the trial still goes on, None for never.
             Or `until`, a file: then the worker only gets ready, and waits for that file.
         setting: what all trials share; Ray keeps one copy of its images per machine.
     """
@@ -51,5 +56,23 @@ def work(config: dict[str, Any], setting: TrialSetting) -> None:
             if task.places > 1:  # what else the machine does may have changed
                 setting.limit_threads(task.places)
 
-    outcome = carry_out(task, setting, on_epoch)
+    def on_again(reason: str) -> None:
+        waiting.clear()
+        tell(again=reason)
+
+    with _ending_after(config["seconds"]):
+        outcome = carry_out(task, setting, on_epoch, on_again)
     tell(outcome=outcome.to_json())
+
+
+@contextmanager
+def _ending_after(seconds: float | None) -> Iterator[None]:
+    """End this process when the block takes longer: what hangs listens to nothing else."""
+    timer = threading.Timer(seconds or 0.0, os._exit, (1,))
+    timer.daemon = True
+    if seconds is not None:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -23,7 +23,7 @@ from autodepth.units import Budget, format_device_time, parse_budget
 from autodepth.version import __version__
 
 # What a study is, by its place in the plan; what was measured by the clock is no part of it, nor
-# what the plan makes of the words of a space.
+# what the plan makes of the words of a space, nor what ends a trial early.
 _FINGERPRINT = {
     "data_fingerprint": "data",
     "unpruned": "network",
@@ -32,7 +32,7 @@ _FINGERPRINT = {
 }
 _RESOLVED = {
     "unpruned.latency_ms", "space.network.weights", "space.data.train_images",
-    "space.data.validation",
+    "space.data.validation", "space.limits",
 }  # fmt: skip
 _MOST_CHANGES = 10
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from autodepth.atomic import write_atomically
+from autodepth.errors import AutodepthError, StorageError
 from autodepth.records.control import DriverLock
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, create_study_folder
 from autodepth.records.tracker import Tracker
 from autodepth.report.front_page import front_html
 from autodepth.search.confirming import Evidence
+from autodepth.search.optuna_mirror import mirror_path, write_mirror
 from autodepth.search.plan import StudyPlan, make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch, run_study, start_ledger
 from autodepth.service.warm_start import front_policies
@@ -154,8 +156,14 @@ def drive(
     tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html, token=token)
     try:
         result = run_study(plan, folder, ledger, runner=runner, watch=watch, evidence=evidence)
-    finally:
-        unsent = tracker.close()
+    except BaseException:
+        with suppress(AutodepthError):  # it may find the same: a folder that is gone
+            tracker.close()
+        raise
+    unsent = tracker.close()
+    if mirror_path(folder).exists():
+        with suppress(StorageError):  # `fsck` tells, and mends it
+            write_mirror(folder)
     return replace(result, unsent=unsent)
 
 
