@@ -123,6 +123,21 @@ def _parse_part(part: str, text: str) -> dict[str, float | int | str]:
     return {"device_seconds": number * _SECONDS[time_unit], "device": device}
 
 
+def parse_duration(text: str) -> float:
+    """Read a duration in seconds: `NUMBER UNIT` with `s min h d`.
+
+    Raises:
+        InputError: the text is no duration, or of no time at all.
+    """
+    match = _PART.fullmatch(text.strip())
+    seconds = float(match["number"]) * _SECONDS.get(match["unit"].lower(), 0.0) if match else 0.0
+    if seconds <= 0:
+        raise InputError(
+            f"a duration must be NUMBER UNIT, for example 30min or 2h, but got {text!r}"
+        )
+    return seconds
+
+
 def format_duration(seconds: float) -> str:
     """Print a duration in its two largest units: `6 h 15 min`, `2 min 5 s`, `0.4 s`."""
     if seconds < 10:

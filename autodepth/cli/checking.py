@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autodepth.records.invariants import Breach
+    from autodepth.records.studies import StudyFolder
 
 
 def fsck(
@@ -26,8 +27,8 @@ def fsck(
 ) -> None:
     """Check that a study is whole: its ledger, front, charges, weights and files.
 
-    Exit status 0 if it is, 1 if not. What MLflow has is written anew by
-    `autodepth sync`.
+    Exit status 0 if it is, 1 if not. `--repair` also writes `optuna.db` anew where
+    there is one; what MLflow has is written anew by `autodepth sync`.
 
     Example: autodepth fsck latest --repair
     """
@@ -36,6 +37,8 @@ def fsck(
 
     folder = find_study(study)
     mended, broken = mend(folder) if repair else ([], broken_invariants(folder))
+    if repair:
+        _write_mirror_anew(folder)
     if json:
         told = {"mended": _values(mended), "broken": _values(broken)}
         give_json({"study": folder.name, **told})
@@ -47,6 +50,13 @@ def fsck(
             give(f"broken  {breach.found} ({breach.rule}{hint})")
         give(f"{folder.name}: {'it is whole' if not broken else f'{len(broken)} found'}")
     sys.exit(1 if broken else 0)
+
+
+def _write_mirror_anew(folder: StudyFolder) -> None:
+    from autodepth.search.optuna_mirror import mirror_path, write_mirror  # noqa: PLC0415
+
+    if mirror_path(folder).exists():
+        write_mirror(folder, anew=True)
 
 
 def _values(found: Sequence[Breach]) -> list[dict[str, Any]]:

@@ -143,7 +143,7 @@ def _is_there(study: str | None) -> bool:
     return study in {folder.name for folder in study_folders()}
 
 
-def resume(
+def resume(  # noqa: PLR0913, PLR0917 - an option each
     study: Study = "latest",
     budget: Annotated[
         str | None, typer.Option(help="What to add: +10gpu-h, +50trials; else what is left.")
@@ -151,6 +151,10 @@ def resume(
     concurrency: ConcurrencyAsBefore = None,
     ray_address: RayAddress = None,
     storage: Storage = None,
+    takeover: Annotated[
+        bool,
+        typer.Option("--takeover", help="Go on without a driver that has stopped showing life."),
+    ] = False,
     own_code: OwnCode = False,
     tracking_uri: Annotated[
         str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
@@ -163,7 +167,7 @@ def resume(
     """
     _go_on(
         study, budget, None, concurrency, ray_address, storage,
-        own_code=own_code, tracking_uri=tracking_uri, json=json,
+        takeover=takeover, own_code=own_code, tracking_uri=tracking_uri, json=json,
     )  # fmt: skip
 
 
@@ -175,6 +179,7 @@ def _go_on(  # noqa: PLR0913
     ray_address: str | None,
     storage: str | None,
     *,
+    takeover: bool = False,
     own_code: bool,
     tracking_uri: str | None,
     json: bool,
@@ -200,7 +205,11 @@ def _go_on(  # noqa: PLR0913
             return
         say("\n".join(_plan_lines(plan, folder.space_path)))
         result = carry_on(
-            plan, folder, tracking_uri=tracking_uri, watch=lambda driver: watching(plan, driver)
+            plan,
+            folder,
+            takeover=takeover,
+            tracking_uri=tracking_uri,
+            watch=lambda driver: watching(plan, driver),
         )
     _tell(result, plan, json=json)
 

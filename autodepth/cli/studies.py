@@ -153,12 +153,27 @@ def sync(
     tracking_uri: Annotated[
         str | None, typer.Option(help="MLflow store; the one beside the studies if left out.")
     ] = None,
+    optuna: Annotated[
+        bool,
+        typer.Option("--optuna", help="Bring the study's optuna.db up to date instead; make it."),
+    ] = False,
 ) -> None:
     """Tell MLflow everything about a study, whatever it was told before.
+
+    With `--optuna` the study is written for tools of Optuna's, and kept up to
+    date by every later search or resume: optuna-dashboard sqlite:///FILE
 
     Example: autodepth sync latest --tracking-uri http://127.0.0.1:5000
     """
     from autodepth.records.studies import find_study  # noqa: PLC0415
+
+    if optuna:
+        from autodepth.search.optuna_mirror import mirror_path, write_mirror  # noqa: PLC0415
+
+        folder = find_study(study)
+        added = write_mirror(folder)
+        give(f"{mirror_path(folder)}: {added} trials added")
+        return
     from autodepth.records.tracker import sync_study  # noqa: PLC0415
     from autodepth.report.front_page import front_html  # noqa: PLC0415
 

@@ -26,6 +26,8 @@ _DRIVING = ("search", "resume")
 _NOT_DRIVING = ("--help", "-h", "--dry-run")
 _CARRIED = ("--tracking-uri", "--ray-address", "--storage")  # with a value each
 _MOST_DEATHS = 5  # in a row, without a trial that ended in between
+# A batch system may give notice of its time limit by any of the last three.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _FIRST_PAUSE_SECONDS = 1.0  # doubled every time
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # <sys/prctl.h>
 
@@ -86,10 +88,10 @@ def _signals_go_to(child: subprocess.Popen[bytes]) -> Iterator[list[int]]:
 
     def forward(number: int, _: FrameType | None) -> None:
         asked.append(number)
-        child.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
+        child.send_signal(number if number == signal.SIGINT else signal.SIGTERM)
 
     previous: dict[int, Any] = {}
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for each in _ENDING:
         if signal.getsignal(each) is not signal.SIG_IGN:  # as under nohup
             previous[each] = signal.signal(each, forward)
     try:

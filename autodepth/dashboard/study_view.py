@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from autodepth.front.selection import FrontPoint
-from autodepth.records.control import Driver, driver_of
+from autodepth.records.control import driver_of
+from autodepth.records.lease import Driver
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import StudyRecord, TrialRecord

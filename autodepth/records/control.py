@@ -9,25 +9,25 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from autodepth.atomic import write_atomically
 from autodepth.errors import InputError, StudyError, StudyInUseError
+from autodepth.records.lease import LEASE_SECONDS, Driver, Lease, is_dead, read_driver
+from autodepth.records.lock_probe import check_locks_work
 from autodepth.records.studies import StudyFolder
-from autodepth.records.trial_record import utc_now
 
 LOCK_FILE, WISHES_FILE, WISHES_LOCK_FILE = "driver.lock", "wishes.json", "wishes.lock"
 # Whoever looks at the lock holds it for microseconds, so a driver asks again for that long, and
 # whoever finds it taken waits that long for the driver to write its name.
 _PATIENCE_SECONDS, _PAUSE_SECONDS = 0.5, 0.01
-_LONGEST = 4096  # bytes of a name or of wishes
+_LONGEST = 4096  # bytes of wishes
 
 _held: set[int] = set()  # handles of the locks this process holds
 
@@ -42,21 +42,6 @@ def _let_go_in_child() -> None:
 os.register_at_fork(after_in_child=_let_go_in_child)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Driver:
-    """The process that drives a study.
-
-    Args:
-        pid: its number on its host; 0 if it could not be read.
-        host: the name of its host.
-        since: ISO 8601, UTC.
-    """
-
-    pid: int
-    host: str
-    since: str
-
-
 class DriverLock:
     """The right to drive a study: one process at a time has it, as a context.
 
@@ -64,25 +49,27 @@ class DriverLock:
 
     Args:
         folder: the study's folder, which must exist.
+        takeover: whether to take it from a process that holds it and is dead, see `lease.py`. The
+            ledger must then be opened by `Ledger.begin_driving`, which keeps that one from writing.
 
     Raises:
         StudyInUseError: on entering, another process drives the study.
-        StudyError: on entering, the file system has no locks.
+        StudyError: on entering, the file system has no locks that keep others out.
     """
 
-    def __init__(self, folder: StudyFolder) -> None:
-        self._folder = folder
+    def __init__(self, folder: StudyFolder, *, takeover: bool = False) -> None:
+        self._folder, self._takeover = folder, takeover
+        self._path = folder.path / LOCK_FILE
         self._handle = -1
 
     def __enter__(self) -> Self:
-        handle = os.open(self._folder.path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = self._take()
         try:
-            self._take(handle)
+            check_locks_work(self._path)
             # In this order: who sees the new name may wish, and that wish is not forgotten.
             os.ftruncate(handle, 0)
             forget_wishes(self._folder)
-            driver = Driver(pid=os.getpid(), host=socket.gethostname(), since=utc_now())
-            os.pwrite(handle, json.dumps(asdict(driver)).encode(), 0)
+            self._lease = Lease(handle)
         except BaseException:
             os.close(handle)
             raise
@@ -98,20 +85,59 @@ class DriverLock:
     ) -> None:
         if self._handle in _held:  # not in a child that was forked meanwhile
             _held.remove(self._handle)
-            os.ftruncate(self._handle, 0)
+            self._lease.end()
             os.close(self._handle)
 
-    def _take(self, handle: int) -> None:
+    def _take(self) -> int:
+        """Return the locked file, which is the one that others look at."""
+        while True:
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                locked = self._wait_for(handle)
+                if not locked and self._takeover and is_dead(handle):
+                    self._put_aside(handle)
+                elif not locked:
+                    self._refuse(read_driver(handle))
+                elif _is_at(handle, self._path):
+                    return handle
+            except BaseException:
+                os.close(handle)
+                raise
+            os.close(handle)  # another file took its place meanwhile
+
+    def _wait_for(self, handle: int) -> bool:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not _try_lock(handle, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
-                driver = driver_of(self._folder)
-                who = f"process {driver.pid} on {driver.host}" if driver else "another process"
-                raise StudyInUseError(
-                    f"a study has one driver at a time, but {who} has driven {self._folder.name} "
-                    f"since {driver.since if driver else 'just now'}"
-                )
+                return False
             time.sleep(_PAUSE_SECONDS)
+        return True
+
+    def _put_aside(self, handle: int) -> None:
+        """Make way for a new file: its dead holder keeps the old one, which has no name then."""
+        with _alone(self._folder.path / WISHES_LOCK_FILE):
+            if _is_at(handle, self._path):  # of two that take over, the second finds the first
+                self._path.unlink()
+
+    def _refuse(self, driver: Driver | None) -> NoReturn:
+        who = f"process {driver.pid} on {driver.host}" if driver else "another process"
+        told = (
+            f"a study has one driver at a time, but {who} has driven {self._folder.name} "
+            f"since {driver.since if driver else 'just now'}"
+        )
+        if driver is None or driver.age is None:
+            told += f"; if it or its machine is gone, {self._how_to_take_over}"
+        else:
+            told += f" and showed {driver.age:.1f} s ago that it lives"
+            if driver.age > LEASE_SECONDS:
+                told += f"; {self._how_to_take_over}"
+            elif self._takeover:
+                told += f"; --takeover is for drivers that have not for {LEASE_SECONDS:.0f} s"
+        raise StudyInUseError(told)
+
+    @property
+    def _how_to_take_over(self) -> str:
+        return f"autodepth resume {self._folder.name} --takeover goes on without it"
 
 
 def driver_of(folder: StudyFolder) -> Driver | None:
@@ -123,7 +149,7 @@ def driver_of(folder: StudyFolder) -> Driver | None:
     try:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not _try_lock(handle, fcntl.LOCK_SH):
-            if driver := _read_driver(handle):
+            if driver := read_driver(handle):
                 return driver
             if time.monotonic() > deadline:
                 return Driver(pid=0, host="an unknown host", since="an unknown time")
@@ -145,11 +171,11 @@ def _try_lock(handle: int, kind: int) -> bool:
     return True
 
 
-def _read_driver(handle: int) -> Driver | None:
+def _is_at(handle: int, path: Path) -> bool:
     try:
-        return Driver(**json.loads(os.pread(handle, _LONGEST, 0)))
-    except (ValueError, TypeError):  # not written yet
-        return None
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)

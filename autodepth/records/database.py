@@ -10,16 +10,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from autodepth.errors import StorageError, StudyError
+from autodepth.errors import StorageError, StudyError, StudyInUseError
 
 VERSION = 3
+# By the version they lead from. What is only read is read as it is.
+_MIGRATIONS = {
+    2: (
+        "ALTER TABLE study ADD COLUMN token INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE trial ADD COLUMN node TEXT",
+    )
+}
 BUSY_SECONDS = 30.0
 # Epoch columns may be NULL, since that is what SQLite makes of the NaN a diverging trial reports.
 SCHEMA = f"""
 CREATE TABLE study (
     id INTEGER PRIMARY KEY CHECK (id = 0), name TEXT NOT NULL, seed INTEGER NOT NULL,
     objectives TEXT NOT NULL, plan TEXT NOT NULL,
-    created_at TEXT NOT NULL, ended_at TEXT, outcome TEXT);
+    created_at TEXT NOT NULL, ended_at TEXT, outcome TEXT, token INTEGER NOT NULL);
 CREATE TABLE trial (
     number INTEGER PRIMARY KEY, state TEXT NOT NULL, kind TEXT NOT NULL,
     point TEXT NOT NULL, policy TEXT NOT NULL, reason TEXT,
@@ -61,6 +68,8 @@ class Database:
 
     def __init__(self, path: Path, mode: Literal["create", "write", "read"]) -> None:
         self.path = path
+        self.token: int | None = None
+        """Of the driver that writes through this connection, see `take_over`; None of others."""
         self._lock = threading.RLock()
         if path.exists() == (mode == "create"):
             problem = "there is one already" if mode == "create" else "there is no such file"
@@ -83,9 +92,11 @@ class Database:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
             (version,) = self.query("PRAGMA user_version")[0]
+            while mode == "write" and version in _MIGRATIONS:
+                version = self._migrate()
         except sqlite3.DatabaseError as error:
             raise StudyError(f"a ledger must be a SQLite file, but {self.path}: {error}") from error
-        if mode != "create" and version != VERSION:
+        if mode != "create" and version != VERSION and version not in _MIGRATIONS:
             hint = "update autodepth" if version > VERSION else "an older autodepth wrote it"
             if version == 0:
                 hint = "its study never finished starting"
@@ -93,10 +104,29 @@ class Database:
                 f"a ledger must have version {VERSION}, but {self.path} has {version}: {hint}"
             )
 
+    def _migrate(self) -> int:
+        """Bring the tables one version on; return the version that they have then."""
+        with self.transaction() as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version in _MIGRATIONS:  # nobody else did meanwhile
+                for statement in _MIGRATIONS[version]:
+                    connection.execute(statement)
+                version += 1
+                connection.execute(f"PRAGMA user_version = {version}")
+        return int(version)
+
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         with self._lock:
             self._connection.close()
+
+    def take_over(self) -> int:
+        """Begin to drive: the tokens of all earlier drivers are worth nothing from now on."""
+        with self.transaction() as connection:
+            connection.execute("UPDATE study SET token = token + 1")
+            (token,) = connection.execute("SELECT token FROM study").fetchone()
+        self.token = int(token)
+        return self.token
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -104,10 +134,13 @@ class Database:
 
         Raises:
             StorageError: the disk is full, read-only or gone, or another process holds the file.
+            StudyInUseError: this was a driver, and another one has taken its study over.
         """
         with self._lock:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
+                self._check_there()
+                self._check_token()
                 yield self._connection
                 self._connection.commit()
             except sqlite3.OperationalError as error:
@@ -120,6 +153,24 @@ class Database:
             except BaseException:
                 self._roll_back()
                 raise
+
+    def _check_there(self) -> None:
+        """An open file outlives its name: what is written to one without a name helps nobody."""
+        if not self.path.exists():
+            raise StorageError(
+                f"a study's folder must stay where it is, but {self.path.parent} is gone: put it "
+                f"back, and `autodepth resume {self.path.parent.name}` goes on"
+            )
+
+    def _check_token(self) -> None:
+        if self.token is None:
+            return
+        (token,) = self._connection.execute("SELECT token FROM study").fetchone()
+        if token != self.token:
+            raise StudyInUseError(
+                f"a study has one driver at a time, but another one took {self.path.parent.name} "
+                "over from this one, which enters nothing any more"
+            )
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.OperationalError):  # a full disk may have done it already

@@ -28,7 +28,7 @@ from autodepth.records.spending import (
     shares_of_epochs,
     shares_of_result,
 )
-from autodepth.records.trial_record import StudyRecord, TrialKind, TrialRecord, utc_now
+from autodepth.records.trial_record import BEGUN_AGAIN, StudyRecord, TrialKind, TrialRecord, utc_now
 from autodepth.trial.result import EpochReport, TrialResult, TrialState
 
 _TRIALS = (
@@ -59,7 +59,7 @@ class Ledger:
             for statement in SCHEMA.split(";"):
                 connection.execute(statement)
             connection.execute(
-                "INSERT INTO study VALUES (0, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO study VALUES (0, ?, ?, ?, ?, ?, ?, ?, 0)",
                 (study.name, study.seed, json.dumps(objectives), json.dumps(dict(study.plan)),
                  study.created_at, study.ended_at, study.outcome),
             )  # fmt: skip
@@ -73,6 +73,19 @@ class Ledger:
             StudyError: there is no ledger at `path`, or another version of autodepth wrote it.
         """
         return cls(Database(path, "read" if read_only else "write"))
+
+    def begin_driving(self) -> int:
+        """Be the driver of the study from now on: writes of an earlier one are refused.
+
+        Returns:
+            A token that grows with every driver; it is checked within every write of this one.
+        """
+        return self.database.take_over()
+
+    @property
+    def token(self) -> int | None:
+        """What `begin_driving` gave; None where nothing is driven through this ledger."""
+        return self.database.token
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -139,6 +152,21 @@ class Ledger:
             connection.execute(
                 "INSERT OR REPLACE INTO verdict VALUES (?, ?, ?)",
                 (number, rung, json.dumps(dict(content))),
+            )
+
+    def begin_again(self, number: int, reason: str) -> None:
+        """Enter that a running trial begins anew: what it told of its epochs counts no more.
+
+        Raises:
+            InputError: the trial is unknown or has ended.
+        """
+        with self.database.transaction() as connection:
+            self._check_running(number)
+            connection.execute("DELETE FROM epoch WHERE trial = ?", (number,))
+            connection.execute("UPDATE tracking SET epochs_sent = 0 WHERE trial = ?", (number,))
+            connection.execute(
+                "INSERT OR REPLACE INTO verdict VALUES (?, ?, ?)",
+                (number, BEGUN_AGAIN, json.dumps({"rung": BEGUN_AGAIN, "reason": reason})),
             )
 
     def extend(self, plan: Mapping[str, Any]) -> None:
@@ -266,6 +294,7 @@ class Ledger:
         """The study this ledger belongs to."""
         values = dict(self.database.query("SELECT * FROM study")[0])
         del values["id"]
+        values.pop("token", None)  # of whoever drives it
         values["plan"] = json.loads(values["plan"])
         values["objectives"] = tuple(Objective(**o) for o in json.loads(values["objectives"]))
         return StudyRecord(**values)

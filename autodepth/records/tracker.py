@@ -11,7 +11,7 @@ import re
 import threading
 from pathlib import Path
 
-from autodepth.errors import TrackingError
+from autodepth.errors import StudyInUseError, TrackingError
 from autodepth.records.ledger import Ledger
 from autodepth.records.outbox import Outbox
 from autodepth.records.studies import MLFLOW_STORE, StudyFolder
@@ -34,6 +34,7 @@ class Tracker:
         folder: the study; its ledger must exist.
         tracking_uri: any MLflow tracking URI; None takes `default_tracking_uri`.
         front_html: draws the front's page from (trials, objectives, study name).
+        token: of the driver it belongs to, see `Ledger.begin_driving`.
 
     Raises:
         StudyError: the study has no ledger.
@@ -45,11 +46,13 @@ class Tracker:
         *,
         tracking_uri: str | None = None,
         front_html: FrontHtml | None = None,
+        token: int | None = None,
     ) -> None:
         self.tracking_uri = tracking_uri or default_tracking_uri(folder.path.parent)
         self._folder = folder
         self._front_html = front_html
         self._ledger = Ledger.open(folder.ledger_path)
+        self._ledger.database.token = token
         self._closing = threading.Event()
         self._problem: str | None = None
         self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
@@ -81,6 +84,8 @@ class Tracker:
                     )
                     sender.send(final=closing)
                     self._note(None)
+                except StudyInUseError:  # whoever drives the study now tells MLflow too
+                    return
                 except Exception as error:  # noqa: BLE001  (tracking never ends anything)
                     self._note(f"{type(error).__name__}: {error}")
                 self._closing.wait(_RETRY_SECONDS if self._problem else _INTERVAL_SECONDS)

@@ -14,6 +14,8 @@ from autodepth.trial.result import TrialResult, TrialState
 TrialKind = Literal["search", "unpruned", "confirm", "control"]
 LOST = "its driver ended while it ran"
 """Why a trial failed that is found running though nothing drives its study."""
+BEGUN_AGAIN = "begun again"
+"""Takes the place of a rung where a trial had to begin anew, which is no verdict on it."""
 WORKER_DIED = "its worker died"
 """How the reason begins of a trial whose process is gone while its study goes on."""
 WEIGHTS_LOST = "its weights did not arrive"
@@ -110,6 +112,14 @@ class TrialRecord:
         return self.of_search and not refused and not self.broken_off
 
     @property
+    def carried_out(self) -> Mapping[str, Any]:
+        """The policy as it was carried out: with smaller batches where memory did not suffice."""
+        if self.result is None or self.result.batch_size is None:
+            return self.policy
+        train = {**self.policy["train"], "batch_size": self.result.batch_size}
+        return {**self.policy, "train": train}
+
+    @property
     def front_point(self) -> FrontPoint | None:
         """This trial as a candidate for the front: of the search, complete and within bounds."""
         if self.result is None or self.reason is not None or not self.of_search:
@@ -117,6 +127,6 @@ class TrialRecord:
         return FrontPoint(
             trial=self.number,
             point=self.result.point,
-            policy=self.policy,
+            policy=self.carried_out,
             removed=self.result.removed,
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from autodepth.front.hypervolume import relative_hypervolume
 from autodepth.front.objective import objective_values
-from autodepth.records.control import Driver
+from autodepth.records.lease import Driver
 from autodepth.records.ledger import Ledger
 from autodepth.records.trial_record import TrialRecord
 from autodepth.report.front_figure import front_of

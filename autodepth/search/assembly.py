@@ -6,6 +6,7 @@ from autodepth.policy.policy import Policy
 from autodepth.records.invariants import end_lost_trials, sweep
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
+from autodepth.records.trial_record import LOST
 from autodepth.search.budget_meter import BudgetMeter
 from autodepth.search.confirming import Confirming, Evidence
 from autodepth.search.estimate import unpruned_policy
@@ -23,6 +24,7 @@ from autodepth.search.study_driver import StudyDriver
 from autodepth.search.turns import Turns
 from autodepth.search.weights_transit import WeightsTransit
 from autodepth.seeding import derive_seed
+from autodepth.trial.result import TrialState
 
 
 def make_driver(
@@ -104,5 +106,6 @@ def make_driver(
         ),
         # Whoever is only asked about the front does not go through the search again.
         next_up=going_on.take_in(search_again=evidence is None),
+        failed_before=sum(r.state is TrialState.FAILED and r.reason != LOST for r in records),
         concurrency=concurrency,
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
-from autodepth.records.trial_record import TrialKind, TrialRecord
+from autodepth.records.trial_record import BEGUN_AGAIN, TrialKind, TrialRecord
 from autodepth.search.knowledge import Knowledge, Running
 from autodepth.search.proposals import Proposal
 from autodepth.search.rungs import Verdict
@@ -98,6 +98,8 @@ class GoingOn:
         for epoch in self._ledger.epochs(number):
             known.take_in(number, running, epoch, known.rungs.note)
         for verdict in self._ledger.verdicts(number):
+            if verdict["rung"] == BEGUN_AGAIN:
+                continue
             known.rungs.recall(Verdict(**verdict))
         if record.result is None:
             stopped = record.state is TrialState.STOPPED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from autodepth.search.outcome import StopTrial, carry_out
 from autodepth.search.study_driver import StudyDriver
 from autodepth.trial.result import EpochReport
@@ -19,7 +21,7 @@ def run_in_process(driver: StudyDriver, setting: TrialSetting) -> None:
                 raise StopTrial
 
         try:
-            outcome = carry_out(task, setting, on_epoch)
+            outcome = carry_out(task, setting, on_epoch, partial(driver.begun_again, task.number))
         except StopTrial:
             outcome = driver.ending(task.number)
         driver.ended(task.number, outcome)

@@ -6,11 +6,13 @@ import contextlib
 import errno
 import json
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autodepth.errors import DivergenceError, InfeasibleError
 from autodepth.policy.policy import Policy
+from autodepth.trial.memory import free_memory, is_out_of_memory, memory_limit
 from autodepth.trial.result import TrialResult, TrialState
 from autodepth.trial.run_trial import OnEpoch, run_trial
 from autodepth.trial.setting import TrialSetting
@@ -84,15 +86,29 @@ class TrialOutcome:
 
 
 ERROR_FILE = "error.txt"
+_SMALLEST_BATCH = 2  # below it there is no batch norm
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+Again = Callable[[str], None]
+"""Hears that a trial begins anew, and why; nothing it told before counts."""
 
 
 class StopTrial(BaseException):
     """Raised by a trial's callback to end the trial; not an error of the trial."""
 
 
-def carry_out(task: TrialTask, setting: TrialSetting, on_epoch: OnEpoch) -> TrialOutcome:
-    """Run a trial and return how it ended; an error of its own never ends the study."""
+def carry_out(
+    task: TrialTask, setting: TrialSetting, on_epoch: OnEpoch, on_again: Again
+) -> TrialOutcome:
+    """Run a trial and return how it ended; an error of its own never ends the study.
+
+    Args:
+        task: what to do.
+        setting: what all trials share.
+        on_epoch: told of every epoch; what it raises ends the trial.
+        on_again: told where memory ran out, before the trial begins anew with half the batch.
+    """
     setting = replace(
         setting,
         replicate=task.replicate,
@@ -100,7 +116,8 @@ def carry_out(task: TrialTask, setting: TrialSetting, on_epoch: OnEpoch) -> Tria
     )
     try:
         task.folder.mkdir(parents=True, exist_ok=True)
-        result = run_trial(task.policy, setting, folder=task.folder, on_epoch=on_epoch)
+        with memory_limit(setting.memory_bytes):
+            result = _run(task, setting, on_epoch, on_again)
     except (DivergenceError, InfeasibleError) as error:
         return TrialOutcome(state=TrialState.INFEASIBLE, reason=str(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this trial
@@ -111,3 +128,27 @@ def carry_out(task: TrialTask, setting: TrialSetting, on_epoch: OnEpoch) -> Tria
             (task.folder / ERROR_FILE).write_text(traceback.format_exc())
         return TrialOutcome(state=TrialState.FAILED, reason=f"{type(error).__name__}: {error}")
     return TrialOutcome(state=TrialState.COMPLETE, result=result)
+
+
+def _run(task: TrialTask, setting: TrialSetting, on_epoch: OnEpoch, on_again: Again) -> TrialResult:
+    """Carry a policy out; where memory runs out, once more with half the batch.
+
+    That is another policy: it has keys of its own for the stages that trials share.
+    """
+    policy, size = task.policy, task.policy.train.batch_size
+    try:
+        return run_trial(policy, setting, folder=task.folder, on_epoch=on_epoch)
+    except Exception as error:
+        if not is_out_of_memory(error) or size < 2 * _SMALLEST_BATCH:
+            raise
+    # Only here: the error held on to every tensor of the calls it came through.
+    free_memory()
+    half = size // 2
+    on_again(f"memory ran out with batches of {size}, so it began again with batches of {half}")
+    result = run_trial(
+        replace(policy, train=replace(policy.train, batch_size=half)),
+        replace(setting, evaluation_batch=setting.evaluation_batch // 2),
+        folder=task.folder,
+        on_epoch=on_epoch,
+    )
+    return replace(result, batch_size=half)

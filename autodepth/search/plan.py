@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from autodepth.atomic import sha256_of
 from autodepth.data.load import ImageData, load_data
 from autodepth.data.prepare import resolve_augment, resolve_normalisation
 from autodepth.data.settings import DataSettings
+from autodepth.errors import InputError
 from autodepth.front.objective import Objective
 from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
 from autodepth.networks.residual_network import ResidualNetwork
@@ -128,6 +130,10 @@ def make_plan(
         InputError: data, network, weights, budget or constraints cannot be used.
     """
     places = choose_places(budget, concurrency, cluster.nodes if cluster else ())
+    if space.limits.memory is not None and sys.platform != "linux":
+        raise InputError(
+            f"limits.memory needs Linux, which counts it, but this is {sys.platform}: leave it out"
+        )
     space, notes = _without_idle_dimensions(space)
     weights = None if space.network.weights is None else Path(space.network.weights)
     settings, automatic = _data_settings(space)

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from ray.tune.search import Searcher  # noqa: E402
 from autodepth.records.trial_record import WORKER_DIED  # noqa: E402
 from autodepth.search.outcome import ERROR_FILE, TrialOutcome  # noqa: E402
 from autodepth.search.places import Places  # noqa: E402
+from autodepth.search.ray_token import keep_token_private  # noqa: E402
 from autodepth.search.ray_worker import Elsewhere, work  # noqa: E402
 from autodepth.search.study_driver import StudyDriver  # noqa: E402
 from autodepth.trial.result import EpochReport, TrialState  # noqa: E402
@@ -83,7 +87,9 @@ def run_on_ray(
 
 
 def _start_local(places: Places) -> None:
-    with signal_handlers_kept():
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    keep_token_private()
+    with signal_handlers_kept(), _on_loopback_alone():
         ray.init(
             address="local",
             num_cpus=max(1, round(places.count * places.cpus)),
@@ -92,6 +98,20 @@ def _start_local(places: Places) -> None:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
+
+
+@contextmanager
+def _on_loopback_alone() -> Iterator[None]:
+    """Let a Ray that starts listen to this machine alone, as it does on macOS.
+
+    Elsewhere it listens on all interfaces, and `_node_ip_address` cannot tell it to loop back.
+    """
+    constants = ray._private.ray_constants  # noqa: SLF001 - there is no public way
+    before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
 
 
 def _folder_name(trial: Any) -> str:
@@ -148,6 +168,7 @@ class _Tasks(_DriverHook, Searcher):
             "replicate": task.replicate,
             "bounded": task.bounded,
             "places": task.places,
+            "seconds": self._driver.longest_trial,
         }
 
     def on_trial_complete(self, *_: Any, **__: Any) -> None:
@@ -176,8 +197,10 @@ class _Rungs(_DriverHook, FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
         number = trial.config["number"]
         epochs = [EpochReport.from_json(text) for text in result.get("epochs", ())]
-        if not self._driver.is_running(number):
+        if not self._driver.is_running(number):  # what an attempt says that was given up
             return self.CONTINUE
+        if "again" in result:
+            self._driver.begun_again(number, result["again"])
         if epochs:
             self._driver.report(number, *epochs)
         if "outcome" in result:
@@ -202,10 +225,14 @@ class _Recorder(_DriverHook, tune.Callback):
             self._end(number, self._driver.ending(number))
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:  # type: ignore[override]
+        number = trial.config["number"]
+        if self._driver.took_too_long(number):
+            self._end(number, self._driver.ending(number))
+            return
         error = str(trial.get_error() or "nothing is known of why").strip().splitlines()[-1]
         reason = f"{WORKER_DIED}: {error}"
         outcome = TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True)
-        self._end(trial.config["number"], outcome)
+        self._end(number, outcome)
 
     def _keep_trace(self, number: int, trace: str) -> None:
         """Write down where a trial on another node failed, as trials here do themselves."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,7 @@ from ray import tune
 from autodepth.policy.policy import Policy
 from autodepth.records.trial_record import WEIGHTS_LOST
 from autodepth.search.luggage import Luggage
-from autodepth.search.outcome import ERROR_FILE, TrialOutcome, TrialTask, carry_out
+from autodepth.search.outcome import ERROR_FILE, Again, TrialOutcome, TrialTask, carry_out
 from autodepth.search.weights_transit import WeightsTransit
 from autodepth.trial.result import EpochReport, TrialState
 from autodepth.trial.run_trial import OnEpoch
@@ -40,7 +44,8 @@ def work(config: dict[str, Any], setting: TrialSetting, elsewhere: Elsewhere | N
     """Carry out one trial; every epoch and the outcome travel to the driver as Tune results.
 
     Args:
-        config: `number`, `policy` and `folder` of the task, as plain values.
+        config: `number`, `policy` and `folder` of the task, as plain values; `seconds` after which
+            the process is ended if the trial still goes on, None for never.
             Or `until`, a file: then the worker only gets ready, and waits for that file.
         setting: what all trials share; Ray keeps one copy of its images per machine.
         elsewhere: what is needed besides on another host; kept likewise.
@@ -72,21 +77,26 @@ def work(config: dict[str, Any], setting: TrialSetting, elsewhere: Elsewhere | N
             if task.places > 1:  # what else the machine does may have changed
                 setting.limit_threads(task.places)
 
-    if elsewhere is None:
-        tell(outcome=carry_out(task, setting, on_epoch).to_json())
-        return
-    tell(node=str(ray.util.get_node_ip_address()))  # type: ignore[no-untyped-call]
-    outcome, trace = _carry_out_elsewhere(task, elsewhere, setting, on_epoch)
+    def on_again(reason: str) -> None:
+        waiting.clear()
+        tell(again=reason)
+
+    with _ending_after(config["seconds"]):
+        if elsewhere is None:
+            tell(outcome=carry_out(task, setting, on_epoch, on_again).to_json())
+            return
+        tell(node=str(ray.util.get_node_ip_address()))  # type: ignore[no-untyped-call]
+        outcome, trace = _carry_out_elsewhere(task, elsewhere, setting, on_epoch, on_again)
     tell(outcome=outcome.to_json(), trace=trace)
 
 
 def _carry_out_elsewhere(
-    task: TrialTask, elsewhere: Elsewhere, setting: TrialSetting, on_epoch: OnEpoch
+    task: TrialTask, elsewhere: Elsewhere, setting: TrialSetting, on_epoch: OnEpoch, on_again: Again
 ) -> tuple[TrialOutcome, str]:
     """Run a trial on a disk the driver does not see; return its end, and its traceback."""
     with tempfile.TemporaryDirectory(prefix="autodepth-") as place:
         here = replace(task, folder=Path(place))
-        outcome = carry_out(here, elsewhere.luggage.unpack(setting), on_epoch)
+        outcome = carry_out(here, elsewhere.luggage.unpack(setting), on_epoch, on_again)
         if outcome.result is not None:
             try:
                 transit = WeightsTransit(elsewhere.transit)
@@ -96,3 +106,16 @@ def _carry_out_elsewhere(
                 return TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True), ""
         trace = here.folder / ERROR_FILE
         return outcome, trace.read_text() if trace.exists() else ""
+
+
+@contextmanager
+def _ending_after(seconds: float | None) -> Iterator[None]:
+    """End this process when the block takes longer: what hangs listens to nothing else."""
+    timer = threading.Timer(seconds or 0.0, os._exit, (1,))
+    timer.daemon = True
+    if seconds is not None:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -115,6 +115,7 @@ def run_study(
         cache=cache_location(storage),
         cache_limit_bytes=cache_limit_bytes(),
         constraints=plan.space.constraints,
+        memory_bytes=plan.space.limits.memory_bytes,
     )
     with _signals_interrupt(driver) as received, watch(driver):
         if runner == "ray":

@@ -122,7 +122,7 @@ class Searcher:
         distributions: dict[str, BaseDistribution] = {}
         params: dict[str, Any] = {}
         for dimension in self._dimensions:
-            distribution = _distribution(dimension)
+            distribution = distribution_of(dimension)
             value = point.get(dimension.name)
             if dimension.name not in point or distribution is None:
                 continue
@@ -190,7 +190,8 @@ def _suggest(trial: optuna.Trial, dimension: Dimension) -> Scalar:
             return trial.suggest_categorical(name, list(values))
 
 
-def _distribution(dimension: Dimension) -> BaseDistribution | None:
+def distribution_of(dimension: Dimension) -> BaseDistribution | None:
+    """Return what Optuna calls the values of a setting; None where there is only one."""
     match dimension.domain:
         case Fixed():
             return None

@@ -7,6 +7,7 @@ per task; `should_stop` tells it which running trial has to stop.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections import Counter
@@ -47,6 +48,7 @@ class StudyDriver:
         meter: minds the budget.
         confirming: hands out what confirms the front.
         next_up: the policy that a search that goes on came to already.
+        failed_before: how many trials failed in earlier parts of the study.
         concurrency: how many trials share the reserved devices.
     """
 
@@ -59,6 +61,7 @@ class StudyDriver:
         meter: BudgetMeter,
         confirming: Confirming,
         next_up: Proposal | None = None,
+        failed_before: int = 0,
         concurrency: int = 1,
     ) -> None:
         self.known = knowledge
@@ -70,7 +73,9 @@ class StudyDriver:
         self._next_up = next_up
         self._running: dict[int, Running] = {}
         self._interrupted = threading.Event()
+        self._limits = knowledge.space.limits
         self._failures: list[str] = []
+        self._failed_before = failed_before
         self._attempts: Counter[str] = Counter()
         self.halted = ""
         """Why no trial can be carried out for now: the disk takes no more; else empty."""
@@ -103,7 +108,21 @@ class StudyDriver:
     def should_stop(self, number: int) -> bool:
         """Whether a running trial has to stop now."""
         running = self._running.get(number)
-        return self.stop_requested or (running is not None and bool(running.stop))
+        told = running is not None and bool(running.stop)
+        return self.stop_requested or told or self.took_too_long(number)
+
+    def took_too_long(self, number: int) -> bool:
+        """Whether a running trial has taken longer than the space lets one take."""
+        running = self._running.get(number)
+        if running is None:
+            return False
+        return time.monotonic() - running.started > self._limits.trial_seconds
+
+    @property
+    def longest_trial(self) -> float | None:
+        """Seconds after which a trial that has not ended must hang; None where it may take any."""
+        seconds = self._limits.trial_seconds
+        return None if math.isinf(seconds) else seconds + _PATIENCE_SECONDS
 
     def placed(self, number: int, node: str) -> None:
         """Enter the node that a running trial is on."""
@@ -116,7 +135,12 @@ class StudyDriver:
     @property
     def hopeless(self) -> str:
         """Why going on would only spend the budget on more failures; empty while it would not."""
-        failed = len(self._failures)
+        failed, borne = len(self._failures), self._limits.failed_trials
+        if borne is not None:
+            every = failed + self._failed_before
+            last = f": {self._failures[-1]}" if self._failures else ""
+            told = f"{every} trials failed, and limits.failed_trials bears {borne}{last}"
+            return told if every > borne else ""
         if failed >= _HOPELESS and not self._turns.any_complete:
             return f"the first {failed} trials all failed, the last one: {self._failures[-1]}"
         if failed >= 2 * _HOPELESS and failed > self.known.completed:
@@ -187,10 +211,20 @@ class StudyDriver:
                 self.ledger.record_verdict(number, verdict.rung, asdict(verdict))
                 running.stop = verdict.reason if verdict.stop else ""
 
+    def begun_again(self, number: int, reason: str) -> None:
+        """Enter that a running trial begins anew, and forget what it told of its epochs."""
+        self.ledger.begin_again(number, reason)
+        running = self._running[number]
+        running.epochs.clear()
+        running.last, running.stop = None, ""
+
     def ending(self, number: int) -> TrialOutcome:
         """Return how a trial ends that was made to stop."""
         if reason := self._running[number].stop:
             return TrialOutcome(state=TrialState.STOPPED, reason=reason)
+        if self.took_too_long(number):
+            reason = f"took longer than {self._limits.trial} (limits.trial)"
+            return TrialOutcome(state=TrialState.FAILED, reason=reason)
         reason = "interrupted" if self.interrupted else "the budget ended"
         return TrialOutcome(state=TrialState.CANCELLED, reason=reason)
 

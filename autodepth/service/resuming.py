@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Concurrency = int | Literal["auto"] | None
 # What a study is, by its place in the plan; what was measured by the clock is no part of it, nor
-# what the plan makes of the words of a space.
+# what the plan makes of the words of a space, nor what ends a trial early.
 _FINGERPRINT = {
     "data_fingerprint": "data",
     "unpruned": "network",
@@ -36,7 +36,7 @@ _FINGERPRINT = {
 }
 _RESOLVED = {
     "unpruned.latency_ms", "space.network.weights", "space.data.train_images",
-    "space.data.validation",
+    "space.data.validation", "space.limits",
 }  # fmt: skip
 _MOST_CHANGES = 10
 
@@ -47,6 +47,7 @@ def resume(  # noqa: PLR0913 - as `search`
     budget: str | None = None,
     concurrency: Concurrency = None,
     own_code: bool = False,
+    takeover: bool = False,
     tracking_uri: str | None = None,
     runner: Runner = "ray",
     ray_address: str | None = None,
@@ -61,6 +62,8 @@ def resume(  # noqa: PLR0913 - as `search`
         concurrency: trials at the same time; None for as many as before, `auto` for one per
             device that is there now.
         own_code: whether the network's builder may be code of one's own.
+        takeover: whether to go on although a process drives the study that has not shown for
+            `LEASE_SECONDS` that it lives; when it wakes up, nothing it has to say is entered.
         tracking_uri: MLflow store; None for a SQLite file beside the studies.
         runner: as of `search`.
         ray_address: as of `search`.
@@ -69,13 +72,16 @@ def resume(  # noqa: PLR0913 - as `search`
 
     Raises:
         StudyError: there is no such study, or its data or network are not what they were.
+        StudyInUseError: another process drives it, and lives.
         BudgetError: nothing is left, or what was added is of another kind.
     """
     with on_cluster(ray_address, storage) as cluster:
         plan, folder = plan_resume(
             study, budget=budget, concurrency=concurrency, own_code=own_code, cluster=cluster
         )
-        return carry_on(plan, folder, tracking_uri=tracking_uri, runner=runner, watch=watch)
+        return carry_on(
+            plan, folder, takeover=takeover, tracking_uri=tracking_uri, runner=runner, watch=watch
+        )
 
 
 def plan_resume(
@@ -221,12 +227,14 @@ def carry_on(
     plan: StudyPlan,
     folder: StudyFolder,
     *,
+    takeover: bool = False,
     tracking_uri: str | None = None,
     runner: Runner = "ray",
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
     """Carry a planned resumption out; arguments as of `resume`."""
-    with DriverLock(folder), Ledger.open(folder.ledger_path) as ledger:
+    with DriverLock(folder, takeover=takeover), Ledger.open(folder.ledger_path) as ledger:
+        ledger.begin_driving()  # before the first write
         ledger.extend(plan.to_dict())
         return drive(plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch)
 

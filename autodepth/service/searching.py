@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodepth.atomic import write_atomically
-from autodepth.errors import InputError
+from autodepth.errors import AutodepthError, InputError, StorageError
 from autodepth.records.control import DriverLock
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, create_study_folder
 from autodepth.records.tracker import Tracker
 from autodepth.report.front_page import front_html
 from autodepth.search.confirming import Evidence
+from autodepth.search.optuna_mirror import mirror_path, write_mirror
 from autodepth.search.plan import StudyPlan, make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch, run_study, start_ledger
 from autodepth.service.warm_start import front_policies
@@ -192,11 +193,18 @@ def drive(
     evidence: Evidence | None = None,
 ) -> StudyResult:
     """Spend what is left of a study's budget, MLflow being told meanwhile; hold its lock."""
-    tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html)
+    token = ledger.begin_driving() if ledger.token is None else ledger.token
+    tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html, token=token)
     try:
         result = run_study(plan, folder, ledger, runner=runner, watch=watch, evidence=evidence)
-    finally:
-        unsent = tracker.close()
+    except BaseException:
+        with suppress(AutodepthError):  # it may find the same: a folder that is gone
+            tracker.close()
+        raise
+    unsent = tracker.close()
+    if mirror_path(folder).exists():
+        with suppress(StorageError):  # `fsck` tells, and mends it
+            write_mirror(folder)
     return replace(result, unsent=unsent)
 
 

@@ -33,6 +33,7 @@ from autodepth.space.objectives import (
 )
 from autodepth.space.search_models import (
     ConfirmationSection,
+    LimitsSection,
     RungsSection,
     SamplerSection,
     StartPoints,
@@ -217,6 +218,7 @@ class SpaceModel(Section):
     )
     rungs: RungsSection = RungsSection()
     confirmation: ConfirmationSection = ConfirmationSection()
+    limits: LimitsSection = LimitsSection()
     seed: Annotated[int, Field(ge=0), must("a whole number of at least 0")] = 0
 
 
@@ -231,5 +233,6 @@ SECTIONS: dict[str, type[Section]] = {
     "sampler": SamplerSection,
     "rungs": RungsSection,
     "confirmation": ConfirmationSection,
+    "limits": LimitsSection,
 }
 """The models of mappings by the key they stand under; the file itself under an empty name."""

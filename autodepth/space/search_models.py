@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -12,6 +13,7 @@ from autodepth.errors import did_you_mean
 from autodepth.space.section import Count, Place, Section, must, one_of, several
 from autodepth.space.settings import RULES
 from autodepth.space.values import Scalar
+from autodepth.units import parse_bytes, parse_duration
 
 SamplerName = Literal["tpe", "nsga2", "gp", "qmc", "random"]
 _SAMPLERS = ("tpe", "nsga2", "gp", "qmc", "random")
@@ -64,6 +66,47 @@ class ConfirmationSection(Section):
     seeds: Annotated[int, Field(ge=0), must("a whole number of at least 0")] = Field(
         2, description="fresh seeds per member of the front"
     )
+
+
+def _duration(text: str) -> str:
+    parse_duration(text)
+    return text
+
+
+def _size(text: str) -> str:
+    parse_bytes(text)
+    return text
+
+
+class LimitsSection(Section):
+    """What ends a trial, or the study, though there is budget left."""
+
+    trial: Annotated[
+        Annotated[str, AfterValidator(_duration)] | None,
+        must("a duration such as 30min or 2h, or null"),
+    ] = Field(None, description="longest time of a trial, which fails beyond it; null for any")
+    failed_trials: Annotated[
+        Annotated[int, Field(ge=0)] | None, must("a whole number of at least 0, or null")
+    ] = Field(
+        None,
+        description="failed trials that the study bears, which ends with one more; null ends it "
+        "when most fail",
+    )
+    memory: Annotated[
+        Annotated[str, AfterValidator(_size)] | None, must("a size such as 8GB, or null")
+    ] = Field(
+        None, description="host memory a trial may take beyond its process's own; null for any"
+    )
+
+    @property
+    def trial_seconds(self) -> float:
+        """Longest time of a trial; infinite without a limit."""
+        return math.inf if self.trial is None else parse_duration(self.trial)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Host memory a trial may take."""
+        return None if self.memory is None else parse_bytes(self.memory)
 
 
 def _known(points: tuple[StartPoint, ...]) -> tuple[StartPoint, ...]:

@@ -20,6 +20,7 @@ from autodepth.space.models import (
 from autodepth.space.objectives import Constraint
 from autodepth.space.search_models import (
     ConfirmationSection,
+    LimitsSection,
     RungsSection,
     SamplerSection,
     StartPoint,
@@ -54,6 +55,7 @@ class SearchSpace:
         start_with: policies to try first.
         rungs: when trials are compared and the hopeless stopped.
         confirmation: what becomes of the front before it is reported.
+        limits: what ends a trial, or the study, though there is budget left.
         seed: the study's seed.
         branches: numbers of exactly the branches that go; None where something else decides.
     """
@@ -69,6 +71,7 @@ class SearchSpace:
     start_with: tuple[StartPoint, ...]
     rungs: RungsSection
     confirmation: ConfirmationSection
+    limits: LimitsSection
     seed: int
     branches: tuple[int, ...] | None = None
 
@@ -99,6 +102,7 @@ class SearchSpace:
             start_with=model.start_with,
             rungs=model.rungs,
             confirmation=model.confirmation,
+            limits=model.limits,
             seed=model.seed,
             branches=model.search.branches,
         )
@@ -142,6 +146,7 @@ class SearchSpace:
             "start_with": [p if isinstance(p, str) else dict(p) for p in self.start_with],
             "rungs": self.rungs.model_dump(mode="json"),
             "confirmation": self.confirmation.model_dump(mode="json"),
+            "limits": self.limits.model_dump(mode="json"),
             "seed": self.seed,
         }
 

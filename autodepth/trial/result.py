@@ -133,6 +133,7 @@ class TrialResult:
         stage_seconds: device time of each stage.
         weights_file: name of the saved weights inside the trial's folder, None if none were kept.
         weights_sha256: of that file, in hexadecimal; empty where it was not taken.
+        batch_size: images per step where memory did not suffice for those of the policy; else None.
     """
 
     point: OperatingPoint
@@ -144,6 +145,7 @@ class TrialResult:
     stage_seconds: Mapping[str, float]
     weights_file: str | None = None
     weights_sha256: str = ""
+    batch_size: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values fit for JSON."""

@@ -19,9 +19,6 @@ from autodepth.space.objectives import Constraint
 from autodepth.trial.stage_cache import LIMIT_BYTES
 from autodepth.trial.threads import threads_that_pay
 
-# Evaluation needs no gradients, so larger batches than in training cost little memory.
-_EVALUATION_BATCH = 256
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSetting:
@@ -44,6 +41,9 @@ class TrialSetting:
         checkpoint_seconds: training that takes longer is kept about so often, at the end of an
             epoch, for whoever comes to the same training; 0 keeps it after every epoch.
         replicate: 0 in a search; other numbers give fresh seeds to the same policy.
+        memory_bytes: host memory that a trial may take on top of its process; None for any.
+        evaluation_batch: images at a time where nothing is learned. That needs no gradients, so
+            larger batches than in training cost little memory; results do not depend on it.
     """
 
     spec: NetworkSpec
@@ -60,6 +60,8 @@ class TrialSetting:
     cache_limit_bytes: int = LIMIT_BYTES
     checkpoint_seconds: float = 20.0
     replicate: int = 0
+    memory_bytes: int | None = None
+    evaluation_batch: int = 256
 
     def seed_for(self, purpose: str) -> int:
         """Return the seed of one use of randomness.
@@ -106,7 +108,7 @@ class TrialSetting:
         """Return images in their order, as they are."""
         return Batches(
             images,
-            batch_size=_EVALUATION_BATCH,
+            batch_size=self.evaluation_batch,
             device=self.device,
             normalisation=self.normalisation,
             channels=self.spec.channels,

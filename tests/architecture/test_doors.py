@@ -19,7 +19,7 @@ DOORS = {
     "onnx": set(),  # torch.onnx needs it, and onnxscript
     "onnxscript": set(),
     "onnxruntime": {"export/onnx_session.py", "export/predict.py"},
-    "optuna": {"search/samplers.py", "search/searcher.py"},
+    "optuna": {"search/optuna_mirror.py", "search/samplers.py", "search/searcher.py"},
     "mlflow": {"records/tracking.py"},
     "moocore": {"front/hypervolume.py"},
     "plotille": {"cli/tables.py"},

@@ -1,15 +1,23 @@
 """Two drivers of one study: exactly one runs, at any time."""
 
+import contextlib
 import os
+import signal
+import sqlite3
 import sys
 import time
 from multiprocessing.connection import wait
 
-from crash_loop import start_copy
+import pytest
+from crash_loop import drive, front_of, start_copy
 
-from autodepth.errors import StudyInUseError
+from autodepth.errors import StudyError, StudyInUseError
+from autodepth.records import lease
 from autodepth.records.control import DriverLock, driver_of
-from autodepth.records.studies import create_study_folder
+from autodepth.records.invariants import broken_invariants
+from autodepth.records.ledger import Ledger
+from autodepth.records.studies import create_study_folder, find_study, studies_root
+from autodepth.service.resuming import resume
 
 TURNS = 10 if "AUTODEPTH_FAULT_SHARE" not in os.environ else 50  # with it in `make faults`
 
@@ -55,3 +63,51 @@ def test_one_that_is_killed_makes_way_at_once(tmp_path):
         waited = time.monotonic() - begun
 
     assert waited < 5
+
+
+def drive_or_say_so(study, trials):
+    try:
+        drive(study, trials)
+    except StudyInUseError as error:
+        (studies_root() / "said.txt").write_text(str(error))
+        sys.exit(75)
+
+
+def everything(name):
+    with contextlib.closing(sqlite3.connect(studies_root() / name / "ledger.sqlite")) as ledger:
+        return list(ledger.iterdump())
+
+
+def completed(name):
+    try:
+        with Ledger.open(studies_root() / name / "ledger.sqlite", read_only=True) as ledger:
+            return sum(record.result is not None for record in ledger.trials())
+    except StudyError:  # it is just being made
+        return 0
+
+
+@pytest.mark.slow
+def test_a_driver_that_was_stopped_and_taken_over_enters_nothing_when_it_goes_on(monkeypatch):
+    """Row 18 of the faults: SIGSTOP the first, take over, SIGCONT."""
+    trials = 4
+    whole = start_copy(drive, "whole", trials)
+    first = start_copy(drive_or_say_so, "hung", trials)
+    while completed("hung") < 1:
+        time.sleep(0.01)
+    os.kill(first.pid, signal.SIGSTOP)
+    with pytest.raises(StudyInUseError, match="has driven hung since"):
+        resume("hung", runner="in-process")
+    with monkeypatch.context() as patch:
+        patch.setattr(lease, "LEASE_SECONDS", 0.1)
+        result = resume("hung", runner="in-process", takeover=True)
+    before = everything("hung")
+    os.kill(first.pid, signal.SIGCONT)
+    first.join(120)
+    whole.join(120)
+
+    assert first.exitcode == 75
+    assert "another one took hung over from this one" in (studies_root() / "said.txt").read_text()
+    assert everything("hung") == before
+    assert result.complete == trials
+    assert broken_invariants(find_study("hung")) == []
+    assert front_of("hung") == front_of("whole")

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodepth.errors import InputError, StudyError
+from autodepth.errors import InputError, StudyError, StudyInUseError
+from autodepth.records import lease
 from autodepth.records.control import (
     DriverLock,
     Wishes,
@@ -151,6 +152,48 @@ def test_a_lock_without_a_name_is_still_a_lock(
     driver = driver_of(folder)
     assert driver is not None
     assert driver.pid == 0
+
+
+def test_a_driver_that_lives_is_not_taken_over(
+    folder: StudyFolder,
+    drive: Callable[..., subprocess.Popen[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 5.0)
+    drive()
+    message = r"showed [0-9.]+ s ago that it lives; --takeover is for drivers that have not"
+    with pytest.raises(StudyInUseError, match=message), DriverLock(folder, takeover=True):
+        pass
+    monkeypatch.setattr(lease, "_boot", lambda: "of another machine")  # then it is watched
+    message = "if it or its machine is gone, autodepth resume digits --takeover"
+    with pytest.raises(StudyInUseError, match=message), DriverLock(folder, takeover=True):
+        pass
+
+
+@pytest.mark.parametrize("boot", [None, "of another machine"])
+def test_one_that_hangs_is_taken_over_once_and_stays_out_when_it_goes_on(
+    folder: StudyFolder,
+    drive: Callable[..., subprocess.Popen[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    boot: str | None,
+) -> None:
+    process = drive()
+    process.send_signal(signal.SIGSTOP)
+    with pytest.raises(StudyInUseError), DriverLock(folder):  # not unless it is asked for
+        pass
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.3)
+    if boot is not None:
+        monkeypatch.setattr(lease, "_boot", lambda: boot)
+    with DriverLock(folder, takeover=True):
+        process.send_signal(signal.SIGCONT)
+        monkeypatch.setattr(lease, "LEASE_SECONDS", 5.0)
+        process.communicate("", timeout=20)  # it lets go of what it had
+        driver = driver_of(folder)
+        assert driver is not None
+        assert driver.pid == os.getpid()
+        with pytest.raises(StudyInUseError), DriverLock(folder, takeover=True):
+            pass
+    assert driver_of(folder) is None
 
 
 def test_wishes_add_up_until_they_are_forgotten(folder: StudyFolder) -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodepth.errors import InputError, StorageError, StudyError
+from autodepth.errors import InputError, StorageError, StudyError, StudyInUseError
 from autodepth.records.ledger import Ledger
 from autodepth.records.trial_record import StudyRecord
 from autodepth.trial.result import EpochReport, TrialResult, TrialState
@@ -203,13 +203,7 @@ def test_what_is_no_ledger_is_refused_in_words(tmp_path: Path, ledger: Ledger) -
 
 
 @pytest.mark.parametrize(
-    ("version", "hint"),
-    [
-        (0, "never finished starting"),
-        (1, "an older autodepth"),
-        (2, "an older autodepth"),
-        (4, "update"),
-    ],
+    ("version", "hint"), [(0, "never finished starting"), (1, "an older autodepth"), (4, "update")]
 )
 def test_another_version_is_refused(tmp_path: Path, version: int, hint: str) -> None:
     path = tmp_path / "ledger.sqlite"
@@ -219,6 +213,50 @@ def test_another_version_is_refused(tmp_path: Path, version: int, hint: str) -> 
     connection.close()
     with pytest.raises(StudyError, match=f"must have version 3, but .* has {version}: .*{hint}"):
         Ledger.open(path)
+
+
+def test_a_ledger_of_the_version_before_is_read_as_it_is_and_brought_on_when_written(
+    ledger: Ledger,
+) -> None:
+    path = ledger.database.path
+    ledger.start_trial("search", {}, {})
+    with ledger.database.transaction() as connection:
+        connection.execute("ALTER TABLE study DROP COLUMN token")
+        connection.execute("ALTER TABLE trial DROP COLUMN node")
+        connection.execute("PRAGMA user_version = 2")
+    ledger.close()
+    with Ledger.open(path, read_only=True) as old:
+        assert old.study.name
+        assert old.database.query("PRAGMA user_version")[0][0] == 2
+    with Ledger.open(path) as new:
+        assert new.begin_driving() == 1
+        assert len(new.trials()) == 1
+        assert new.database.query("PRAGMA user_version")[0][0] == 3
+
+
+def test_what_a_driver_that_was_taken_over_has_to_say_is_not_entered(ledger: Ledger) -> None:
+    ledger.begin_driving()
+    number = ledger.start_trial("search", {}, {})
+    with Ledger.open(ledger.database.path) as next_one:
+        assert next_one.begin_driving() == 2
+        next_one.end_trial(number, TrialState.FAILED, "lost", 1.0)
+        writes = (
+            lambda: ledger.start_trial("search", {}, {}),
+            lambda: ledger.record_epochs(number, EPOCH),
+            lambda: ledger.record_verdict(number, "fine_tune 25 %", {}),
+            lambda: ledger.end_trial(number, TrialState.CANCELLED, "late", 1.0),
+            lambda: ledger.charge("failed", 1.0),
+            lambda: ledger.balance(9.0),
+            lambda: ledger.extend({}),
+            lambda: ledger.end_study("late"),
+        )
+        for write in writes:
+            with pytest.raises(StudyInUseError, match=r"another one took .* over from this"):
+                write()
+        assert [trial.reason for trial in next_one.trials()] == ["lost"]
+        assert next_one.study.outcome is None
+        assert next_one.spent() == 1.0
+        assert ledger.trial(number).reason == "lost"  # reading it is free
 
 
 BUSY_DRIVER = """

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 
 from autodepth.errors import InputError, StudyInUseError
 from autodepth.front.objective import Objective
+from autodepth.records import control, lease
 from autodepth.records.control import DriverLock
 from autodepth.records.invariants import broken_invariants, end_lost_trials, sweep
 from autodepth.records.ledger import Ledger
@@ -66,14 +67,18 @@ class LedgerMachine(RuleBasedStateMachine):
         self.root = Path(tempfile.mkdtemp(prefix="ledger-machine-"))
         self.folder = StudyFolder(self.root / "digits")
         self.folder.path.mkdir()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(control, "_PATIENCE_SECONDS", 0.0)  # nobody merely looks here
         self.lock = DriverLock(self.folder).__enter__()
         self.ledger = Ledger.create(self.folder.ledger_path, make_study())
+        self.ledger.begin_driving()
         self.states, self.results, self.told = {}, {}, {}
         self.spent = 0.0
 
     def teardown(self):
         self.ledger.close()
         self.lock.__exit__(None, None, None)
+        self.patch.undo()
         shutil.rmtree(self.root)
 
     @rule(target=running, parents=st.integers(0, 3))
@@ -127,22 +132,50 @@ class LedgerMachine(RuleBasedStateMachine):
         assert True not in found
         self.lock = DriverLock(self.folder).__enter__()
         self.ledger = Ledger.open(self.folder.ledger_path)
-        end_lost_trials(self.ledger, 1.0)
+        self.ledger.begin_driving()
+        self._end_lost()
         sweep(self.folder)
+        return multiple()
+
+    def _end_lost(self):
+        end_lost_trials(self.ledger, 1.0)
         for number, state in self.states.items():
             if state is TrialState.RUNNING:
                 assert self.ledger.trial(number).reason == LOST
                 self.states[number] = TrialState.FAILED
-        return multiple()
 
     @rule()
-    def take_over(self):
+    def start_beside(self):
+        with pytest.raises(StudyInUseError), DriverLock(self.folder):
+            pass
+        with pytest.raises(StudyInUseError), DriverLock(self.folder, takeover=True):
+            pass  # it lives
+
+    @rule(number=running)
+    def take_over(self, number):
+        """The driver hangs, another goes on without it, and it wakes up with something to say."""
+        hung_lock, hung = self.lock, self.ledger
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lease, "LEASE_SECONDS", -1.0)
+            self.lock = DriverLock(self.folder, takeover=True).__enter__()
+        self.ledger = Ledger.open(self.folder.ledger_path)
+        self.ledger.begin_driving()
+        self._end_lost()
+        for late in (
+            lambda: hung.start_trial("search", {}, {}),
+            lambda: hung.complete_trial(number, make_result(1.0, 1), 1.0),
+            lambda: hung.balance(99.0),
+        ):
+            with pytest.raises(StudyInUseError):
+                late()
+        hung.close()
+        hung_lock.__exit__(None, None, None)
         with pytest.raises(StudyInUseError), DriverLock(self.folder):
             pass
 
     @rule(up=st.booleans())
     def send(self, up):
-        """A tracking store hears of everything once it is up, and of each end once."""
+        """A tracking store, which may be down, hears of all once it is up, of each end once."""
         outbox = Outbox(self.ledger, "store")
         for number in outbox.pending() if up else ():
             state = self.ledger.trial(number).state
