@@ -26,6 +26,7 @@ from autodepth.search.estimate import (
     reach,
     typical_policy,
 )
+from autodepth.search.metrics_port import check_metrics_port
 from autodepth.search.places import Places, choose_places
 from autodepth.space.domains import Dimension, Fixed
 from autodepth.space.search_space import SearchSpace
@@ -117,8 +118,10 @@ def make_plan(
         own_code: whether the network's builder may be code of one's own.
 
     Raises:
-        InputError: data, network, weights, budget or constraints cannot be used.
+        InputError: data, network, weights, budget, constraints or $AUTODEPTH_METRICS_PORT cannot
+            be used.
     """
+    check_metrics_port()
     places = choose_places(budget, concurrency)
     space, notes = _without_idle_dimensions(space)
     weights = None if space.network.weights is None else Path(space.network.weights)

@@ -1,4 +1,4 @@
-"""Carries trials out on Ray, through Ray Tune. The only import of Ray.
+"""Carries trials out on Ray, through Ray Tune.
 
 Ray Tune places trials, keeps the workers and hands results back; what to try, when to stop and
 what is true is decided by the `StudyDriver`, in the driver process. Workers are used again for
@@ -13,7 +13,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,20 +36,36 @@ from ray.tune.schedulers import FIFOScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
 from autodepth.records.trial_record import WORKER_DIED  # noqa: E402
+from autodepth.search.metrics_port import metrics_port  # noqa: E402
 from autodepth.search.outcome import TrialOutcome  # noqa: E402
 from autodepth.search.places import Places  # noqa: E402
+from autodepth.search.ray_metrics import StudyMetrics, on_loopback  # noqa: E402
 from autodepth.search.ray_worker import work  # noqa: E402
 from autodepth.search.study_driver import StudyDriver  # noqa: E402
 from autodepth.trial.result import EpochReport, TrialState  # noqa: E402
 from autodepth.trial.setting import TrialSetting  # noqa: E402
 
 
-def run_on_ray(driver: StudyDriver, setting: TrialSetting, places: Places) -> None:
-    """Run trials on a local Ray until the driver has no more or asks to stop."""
+def run_on_ray(
+    driver: StudyDriver,
+    setting: TrialSetting,
+    places: Places,
+    *,
+    unsent: Callable[[], int] = lambda: 0,
+) -> None:
+    """Run trials on a local Ray until the driver has no more or asks to stop.
+
+    Args:
+        driver: says what to run.
+        setting: what all trials share.
+        places: where they run.
+        unsent: returns how many events the tracking store does not have, for the metrics.
+    """
+    port = metrics_port()
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     scratch = Path(tempfile.mkdtemp(prefix="autodepth-ray-"))
-    with _signal_handlers_kept():
+    with _signal_handlers_kept(), on_loopback():
         ray.init(
             address="local",
             num_cpus=max(1, round(places.count * places.cpus)),
@@ -57,7 +73,10 @@ def run_on_ray(driver: StudyDriver, setting: TrialSetting, places: Places) -> No
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
+            _metrics_export_port=port,
+            _system_config={"enable_metrics_collection": port is not None},
         )
+    metrics = StudyMetrics(driver, unsent)
     trainable = tune.with_parameters(work, setting=setting)
     try:
         driver.meter.start()
@@ -81,6 +100,7 @@ def run_on_ray(driver: StudyDriver, setting: TrialSetting, places: Places) -> No
         ).fit()
     finally:
         driver.meter.stop()
+        metrics.close()
         ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
 

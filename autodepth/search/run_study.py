@@ -81,6 +81,7 @@ def run_study(
     *,
     runner: Runner = "ray",
     evidence: Evidence | None = None,
+    unsent: Callable[[], int] = lambda: 0,
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
     """Spend a study's budget.
@@ -93,6 +94,7 @@ def run_study(
         ledger: its ledger; a study with trials goes on from them.
         runner: `ray`, or `in-process` for one trial after the other in this process.
         evidence: what is asked of the front, with no search; None searches.
+        unsent: returns how many events the tracking store does not have, for the metrics.
         watch: a context entered while trials run, given the driver.
     """
     driver = make_driver(
@@ -112,7 +114,7 @@ def run_study(
         if runner == "ray":
             from autodepth.search.ray_runner import run_on_ray  # noqa: PLC0415 - seconds
 
-            run_on_ray(driver, setting, plan.places)
+            run_on_ray(driver, setting, plan.places, unsent=unsent)
         else:
             run_in_process(driver, setting)
     outcome = driver.halted or driver.hopeless or ("interrupted" if driver.interrupted else SPENT)

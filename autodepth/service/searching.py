@@ -152,7 +152,15 @@ def drive(
     """Spend what is left of a study's budget, MLflow being told meanwhile; hold its lock."""
     tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html)
     try:
-        result = run_study(plan, folder, ledger, runner=runner, watch=watch, evidence=evidence)
+        result = run_study(
+            plan,
+            folder,
+            ledger,
+            runner=runner,
+            evidence=evidence,
+            unsent=tracker.unsent_events,
+            watch=watch,
+        )
     finally:
         unsent = tracker.close()
     return replace(result, unsent=unsent)
