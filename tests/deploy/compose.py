@@ -71,6 +71,6 @@ def translated(
     for (owner, port), here in ports.items():
         if owner == service:
             value = re.sub(rf"(?<=[:=]){port}\b", str(here), value)
-    for path, folder in paths.items():
-        value = value.replace(path, str(folder))
+    known = "|".join(re.escape(path) for path in sorted(paths, key=len, reverse=True))
+    value = re.sub(rf"({known})(?![\w.-])", lambda found: str(paths[found[1]]), value)
     return value.replace("0.0.0.0", "127.0.0.1")

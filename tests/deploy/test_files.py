@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
@@ -73,14 +75,16 @@ def test_the_build_is_given_no_more_than_it_copies():
 
 
 @pytest.mark.parametrize("name", COMPOSE)
-def test_compose_files_fit_the_schema_of_compose(name, tmp_path):
-    done = run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", f"docker/{name}")
-    assert done.returncode == 0, done.stdout
+def test_compose_files_fit_the_schema_of_compose(name):
+    vendored = files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
+    schema = json.loads(vendored.read_text())
+    content = yaml.safe_load((compose.DOCKER / name).read_text())
+    jsonschema.validate(content, schema)
 
-    worse = tmp_path / name
-    worse.write_text((compose.DOCKER / name).read_text().replace("services:", "services:\n  x: 1"))
-    found = run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(worse))
-    assert found.returncode == 1
+    for service in content["services"].values():
+        service["helthcheck"] = {}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, schema)
 
 
 @pytest.mark.parametrize(
