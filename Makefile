@@ -16,7 +16,7 @@ AXE_VERSION := 4.14.1
 .DEFAULT_GOAL := help
 .PHONY: help setup search test test-fast test-long browser-test browser-tools lint format docs schema \
 	cluster-test faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
-	bench-hybrid bench-search constraints clean
+	bench-hybrid bench-search constraints clean deploy-test metrics-test
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -39,6 +39,18 @@ test-long: $(VENV)/.tools browser-tools ## Run the tests that `make test` leaves
 
 browser-test: $(VENV)/.tools browser-tools ## Run the tests of the web explorer; keeps screenshots/
 	$(BIN)/pytest -m "long or not long" tests/browser tests/dashboard
+
+deploy-test: $(VENV)/.tools ## Start every part of docker/ from its own command, and check its files (3 minutes)
+	@command -v prometheus >/dev/null && ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 \
+		|| { apt-get update && apt-get install --yes --no-install-recommends postgresql prometheus; } \
+		|| echo "no postgresql or no prometheus here: what needs them is skipped"
+	$(BIN)/pytest -m "long or not long" tests/deploy/test_files.py tests/deploy/test_compose_parts.py
+
+metrics-test: $(VENV)/.tools ## Ask a search that runs what the Grafana dashboard asks; PANELS=FILE.png draws it (3 minutes)
+	@command -v prometheus >/dev/null \
+		|| { apt-get update && apt-get install --yes --no-install-recommends prometheus; } \
+		|| echo "no prometheus here: what needs it is skipped"
+	$(if $(PANELS),AUTODEPTH_PANELS=$(PANELS)) $(BIN)/pytest -m "long or not long" tests/deploy/test_grafana.py
 
 # What is not there and cannot be had, its tests are skipped without, and say so.
 browser-tools: $(AXE) ## Fetch Chromium (Debian's, as root) and axe-core for the browser tests

@@ -48,6 +48,18 @@ class Outbox:
         )
         return [row["number"] for row in rows]
 
+    def depth(self) -> int:
+        """Return how many events the store does not have: epochs, and how trials ended."""
+        rows = self._database.query(
+            "WITH behind AS (SELECT number, ended_at, COALESCE(epochs_sent, 0) AS sent"
+            " FROM trial LEFT JOIN tracking ON store = ? AND trial = number"
+            " WHERE state_sent IS NOT state)"
+            " SELECT (SELECT COUNT(ended_at) FROM behind)"
+            " + (SELECT COUNT(*) FROM behind JOIN epoch ON trial = number AND step > sent)",
+            self._store,
+        )
+        return int(rows[0][0])
+
     def on_front(self) -> list[int]:
         """Return the trials the store believes to be on the front."""
         rows = self._database.query(

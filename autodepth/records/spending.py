@@ -10,6 +10,7 @@ from autodepth.errors import InputError
 from autodepth.trial.result import EpochReport, TrialResult
 
 OVERHEAD, FAILED, CONFIRM = "overhead", "failed", "confirm"
+USELESS = (FAILED, OVERHEAD)
 
 
 def shares_of_result(result: TrialResult) -> dict[str, float]:
@@ -53,6 +54,19 @@ def balance(connection: sqlite3.Connection, spent: float) -> None:
     rest = max(0.0, spent - charged) if 0 <= spent < math.inf else spent
     connection.execute("DELETE FROM spending WHERE stage = ?", (OVERHEAD,))
     charge(connection, OVERHEAD, rest, None)
+
+
+def useful_share(spending: Mapping[str, float]) -> float | None:
+    """Return what went to training, scoring and measuring: 1 - (overhead + failed) / spent.
+
+    Args:
+        spending: device seconds by what they went to.
+
+    Returns:
+        A fraction; None before anything was charged.
+    """
+    spent = math.fsum(spending.values())
+    return 1 - math.fsum(spending.get(stage, 0.0) for stage in USELESS) / spent if spent else None
 
 
 def _shares(seconds: Mapping[str, float]) -> dict[str, float]:

@@ -72,6 +72,11 @@ class Tracker:
         with Ledger.open(self._folder.ledger_path, read_only=True) as ledger:
             return len(Outbox(ledger, store_key(self.tracking_uri)).pending())
 
+    def unsent_events(self) -> int:
+        """Return how many epochs and ends of trials MLflow lacks; any thread may ask."""
+        with Ledger.open(self._folder.ledger_path, read_only=True) as ledger:
+            return Outbox(ledger, store_key(self.tracking_uri)).depth()
+
     def _run(self) -> None:
         sender: MlflowSender | None = None
         with self._ledger as ledger:

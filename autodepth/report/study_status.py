@@ -13,6 +13,7 @@ from autodepth.front.hypervolume import relative_hypervolume
 from autodepth.front.objective import objective_values
 from autodepth.records.lease import Driver
 from autodepth.records.ledger import Ledger
+from autodepth.records.spending import useful_share
 from autodepth.records.trial_record import TrialRecord
 from autodepth.report.front_figure import front_of
 from autodepth.trial.result import EpochReport, TrialState
@@ -20,7 +21,6 @@ from autodepth.units import Budget, Device
 
 # What a budget goes to, in the order it is told; what the ledger has besides follows.
 STAGES = ("parent", "sensitivity", "prune", "fine_tune", "measure", "confirm", "failed", "overhead")
-USELESS = ("failed", "overhead")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,16 +157,6 @@ def study_status(
             if record.state is TrialState.RUNNING and driver is not None
         ),
     )
-
-
-def useful_share(spending: Mapping[str, float]) -> float | None:
-    """Return what went to training, scoring and measuring: 1 - (overhead + failed) / spent.
-
-    Args:
-        spending: device seconds by what they went to.
-    """
-    spent = math.fsum(spending.values())
-    return 1 - math.fsum(spending.get(s, 0.0) for s in USELESS) / spent if spent else None
 
 
 def _in_order(spending: Mapping[str, float]) -> list[str]:

@@ -27,6 +27,7 @@ from autodepth.search.estimate import (
     typical_policy,
 )
 from autodepth.search.luggage import pack
+from autodepth.search.metrics_port import check_metrics_port
 from autodepth.search.places import Places, choose_places
 from autodepth.search.timing import Timing, time_steps, time_steps_elsewhere
 from autodepth.space.domains import Dimension, Fixed
@@ -127,8 +128,10 @@ def make_plan(
         cluster: where trials run; None for this machine.
 
     Raises:
-        InputError: data, network, weights, budget or constraints cannot be used.
+        InputError: data, network, weights, budget, constraints or $AUTODEPTH_METRICS_PORT cannot
+            be used.
     """
+    check_metrics_port()
     places = choose_places(budget, concurrency, cluster.nodes if cluster else ())
     if space.limits.memory is not None and sys.platform != "linux":
         raise InputError(

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from autodepth.search.ray_environment import prepare_for_ray, signal_handlers_kept
+from autodepth.search.ray_environment import prepare_for_ray
 
 prepare_for_ray()
 
@@ -29,7 +27,8 @@ from ray.tune.search import Searcher  # noqa: E402
 from autodepth.records.trial_record import WORKER_DIED  # noqa: E402
 from autodepth.search.outcome import ERROR_FILE, TrialOutcome  # noqa: E402
 from autodepth.search.places import Places  # noqa: E402
-from autodepth.search.ray_token import keep_token_private  # noqa: E402
+from autodepth.search.ray_local import start_local  # noqa: E402
+from autodepth.search.ray_metrics import StudyMetrics  # noqa: E402
 from autodepth.search.ray_worker import Elsewhere, work  # noqa: E402
 from autodepth.search.study_driver import StudyDriver  # noqa: E402
 from autodepth.trial.result import EpochReport, TrialState  # noqa: E402
@@ -43,6 +42,7 @@ def run_on_ray(
     *,
     elsewhere: Elsewhere | None = None,
     local: bool = True,
+    unsent: Callable[[], int] = lambda: 0,
 ) -> None:
     """Run trials on Ray until the driver has no more or asks to stop.
 
@@ -52,12 +52,14 @@ def run_on_ray(
         places: how many run at a time, and what each reserves.
         elsewhere: what workers on other nodes need; None where all write into the study's folder.
         local: whether a Ray of this study's own is started; else this process is connected to one.
+        unsent: returns how many events the tracking store does not have, for the metrics.
     """
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     scratch = Path(tempfile.mkdtemp(prefix="autodepth-ray-"))
     if local:
-        _start_local(places)
+        start_local(places)
+    metrics = StudyMetrics(driver, unsent)
     trainable = tune.with_parameters(work, setting=setting, elsewhere=elsewhere)
     try:
         driver.meter.start()
@@ -81,37 +83,10 @@ def run_on_ray(
         ).fit()
     finally:
         driver.meter.stop()
+        metrics.close()
         if local:
             ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _start_local(places: Places) -> None:
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    keep_token_private()
-    with signal_handlers_kept(), _on_loopback_alone():
-        ray.init(
-            address="local",
-            num_cpus=max(1, round(places.count * places.cpus)),
-            num_gpus=round(places.count * places.gpus) or None,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-
-
-@contextmanager
-def _on_loopback_alone() -> Iterator[None]:
-    """Let a Ray that starts listen to this machine alone, as it does on macOS.
-
-    Elsewhere it listens on all interfaces, and `_node_ip_address` cannot tell it to loop back.
-    """
-    constants = ray._private.ray_constants  # noqa: SLF001 - there is no public way
-    before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
-    try:
-        yield
-    finally:
-        constants.ENABLE_RAY_CLUSTER = before
 
 
 def _folder_name(trial: Any) -> str:

@@ -85,6 +85,7 @@ def run_study(
     *,
     runner: Runner = "ray",
     evidence: Evidence | None = None,
+    unsent: Callable[[], int] = lambda: 0,
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
     """Spend a study's budget.
@@ -97,6 +98,7 @@ def run_study(
         ledger: its ledger; a study with trials goes on from them.
         runner: `ray`, or `in-process` for one trial after the other in this process.
         evidence: what is asked of the front, with no search; None searches.
+        unsent: returns how many events the tracking store does not have, for the metrics.
         watch: a context entered while trials run, given the driver.
     """
     storage = None if plan.cluster is None else plan.cluster.storage
@@ -119,7 +121,7 @@ def run_study(
     )
     with _signals_interrupt(driver) as received, watch(driver):
         if runner == "ray":
-            _run_on_ray(driver, setting, plan, place)
+            _run_on_ray(driver, setting, plan, place, unsent)
         else:
             run_in_process(driver, setting)
     if transit is not None:
@@ -136,7 +138,11 @@ def run_study(
 
 
 def _run_on_ray(
-    driver: StudyDriver, setting: TrialSetting, plan: StudyPlan, transit: str | None
+    driver: StudyDriver,
+    setting: TrialSetting,
+    plan: StudyPlan,
+    transit: str | None,
+    unsent: Callable[[], int],
 ) -> None:
     from autodepth.search.ray_runner import run_on_ray  # noqa: PLC0415 - seconds
     from autodepth.search.ray_worker import Elsewhere  # noqa: PLC0415
@@ -147,7 +153,7 @@ def _run_on_ray(
             luggage=pack(plan.space.network.name, setting.weights), transit=transit
         )
     local = plan.cluster is None
-    run_on_ray(driver, setting, plan.places, elsewhere=elsewhere, local=local)
+    run_on_ray(driver, setting, plan.places, elsewhere=elsewhere, local=local, unsent=unsent)
 
 
 def _transit_place(storage: str, study: StudyRecord) -> str:

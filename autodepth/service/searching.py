@@ -196,7 +196,15 @@ def drive(
     token = ledger.begin_driving() if ledger.token is None else ledger.token
     tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html, token=token)
     try:
-        result = run_study(plan, folder, ledger, runner=runner, watch=watch, evidence=evidence)
+        result = run_study(
+            plan,
+            folder,
+            ledger,
+            runner=runner,
+            evidence=evidence,
+            unsent=tracker.unsent_events,
+            watch=watch,
+        )
     except BaseException:
         with suppress(AutodepthError):  # it may find the same: a folder that is gone
             tracker.close()

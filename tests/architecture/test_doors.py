@@ -12,6 +12,8 @@ DOORS = {
     "fsspec": {"trial/remote_store.py"},
     "ray": {
         "search/ray_cluster.py",
+        "search/ray_local.py",
+        "search/ray_metrics.py",
         "search/ray_runner.py",
         "search/ray_worker.py",
         "service/jobs.py",

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from autodepth.errors import InputError
 from autodepth.records.control import Driver
 from autodepth.records.ledger import Ledger
+from autodepth.records.spending import useful_share
 from autodepth.records.studies import StudyFolder
-from autodepth.report.study_status import StudyStatus, study_status, useful_share
+from autodepth.report.study_status import StudyStatus, study_status
 from autodepth.report.trial_explanation import TrialExplanation, explain_trial
 
 TRIALS = (

@@ -1,0 +1,115 @@
+"""What a running study tells Prometheus, through Ray's own metrics.
+
+The agent of the driver's node exports it, with all that Ray knows of the node: on a cluster at the
+port of `ray start --metrics-export-port`; a search's own Ray only where it was asked to, see
+`metrics_port`. Every name gets `ray_` before it there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+import ray
+from ray.util.metrics import Gauge
+
+from autodepth.front.hypervolume import relative_hypervolume
+from autodepth.front.objective import objective_values
+from autodepth.records.ledger import Ledger
+from autodepth.records.spending import useful_share
+from autodepth.search.budget_meter import BudgetMeter
+from autodepth.search.study_driver import StudyDriver
+
+_INTERVAL_SECONDS = 5.0  # Ray takes values every 10 s, and forgets after 20 s what is not renewed
+_log = logging.getLogger(__name__)
+
+METRICS = {
+    "autodepth_trials": "trials of the study by state",
+    "autodepth_front_points": "networks on the front",
+    "autodepth_hypervolume": "of the front, each cost in units of its reference",
+    "autodepth_best_accuracy": "highest validation accuracy on the front, a fraction",
+    "autodepth_device_seconds": "device time spent, busy or not",
+    "autodepth_budget_device_seconds": "device time that the first limit in time allows",
+    "autodepth_budget_share": "share of the budget that is used up, a fraction",
+    "autodepth_useful_share": "of the device time, what trained, scored or measured; a fraction",
+    "autodepth_outbox_events": "epochs and ends of trials that MLflow does not have yet",
+}
+_OWN_TAGS = {
+    "autodepth_trials": ("state",),
+    "autodepth_device_seconds": ("device",),
+    "autodepth_budget_device_seconds": ("device",),
+}
+
+
+class StudyMetrics:
+    """Tells a study's figures from a thread of its own, from construction until `close`.
+
+    It reads the ledger through a connection of its own, so it never holds the driver up. Where
+    Ray exports nothing there is no thread.
+
+    Args:
+        driver: of the study; Ray must have been started.
+        unsent: returns how many events the tracking store does not have.
+    """
+
+    def __init__(self, driver: StudyDriver, unsent: Callable[[], int]) -> None:
+        self._driver, self._unsent = driver, unsent
+        self._study = {"study": driver.folder.name}
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        if _exported():
+            self._gauges = {
+                name: Gauge(name, description, ("study", *_OWN_TAGS.get(name, ())))
+                for name, description in METRICS.items()
+            }
+            self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join(_INTERVAL_SECONDS)
+
+    def _run(self) -> None:
+        with Ledger.open(self._driver.ledger.database.path, read_only=True) as ledger:
+            while not self._over.is_set():
+                try:
+                    self._tell(ledger)
+                except Exception:  # noqa: BLE001  (metrics never end anything)
+                    _log.warning("the study's metrics could not be read", exc_info=True)
+                    return
+                self._over.wait(_INTERVAL_SECONDS)
+
+    def _tell(self, ledger: Ledger) -> None:
+        meter, objectives = self._driver.meter, self._driver.objectives
+        for state, count in ledger.counts().items():
+            self._set("trials", count, state=state.value)
+        points = [member.point for member in self._driver.known.front.members]
+        values = objective_values(points, objectives)
+        self._set("front_points", len(points))
+        self._set("hypervolume", relative_hypervolume(values, objectives))
+        if points:
+            self._set("best_accuracy", max(point.validation_accuracy for point in points))
+        self._set("device_seconds", meter.spent, device=meter.device)
+        self._set("budget_device_seconds", _allowed(meter), device=meter.device)
+        self._set("budget_share", meter.share_spent)
+        self._set("useful_share", useful_share(ledger.spending()))
+        self._set("outbox_events", self._unsent())
+
+    def _set(self, name: str, value: float | None, **tags: str) -> None:
+        self._gauges[f"autodepth_{name}"].set(value, self._study | tags)
+
+
+def _allowed(meter: BudgetMeter) -> float | None:
+    """Return the device seconds that the first limit in time allows; None without such a limit."""
+    wall = meter.budget.wall_seconds
+    limits = [meter.budget.device_seconds, None if wall is None else wall * meter.devices]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _exported() -> bool:
+    """Whether the agent of this node exports metrics."""
+    here, nodes = ray.get_runtime_context().get_node_id(), ray.nodes()  # type: ignore[no-untyped-call]
+    return any(node["NodeID"] == here and node["MetricsExportPort"] > 0 for node in nodes)
