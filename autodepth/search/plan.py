@@ -30,7 +30,8 @@ from autodepth.search.places import Places, choose_places
 from autodepth.space.domains import Dimension, Fixed
 from autodepth.space.search_space import SearchSpace
 from autodepth.trial.device import device_name
-from autodepth.trial.measurement import latency_ms
+from autodepth.trial.latency import measure_table
+from autodepth.trial.latency_table import LatencyTable
 from autodepth.trial.setting import TrialSetting
 from autodepth.units import Budget
 from autodepth.version import __version__
@@ -96,6 +97,7 @@ class StudyPlan:
             "device": self.places.device,
             "hardware": device_name(self.places.torch_device),
             "threads": self.places.threads,
+            "latency_table": setting.latency_table and setting.latency_table.to_dict(),
             "devices": self.places.devices,
             "concurrency": self.places.count,
         }
@@ -107,6 +109,7 @@ def make_plan(
     *,
     concurrency: int | None = None,
     own_code: bool = False,
+    latency_table: LatencyTable | None = None,
 ) -> StudyPlan:
     """Load the data, build the network, time a step, and check that the wishes can be met.
 
@@ -115,6 +118,8 @@ def make_plan(
         budget: what may be spent.
         concurrency: trials at the same time; None for one per device.
         own_code: whether the network's builder may be code of one's own.
+        latency_table: that of the network, where it was measured already; one of another device
+            or number of threads is measured anew.
 
     Raises:
         InputError: data, network, weights, budget or constraints cannot be used.
@@ -135,12 +140,16 @@ def make_plan(
         own_code=own_code,
     )
     network = build_network(spec, seed=space.seed, weights=weights)
-    bounds = {str(bound): constraint_verdict(bound, network, space) for bound in space.constraints}
     cost = _trial_cost(space, network, places)
     if automatic:
         data, note = _affordable(data, cost, _seconds(budget, places) * places.count)
         notes += note
-    unpruned = _unpruned(space, network)
+    latency_table = _latency_table(space, network, places, latency_table)
+    unpruned = _unpruned(network, latency_table)
+    bounds = {
+        str(bound): constraint_verdict(bound, network, space, latency_table)
+        for bound in space.constraints
+    }
     setting = TrialSetting(
         spec=spec,
         weights=weights,
@@ -153,6 +162,7 @@ def make_plan(
         device=places.torch_device,
         threads=places.threads,
         seed=space.seed,
+        latency_table=latency_table,
     )
     return StudyPlan(
         space=space,
@@ -235,7 +245,20 @@ def _affordable(
     return load_data(settings), [note]
 
 
-def _unpruned(space: SearchSpace, network: ResidualNetwork) -> dict[str, float]:
+def _latency_table(
+    space: SearchSpace, network: ResidualNetwork, places: Places, known: LatencyTable | None
+) -> LatencyTable | None:
+    """Return what branches add to the latency on a trial's place, where something asks for it."""
+    asked = {o.name for o in space.objectives} | {c.metric for c in space.constraints}
+    if "latency_ms" not in asked:
+        return None
+    here = (device_name(places.torch_device), places.threads)
+    if known is not None and (known.device, known.threads) == here:
+        return known
+    return measure_table(network, places.torch_device, places.threads)
+
+
+def _unpruned(network: ResidualNetwork, table: LatencyTable | None) -> dict[str, float]:
     """Return what the untouched network costs; its latency only where something asks for it."""
     costs = {
         "macs": float(network.total_macs),
@@ -243,11 +266,7 @@ def _unpruned(space: SearchSpace, network: ResidualNetwork) -> dict[str, float]:
         "parameters": float(network.total_parameters),
         "size_bytes": float(4 * network.total_parameters),
     }
-    asked = {o.name for o in space.objectives} | {c.metric for c in space.constraints}
-    if "latency_ms" in asked:
-        network.module.eval()
-        costs["latency_ms"] = latency_ms(network.module, network.input_shape)
-    return costs
+    return costs if table is None else {**costs, "latency_ms": table.whole_ms}
 
 
 def _objectives(space: SearchSpace, unpruned: Mapping[str, float]) -> tuple[Objective, ...]:
