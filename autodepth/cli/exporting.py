@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autodepth.cli.console import give, give_json, say
+from autodepth.cli.registering import print_registered
 from autodepth.cli.studies import Json, OwnCode, Study
 from autodepth.errors import InputError
 
 if TYPE_CHECKING:
     from autodepth.export.exporting import Export
+    from autodepth.service.registering import Registered
 
 
 def export(
@@ -34,6 +36,17 @@ def export(
             "int8 is calibrated by training images, and its accuracy is told.",
         ),
     ] = "torch,onnx",
+    register: Annotated[
+        bool,
+        typer.Option(
+            "--register",
+            help="Put them into MLflow's model registry too, under the study's name. The first "
+            "has the alias champion; the front's knee and smallest have these.",
+        ),
+    ] = False,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow store to register in; else that beside the studies.")
+    ] = None,
     own_code: OwnCode = False,
     json: Json = False,
 ) -> None:
@@ -45,11 +58,15 @@ def export(
 
     Example: autodepth export --select knee --select 'accuracy>=0.97' --to exports
     """
+    from dataclasses import asdict  # noqa: PLC0415
+
     from autodepth.export.exporting import export_wishes  # noqa: PLC0415
     from autodepth.export.writing import read_formats  # noqa: PLC0415
     from autodepth.records.studies import find_study  # noqa: PLC0415
 
     wanted = read_formats(formats)  # a mistake there needs no study to be told
+    if register and "torch" not in wanted:
+        raise InputError(f"MLflow loads the format torch, so --register needs it, got {formats!r}")
     chosen = export_wishes(
         find_study(study),
         select or ["knee"],
@@ -58,12 +75,31 @@ def export(
         formats=wanted,
         tell=say,
     )
-    if json:
-        told = [{"folder": str(e.folder), "selected": e.wish, **e.point.to_dict()} for e in chosen]
-        give_json(told)
+    if not json:
+        for export in chosen:
+            _print_export(export)
+    registered = _register(chosen, tracking_uri, own_code=own_code) if register else []
+    if not json:
+        for found in registered:
+            print_registered(found)
         return
-    for export in chosen:
-        _print_export(export)
+    told = [{"folder": str(e.folder), "selected": e.wish, **e.point.to_dict()} for e in chosen]
+    for values, found in zip(told, registered, strict=False):
+        values["registered"] = asdict(found)
+    give_json(told)
+
+
+def _register(
+    chosen: list[Export], tracking_uri: str | None, *, own_code: bool
+) -> list[Registered]:
+    from autodepth.service.registering import register_bundle  # noqa: PLC0415
+
+    return [
+        register_bundle(
+            export.folder, tracking_uri=tracking_uri, champion=i == 0, own_code=own_code
+        )
+        for i, export in enumerate(chosen)
+    ]
 
 
 def _print_export(export: Export) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 from autodepth.report.study_status import RunningTrial, StudyStatus
 from autodepth.report.trial_explanation import TrialExplanation
 from autodepth.report.wording import shorten
+from autodepth.trial.latency_table import PredictionError
 from autodepth.trial.result import EpochReport, TrialState
 from autodepth.units import format_device_time, format_duration, format_macs
 
@@ -32,6 +33,8 @@ def status_view(status: StudyStatus) -> RenderableType:
         ("front", _front(status)),
     ):
         facts.add_row(name, Text(text))  # as text: a name may hold what rich takes for a style
+    if status.latency is not None:
+        facts.add_row("latency", _predicted(status.latency))
     parts: list[RenderableType] = [facts]
     if status.spending:
         parts += ["", _spending_table(status), _useful(status)]
@@ -96,6 +99,14 @@ def _trials(status: StudyStatus) -> str:
 def _front(status: StudyStatus) -> str:
     points = f"{status.front} point{'' if status.front == 1 else 's'}"
     return f"{points}, hypervolume {status.hypervolume:.3f} (validation split)"
+
+
+def _predicted(error: PredictionError) -> str:
+    """Return how far predictions of latency were off; the table is in the plan."""
+    rank = error.rank_correlation
+    order = "" if rank is None else f", rank correlation {rank:.2f}"
+    networks = f"{error.networks} network{'' if error.networks == 1 else 's'}"
+    return f"predicted to {error.median_error:.0%} (median of {networks}{order})"
 
 
 def _spending_table(status: StudyStatus) -> Table:

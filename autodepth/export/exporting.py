@@ -20,6 +20,7 @@ from autodepth.networks.weights import read_weights
 from autodepth.networks.widths import changed_shapes
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
+from autodepth.trial.latency_table import LatencyTable
 from autodepth.trial.result import TrialResult
 
 
@@ -203,6 +204,7 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
             "point": result.point.to_dict(),
             "parent_accuracy": result.parent_accuracy,
             "unpruned": plan["unpruned"],
+            "predicted_latency_ms": _predicted_latency(plan, result, policy),
             # Studies of earlier versions recorded neither.
             "hardware": plan.get("hardware"),
             "threads": plan.get("threads"),
@@ -212,6 +214,16 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
         data=_same_data(plan) if "int8" in formats else None,
         tell=tell,
     )
+
+
+def _predicted_latency(
+    plan: Mapping[str, Any], result: TrialResult, policy: Mapping[str, Any]
+) -> float | None:
+    """Return what the study's table of branches predicted; None without one."""
+    if not (table := plan.get("latency_table")):
+        return None
+    sparsity = float(policy.get("filter_sparsity", 0.0))
+    return LatencyTable.from_dict(table).predict(result.removed, sparsity)
 
 
 def _same_data(plan: Mapping[str, Any]) -> ImageData:

@@ -162,12 +162,23 @@ def _evaluation(architecture: Architecture, record: Mapping[str, Any]) -> str:
         "### Results\n\nThe parent is the network of the same training before anything was "
         f"removed.\n\n{_table(('', 'unpruned parent', 'this network'), rows)}\n\n"
         f"Latency: {point['latency_ms']:.3f} ms for one image in PyTorch, {_hardware(record)}, "
-        "beside other work of the search. `autodepth bench . --against parent` measures both on "
+        f"{_circumstances(record)} `autodepth bench . --against parent` measures both on "
         "the device at hand.\n\n"
         f"{_CONVENTION}\n\n"
         "### Testing Data\n\nAccuracies above are of the validation split, by which the network "
         "was chosen: they are biased upward. `autodepth evaluate` opens the test split and writes "
         "what it says, and how often it was opened, to `test_openings.json`."
+    )
+
+
+def _circumstances(record: Mapping[str, Any]) -> str:
+    """Say what the latency was measured beside, and what was predicted, where something was."""
+    predicted = record.get("predicted_latency_ms")
+    if predicted is None:
+        return "beside other work of the search."
+    return (
+        "by turns with the unpruned network; a table of its branches predicted "
+        f"{predicted:.3f} ms before training."
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from autodepth.front.hypervolume import relative_hypervolume
 from autodepth.front.objective import objective_values
 from autodepth.records.trial_record import StudyRecord, TrialRecord
-from autodepth.trial.result import EpochReport, TrialState
+from autodepth.trial.result import EpochReport, OperatingPoint, TrialState
 
 PRIMARY_METRIC = "final_accuracy"
 RUN_STATUS = {
@@ -163,21 +163,25 @@ def final_measurements(record: TrialRecord, *, on_front: bool) -> Iterator[Measu
     assert record.ended_at is not None
     values = {"device_seconds": record.device_seconds}
     if record.result is not None:
-        point = record.result.point
-        values |= {
-            PRIMARY_METRIC: point.validation_accuracy,
-            "macs_m": point.macs / 1e6,
-            "params_m": point.parameters / 1e6,
-            "effective_macs_m": point.effective_macs / 1e6,
-            "latency_ms": point.latency_ms,
-            "size_mb": point.size_bytes / 1e6,
-        }
+        values |= point_metrics(record.result.point)
     time = milliseconds(record.ended_at)
     for key, value in values.items():
         yield Measurement(key=key, value=value, step=0, timestamp=time)
     if record.result is not None:
         time += 0 if on_front else 1
         yield Measurement(key="on_front", value=float(on_front), step=0, timestamp=time)
+
+
+def point_metrics(point: OperatingPoint) -> dict[str, float]:
+    """Return what a network costs and achieves, by the names that columns have."""
+    return {
+        PRIMARY_METRIC: point.validation_accuracy,
+        "macs_m": point.macs / 1e6,
+        "params_m": point.parameters / 1e6,
+        "effective_macs_m": point.effective_macs / 1e6,
+        "latency_ms": point.latency_ms,
+        "size_mb": point.size_bytes / 1e6,
+    }
 
 
 def hypervolume_curve(

@@ -1,4 +1,4 @@
-"""The ledger shown in MLflow: the one file that imports it, and only when something is sent.
+"""The ledger shown in MLflow, which is imported only when something is sent.
 
 Sending twice changes nothing: runs are found again by a tag, values carry the ledger's times, and
 the ledger keeps how far each run was sent. So the projection can be resumed or rebuilt at any time.
@@ -67,8 +67,8 @@ class MlflowSender:
         self._study = ledger.study
         self._front_html = front_html
         self._outbox = Outbox(ledger, store_key(uri))
-        self._client = _connect(uri)
-        self._experiment = self._find_experiment(uri)
+        self._client = connect(uri)
+        self.experiment = self._find_experiment(uri)
         self._front: list[FrontPoint] = []
         self._front_due = True  # it may have changed since it was sent
         self._artifacts_due = 0.0  # on the monotonic clock
@@ -102,6 +102,11 @@ class MlflowSender:
             self._front_due = False
         if refused:
             raise TrackingError("; ".join(refused))
+
+    def run_of(self, trial: int) -> str | None:
+        """Return the run of a trial that was sent; None where it was not."""
+        sent = self._outbox.progress(trial)
+        return None if sent is None else sent.run_id
 
     def _send_trial(self, record: TrialRecord, *, on_front: bool) -> None:
         tags = projection.trial_tags(self._study, record)
@@ -184,12 +189,12 @@ class MlflowSender:
         """Return the run with the same key, else a new one: a crash may come after creating it."""
         key = tags["autodepth.trial_key"]
         found = self._client.search_runs(
-            [self._experiment], f"tags.`autodepth.trial_key` = '{key}'", max_results=1
+            [self.experiment], f"tags.`autodepth.trial_key` = '{key}'", max_results=1
         )
         if found:
             return Progress(run_id=found[0].info.run_id)
         started = projection.milliseconds(started_at)
-        run = self._client.create_run(self._experiment, started, dict(tags), run_name=name)
+        run = self._client.create_run(self.experiment, started, dict(tags), run_name=name)
         return Progress(run_id=run.info.run_id)
 
     def _log_dataset(self, run: Progress) -> None:
@@ -221,7 +226,8 @@ class MlflowSender:
         )
 
 
-def _connect(uri: str) -> MlflowClient:
+def connect(uri: str) -> MlflowClient:
+    """Return a client that gives up soon where nobody answers; nothing is sent yet."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mlflow.tracking import MlflowClient  # noqa: PLC0415  (3 s)

@@ -16,6 +16,7 @@ from autodepth.records.ledger import Ledger
 from autodepth.records.spending import useful_share
 from autodepth.records.trial_record import TrialRecord
 from autodepth.report.front_figure import front_of
+from autodepth.trial.latency_table import LatencyTable, PredictionError, prediction_error
 from autodepth.trial.result import EpochReport, TrialState
 from autodepth.units import Budget, Device
 
@@ -68,6 +69,7 @@ class StudyStatus:
         front: points on the front.
         hypervolume: of the front, each cost in units of its reference.
         running: the trials that run now.
+        latency: how well latencies were predicted before training; None where none were.
     """
 
     study: str
@@ -87,6 +89,7 @@ class StudyStatus:
     front: int
     hypervolume: float
     running: tuple[RunningTrial, ...]
+    latency: PredictionError | None = None
 
     @property
     def state(self) -> str:
@@ -156,6 +159,26 @@ def study_status(
             for record in records
             if record.state is TrialState.RUNNING and driver is not None
         ),
+        latency=latency_error(records, plan.get("latency_table")),
+    )
+
+
+def latency_error(
+    records: Sequence[TrialRecord], table: Mapping[str, Any] | None
+) -> PredictionError | None:
+    """Compare the latencies that a table predicts with those that trials measured.
+
+    Args:
+        records: of one study.
+        table: as its plan has it; None where latencies were not asked for.
+    """
+    results = [(record.policy, record.result) for record in records if record.result is not None]
+    if table is None or not results:
+        return None
+    predict = LatencyTable.from_dict(table).predict
+    return prediction_error(
+        [predict(r.removed, policy.get("filter_sparsity", 0.0)) for policy, r in results],
+        [r.point.latency_ms for _, r in results],
     )
 
 

@@ -21,6 +21,7 @@ from autodepth.space.objectives import Constraint
 from autodepth.space.search_space import SearchSpace
 from autodepth.space.values import Scalar
 from autodepth.trial.device import autocast
+from autodepth.trial.latency_table import LatencyTable
 
 # Enough arithmetic for a steady rate, little enough to be over in seconds on one core.
 _PROBE_MACS = 2e9
@@ -49,12 +50,25 @@ def reach(network: ResidualNetwork, space: SearchSpace) -> Reach:
     return Reach(least=least, middle=(least + most) // 2, most=most)
 
 
-def constraint_verdict(constraint: Constraint, network: ResidualNetwork, space: SearchSpace) -> str:
+def constraint_verdict(
+    constraint: Constraint,
+    network: ResidualNetwork,
+    space: SearchSpace,
+    table: LatencyTable | None = None,
+) -> str:
     """Say whether a bound can be kept, as far as that is known before training.
 
+    Args:
+        constraint: the bound.
+        network: the whole network.
+        space: what is searched.
+        table: latencies, where they were measured.
+
     Raises:
-        InputError: it is a bound on MACs or parameters that no pruning can keep.
+        InputError: it is a bound on MACs, parameters or latency that no pruning can keep.
     """
+    if constraint.metric == "latency_ms" and table is not None:
+        return _latency_verdict(constraint, network, space, table)
     whole = {"macs": network.total_macs, "parameters": network.total_parameters}
     if constraint.metric not in whole:
         return "known only after training"
@@ -75,8 +89,28 @@ def constraint_verdict(constraint: Constraint, network: ResidualNetwork, space: 
     return "can be kept"
 
 
+def _latency_verdict(
+    bound: Constraint, network: ResidualNetwork, space: SearchSpace, table: LatencyTable
+) -> str:
+    least = table.predict(_most_that_goes(network, space, "macs"), _most_filters(space))
+    if table.breaks(bound, least if bound.relation == "<=" else table.whole_ms):
+        raise InputError(
+            f"constraint {str(bound)!r} cannot hold: networks of this space take "
+            f"{least:.3g} to {table.whole_ms:.3g} ms on {table.device}, as branches were measured"
+        )
+    return f"{least:.3g} to {table.whole_ms:.3g} ms by a table of branches, on {table.device}"
+
+
 def _least(network: ResidualNetwork, space: SearchSpace, metric: str) -> int:
     """Return the least of a cost: per stage the cheapest branch, as narrow as the space allows."""
+    smallest = network.without(_most_that_goes(network, space, metric))
+    if share := _most_filters(space):
+        smallest = prune_width(smallest, share)
+    return int(getattr(smallest, f"total_{metric}"))
+
+
+def _most_that_goes(network: ResidualNetwork, space: SearchSpace, metric: str) -> set[int]:
+    """Return the branches that go where the cheapest of each stage stay."""
     going: set[int] = set()
     for stage in range(1, network.num_stages + 1):
         branches = [b for b in network.branches if b.stage == stage]
@@ -84,10 +118,7 @@ def _least(network: ResidualNetwork, space: SearchSpace, metric: str) -> int:
         fixed = len(branches) - len(removable)
         staying = max(0, int(_extreme(space, "least_per_stage", 1, min)) - fixed)
         going.update(sorted(removable, key=removable.__getitem__)[staying:])
-    smallest = network.without(going)
-    if share := _most_filters(space):
-        smallest = prune_width(smallest, share)
-    return int(getattr(smallest, f"total_{metric}"))
+    return going
 
 
 def _most_filters(space: SearchSpace) -> float:

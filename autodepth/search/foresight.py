@@ -39,7 +39,8 @@ class Foresight:
     Args:
         network: the whole network, on the CPU.
         setting: what all trials share.
-        constraints: the study's bounds; those on MACs and parameters are checked ahead.
+        constraints: the study's bounds; those on MACs and parameters are checked ahead, and that
+            on latency where the setting has a table of it.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Foresight:
     ) -> None:
         self._network, self._setting = network, setting
         self._constraints = [c for c in constraints if c.metric in _COSTS]
+        self._latencies = [c for c in constraints if c.metric == "latency_ms"]
         self._parents: dict[tuple[object, ...], str] = {}
         self._scores: dict[tuple[str, str], Mapping[int, float]] = {}
         self._costs: dict[tuple[tuple[int, ...], float], dict[str, float]] = {}
@@ -100,15 +102,31 @@ class Foresight:
 
     def broken(self, policy: Policy) -> dict[str, float]:
         """Return the bounds that a policy breaks for certain, and by what share of the bound."""
+        violations = self._too_slow(policy)
         if not self._constraints:
-            return {}
-        costs, violations = self.costs(policy), {}
+            return violations
+        costs = self.costs(policy)
         for constraint in self._constraints:
             whole = float(getattr(self._network, f"total_{constraint.metric}"))
             kindest = costs.least if constraint.relation == "<=" else costs.most
             excess = constraint.excess(kindest[constraint.metric], whole)
             if excess > 0:
                 violations[str(constraint)] = excess
+        return violations
+
+    def _too_slow(self, policy: Policy) -> dict[str, float]:
+        """Return the bounds on latency that a policy breaks for certain, as predicted."""
+        table = self._setting.latency_table
+        violations: dict[str, float] = {}
+        if table is None:
+            return violations
+        for bound in self._latencies:
+            removed = self.removed(policy)
+            if removed is None:
+                removed = self._most_that_may_go(policy) if bound.relation == "<=" else ()
+            predicted = table.predict(removed, policy.filter_sparsity)
+            if excess := table.breaks(bound, predicted):
+                violations[str(bound)] = excess
         return violations
 
     def costs(self, policy: Policy) -> Costs:

@@ -29,10 +29,16 @@ from autodepth.search.estimate import (
 from autodepth.search.luggage import pack
 from autodepth.search.metrics_port import check_metrics_port
 from autodepth.search.places import Places, choose_places
-from autodepth.search.timing import Timing, time_steps, time_steps_elsewhere
+from autodepth.search.timing import (
+    Timing,
+    measure_table_elsewhere,
+    time_steps,
+    time_steps_elsewhere,
+)
 from autodepth.space.domains import Dimension, Fixed
 from autodepth.space.search_space import SearchSpace
-from autodepth.trial.measurement import latency_ms
+from autodepth.trial.latency import measure_table
+from autodepth.trial.latency_table import LatencyTable
 from autodepth.trial.setting import TrialSetting
 from autodepth.units import Budget
 from autodepth.version import __version__
@@ -105,6 +111,7 @@ class StudyPlan:
             "device": self.places.device,
             "hardware": self.hardware,
             "threads": self.places.threads,
+            "latency_table": setting.latency_table and setting.latency_table.to_dict(),
             "devices": self.places.devices,
             "concurrency": self.places.count,
         }
@@ -116,6 +123,7 @@ def make_plan(
     *,
     concurrency: int | None = None,
     own_code: bool = False,
+    latency_table: LatencyTable | None = None,
     cluster: Cluster | None = None,
 ) -> StudyPlan:
     """Load the data, build the network, time a step, and check that the wishes can be met.
@@ -125,6 +133,8 @@ def make_plan(
         budget: what may be spent.
         concurrency: trials at the same time; None for one per device.
         own_code: whether the network's builder may be code of one's own.
+        latency_table: that of the network, where it was measured already; one of another device
+            or number of threads is measured anew.
         cluster: where trials run; None for this machine.
 
     Raises:
@@ -152,13 +162,22 @@ def make_plan(
         own_code=own_code,
     )
     network = build_network(spec, seed=space.seed, weights=weights)
-    bounds = {str(bound): constraint_verdict(bound, network, space) for bound in space.constraints}
     timed = _time_steps(space, spec, network, places, cluster)
     cost = _trial_cost(space, network, timed.pace)
     if automatic:
         data, note = _affordable(data, cost, _seconds(budget, places) * places.count)
         notes += note
-    unpruned = _unpruned(space, network)
+    if _asks_for_latency(space):
+        here = (timed.hardware, places.threads)
+        if latency_table is None or (latency_table.device, latency_table.threads) != here:
+            latency_table = _measure_table(spec, network, places, cluster)
+    else:
+        latency_table = None
+    unpruned = _unpruned(network, latency_table)
+    bounds = {
+        str(bound): constraint_verdict(bound, network, space, latency_table)
+        for bound in space.constraints
+    }
     setting = TrialSetting(
         spec=spec,
         weights=weights,
@@ -171,6 +190,7 @@ def make_plan(
         device=places.torch_device,
         threads=places.threads,
         seed=space.seed,
+        latency_table=latency_table,
     )
     return StudyPlan(
         space=space,
@@ -262,7 +282,24 @@ def _affordable(
     return load_data(settings), [note]
 
 
-def _unpruned(space: SearchSpace, network: ResidualNetwork) -> dict[str, float]:
+def _asks_for_latency(space: SearchSpace) -> bool:
+    asked = {o.name for o in space.objectives} | {c.metric for c in space.constraints}
+    return "latency_ms" in asked
+
+
+def _measure_table(
+    spec: NetworkSpec, network: ResidualNetwork, places: Places, cluster: Cluster | None
+) -> LatencyTable:
+    """Measure what branches add to the latency on a trial's place."""
+    if cluster is None:
+        return measure_table(network, places.torch_device, places.threads)
+    return cluster.run(
+        measure_table_elsewhere, spec, pack(spec.name, None), places,
+        cpus=places.cpus, gpus=places.gpus,
+    )  # fmt: skip
+
+
+def _unpruned(network: ResidualNetwork, table: LatencyTable | None) -> dict[str, float]:
     """Return what the untouched network costs; its latency only where something asks for it."""
     costs = {
         "macs": float(network.total_macs),
@@ -270,11 +307,7 @@ def _unpruned(space: SearchSpace, network: ResidualNetwork) -> dict[str, float]:
         "parameters": float(network.total_parameters),
         "size_bytes": float(4 * network.total_parameters),
     }
-    asked = {o.name for o in space.objectives} | {c.metric for c in space.constraints}
-    if "latency_ms" in asked:
-        network.module.eval()
-        costs["latency_ms"] = latency_ms(network.module, network.input_shape)
-    return costs
+    return costs if table is None else {**costs, "latency_ms": table.whole_ms}
 
 
 def _objectives(space: SearchSpace, unpruned: Mapping[str, float]) -> tuple[Objective, ...]:

@@ -1,4 +1,4 @@
-"""A few steps timed where trials will run, here or on a node of a cluster."""
+"""Steps and latencies timed where trials will run, here or on a node of a cluster."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from autodepth.search.estimate import Pace, measure_pace
 from autodepth.search.luggage import Luggage
 from autodepth.search.places import Places
 from autodepth.trial.device import device_name
+from autodepth.trial.latency import measure_table
+from autodepth.trial.latency_table import LatencyTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,3 +50,9 @@ def time_steps_elsewhere(
     """Build the network on a node and time it there; weights change no time."""
     luggage.lay_down()
     return time_steps(build_network(spec, seed=0), policy, places)
+
+
+def measure_table_elsewhere(spec: NetworkSpec, luggage: Luggage, places: Places) -> LatencyTable:
+    """Build the network on a node and measure there what its branches add to the latency."""
+    luggage.lay_down()
+    return measure_table(build_network(spec, seed=0), places.torch_device, places.threads)

@@ -19,6 +19,7 @@ from autodepth.search.plan import StudyPlan, make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch
 from autodepth.service.searching import drive, on_cluster
 from autodepth.space.space_file import load_space
+from autodepth.trial.latency_table import LatencyTable
 from autodepth.units import Budget, format_device_time, parse_budget
 from autodepth.version import __version__
 
@@ -128,12 +129,14 @@ def _plan_again(
 ) -> StudyPlan:
     """Return the plan of a study that exists, under a budget, with what it had resolved."""
     before = folder.plan
+    table = before.get("latency_table")
     plan = make_plan(
         load_space(folder.space_path, _as_before(before)),
         limits,
         concurrency=None if concurrency == "auto" else concurrency or before["concurrency"],
         own_code=own_code,
         cluster=cluster,
+        latency_table=LatencyTable.from_dict(table) if table else None,
     )
     now = json.loads(json.dumps(plan.to_dict()))
     for name, what in _FINGERPRINT.items():

@@ -21,6 +21,7 @@ from autodepth.networks.weights import save_weights
 from autodepth.policy.policy import Policy
 from autodepth.trial.course import Epoch
 from autodepth.trial.evaluation import evaluate
+from autodepth.trial.latency import latency_beside
 from autodepth.trial.measurement import operating_point
 from autodepth.trial.parent import Parent
 from autodepth.trial.pruning import Pruned, prune, recalibrate_batch_norm
@@ -58,7 +59,7 @@ def run_trial(
     with clock("prune"):
         pruned = _pruned(parent, policy, setting, sensitivities, stages, report)
         network = pruned.network
-        _check_bounds(network, parent, setting)
+        _check_bounds(network, parent, policy, setting)
         pruned_accuracy = evaluate(network.module, validation).accuracy
     with clock("fine_tune"):
         stages.recover(pruned, parent, report.of("fine_tune", network.total_macs))
@@ -68,6 +69,7 @@ def run_trial(
             network,
             evaluate(network.module, validation),
             size_bytes=save_weights(network.module, folder / WEIGHTS_FILE),
+            latency=latency_beside(network, parent.network, setting.latency_table),
         )
     return TrialResult(
         point=point,
@@ -112,8 +114,15 @@ def _pruned(
     )
 
 
-def _check_bounds(network: ResidualNetwork, parent: Parent, setting: TrialSetting) -> None:
+def _check_bounds(
+    network: ResidualNetwork, parent: Parent, policy: Policy, setting: TrialSetting
+) -> None:
+    table = setting.latency_table
     for constraint in setting.constraints:
+        if constraint.metric == "latency_ms" and table is not None:
+            predicted = table.predict(network.removed, policy.filter_sparsity)
+            if table.breaks(constraint, predicted):
+                raise InfeasibleError(f"breaks {constraint}: {predicted:.3g} ms predicted")
         if constraint.metric not in {"macs", "parameters"}:
             continue
         name = f"total_{constraint.metric}"

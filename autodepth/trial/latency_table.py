@@ -1,0 +1,91 @@
+"""What each branch adds to a network's latency, and so what a network will take. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import correlation, median
+from typing import Any
+
+from autodepth.space.objectives import Constraint
+
+MARGIN = 0.1
+"""The share by which a prediction must be over a bound to count as over it for certain."""
+_FEWEST = 3  # trials before anything is said of their order
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyTable:
+    """Latency of one image (batch 1), by the parts of a network.
+
+    Args:
+        device: name of the CPU or GPU.
+        threads: CPU threads.
+        whole_ms: of the whole network, measured, milliseconds.
+        around_ms: of what cannot be removed: stem, head, shortcuts.
+        branches_ms: what each removable branch adds, by number.
+    """
+
+    device: str
+    threads: int
+    whole_ms: float
+    around_ms: float
+    branches_ms: Mapping[int, float]
+
+    def predict(self, removed: Collection[int], filter_sparsity: float = 0.0) -> float:
+        """Return what a network will take without these branches, milliseconds.
+
+        Args:
+            removed: numbers of the branches that go.
+            filter_sparsity: share of channels that goes from every branch left; their time is
+                taken to shrink as their MACs do.
+        """
+        kept = sum(ms for number, ms in self.branches_ms.items() if number not in removed)
+        return self.around_ms + kept * (1 - filter_sparsity)
+
+    def breaks(self, bound: Constraint, predicted: float) -> float:
+        """Return by what share a prediction breaks a bound on latency for certain; 0 if not."""
+        kinder = 1 - MARGIN if bound.relation == "<=" else 1 + MARGIN
+        return max(0.0, bound.excess(predicted * kinder, self.whole_ms))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values fit for JSON."""
+        return {**asdict(self), "branches_ms": {str(k): v for k, v in self.branches_ms.items()}}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LatencyTable:
+        """Read what `to_dict` wrote."""
+        branches = {int(number): ms for number, ms in values["branches_ms"].items()}
+        return cls(**{**values, "branches_ms": branches})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionError:
+    """How well latencies were predicted.
+
+    Args:
+        networks: how many were measured.
+        median_error: median of |predicted - measured| / measured.
+        rank_correlation: Spearman's; None for fewer than three networks, or equal ones.
+    """
+
+    networks: int
+    median_error: float
+    rank_correlation: float | None
+
+
+def prediction_error(predicted: Sequence[float], measured: Sequence[float]) -> PredictionError:
+    """Compare predictions with measurements, at least one, in the same order."""
+    pairs = list(zip(predicted, measured, strict=True))
+    tellable = len(pairs) >= _FEWEST and min(len(set(predicted)), len(set(measured))) > 1
+    return PredictionError(
+        networks=len(pairs),
+        median_error=median(abs(p - m) / m for p, m in pairs),
+        rank_correlation=correlation(_ranks(predicted), _ranks(measured)) if tellable else None,
+    )
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    """Return the rank of each value; equal ones share the middle of their ranks."""
+    ordered = sorted(values)
+    return [ordered.index(value) + (ordered.count(value) - 1) / 2 for value in values]
