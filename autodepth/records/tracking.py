@@ -67,7 +67,7 @@ class MlflowSender:
         self._study = ledger.study
         self._front_html = front_html
         self._outbox = Outbox(ledger, store_key(uri))
-        self._client = _connect(uri)
+        self._client = connect(uri)
         self._experiment = self._find_experiment(uri)
         self._front: list[FrontPoint] = []
         self._front_due = True  # it may have changed since it was sent
@@ -221,7 +221,8 @@ class MlflowSender:
         )
 
 
-def _connect(uri: str) -> MlflowClient:
+def connect(uri: str) -> MlflowClient:
+    """Return a client that does not wait for minutes where nothing answers."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mlflow.tracking import MlflowClient  # noqa: PLC0415  (3 s)
