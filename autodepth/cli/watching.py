@@ -30,6 +30,10 @@ def status(
     why: Annotated[
         int | None, typer.Option(metavar="TRIAL", help="Say why this trial is where it is.")
     ] = None,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(help="Ask this MLflow server instead: the study may be on another host."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say where a study stands: budget, trials, what device time went to, front.
@@ -41,6 +45,11 @@ def status(
 
     if watch and why is not None:
         raise InputError("--watch and --why exclude each other: a trial is explained once")
+    if tracking_uri is not None:
+        if watch or why is not None:
+            raise InputError("--tracking-uri goes with neither --watch nor --why")
+        _print_tracked(study, tracking_uri, json=json)
+        return
     folder = find_study(study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         if why is not None:
@@ -71,6 +80,27 @@ def _print(found: StudyStatus, *, json: bool) -> None:
         give_json(found.to_dict())
     else:
         Console(highlight=False).print(status_view(found))
+
+
+def _print_tracked(study: str, tracking_uri: str, *, json: bool) -> None:
+    from autodepth.records.tracked_study import tracked_study  # noqa: PLC0415
+    from autodepth.units import format_duration  # noqa: PLC0415
+
+    found = tracked_study(study, tracking_uri)
+    if json:
+        give_json(found.to_dict())
+        return
+    states = ", ".join(f"{count} {state}" for state, count in found.trials.items())
+    give(f"{found.study}: {found.outcome or 'has not ended'}, as MLflow has it")
+    give(f"trials    {states or 'none yet'}; {found.front} on the front")
+    for node, count in found.nodes.items():
+        give(f"node      {node}: {count} trials")
+    if found.best_accuracy is not None:
+        give(f"best      {found.best_accuracy:.1%} (validation split)")
+    if found.hypervolume is not None:
+        give(f"volume    {found.hypervolume:.3f}")
+    if found.spent_device_seconds is not None:
+        give(f"spent     {format_duration(found.spent_device_seconds)} of device time")
 
 
 def _explain(folder: StudyFolder, ledger: Ledger, trial: int, *, json: bool) -> None:

@@ -227,7 +227,7 @@ class MlflowSender:
 
 
 def connect(uri: str) -> MlflowClient:
-    """Return a client that gives up soon where nobody answers; nothing is sent yet."""
+    """Return a client that does not wait for minutes where nothing answers."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mlflow.tracking import MlflowClient  # noqa: PLC0415  (3 s)

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from autodepth.errors import TrackingError
+from autodepth.errors import StudyError, TrackingError
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, create_study_folder
+from autodepth.records.tracked_study import tracked_study
 from autodepth.records.tracker import Tracker, default_tracking_uri, sync_study
 from autodepth.records.trial_record import StudyRecord
 from autodepth.trial.result import EpochReport, TrialResult, TrialState
@@ -185,3 +186,22 @@ def test_a_run_that_a_person_deleted_is_left_alone_and_named(folder: StudyFolder
     assert f"trial-{other}" in runs_by_name(uri)
     assert sync_study(folder) == 6
     assert f"trial-{running}" in runs_by_name(uri)
+
+
+def test_a_study_is_told_from_its_store_alone(
+    make_recorded: Callable[..., StudyFolder], tmp_path: Path
+) -> None:
+    """Where its folder is not: counts, the front, and how it ended."""
+    folder = make_recorded("told", [(0.9, 30_000_000, 5.0), (None, 0, 1.0), (0.8, 9_000_000, 5.0)])
+    uri = f"sqlite:///{tmp_path}/elsewhere.db"
+    with Ledger.open(folder.ledger_path) as ledger:
+        ledger.record_node(2, "10.0.0.2")
+    sync_study(folder, uri)
+    found = tracked_study("told", uri)
+
+    assert found.trials == {"complete": 2, "failed": 1}
+    assert (found.front, found.nodes) == (2, {"10.0.0.2": 1})
+    assert (found.outcome, found.best_accuracy) == ("the budget was spent", 0.9)
+    assert found.spent_device_seconds == 11.0
+    with pytest.raises(StudyError, match="has no study 'unknown'"):
+        tracked_study("unknown", uri)
