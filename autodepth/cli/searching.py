@@ -16,6 +16,7 @@ from autodepth.cli.studies import Json, OwnCode, Study
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from autodepth.search.places import Places
     from autodepth.search.plan import StudyPlan
     from autodepth.search.run_study import StudyResult
     from autodepth.space.search_models import StartPoint
@@ -56,6 +57,14 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
     concurrency: Annotated[
         int | None, typer.Option(help="Trials at the same time; else one per device.")
     ] = None,
+    per_trial: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="What a trial reserves: 0.25gpu (four on a GPU), 2gpu (one on two), 4cpu, "
+            "2x1cpu (two processes).",
+        ),
+    ] = None,
     start_from: Annotated[
         str | None,
         typer.Option(metavar="STUDY", help="Try first what is on the front of an earlier study."),
@@ -90,6 +99,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         settings=settings or (),
         seed=seed,
         concurrency=concurrency,
+        per_trial=per_trial,
         start_from=start_from,
         own_code=own_code,
     )
@@ -153,7 +163,7 @@ def _plan_lines(plan: StudyPlan, space: Path) -> list[str]:
     lines = [
         f"space     {space.name if space.is_absolute() else space}, seed {plan.space.seed}",
         f"budget    {plan.budget.plan(plan.places.device, plan.places.devices)}, "
-        f"{plan.places.count} trials at a time",
+        f"{plan.places.count} trials at a time{_each(plan.places)}",
         f"network   {plan.setting.spec.name}: {len(network.branches)} residual branches "
         f"({identity} identity, {len(network.branches) - identity} projection) "
         f"in {network.num_stages} stages",
@@ -169,6 +179,13 @@ def _plan_lines(plan: StudyPlan, space: Path) -> list[str]:
     count = "any number of" if trials == float("inf") else f"about {max(trials, 0):.0f}"
     lines.append(f"trials    {count}, of about {seconds} each (estimate from a few timed steps)")
     return [*lines, *(f"note      {note}" for note in plan.notes)]
+
+
+def _each(places: Places) -> str:
+    if not places.per_trial:
+        return ""
+    together = f", {places.ranks} processes" if places.ranks > 1 else ""
+    return f" of {places.per_trial}{together} each"
 
 
 def _first_policies(first: Sequence[StartPoint]) -> str:

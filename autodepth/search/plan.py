@@ -26,6 +26,7 @@ from autodepth.search.estimate import (
     reach,
     typical_policy,
 )
+from autodepth.search.per_trial import PerTrial
 from autodepth.search.places import Places, choose_places
 from autodepth.space.domains import Dimension, Fixed
 from autodepth.space.search_space import SearchSpace
@@ -98,6 +99,7 @@ class StudyPlan:
             "threads": self.places.threads,
             "devices": self.places.devices,
             "concurrency": self.places.count,
+            "per_trial": self.places.per_trial,
         }
 
 
@@ -106,6 +108,7 @@ def make_plan(
     budget: Budget,
     *,
     concurrency: int | None = None,
+    per_trial: PerTrial | None = None,
     own_code: bool = False,
 ) -> StudyPlan:
     """Load the data, build the network, time a step, and check that the wishes can be met.
@@ -114,12 +117,13 @@ def make_plan(
         space: what is searched.
         budget: what may be spent.
         concurrency: trials at the same time; None for one per device.
+        per_trial: what one trial reserves; None for one device.
         own_code: whether the network's builder may be code of one's own.
 
     Raises:
         InputError: data, network, weights, budget or constraints cannot be used.
     """
-    places = choose_places(budget, concurrency)
+    places = choose_places(budget, concurrency, per_trial)
     space, notes = _without_idle_dimensions(space)
     weights = None if space.network.weights is None else Path(space.network.weights)
     settings, automatic = _data_settings(space)
@@ -208,7 +212,7 @@ def _trial_cost(space: SearchSpace, network: ResidualNetwork, places: Places) ->
         policy=typical,
         network=network,
         reach=reach(network, space),
-        pace=pace,
+        pace=replace(pace, training=pace.training / places.ranks),
         scoring_images=space.sensitivity_images,
     )
 

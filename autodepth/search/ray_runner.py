@@ -53,16 +53,18 @@ def run_on_ray(driver: StudyDriver, setting: TrialSetting, places: Places) -> No
         ray.init(
             address="local",
             num_cpus=max(1, round(places.count * places.cpus)),
-            num_gpus=round(places.count * places.gpus) or None,
+            num_gpus=places.whole_gpus or None,
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    trainable = tune.with_parameters(work, setting=setting)
+    trainable = tune.with_parameters(work, setting=setting, places=places)
     try:
         driver.meter.start()
         tune.Tuner(
-            tune.with_resources(trainable, {"cpu": places.cpus, "gpu": places.gpus}),
+            tune.with_resources(
+                trainable, tune.PlacementGroupFactory(places.bundles, strategy="STRICT_PACK")
+            ),
             tune_config=tune.TuneConfig(
                 search_alg=_Tasks(driver, spare=places.count - 1, ready=scratch / "ready"),
                 scheduler=_Rungs(driver),

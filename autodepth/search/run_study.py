@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, Literal
 
+from autodepth.errors import InputError
 from autodepth.front.hypervolume import relative_hypervolume
 from autodepth.front.objective import objective_values
 from autodepth.front.selection import FrontPoint
@@ -95,6 +96,8 @@ def run_study(
         evidence: what is asked of the front, with no search; None searches.
         watch: a context entered while trials run, given the driver.
     """
+    if runner != "ray" and plan.places.ranks > 1:
+        raise InputError("several processes per trial need the runner ray")
     driver = make_driver(
         plan,
         folder,

@@ -18,6 +18,7 @@ from autodepth.records.studies import StudyFolder, create_study_folder
 from autodepth.records.tracker import Tracker
 from autodepth.report.front_page import front_html
 from autodepth.search.confirming import Evidence
+from autodepth.search.per_trial import parse_per_trial
 from autodepth.search.plan import StudyPlan, make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch, run_study, start_ledger
 from autodepth.service.warm_start import front_policies
@@ -40,6 +41,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
     settings: Sequence[str] = (),
     seed: int | None = None,
     concurrency: int | None = None,
+    per_trial: str | None = None,
     start_from: str | None = None,
     own_code: bool = False,
     tracking_uri: str | None = None,
@@ -60,6 +62,8 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
         settings: `path=value` changes to the space, as `--set` on the command line.
         seed: takes the place of the space's seed.
         concurrency: trials at the same time; None for one per device.
+        per_trial: what one trial reserves, such as `0.25gpu`, `2gpu`, `4cpu` or `2x1cpu`; several
+            GPUs, or processes, train it together. None for one device.
         start_from: name of an earlier study; the policies on its front are tried first.
         own_code: whether a network `package.module:callable` in the space file may be imported
             and called; one given as `network` always is.
@@ -79,6 +83,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
         settings=settings,
         seed=seed,
         concurrency=concurrency,
+        per_trial=per_trial,
         start_from=start_from,
         own_code=own_code,
     )
@@ -95,6 +100,7 @@ def plan_search(  # noqa: PLR0913 - a wish each
     settings: Sequence[str] = (),
     seed: int | None = None,
     concurrency: int | None = None,
+    per_trial: str | None = None,
     start_from: str | None = None,
     own_code: bool = False,
 ) -> StudyPlan:
@@ -109,6 +115,7 @@ def plan_search(  # noqa: PLR0913 - a wish each
         chosen,
         limits,
         concurrency=concurrency,
+        per_trial=None if per_trial is None else parse_per_trial(per_trial),
         own_code=own_code or network is not None,
     )
 

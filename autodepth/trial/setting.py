@@ -16,6 +16,7 @@ from autodepth.data.settings import Normalisation
 from autodepth.networks.catalogue import NetworkSpec
 from autodepth.seeding import derive_seed
 from autodepth.space.objectives import Constraint
+from autodepth.trial.data_parallel import ALONE, Ranks
 from autodepth.trial.stage_cache import LIMIT_BYTES
 from autodepth.trial.threads import threads_that_pay
 
@@ -44,6 +45,7 @@ class TrialSetting:
         checkpoint_seconds: training that takes longer is kept about so often, at the end of an
             epoch, for whoever comes to the same training; 0 keeps it after every epoch.
         replicate: 0 in a search; other numbers give fresh seeds to the same policy.
+        ranks: the processes that train together, this one among them.
     """
 
     spec: NetworkSpec
@@ -60,6 +62,7 @@ class TrialSetting:
     cache_limit_bytes: int = LIMIT_BYTES
     checkpoint_seconds: float = 20.0
     replicate: int = 0
+    ranks: Ranks = ALONE
 
     def seed_for(self, purpose: str) -> int:
         """Return the seed of one use of randomness.
