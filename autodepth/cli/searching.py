@@ -26,6 +26,7 @@ from autodepth.errors import BudgetSpentError, InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from autodepth.search.places import Places
     from autodepth.search.plan import StudyPlan
     from autodepth.search.run_study import StudyResult
     from autodepth.space.search_models import StartPoint
@@ -64,6 +65,14 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the study.")] = None,
     concurrency: Concurrency = "auto",
+    per_trial: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="What a trial reserves: 0.25gpu (four on a GPU), 2gpu (one on two), 4cpu, "
+            "2x1cpu (two processes).",
+        ),
+    ] = None,
     ray_address: RayAddress = None,
     storage: Storage = None,
     start_from: Annotated[
@@ -117,6 +126,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
             settings=settings or (),
             seed=seed,
             concurrency=None if count == "auto" else count,
+            per_trial=per_trial,
             start_from=start_from,
             own_code=own_code,
             cluster=cluster,
@@ -232,7 +242,7 @@ def _plan_lines(plan: StudyPlan, space: Path) -> list[str]:
     lines = [
         f"space     {space.name if space.is_absolute() else space}, seed {plan.space.seed}",
         f"budget    {plan.budget.plan(plan.places.device, plan.places.devices)}, "
-        f"{plan.places.count} trials at a time",
+        f"{plan.places.count} trials at a time{_each(plan.places)}",
         f"network   {plan.setting.spec.name}: {len(network.branches)} residual branches "
         f"({identity} identity, {len(network.branches) - identity} projection) "
         f"in {network.num_stages} stages",
@@ -248,6 +258,13 @@ def _plan_lines(plan: StudyPlan, space: Path) -> list[str]:
     count = "any number of" if trials == float("inf") else f"about {max(trials, 0):.0f}"
     lines.append(f"trials    {count}, of about {seconds} each (estimate from a few timed steps)")
     return [*lines, *(f"note      {note}" for note in plan.notes)]
+
+
+def _each(places: Places) -> str:
+    if not places.per_trial:
+        return ""
+    together = f", {places.ranks} processes" if places.ranks > 1 else ""
+    return f" of {places.per_trial}{together} each"
 
 
 def _first_policies(first: Sequence[StartPoint]) -> str:

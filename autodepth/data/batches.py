@@ -9,9 +9,10 @@ float32 [B, C, H, W] after it.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from weakref import WeakKeyDictionary
 
@@ -103,6 +104,7 @@ class Batches:
         self.augment = augment
         self.generator = generator
         self.channels_last = channels_last
+        self.rows: Callable[[int], slice] = slice
         # Streamed images that are resized have their random box cut out while they are decoded.
         boxed = isinstance(images, FileImages) and images.resize
         self._pad = images.shape[0] // 8 if augment.crop and not boxed else 0
@@ -114,13 +116,30 @@ class Batches:
     def __len__(self) -> int:
         return math.ceil(self._count() / self.batch_size)
 
+    def size(self, number: int) -> int:
+        """Return how many images the batch of a number, from 0, has in all its parts."""
+        return min(self.batch_size, self._count() - number * self.batch_size)
+
+    def part(self, rows: Callable[[int], slice]) -> Batches:
+        """Return the same passes, by the same generator, of which each batch is only a part.
+
+        Args:
+            rows: which rows of a batch of so many; there may be none.
+        """
+        same = copy.copy(self)
+        same.rows = rows
+        return same
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         order, draws = self._draw()
         labels = from_dlpack(self.images.labels)[order].to(self.device)
-        ys = torch.split(labels, self.batch_size)
-        numbers = torch.split(draws.to(self.device), self.batch_size)
-        for pixels, rows, y in zip(self._pick(order, draws), numbers, ys, strict=True):
-            yield self._normalise(self._augment(pixels, rows)), y
+        numbers = self._batches(draws.to(self.device))
+        pixels = self._pick(order, draws)
+        for images, rows, y in zip(pixels, numbers, self._batches(labels), strict=True):
+            yield self._normalise(self._augment(images, rows)), y
+
+    def _batches(self, rows: Tensor) -> list[Tensor]:
+        return [batch[self.rows(len(batch))] for batch in torch.split(rows, self.batch_size)]
 
     def _count(self) -> int:
         count = len(self.images)
@@ -139,11 +158,12 @@ class Batches:
     def _pick(self, order: Tensor, draws: Tensor) -> Iterator[Tensor]:
         if isinstance(self.images, ArrayImages):
             pixels = resident(self.images, self.device)
-            for index in torch.split(order.to(self.device), self.batch_size):
+            for index in self._batches(order.to(self.device)):
                 yield pixels.index_select(0, index)
             return
         crop = self.augment.crop
-        for array in _decode_ahead(self.images, order, draws, self.batch_size, boxed=crop):
+        batches = zip(self._batches(order), self._batches(draws), strict=True)
+        for array in _decode_ahead(self.images, batches, boxed=crop):
             yield torch.from_numpy(array).to(self.device)
 
     def _augment(self, pixels: Tensor, draws: Tensor) -> Tensor:
@@ -179,13 +199,12 @@ def _shift_and_mirror(pixels: Tensor, draws: Tensor, pad: int, *, flip: bool) ->
 
 
 def _decode_ahead(
-    images: FileImages, order: Tensor, draws: Tensor, batch_size: int, *, boxed: bool
+    images: FileImages, batches: Iterable[tuple[Tensor, Tensor]], *, boxed: bool
 ) -> Iterator[Pixels]:
     """Decode batches in order, in threads; `boxed` cuts random boxes chosen by `draws`."""
     pending: deque[list[Future[Pixels]]] = deque()
     pool = ThreadPoolExecutor(decoding_threads(), thread_name_prefix="decode")
     try:
-        batches = zip(torch.split(order, batch_size), torch.split(draws, batch_size), strict=True)
         for index, rows in batches:
             numbers = zip(index.tolist(), rows[:, :4].tolist(), strict=True)
             pending.append(

@@ -20,7 +20,8 @@ class Gate:
     """One residual addition whose branch may be left out, for all samples or for some.
 
     `open` decides about the next calls; `samples` names those that the branch is computed on,
-    None for all; `scale` multiplies the branch where it is computed, as a tensor [B] each sample
+    None for all, and `alone` whether it is one of the whole batch, of which other processes may
+    compute a part; `scale` multiplies the branch where it is computed, as a tensor [B] each sample
     by its own; `watch` is told both operands of the addition, the branch as it is added.
 
     Args:
@@ -44,6 +45,7 @@ class Gate:
         self.per_sample: Sequence[bool] = ()  # which inputs hold one row per sample
         self.open = True
         self.samples: Tensor | None = None
+        self.alone = False
         self.scale: float | Tensor = 1.0
         self.watch: Callable[[Tensor, Tensor], None] | None = None
 
@@ -59,7 +61,8 @@ class Gate:
         return self._add_survivors(shortcut, inputs, self.samples)
 
     def _add_survivors(self, shortcut: Tensor, inputs: Sequence[Any], samples: Tensor) -> Tensor:
-        alone = len(samples) == 1  # then a neighbour joins: one sample may have no statistics
+        # A neighbour joins: one sample may have no statistics.
+        alone = self.alone and len(samples) == 1
         computed = torch.cat((samples, (samples + 1) % len(shortcut))) if alone else samples
         parts = list(inputs)
         for i, value in enumerate(inputs):

@@ -88,7 +88,11 @@ class GatedNetwork:
         return {b.index: self._gates[b.index] for b in self._branches if b.removable}
 
     def draw(
-        self, survival: Sequence[float], generator: torch.Generator, batch_size: int | None = None
+        self,
+        survival: Sequence[float],
+        generator: torch.Generator,
+        batch_size: int | None = None,
+        part: slice = slice(None),
     ) -> float:
         """Open each gate with its survival probability for the next training step.
 
@@ -99,6 +103,7 @@ class GatedNetwork:
             survival: p_l of each branch that is there, in order.
             generator: CPU generator.
             batch_size: images in the next batch, at least 1; sample mode needs it.
+            part: which of them are this process's, where others compute the rest of the batch.
 
         Returns:
             How many branches the step will compute, in sample mode on average over samples.
@@ -110,14 +115,15 @@ class GatedNetwork:
         draws = torch.rand(len(chances), rows, generator=generator)
         kept = draws < torch.tensor(chances, dtype=torch.float64)[:, None]
         counts: list[int] = kept.sum(1).tolist()
+        own = kept[:, part] if self._mode == "sample" else kept
         device = next(self.module.parameters()).device
-        places = kept.nonzero()[:, 1].to(device, non_blocking=True)
-        samples = torch.split(places, counts)
+        places = own.nonzero()[:, 1].to(device, non_blocking=True)
+        samples = torch.split(places, own.sum(1).tolist())
         for gate, count, chosen in zip(self._gates.values(), counts, samples, strict=True):
-            gate.open = count > 0
+            gate.open, gate.alone = count > 0, count == 1
             gate.samples = chosen if count < rows else None
         self._scale([1 / p if i and p else 1.0 for i, p in self._compensated(chances)])
-        self._drawn_for = batch_size if self._mode == "sample" else None
+        self._drawn_for = own.shape[1] if self._mode == "sample" else None
         return sum(counts) / rows
 
     def open_all(self, survival: Sequence[float] | None = None) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from autodepth.errors import BudgetError, InputError
 from autodepth.search.cluster_nodes import Node
+from autodepth.search.per_trial import PerTrial
 from autodepth.trial.device import choose_device
 from autodepth.units import Budget, Device
 
@@ -25,6 +26,8 @@ class Places:
         cpus: CPUs per trial.
         gpus: GPUs per trial; a share of one puts several trials on it.
         pooled: whether all places are of one machine, so that a trial may compute on several.
+        ranks: processes that train one trial together, each on its part of those.
+        per_trial: what was wished for, as it was written; empty without a wish.
     """
 
     device: Device
@@ -32,6 +35,8 @@ class Places:
     cpus: float
     gpus: float
     pooled: bool = True
+    ranks: int = 1
+    per_trial: str = ""
 
     @property
     def devices(self) -> float:
@@ -45,62 +50,132 @@ class Places:
 
     @property
     def threads(self) -> int:
-        """CPU threads of one trial."""
-        return max(1, int(self.cpus))
+        """CPU threads of one process of a trial."""
+        return max(1, int(self.cpus / self.ranks))
+
+    @property
+    def bundles(self) -> list[dict[str, float]]:
+        """What each process of a trial reserves, in Ray's words."""
+        return [{"CPU": self.cpus / self.ranks, "GPU": self.gpus / self.ranks}] * self.ranks
+
+    @property
+    def whole_gpus(self) -> int:
+        """On how many GPUs all trials together are."""
+        return (
+            math.ceil(self.count / _room(1, self.gpus))
+            if 0 < self.gpus < 1
+            else round(self.count * self.gpus)
+        )
 
 
 def choose_places(
-    budget: Budget, concurrency: int | None = None, nodes: Sequence[Node] = ()
+    budget: Budget,
+    concurrency: int | None = None,
+    nodes: Sequence[Node] = (),
+    per_trial: PerTrial | None = None,
 ) -> Places:
     """Return where trials run on this machine, or on the nodes of a cluster.
 
     Trials take GPUs where there are any, unless the budget is one of CPU time. Without a wish
     there is one trial per device.
 
+    Args:
+        budget: what may be spent.
+        concurrency: trials at the same time; None for as many as there is room for.
+        nodes: of a cluster; none for this machine.
+        per_trial: what one trial reserves; None leaves it open.
+
     Raises:
         BudgetError: the budget is one of GPU time and there is no GPU.
-        InputError: more trials at a time than there are CPUs.
+        InputError: the wishes do not fit each other or what is there.
     """
-    if nodes:
-        return _places_on(nodes, budget, concurrency)
-    device: Device = "gpu" if choose_device().type == "cuda" else "cpu"
-    if budget.device == "gpu" and device == "cpu":
+    wish = per_trial or PerTrial()
+    machines = [(node.cpus, node.gpus) for node in nodes] or [_this_machine()]
+    where = "the cluster" if nodes else "this machine"
+    any_gpu = any(gpus for _, gpus in machines)
+    if budget.device == "gpu" and not any_gpu:
+        having = "no node of the cluster has one" if nodes else "this machine has none"
         raise BudgetError(
-            "a budget in gpu time needs a GPU, and this machine has none; "
-            "write cpu-h or cpu-min in its place"
+            f"a budget in gpu time needs a GPU, and {having}; write cpu-h or cpu-min in its place"
         )
-    device = budget.device or device
-    cpus = len(os.sched_getaffinity(0))
-    if concurrency is not None and not 1 <= concurrency <= cpus:
-        raise InputError(f"concurrency must be in [1, {cpus}] (CPUs here), but got {concurrency}")
-    if device == "cpu":
-        count = concurrency or cpus
-        return Places(device=device, count=count, cpus=cpus // count, gpus=0.0)
-    gpus = torch.cuda.device_count()
-    count = concurrency or gpus
-    # Several trials may share a GPU, but one trial does not take two: it could not use them.
-    return Places(device=device, count=count, cpus=1.0, gpus=min(1.0, gpus / count))
-
-
-def _places_on(nodes: Sequence[Node], budget: Budget, concurrency: int | None) -> Places:
-    cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
-    if budget.device == "gpu" and not gpus:
-        raise BudgetError(
-            "a budget in gpu time needs a GPU, and no node of the cluster has one; "
-            "write cpu-h or cpu-min in its place"
-        )
-    device: Device = budget.device or ("gpu" if gpus else "cpu")
+    device: Device = budget.device or ("gpu" if any_gpu else "cpu")
+    if device == "cpu" and wish.gpus is not None:
+        reason = "the budget is one of CPU time" if budget.device else f"{where} has none"
+        raise InputError(f"a trial can reserve GPUs where it computes on them, but {reason}")
+    cpus = sum(count for count, _ in machines)
     if concurrency is not None and not 1 <= concurrency <= cpus:
         raise InputError(
-            f"concurrency must be in [1, {cpus}] (CPUs of the cluster), but got {concurrency}"
+            f"concurrency must be in [1, {cpus}] (CPUs of {where}), but got {concurrency}"
         )
     if device == "cpu":
-        count = concurrency or cpus
-        # A trial stays on one node: the most CPUs of which the nodes together have room for all.
-        most = max(node.cpus for node in nodes)
-        each = next(c for c in range(most, 0, -1) if sum(n.cpus // c for n in nodes) >= count)
-        pooled = all(node.here for node in nodes)
-        return Places(device=device, count=count, cpus=each, gpus=0.0, pooled=pooled)
-    count = concurrency or gpus
-    share = 1.0 / math.ceil(count / gpus)
-    return Places(device=device, count=count, cpus=min(1.0, cpus / count), gpus=share, pooled=False)
+        machines = [(count, 0) for count, _ in machines]
+    places = shared_out(device, machines, concurrency=concurrency, wish=wish, where=where)
+    alone = places.ranks == 1 and all(node.here for node in nodes)
+    return replace(places, pooled=device == "cpu" and alone)
+
+
+def _this_machine() -> tuple[int, int]:
+    """Return its CPUs and GPUs."""
+    gpus = torch.cuda.device_count() if choose_device().type == "cuda" else 0
+    return len(os.sched_getaffinity(0)), gpus
+
+
+def shared_out(
+    device: Device,
+    machines: Sequence[tuple[int, int]],
+    *,
+    concurrency: int | None,
+    wish: PerTrial,
+    where: str = "this machine",
+) -> Places:
+    """Return how trials share the devices of machines, each trial on one of them.
+
+    Args:
+        device: what is charged.
+        machines: CPUs and GPUs of each; no GPUs where trials compute on CPUs.
+        concurrency: trials at the same time; None for as many as there is room for.
+        wish: what one trial reserves; what it leaves open is shared out evenly.
+        where: the machines in words.
+
+    Raises:
+        InputError: there is not so much.
+    """
+    cpus, gpus = (sum(each) for each in zip(*machines, strict=True))
+    # A trial that is not told to does not take two GPUs: its network may not need them.
+    share = wish.gpus or 1 / math.ceil(max(concurrency or 1, gpus) / max(1, gpus))
+    least = wish.cpus or wish.ranks
+    # Without a wish GPUs decide, however few CPUs there are beside them.
+    by_cpus = not gpus or wish.cpus is not None or wish.ranks > 1
+    room = sum(
+        min([*([_room(g, share)] if gpus else []), *([c // least] if by_cpus else [])])
+        for c, g in machines
+    )
+    wanted = concurrency or 1
+    if room < wanted:
+        there = f"{cpus} CPUs" + (f" and {gpus} GPUs" if gpus else "")
+        raise InputError(
+            f"{wanted} {'trials' if wanted > 1 else 'trial'} of {wish} must fit into {where} "
+            f"at a time, but it has {there}: room for {room}"
+        )
+    count = concurrency or room
+    return Places(
+        device=device,
+        count=count,
+        cpus=float(
+            wish.cpus or (min(wish.ranks, cpus / count) if gpus else _most_cpus(machines, count))
+        ),
+        gpus=float(share) if gpus else 0.0,
+        ranks=wish.ranks,
+        per_trial=str(wish),
+    )
+
+
+def _most_cpus(machines: Sequence[tuple[int, int]], trials: int) -> int:
+    """Return the most CPUs of which the machines together have room for all trials."""
+    most = max(cpus for cpus, _ in machines)
+    return next(c for c in range(most, 0, -1) if sum(cpus // c for cpus, _ in machines) >= trials)
+
+
+def _room(gpus: int, each: float) -> int:
+    """Return how many trials have room on so many GPUs; shares of one do not lie across two."""
+    return gpus // int(each) if each >= 1 else gpus * int(1 / each + 1e-9)

@@ -28,6 +28,7 @@ from autodepth.search.estimate import (
 )
 from autodepth.search.luggage import pack
 from autodepth.search.metrics_port import check_metrics_port
+from autodepth.search.per_trial import PerTrial
 from autodepth.search.places import Places, choose_places
 from autodepth.search.timing import (
     Timing,
@@ -114,6 +115,7 @@ class StudyPlan:
             "latency_table": setting.latency_table and setting.latency_table.to_dict(),
             "devices": self.places.devices,
             "concurrency": self.places.count,
+            "per_trial": self.places.per_trial,
         }
 
 
@@ -122,6 +124,7 @@ def make_plan(
     budget: Budget,
     *,
     concurrency: int | None = None,
+    per_trial: PerTrial | None = None,
     own_code: bool = False,
     latency_table: LatencyTable | None = None,
     cluster: Cluster | None = None,
@@ -132,6 +135,7 @@ def make_plan(
         space: what is searched.
         budget: what may be spent.
         concurrency: trials at the same time; None for one per device.
+        per_trial: what one trial reserves; None for one device.
         own_code: whether the network's builder may be code of one's own.
         latency_table: that of the network, where it was measured already; one of another device
             or number of threads is measured anew.
@@ -142,7 +146,7 @@ def make_plan(
             be used.
     """
     check_metrics_port()
-    places = choose_places(budget, concurrency, cluster.nodes if cluster else ())
+    places = choose_places(budget, concurrency, cluster.nodes if cluster else (), per_trial)
     if space.limits.memory is not None and sys.platform != "linux":
         raise InputError(
             f"limits.memory needs Linux, which counts it, but this is {sys.platform}: leave it out"
@@ -163,7 +167,7 @@ def make_plan(
     )
     network = build_network(spec, seed=space.seed, weights=weights)
     timed = _time_steps(space, spec, network, places, cluster)
-    cost = _trial_cost(space, network, timed.pace)
+    cost = _trial_cost(space, network, timed.pace, places.ranks)
     if automatic:
         data, note = _affordable(data, cost, _seconds(budget, places) * places.count)
         notes += note
@@ -250,12 +254,12 @@ def _time_steps(
     )  # fmt: skip
 
 
-def _trial_cost(space: SearchSpace, network: ResidualNetwork, pace: Pace) -> TrialCost:
+def _trial_cost(space: SearchSpace, network: ResidualNetwork, pace: Pace, ranks: int) -> TrialCost:
     return TrialCost(
         policy=typical_policy(space, network),
         network=network,
         reach=reach(network, space),
-        pace=pace,
+        pace=replace(pace, training=pace.training / ranks),
         scoring_images=space.sensitivity_images,
     )
 

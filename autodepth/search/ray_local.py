@@ -32,7 +32,7 @@ def start_local(places: Places) -> None:
         ray.init(
             address="local",
             num_cpus=max(1, round(places.count * places.cpus)),
-            num_gpus=round(places.count * places.gpus) or None,
+            num_gpus=places.whole_gpus or None,
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,

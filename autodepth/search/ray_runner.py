@@ -60,11 +60,13 @@ def run_on_ray(
     if local:
         start_local(places)
     metrics = StudyMetrics(driver, unsent)
-    trainable = tune.with_parameters(work, setting=setting, elsewhere=elsewhere)
+    trainable = tune.with_parameters(work, setting=setting, places=places, elsewhere=elsewhere)
     try:
         driver.meter.start()
         tune.Tuner(
-            tune.with_resources(trainable, {"cpu": places.cpus, "gpu": places.gpus}),
+            tune.with_resources(
+                trainable, tune.PlacementGroupFactory(places.bundles, strategy="STRICT_PACK")
+            ),
             tune_config=tune.TuneConfig(
                 search_alg=_Tasks(driver, spare=places.count - 1, ready=scratch / "ready"),
                 scheduler=_Rungs(driver),

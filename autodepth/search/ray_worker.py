@@ -6,11 +6,11 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
@@ -18,13 +18,17 @@ from ray import tune
 from autodepth.policy.policy import Policy
 from autodepth.records.trial_record import WEIGHTS_LOST
 from autodepth.search.luggage import Luggage
-from autodepth.search.outcome import ERROR_FILE, Again, TrialOutcome, TrialTask, carry_out
+from autodepth.search.outcome import ERROR_FILE, TrialOutcome, TrialTask, carry_out
+from autodepth.search.places import Places
 from autodepth.search.weights_transit import WeightsTransit
 from autodepth.trial.result import EpochReport, TrialState
-from autodepth.trial.run_trial import OnEpoch
 from autodepth.trial.setting import TrialSetting
 
+if TYPE_CHECKING:
+    from autodepth.search.ray_ranks import Company
+
 _LOOK_SECONDS = 0.05
+_companies: list[Company] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,12 @@ class Elsewhere:
     transit: str
 
 
-def work(config: dict[str, Any], setting: TrialSetting, elsewhere: Elsewhere | None = None) -> None:
+def work(
+    config: dict[str, Any],
+    setting: TrialSetting,
+    places: Places,
+    elsewhere: Elsewhere | None = None,
+) -> None:
     """Carry out one trial; every epoch and the outcome travel to the driver as Tune results.
 
     Args:
@@ -48,15 +57,41 @@ def work(config: dict[str, Any], setting: TrialSetting, elsewhere: Elsewhere | N
             the process is ended if the trial still goes on, None for never.
             Or `until`, a file: then the worker only gets ready, and waits for that file.
         setting: what all trials share; Ray keeps one copy of its images per machine.
+        places: what a trial reserves; with several ranks, this worker is the first of them.
         elsewhere: what is needed besides on another host; kept likewise.
     """
+    if elsewhere is not None:
+        setting = elsewhere.luggage.unpack(setting)
+    company = None if places.ranks == 1 else _company(setting, places)
     if "until" in config:
-        while not Path(config["until"]).exists():
-            time.sleep(_LOOK_SECONDS)
-        tune.report({"epochs": []})  # Tune prints the ends of trials that tell nothing
+        _get_ready(Path(config["until"]))
         return
+    if company is not None:
+        setting = replace(setting, ranks=company.ranks)
     setting.limit_threads(config["places"])
-    task = TrialTask(
+    task, trace = _task_of(config), {}
+    told = _Told(task, setting)
+    with _ending_after(config["seconds"]):
+        if elsewhere is None:
+            outcome = carry_out(task, setting, told.epoch, told.again)
+        else:
+            told.tell(node=str(ray.util.get_node_ip_address()))  # type: ignore[no-untyped-call]
+            outcome, trace["trace"] = _carry_out_elsewhere(task, elsewhere, setting, told)
+        if company is not None:
+            company.check()
+    told.tell(outcome=outcome.to_json(), **trace)
+    if company is not None and company.ranks.broken:
+        raise RuntimeError("the trial's processes are no longer at the same step")
+
+
+def _get_ready(until: Path) -> None:
+    while not until.exists():
+        time.sleep(_LOOK_SECONDS)
+    tune.report({"epochs": []})  # Tune prints the ends of trials that tell nothing
+
+
+def _task_of(config: Mapping[str, Any]) -> TrialTask:
+    return TrialTask(
         number=config["number"],
         policy=Policy.from_dict(config["policy"]),
         folder=Path(config["folder"]),
@@ -64,39 +99,51 @@ def work(config: dict[str, Any], setting: TrialSetting, elsewhere: Elsewhere | N
         bounded=config["bounded"],
         places=config["places"],
     )
-    waiting: list[str] = []
 
-    def tell(**more: str) -> None:
-        tune.report({"epochs": [*waiting], **more})
-        waiting.clear()
 
-    def on_epoch(report: EpochReport) -> None:
-        waiting.append(report.to_json())
-        if not report.replayed:  # those of a parent that is there come at once: one message
-            tell()
-            if task.places > 1:  # what else the machine does may have changed
-                setting.limit_threads(task.places)
+class _Told:
+    """What the driver is told of one trial."""
 
-    def on_again(reason: str) -> None:
-        waiting.clear()
-        tell(again=reason)
+    def __init__(self, task: TrialTask, setting: TrialSetting) -> None:
+        self._task, self._setting = task, setting
+        self._waiting: list[str] = []
 
-    with _ending_after(config["seconds"]):
-        if elsewhere is None:
-            tell(outcome=carry_out(task, setting, on_epoch, on_again).to_json())
-            return
-        tell(node=str(ray.util.get_node_ip_address()))  # type: ignore[no-untyped-call]
-        outcome, trace = _carry_out_elsewhere(task, elsewhere, setting, on_epoch, on_again)
-    tell(outcome=outcome.to_json(), trace=trace)
+    def tell(self, **more: str) -> None:
+        """Tell what waits, and more."""
+        tune.report({"epochs": [*self._waiting], **more})
+        self._waiting.clear()
+
+    def epoch(self, report: EpochReport) -> None:
+        """Tell of an epoch; those of a parent that is there come at once, as one message."""
+        self._waiting.append(report.to_json())
+        if not report.replayed:
+            self.tell()
+            if self._task.places > 1:  # what else the machine does may have changed
+                self._setting.limit_threads(self._task.places)
+
+    def again(self, reason: str) -> None:
+        """Tell that the trial begins anew."""
+        self._waiting.clear()
+        self.tell(again=reason)
+
+
+def _company(setting: TrialSetting, places: Places) -> Company:
+    """Return the other ranks of this worker, which stay with it from trial to trial."""
+    from autodepth.search.ray_ranks import Company  # noqa: PLC0415 - not in workers without
+
+    if not _companies:
+        bundle = places.bundles[0]
+        _companies.append(Company(places.ranks, setting, cpus=bundle["CPU"], gpus=bundle["GPU"]))
+    return _companies[0]
 
 
 def _carry_out_elsewhere(
-    task: TrialTask, elsewhere: Elsewhere, setting: TrialSetting, on_epoch: OnEpoch, on_again: Again
+    task: TrialTask, elsewhere: Elsewhere, setting: TrialSetting, told: _Told
 ) -> tuple[TrialOutcome, str]:
     """Run a trial on a disk the driver does not see; return its end, and its traceback."""
     with tempfile.TemporaryDirectory(prefix="autodepth-") as place:
         here = replace(task, folder=Path(place))
-        outcome = carry_out(here, elsewhere.luggage.unpack(setting), on_epoch, on_again)
+        outcome = carry_out(here, setting, told.epoch, told.again)
         if outcome.result is not None:
             try:
                 transit = WeightsTransit(elsewhere.transit)

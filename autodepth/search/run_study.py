@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, Literal
 
+from autodepth.errors import InputError
 from autodepth.front.hypervolume import relative_hypervolume
 from autodepth.front.objective import objective_values
 from autodepth.front.selection import FrontPoint
@@ -104,6 +105,8 @@ def run_study(
     storage = None if plan.cluster is None else plan.cluster.storage
     place = None if storage is None else _transit_place(storage, ledger.study)
     transit = None if place is None else WeightsTransit(place)
+    if runner != "ray" and plan.places.ranks > 1:
+        raise InputError("several processes per trial need the runner ray")
     driver = make_driver(
         plan,
         folder,

@@ -15,6 +15,7 @@ from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, find_study
 from autodepth.search.confirming import Evidence
 from autodepth.search.control_policies import ROLES
+from autodepth.search.per_trial import parse_per_trial
 from autodepth.search.plan import StudyPlan, make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch
 from autodepth.service.searching import drive, on_cluster
@@ -134,6 +135,7 @@ def _plan_again(
         load_space(folder.space_path, _as_before(before)),
         limits,
         concurrency=None if concurrency == "auto" else concurrency or before["concurrency"],
+        per_trial=parse_per_trial(wished) if (wished := before.get("per_trial")) else None,
         own_code=own_code,
         cluster=cluster,
         latency_table=LatencyTable.from_dict(table) if table else None,

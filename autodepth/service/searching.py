@@ -20,6 +20,7 @@ from autodepth.records.tracker import Tracker
 from autodepth.report.front_page import front_html
 from autodepth.search.confirming import Evidence
 from autodepth.search.optuna_mirror import mirror_path, write_mirror
+from autodepth.search.per_trial import parse_per_trial
 from autodepth.search.plan import StudyPlan, make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch, run_study, start_ledger
 from autodepth.service.warm_start import front_policies
@@ -45,6 +46,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
     settings: Sequence[str] = (),
     seed: int | None = None,
     concurrency: int | None = None,
+    per_trial: str | None = None,
     start_from: str | None = None,
     own_code: bool = False,
     tracking_uri: str | None = None,
@@ -67,6 +69,8 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
         settings: `path=value` changes to the space, as `--set` on the command line.
         seed: takes the place of the space's seed.
         concurrency: trials at the same time; None for one per device.
+        per_trial: what one trial reserves, such as `0.25gpu`, `2gpu`, `4cpu` or `2x1cpu`; several
+            GPUs, or processes, train it together. None for one device.
         start_from: name of an earlier study; the policies on its front are tried first.
         own_code: whether a network `package.module:callable` in the space file may be imported
             and called; one given as `network` always is.
@@ -91,6 +95,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
             settings=settings,
             seed=seed,
             concurrency=concurrency,
+            per_trial=per_trial,
             start_from=start_from,
             own_code=own_code,
             cluster=cluster,
@@ -136,6 +141,7 @@ def plan_search(  # noqa: PLR0913 - a wish each
     settings: Sequence[str] = (),
     seed: int | None = None,
     concurrency: int | None = None,
+    per_trial: str | None = None,
     start_from: str | None = None,
     own_code: bool = False,
     cluster: Cluster | None = None,
@@ -151,6 +157,7 @@ def plan_search(  # noqa: PLR0913 - a wish each
         chosen,
         limits,
         concurrency=concurrency,
+        per_trial=None if per_trial is None else parse_per_trial(per_trial),
         own_code=own_code or network is not None,
         cluster=cluster,
     )

@@ -50,25 +50,38 @@ def fine_tune(  # noqa: PLR0913 - what, how, where, from whom, and how long
         temperature=policy.distillation_temperature,
     )
     gated = GatedNetwork(network, mode=policy.gate_mode, compensation=policy.compensation)
-    train(
-        gated,
-        setting.training_batches(settings.batch_size, f"{purpose} batches"),
-        setting.evaluation_batches(setting.data.validation),
-        Course(
-            epochs=epochs,
-            learning_rate=settings.fine_tune_learning_rate or settings.learning_rate,
-            schedule=policy.fine_tune_schedule,
-            settings=settings,
-            survival=lambda _: survival,
-            distillation=teacher if policy.distillation else None,
-            patience=policy.patience,
-            after_step=lambda: apply_masks(network, masks or {}),
-            layer_seed=setting.seed_for(f"{purpose} layers"),
-        ),
-        gate_generator=setting.generator(f"{purpose} gates"),
-        on_epoch=on_epoch,
-        checkpoints=checkpoints,
-    )
+    with setting.ranks.leading(
+        "fine_tune",
+        policy=policy,
+        replicate=setting.replicate,
+        removed=network.removed,
+        shapes={name: tuple(value.shape) for name, value in network.module.state_dict().items()},
+        masks={name: mask.cpu() for name, mask in (masks or {}).items()},
+        epochs=epochs,
+        purpose=purpose,
+    ):
+        if policy.distillation:
+            setting.ranks.equalise(parent.module)
+        train(
+            gated,
+            setting.training_batches(settings.batch_size, f"{purpose} batches"),
+            setting.evaluation_batches(setting.data.validation),
+            Course(
+                epochs=epochs,
+                learning_rate=settings.fine_tune_learning_rate or settings.learning_rate,
+                schedule=policy.fine_tune_schedule,
+                settings=settings,
+                survival=lambda _: survival,
+                distillation=teacher if policy.distillation else None,
+                patience=policy.patience,
+                after_step=lambda: apply_masks(network, masks or {}),
+                layer_seed=setting.seed_for(f"{purpose} layers"),
+            ),
+            gate_generator=setting.generator(f"{purpose} gates"),
+            on_epoch=on_epoch,
+            checkpoints=checkpoints,
+            ranks=setting.ranks,
+        )
     if epochs:
         gated.fold(survival)
     network.module.eval()

@@ -70,25 +70,28 @@ def train_parent(
             trained = network.without(())
             now = survival(number / epochs)
             GatedNetwork(trained, compensation=policy.compensation).fold(now)
-            survival.deal_out(score_branches(policy, setting, trained))
+            ranks = setting.ranks
+            survival.deal_out(ranks.from_first(lambda: score_branches(policy, setting, trained)))
 
-    train(
-        gated,
-        setting.training_batches(policy.train.batch_size, "training batches"),
-        setting.evaluation_batches(setting.data.validation),
-        Course(
-            epochs=epochs,
-            learning_rate=policy.train.learning_rate,
-            settings=policy.train,
-            survival=survival,
-            after_epoch=after_epoch,
-            memory=survival,
-            layer_seed=setting.seed_for("training layers"),
-        ),
-        gate_generator=setting.generator("training gates"),
-        on_epoch=on_epoch,
-        checkpoints=checkpoints,
-    )
+    with setting.ranks.leading("parent", policy=policy, replicate=setting.replicate):
+        train(
+            gated,
+            setting.training_batches(policy.train.batch_size, "training batches"),
+            setting.evaluation_batches(setting.data.validation),
+            Course(
+                epochs=epochs,
+                learning_rate=policy.train.learning_rate,
+                settings=policy.train,
+                survival=survival,
+                after_epoch=after_epoch,
+                memory=survival,
+                layer_seed=setting.seed_for("training layers"),
+            ),
+            gate_generator=setting.generator("training gates"),
+            on_epoch=on_epoch,
+            checkpoints=checkpoints,
+            ranks=setting.ranks,
+        )
     gated.fold(survival(1.0))
     network.module.eval()
     return Parent(network=network, survival=survival.lowest)

@@ -16,6 +16,7 @@ from autodepth.data.settings import Normalisation
 from autodepth.networks.catalogue import NetworkSpec
 from autodepth.seeding import derive_seed
 from autodepth.space.objectives import Constraint
+from autodepth.trial.data_parallel import ALONE, Ranks
 from autodepth.trial.latency_table import LatencyTable
 from autodepth.trial.stage_cache import LIMIT_BYTES
 from autodepth.trial.threads import threads_that_pay
@@ -46,6 +47,7 @@ class TrialSetting:
         evaluation_batch: images at a time where nothing is learned. That needs no gradients, so
             larger batches than in training cost little memory; results do not depend on it.
         latency_table: what each branch adds to the latency; None where nothing asks for it.
+        ranks: the processes that train together, this one among them.
     """
 
     spec: NetworkSpec
@@ -65,6 +67,7 @@ class TrialSetting:
     memory_bytes: int | None = None
     evaluation_batch: int = 256
     latency_table: LatencyTable | None = None
+    ranks: Ranks = ALONE
 
     def seed_for(self, purpose: str) -> int:
         """Return the seed of one use of randomness.

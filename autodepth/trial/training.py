@@ -1,6 +1,8 @@
 """Training with stochastic depth: the loop behind parents and fine-tuning alike.
 
-SGD with Nesterov momentum; gates are drawn in every step.
+SGD with Nesterov momentum; gates are drawn in every step. Where several ranks train together
+(`data_parallel.py`), each takes its part of every batch, and what one of them has to know for all
+comes from the first.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +24,7 @@ from autodepth.networks.gates import GatedNetwork
 from autodepth.trial.checkpoint import Moving, layers_draw_from
 from autodepth.trial.checkpoints import Checkpoints
 from autodepth.trial.course import Course, Epoch
+from autodepth.trial.data_parallel import ALONE, Ranks
 from autodepth.trial.device import autocast
 from autodepth.trial.early_stopping import BestEpoch
 from autodepth.trial.evaluation import evaluate
@@ -39,6 +43,7 @@ def train(
     gate_generator: torch.Generator,
     on_epoch: Callable[[Epoch], None],
     checkpoints: Checkpoints | None = None,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Train in place; with patience, the weights of the best epoch are left.
 
@@ -53,12 +58,15 @@ def train(
         on_epoch: told of every epoch, those of a checkpoint included, which take no time now;
             whatever it raises ends training.
         checkpoints: where training goes on from, and is kept; None starts anew.
+        ranks: the processes that train together, all with the same arguments; only the first has
+            checkpoints, validates and tells of epochs.
 
     Raises:
         DivergenceError: the loss of an epoch is not finite.
     """
     if course.epochs == 0:
         return
+    batches = batches.part(ranks.part)
     optimizer, schedule = _optimizer(network.module, course, steps=course.epochs * len(batches))
     generators = {"gates": gate_generator, "batches": batches.generator}
     best = BestEpoch(network.module, course.patience)
@@ -71,26 +79,39 @@ def train(
         memory=course.memory,
     )
     epochs: list[Epoch] = []
-    with layers_draw_from(course.layer_seed, next(network.module.parameters()).device):
-        state = checkpoints.latest(course.epochs) if checkpoints else None
+    device, seed = next(network.module.parameters()).device, ranks.layer_seed(course.layer_seed)
+    with ranks.training(network.module), layers_draw_from(seed, device):
+        state = ranks.from_first(lambda: checkpoints.latest(course.epochs) if checkpoints else None)
         if state is not None:
             moving.take_up(state)
+            if ranks.rank > 0:
+                torch.manual_seed(ranks.layer_seed(course.layer_seed, len(state.epochs)))
             epochs.extend(state.epochs)
             for epoch in state.epochs:
                 on_epoch(replace(epoch, seconds=0.0, replayed=True))
         while len(epochs) < course.epochs and not best.waited_enough:
             number = len(epochs) + 1
-            epoch = _one_epoch(number, network, batches, validation, course, moving)
+            epoch = _one_epoch(number, network, batches, validation, course, moving, ranks)
             epochs.append(epoch)
             best.hear(epoch.evaluation)
             course.after_epoch(number)
-            if checkpoints:
-                # Before it is told, since telling may end training.
-                checkpoints.offer(number, lambda: moving.state(epochs))
-            on_epoch(epoch)
+            ranks.from_first(partial(_tell, epoch, on_epoch, checkpoints, moving, epochs))
         if checkpoints:
             checkpoints.end(len(epochs), lambda: moving.state(epochs))
     best.restore()
+
+
+def _tell(
+    epoch: Epoch,
+    on_epoch: Callable[[Epoch], None],
+    checkpoints: Checkpoints | None,
+    moving: Moving,
+    epochs: list[Epoch],
+) -> None:
+    if checkpoints:
+        # Before it is told, since telling may end training.
+        checkpoints.offer(epoch.number, lambda: moving.state(epochs))
+    on_epoch(epoch)
 
 
 def _one_epoch(
@@ -100,20 +121,24 @@ def _one_epoch(
     validation: Batches,
     course: Course,
     moving: Moving,
+    ranks: Ranks,
 ) -> Epoch:
     start = time.monotonic()
-    tally = _Tally(network)
+    tally = _Tally(network, ranks)
     network.train()
     for step, (images, labels) in enumerate(batches):
         progress = (number - 1 + step / len(batches)) / course.epochs
         survival = course.survival(progress)
-        computed = network.draw(survival, moving.generators["gates"], len(images))
+        count = batches.size(step)
+        gates = moving.generators["gates"]
+        computed = network.draw(survival, gates, count, ranks.part(count))
         with autocast(images.device, course.settings.precision):
             scores = network(images)
-            loss = course.loss(scores, images, labels)
+            loss = ranks.share(course.loss(scores, images, labels), scores, count)
         moving.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        tally.note(loss, scores, labels, math.fsum(survival), computed)
+        ranks.sum_gradients(network.module.parameters())
+        tally.note(loss, scores, labels, count, math.fsum(survival), computed)
         moving.optimizer.step()
         moving.schedule.step()
         course.after_step()
@@ -123,7 +148,7 @@ def _one_epoch(
     train_loss = tally.finite_loss(number)
     network.eval()
     network.open_all(course.survival(number / course.epochs))
-    evaluation = evaluate(network, validation)
+    evaluation = ranks.from_first(lambda: evaluate(network, validation))
     return Epoch(
         number=number,
         train_loss=train_loss,
@@ -140,23 +165,29 @@ def _one_epoch(
 class _Tally:
     """Sums over the steps of an epoch, kept on the device: asking for them would hold it up."""
 
-    def __init__(self, network: GatedNetwork) -> None:
+    def __init__(self, network: GatedNetwork, ranks: Ranks) -> None:
         device = next(network.module.parameters()).device
         self._loss = torch.zeros((), device=device)
         self._correct = torch.zeros((), device=device)
-        self.norms = GradientNorms(network)
+        self._ranks, self.norms = ranks, GradientNorms(network)
         self.steps = self.images = 0
         self.expected = self.computed = 0.0
 
     def note(
-        self, loss: Tensor, scores: Tensor, labels: Tensor, expected: float, computed: float
+        self,
+        loss: Tensor,
+        scores: Tensor,
+        labels: Tensor,
+        images: int,
+        expected: float,
+        computed: float,
     ) -> None:
-        """Add a step whose gradients are there."""
+        """Add a step of so many images, on all ranks, whose gradients are there."""
         self._loss += loss.detach()
         self._correct += (scores.detach().argmax(1) == labels).sum()
         self.norms.note()
         self.steps += 1
-        self.images += len(labels)
+        self.images += images
         self.expected += expected
         self.computed += computed
 
@@ -166,14 +197,14 @@ class _Tally:
         Raises:
             DivergenceError: it is not finite.
         """
-        mean = float(self._loss) / self.steps
+        mean = float(self._ranks.sum(self._loss)) / self.steps
         if not math.isfinite(mean):
             raise DivergenceError(f"the training loss became {mean} in epoch {epoch}")
         return mean
 
     def accuracy(self) -> float:
         """Return the top-1 fraction over images."""
-        return float(self._correct) / self.images
+        return float(self._ranks.sum(self._correct)) / self.images
 
 
 def _optimizer(module: nn.Module, course: Course, *, steps: int) -> tuple[SGD, LRScheduler]:
