@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.resources import files
 from pathlib import Path
 
@@ -72,6 +74,32 @@ def test_the_build_is_given_no_more_than_it_copies():
     )
     assert given == {word for line in copied for word in line.split()[:-1]}
     assert all((compose.ROOT / name).exists() for name in given)
+
+
+@pytest.mark.long
+def test_what_the_image_copies_is_enough_for_a_wheel(tmp_path):
+    steps = (compose.DOCKER / "Dockerfile").read_text()
+    for line in re.findall(r"^COPY (?!--from)(.*)$", steps, re.MULTILINE):
+        *names, target = line.split()
+        for name in names:
+            source = compose.ROOT / name
+            if source.is_dir():
+                assert name == target
+                shutil.copytree(source, tmp_path / name)
+            else:
+                assert target == "./"
+                shutil.copy(source, tmp_path)
+    wheel = ["pip", "wheel", "--no-deps", "--wheel-dir", str(tmp_path), str(tmp_path)]
+    done = run(*wheel)
+    assert done.returncode == 0, done.stderr
+    (built,) = tmp_path.glob("autodepth-*.whl")
+    with zipfile.ZipFile(built) as archive:
+        packed = set(archive.namelist())
+    assert {
+        "autodepth/dashboards/grafana/autodepth.json",
+        "autodepth/dashboards/explorer/index.html",
+        "autodepth/search_spaces/digits_resnet20.yaml",
+    } <= packed
 
 
 @pytest.mark.parametrize("name", COMPOSE)
