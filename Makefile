@@ -9,6 +9,7 @@ BUDGET ?= 4cpu-min
 DATA ?= cifar10
 CIFAR ?= data/cifar10_jpeg
 PEER ?= ../shared/peers/plain_tune.py
+FAULT_TIMES := $(CURDIR)/benchmarks/results/fault_times.md
 
 AXE := $(VENV)/axe-core/axe.min.js
 AXE_VERSION := 4.14.1
@@ -59,7 +60,10 @@ browser-tools: $(AXE) ## Fetch Chromium (Debian's, as root) and axe-core for the
 		|| echo "no chromium here: tests in a browser are skipped"
 
 faults: $(VENV)/.tools ## Let every write fail, and kill drivers again and again (an hour)
-	AUTODEPTH_FAULT_SHARE=1 $(BIN)/pytest -m "long or not long" tests/faults tests/records/test_ledger_machine.py --timeout 3600
+	printf '| fault | measured | time |\n|---|---|---|\n' > $(FAULT_TIMES)
+	AUTODEPTH_FAULT_SHARE=1 AUTODEPTH_FAULT_TIMES=$(FAULT_TIMES) $(BIN)/pytest -m "long or not long" \
+		tests/faults tests/records/test_ledger_machine.py tests/search/test_ray_runner.py --timeout 3600
+	$(BIN)/python benchmarks/mlflow_away.py
 	$(BIN)/python benchmarks/crash_loop.py --kills 200
 	$(BIN)/python benchmarks/crash_loop.py --kills 20 --runner ray
 	$(BIN)/python benchmarks/crash_loop.py --kills 20 --who tune

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
@@ -176,7 +176,11 @@ class Policy:
         _check_names(values, [*cls().to_dict()], "")
         values = dict(values)
         train = values.pop("train", {})
+        if not isinstance(train, dict):
+            raise InputError(f"train must hold settings by their names, but got {train!r}")
         _check_names(train, [item.name for item in fields(TrainingSettings)], "train.")
+        _check_numbers(values, ("p_L", "fine_tune_p_L", "depth_schedule_cutoff", *_NUMBERS), "")
+        _check_numbers(train, [name for name in train if name != "precision"], "train.")
         values["survival_prob_last"] = values.pop("p_L", cls.survival_prob_last)
         for name in _TUPLES:
             if values.get(name) is not None:
@@ -224,6 +228,13 @@ def _check_branches(branches: tuple[int, ...], protected: tuple[int, ...]) -> No
         raise InputError(f"branches must be different numbers from 1, but got {list(branches)}")
     if kept := sorted(set(branches) & set(protected)):
         raise InputError(f"branches must name no protected branch, but got {kept[0]}")
+
+
+def _check_numbers(values: dict[str, Any], names: Iterable[str], prefix: str) -> None:
+    for name in names:
+        value = values.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float | None):
+            raise InputError(f"{prefix}{name} must be a number, but got {value!r}")
 
 
 def _check_names(values: dict[str, Any], known: list[str], prefix: str) -> None:

@@ -7,6 +7,7 @@ the front (confirmation, controls) is no part of the search, so it is left out.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -78,7 +79,9 @@ def _add(
     )
     names = [objective.name for objective in study.objectives]
     if mirror.metric_names != names:
-        mirror.set_metric_names(names)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            mirror.set_metric_names(names)
     there = {trial.user_attrs["trial"] for trial in mirror.get_trials(deepcopy=False)}
     space = SearchSpace.from_dict(study.plan["space"])
     ended = [r for r in records if r.state.ended and r.of_search and r.number not in there]

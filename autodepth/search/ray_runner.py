@@ -21,6 +21,7 @@ prepare_for_ray()
 
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
+from ray.tune.execution import class_cache  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
@@ -33,6 +34,12 @@ from autodepth.search.ray_worker import Elsewhere, work  # noqa: E402
 from autodepth.search.study_driver import StudyDriver  # noqa: E402
 from autodepth.trial.result import EpochReport, TrialState  # noqa: E402
 from autodepth.trial.setting import TrialSetting  # noqa: E402
+
+# Tune hands these to its workers as arguments of their processes, which every user of the machine
+# can read; workers have them from the environment anyway.
+class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
+    ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
+)
 
 
 def run_on_ray(

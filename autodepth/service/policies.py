@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autodepth.errors import InputError
+from autodepth.errors import InputError, SpaceFileError
 from autodepth.export.exporting import export_network
 from autodepth.export.writing import Tell, refuse_existing
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Criterion, Policy
 from autodepth.policy.removal import unit_of
 from autodepth.search.plan import StudyPlan
-from autodepth.space.yaml_text import YamlError, parse_yaml
+from autodepth.space.space_file import read_document
 from autodepth.trial.parent import score_branches, train_parent
 from autodepth.trial.result import TrialResult
 from autodepth.trial.run_trial import OnEpoch, run_trial
@@ -40,16 +40,12 @@ def read_policy(path: Path) -> Policy:
     Raises:
         InputError: the file is missing, no YAML, or holds no policy.
     """
+    document = read_document(path)
+    if document.mistakes:
+        told = (f"{path}:{line}:{col}: {m.message}" for (line, col), m in document.mistakes)
+        raise SpaceFileError(told)
     try:
-        content = parse_yaml(path.read_text()).content
-    except OSError as error:
-        raise InputError(f"policy file {path} cannot be read: {error.strerror}") from error
-    except YamlError as error:
-        raise InputError(f"{path}: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} must hold settings of a policy, such as `p_L: 0.5`")
-    try:
-        return Policy.from_dict(content)
+        return Policy.from_dict(document.content)
     except (InputError, TypeError) as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -29,7 +29,7 @@ def load_space(path: Path | str, overrides: Sequence[str] = ()) -> SearchSpace:
     Raises:
         SpaceFileError: the file or an override has mistakes; all of them are told.
     """
-    document = _read(path)
+    document = read_document(path)
     settings = [_parse_override(text) for text in overrides]
     for setting in settings:
         _apply(setting, document.content)
@@ -60,7 +60,12 @@ class _Override:
         return common > 0 and place[:common] == self.place[:common]
 
 
-def _read(path: Path | str) -> Document:
+def read_document(path: Path | str) -> Document:
+    """Read a file of settings: YAML that holds a mapping, in UTF-8, of at most 1 MB.
+
+    Raises:
+        SpaceFileError: it is none; keys given twice are left to the caller.
+    """
     try:
         with Path(path).open("rb") as file:
             content = file.read(MAX_BYTES + 1)

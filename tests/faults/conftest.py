@@ -1,5 +1,8 @@
 """Studies that are killed, in copies of a process that has everything imported."""
 
+import os
+from pathlib import Path
+
 import pytest
 from crash_loop import SETTINGS, front_of, start_copy
 
@@ -21,6 +24,18 @@ def run_in_copy():
         return process.exitcode
 
     return run
+
+
+@pytest.fixture
+def observed():
+    """Return what notes how long something took, where `make faults` keeps a list of that."""
+
+    def note(fault, what, seconds):
+        if path := os.environ.get("AUTODEPTH_FAULT_TIMES"):
+            with Path(path).open("a") as file:
+                file.write(f"| {fault} | {what} | {seconds:.1f} s |\n")
+
+    return note
 
 
 @pytest.fixture

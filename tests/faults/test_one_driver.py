@@ -87,7 +87,9 @@ def completed(name):
 
 
 @pytest.mark.slow
-def test_a_driver_that_was_stopped_and_taken_over_enters_nothing_when_it_goes_on(monkeypatch):
+def test_a_driver_that_was_stopped_and_taken_over_enters_nothing_when_it_goes_on(
+    monkeypatch, observed
+):
     """Row 18 of the faults: SIGSTOP the first, take over, SIGCONT."""
     trials = 4
     whole = start_copy(drive, "whole", trials)
@@ -101,8 +103,10 @@ def test_a_driver_that_was_stopped_and_taken_over_enters_nothing_when_it_goes_on
         patch.setattr(lease, "LEASE_SECONDS", 0.1)
         result = resume("hung", runner="in-process", takeover=True)
     before = everything("hung")
+    begun = time.monotonic()
     os.kill(first.pid, signal.SIGCONT)
     first.join(120)
+    observed("a driver taken over goes on", "until it has ended", time.monotonic() - begun)
     whole.join(120)
 
     assert first.exitcode == 75

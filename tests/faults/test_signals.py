@@ -80,6 +80,10 @@ def terminal():
         each.leave()
 
 
+def elapsed(begun):
+    return time.monotonic() - begun
+
+
 def complete(name):
     try:
         with Ledger.open(studies_root() / name / "ledger.sqlite", read_only=True) as ledger:
@@ -110,15 +114,17 @@ def all_gone(processes):
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.long)])
-def test_ctrl_c_at_a_terminal_ends_in_order_once_and_at_once_twice(times, terminal):
+def test_ctrl_c_at_a_terminal_ends_in_order_once_and_at_once_twice(times, terminal, observed):
     """Row 16. The terminal is left as it was: the cursor is back."""
     at = terminal("typed")
     at.read_until(b"1 complete")
     below = processes_of(at.pid)
+    begun = time.monotonic()
     for _ in range(times):
         os.write(at.end, CTRL_C)
         time.sleep(0.5)
     status = at.status()
+    observed("Ctrl-C" if times == 1 else "Ctrl-C twice", "until it has ended", elapsed(begun))
 
     assert status == 130
     assert b"\x1b[?25l" in at.shown  # it was hidden
@@ -139,13 +145,15 @@ def search(name):
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP])
-def test_notice_of_a_time_limit_ends_a_search_in_order(number):
+def test_notice_of_a_time_limit_ends_a_search_in_order(number, observed):
     """Row 17, the process that a batch system started."""
     found = search("notice")
     wait_for(lambda: complete("notice") >= 1)
     below = processes_of(found.pid)
+    begun = time.monotonic()
     found.send_signal(number)
     _, said = found.communicate(timeout=PATIENCE)
+    observed(number.name, "until it has ended", elapsed(begun))
 
     assert found.returncode == 143, said
     assert all_gone(below)

@@ -72,12 +72,15 @@ def kill_head(search, driver):
 
 
 @pytest.mark.parametrize("kill", [kill_driver, pytest.param(kill_head, marks=pytest.mark.long)])
-def test_a_search_whose_driver_dies_goes_on_by_itself(kill, searching):
+def test_a_search_whose_driver_dies_goes_on_by_itself(kill, searching, observed):
     search, folder = searching("survivor")
     wait_for(lambda: complete(folder) >= 1)
     driver = driver_of(folder).pid
     before = psutil.Process(search.pid).children(recursive=True)
+    begun, ended = time.monotonic(), complete(folder)
     kill(search, driver)
+    wait_for(lambda: complete(folder) > ended or search.poll() is not None, 240)
+    observed(kill.__name__, "until the next trial is complete", time.monotonic() - begun)
     out, err = search.communicate(timeout=240)
 
     assert driver != search.pid
