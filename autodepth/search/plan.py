@@ -36,6 +36,7 @@ from autodepth.units import Budget
 from autodepth.version import __version__
 
 # `train_images: auto` takes as many images as let the budget buy this many trials.
+_ENOUGH_VALIDATION = 200  # images: steps of half a point
 _WANTED_TRIALS = 10
 _FEWEST_PER_CLASS = 10
 
@@ -140,6 +141,7 @@ def make_plan(
     if automatic:
         data, note = _affordable(data, cost, _seconds(budget, places) * places.count)
         notes += note
+    notes += _coarse(len(data.validation))
     unpruned = _unpruned(space, network)
     setting = TrialSetting(
         spec=spec,
@@ -233,6 +235,16 @@ def _affordable(
     )
     settings = replace(data.settings, train_images=training, validation=validation)
     return load_data(settings), [note]
+
+
+def _coarse(validation: int) -> list[str]:
+    """Say where validation is too small to tell networks apart that differ by a point or two."""
+    if validation >= _ENOUGH_VALIDATION:
+        return []
+    return [
+        f"with {validation:,} images to validate, accuracy moves in steps of "
+        f"{100 / validation:.1f} points; data.validation takes more (--set data.validation=0.3)"
+    ]
 
 
 def _unpruned(space: SearchSpace, network: ResidualNetwork) -> dict[str, float]:

@@ -16,7 +16,7 @@ from autodepth.records.control import DriverLock
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, create_study_folder
 from autodepth.records.tracker import Tracker
-from autodepth.report.front_page import front_html
+from autodepth.report.study_files import write_study_files
 from autodepth.search.confirming import Evidence
 from autodepth.search.plan import StudyPlan, make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch, run_study, start_ledger
@@ -150,7 +150,7 @@ def drive(
     evidence: Evidence | None = None,
 ) -> StudyResult:
     """Spend what is left of a study's budget, MLflow being told meanwhile; hold its lock."""
-    tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html)
+    tracker = Tracker(folder, tracking_uri=tracking_uri, write_files=write_study_files)
     try:
         result = run_study(plan, folder, ledger, runner=runner, watch=watch, evidence=evidence)
     finally:
