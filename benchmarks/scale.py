@@ -80,11 +80,11 @@ def epoch(step: int, accuracy: float) -> EpochReport:
     )  # fmt: skip
 
 
-def measure(trials: int, home: Path) -> list[Row]:
-    """Run a made-up study and return a row per thousand trials."""
+def measure(trials: int, home: Path, name: str = "scale") -> list[Row]:
+    """Run a made-up study in a folder of that name and return a row per thousand trials."""
     settings = ["rungs.stages=[]", "confirmation.share=0"]
     plan = plan_search(default_space(), budget=f"{trials}trials", settings=settings)
-    folder = StudyFolder(home / "scale")
+    folder = StudyFolder(home / name)
     folder.path.mkdir(parents=True)
     rows, times = [], list[float]()
     process = psutil.Process()

@@ -103,7 +103,7 @@ class _View:
         others = [
             (float(r.result.point.macs), r.result.point.validation_accuracy)
             for r in records
-            if r.result is not None and r.number not in members
+            if r.result is not None and r.of_search and r.number not in members
         ]
         return [
             front_plot(front, others, colour=True),
@@ -126,9 +126,18 @@ def _print_lines(view: _View, console: Console, done: threading.Event) -> None:
                 console.print(_line(record, view), highlight=False, soft_wrap=True)
 
 
+def _asked(record: TrialRecord) -> str:
+    """Say what a trial is asked about a member of the front; such a one joins no front itself."""
+    if record.of_search:
+        return ""
+    if record.kind == "confirm":
+        return f" (trial {record.about} on fresh seeds)"
+    return f" ({record.role.replace('_', ' ')} beside trial {record.about})"
+
+
 def _line(record: TrialRecord, view: _View) -> str:
     share = f"{view.driver.meter.share_spent:.0%} of the budget"
-    start = f"trial {record.number} {record.state}"
+    start = f"trial {record.number}{_asked(record)} {record.state}"
     if record.result is None:
         return f"{start}: {record.reason} ({share})"
     point = record.result.point

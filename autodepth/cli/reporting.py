@@ -14,7 +14,9 @@ from autodepth.errors import InputError
 
 def report(
     study: Study = "latest",
-    to: Annotated[Path | None, typer.Option(help="The page to write, FILE.html.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The page to write, FILE.html; or FILE.pdf.")
+    ] = None,
     figures: Annotated[
         Path | None, typer.Option(help="Folder for the figures as files, for a paper.")
     ] = None,
@@ -23,6 +25,8 @@ def report(
     ] = "svg,png",
 ) -> None:
     """Write what a study found, how, and what it cost, as one page that opens offline and prints.
+
+    A .pdf is printed by the Chromium, Chrome or Edge of this machine.
 
     Example: autodepth report latest --to report.html --figures figures
     """
@@ -34,7 +38,7 @@ def report(
     from autodepth.units import format_bytes  # noqa: PLC0415
 
     if to is None and figures is None:
-        raise InputError("report needs --to FILE.html, or --figures FOLDER, or both")
+        raise InputError("report needs --to FILE.html (or .pdf), or --figures FOLDER, or both")
     with Ledger.open(find_study(study).ledger_path, read_only=True) as ledger:
         found = study_report(ledger)
     if to is not None:

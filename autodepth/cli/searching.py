@@ -291,6 +291,9 @@ def _plan_values(plan: StudyPlan) -> dict[str, Any]:
 
 def _print_result(result: StudyResult, plan: StudyPlan) -> None:
     from autodepth.cli.tables import print_front  # noqa: PLC0415
+    from autodepth.records.ledger import Ledger  # noqa: PLC0415
+    from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.report.confirmed import confirmed_front  # noqa: PLC0415
     from autodepth.search.run_study import SPENT  # noqa: PLC0415
     from autodepth.units import format_device_time  # noqa: PLC0415
 
@@ -318,7 +321,11 @@ def _print_result(result: StudyResult, plan: StudyPlan) -> None:
         f"{result.study}: {len(result.front)} points on the front, "
         f"hypervolume {result.hypervolume:.3f} (validation split)"
     )
-    print_front(result.front, plan.unpruned["macs"])
+    with Ledger.open(find_study(result.study).ledger_path, read_only=True) as ledger:
+        members = confirmed_front(ledger)
+    print_front(members, plan.unpruned["macs"])
+    if any(member.accuracy for member in members):
+        say("confirmed: mean and standard deviation in % over fresh seeds (how many)")
     say(f"export one: autodepth export {result.study} --select knee --to exports/{result.study}")
 
 

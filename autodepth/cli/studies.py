@@ -126,18 +126,15 @@ def front(study: Study = "latest", json: Json = False) -> None:
     from autodepth.records.ledger import Ledger  # noqa: PLC0415
     from autodepth.records.studies import find_study  # noqa: PLC0415
     from autodepth.report.confirmed import confirmed_front  # noqa: PLC0415
-    from autodepth.report.wording import shown_spread  # noqa: PLC0415
 
     folder = find_study(study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         members, plan = confirmed_front(ledger), ledger.study.plan
-    points = [member.point for member in members]
     if json:
         give_json([{**m.point.to_dict(), **_confirmed(m)} for m in members])
-    elif points:
-        confirmed = {m.point.trial: shown_spread(m.accuracy) for m in members if m.accuracy}
-        give(f"{folder.name}: {len(points)} points, measured on the validation split")
-        print_front(points, plan["unpruned"]["macs"], confirmed)
+    elif members:
+        give(f"{folder.name}: {len(members)} points, measured on the validation split")
+        print_front(members, plan["unpruned"]["macs"])
     else:
         give(f"{folder.name} has no complete trial yet")
 
@@ -175,8 +172,8 @@ def sync(
         give(f"{mirror_path(folder)}: {added} trials added")
         return
     from autodepth.records.tracker import sync_study  # noqa: PLC0415
-    from autodepth.report.front_page import front_html  # noqa: PLC0415
+    from autodepth.report.study_files import write_study_files  # noqa: PLC0415
 
     folder = find_study(study)
-    sent = sync_study(folder, tracking_uri, front_html)
+    sent = sync_study(folder, tracking_uri, write_study_files)
     give(f"{folder.name}: {sent} trials sent")

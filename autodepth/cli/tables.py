@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from autodepth.front.selection import FrontPoint
-from autodepth.report.wording import shorten
+from autodepth.report.confirmed import ConfirmedMember
+from autodepth.report.wording import shorten, shown_spread
 from autodepth.units import format_macs
 
 # plotille adds the labels of both axes to these.
@@ -99,10 +100,8 @@ def _tick(value: float, chars: int, delta: float, left: bool = False) -> str:
     return text.ljust(chars) if left else text.rjust(chars)
 
 
-def print_front(
-    front: Sequence[FrontPoint],
-    unpruned_macs: float,
-    confirmed: Mapping[int, str] | None = None,
-) -> None:
-    """Print the front's table on stdout."""
-    Console().print(front_table(front, unpruned_macs, confirmed=confirmed))
+def print_front(members: Sequence[ConfirmedMember], unpruned_macs: float) -> None:
+    """Print the front's table on stdout, accuracy on fresh seeds beside it where there is one."""
+    confirmed = {m.point.trial: shown_spread(m.accuracy) for m in members if m.accuracy}
+    points = [member.point for member in members]
+    Console().print(front_table(points, unpruned_macs, confirmed=confirmed))

@@ -16,6 +16,7 @@ from typing import Any
 KEY = "autodepth"
 TAG = f"mlflow.sharedViewState.{KEY}"
 _ACCURACY, _MACS = "final_accuracy", "macs_m"
+_COLUMNS = (_ACCURACY, _MACS, "params_m", "latency_ms", "size_mb", "on_front")
 _REMOVING = ("sensitivity_threshold", "branches_removed", "macs_target", "filter_sparsity")
 _MOST_AXES = 7  # more do not fit beside each other
 _MOST_RUNS = 1000
@@ -48,9 +49,20 @@ def view_tag(plan: Mapping[str, Any]) -> str:
     state = {
         "compareRunCharts": charts,
         "compareRunSections": [
-            {"uuid": _SECTION, "name": "front", "display": True, "isReordered": False}
+            {
+                "uuid": _SECTION,
+                "name": "front",
+                "display": True,
+                "isReordered": False,
+                "columns": 1,  # three abreast leave an axis no room for its name
+                "cardHeight": 340,
+            }
         ],
         "isAccordionReordered": False,
+        "selectedColumns": [
+            *(f"metrics.`{name}`" for name in _COLUMNS),
+            *(f"params.`{name}`" for name in varied),
+        ],
         "runsHiddenMode": "SHOW_ALL",
     }
     packed = zlib.compress(json.dumps(state, separators=(",", ":")).encode())
@@ -60,6 +72,11 @@ def view_tag(plan: Mapping[str, Any]) -> str:
 def view_link(experiment: str) -> str:
     """Return where the view opens, relative to the server's address."""
     return f"#/experiments/{experiment}/runs?compareRunsMode=CHART&viewStateShareKey={KEY}"
+
+
+def files_link(experiment: str, run: str) -> str:
+    """Return where the files of a run are seen, relative to the server's address."""
+    return f"#/experiments/{experiment}/runs/{run}/artifacts"
 
 
 def _varied(space: Mapping[str, Any]) -> list[str]:

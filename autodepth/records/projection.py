@@ -6,6 +6,7 @@ decimal text so that columns sort, final values once at step 0 so that they comp
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 from autodepth.front.hypervolume import relative_hypervolume
 from autodepth.front.objective import objective_values
 from autodepth.records.trial_record import StudyRecord, TrialRecord
-from autodepth.trial.result import EpochReport, OperatingPoint, TrialState
+from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, TrialState
 
 PRIMARY_METRIC = "final_accuracy"
 RUN_STATUS = {
@@ -112,9 +113,26 @@ def trial_tags(study: StudyRecord, record: TrialRecord) -> dict[str, str]:
         tags["autodepth.reason"] = record.reason[-_LONGEST_TAG:]  # a traceback's end says most
     if record.node is not None:
         tags["autodepth.node"] = record.node
+    if record.about is not None:
+        tags["autodepth.about"] = f"trial-{record.about}"
+        tags["autodepth.role"] = record.role or "itself, on fresh seeds"
     if record.result is not None:
+        tags["autodepth.parent"] = parent_key(record, record.result)
         tags["autodepth.removed"] = " ".join(map(str, record.result.removed))[:_LONGEST_TAG]
     return tags
+
+
+def parent_key(record: TrialRecord, result: TrialResult) -> str:
+    """Return what tells the parent of a trial from others of its study: equal for those that share.
+
+    A parent is what it was trained with: survival probabilities, training settings and seeds.
+    """
+    train = {**record.policy.get("train", {}), "fine_tune_learning_rate": None}
+    content: list[Any] = [result.survival, train, record.replicate]
+    if min(result.survival, default=1.0) < 1.0:
+        names = ("depth_schedule", "depth_schedule_cutoff", "gate_mode", "compensation")
+        content += [record.policy.get(name) for name in names]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def params(policy: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -161,9 +179,10 @@ def final_measurements(record: TrialRecord, *, on_front: bool) -> Iterator[Measu
     shows the larger: so the 0 of `on_front` is dated a millisecond after the 1.
     """
     assert record.ended_at is not None
-    values = {"device_seconds": record.device_seconds}
+    values: dict[str, float] = {}
     if record.result is not None:
         values |= point_metrics(record.result.point)
+    values["device_seconds"] = record.device_seconds
     time = milliseconds(record.ended_at)
     for key, value in values.items():
         yield Measurement(key=key, value=value, step=0, timestamp=time)
@@ -207,15 +226,26 @@ def hypervolume_curve(
             yield Measurement(key=key, value=value, step=step, timestamp=time)
 
 
-def note(study: StudyRecord, view: str) -> str:
-    """Return what the experiment's page says about the study, in Markdown; `view` is a link."""
-    goals = "\n".join(f"- {o.goal} `{o.name}`, reference {o.reference:g}" for o in study.objectives)
+def note(study: StudyRecord, *, view: str, files: str) -> str:
+    """Return what the experiment's page says about the study, in Markdown.
+
+    Args:
+        study: what it is.
+        view: link to the ready-made charts.
+        files: link to the files of the study's own run.
+    """
+    goals = "\n".join(
+        f"- {o.goal} `{o.name}`, reference {o.reference:,.10g}" for o in study.objectives
+    )
     return (
         f"**{study.name}**: a search of autodepth, seed {study.seed}, started {study.created_at}."
         f"\n\n{goals}\n\n[Accuracy against MACs, parallel coordinates, contour]({view})\n\n"
+        f"Figures: [the front, what each branch is worth]({files}) (`front.html`, "
+        "`sensitivity.png`), beside the front as `front.json` and the space that is searched.\n\n"
         "One run per trial. `on_front` is 1 for the trials no other dominates; compare "
-        f"`{PRIMARY_METRIC}` with `macs_m`. The run named like the study has `hypervolume` over "
-        "completed trials, `spent_device_s` beside it, and the front as `front.html`."
+        f"`{PRIMARY_METRIC}` with `macs_m`. Runs that share a trained parent share the tag "
+        "`autodepth.parent`. The run named like the study has `hypervolume` over completed "
+        "trials, and `spent_device_s` beside it."
     )
 
 

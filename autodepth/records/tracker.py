@@ -15,7 +15,7 @@ from autodepth.errors import StudyInUseError, TrackingError
 from autodepth.records.ledger import Ledger
 from autodepth.records.outbox import Outbox
 from autodepth.records.studies import MLFLOW_STORE, StudyFolder
-from autodepth.records.tracking import FrontHtml, MlflowSender, store_key
+from autodepth.records.tracking import MlflowSender, WriteFiles, store_key
 
 _INTERVAL_SECONDS = 2.0
 _RETRY_SECONDS = 30.0
@@ -33,7 +33,7 @@ class Tracker:
     Args:
         folder: the study; its ledger must exist.
         tracking_uri: any MLflow tracking URI; None takes `default_tracking_uri`.
-        front_html: draws the front's page from (trials, objectives, study name).
+        write_files: writes the files that go with the study's own run into a folder.
         token: of the driver it belongs to, see `Ledger.begin_driving`.
 
     Raises:
@@ -45,12 +45,12 @@ class Tracker:
         folder: StudyFolder,
         *,
         tracking_uri: str | None = None,
-        front_html: FrontHtml | None = None,
+        write_files: WriteFiles | None = None,
         token: int | None = None,
     ) -> None:
         self.tracking_uri = tracking_uri or default_tracking_uri(folder.path.parent)
         self._folder = folder
-        self._front_html = front_html
+        self._write_files = write_files
         self._ledger = Ledger.open(folder.ledger_path)
         self._ledger.database.token = token
         self._closing = threading.Event()
@@ -85,7 +85,7 @@ class Tracker:
                 closing = self._closing.is_set()  # asked first: the last pass then misses nothing
                 try:
                     sender = sender or MlflowSender(
-                        ledger, self._folder, self.tracking_uri, self._front_html
+                        ledger, self._folder, self.tracking_uri, self._write_files
                     )
                     sender.send(final=closing)
                     self._note(None)
@@ -111,14 +111,14 @@ class Tracker:
 
 
 def sync_study(
-    folder: StudyFolder, tracking_uri: str | None = None, front_html: FrontHtml | None = None
+    folder: StudyFolder, tracking_uri: str | None = None, write_files: WriteFiles | None = None
 ) -> int:
     """Tell MLflow everything about a study, whatever it was told before.
 
     Args:
         folder: the study, ended or not.
         tracking_uri: any MLflow tracking URI; None takes `default_tracking_uri`.
-        front_html: draws the front's page from (trials, objectives, study name).
+        write_files: writes the files that go with the study's own run into a folder.
 
     Returns:
         The number of trials sent.
@@ -132,7 +132,7 @@ def sync_study(
         outbox.forget()
         trials = len(outbox.pending())
         try:
-            MlflowSender(ledger, folder, uri, front_html).send(final=True)
+            MlflowSender(ledger, folder, uri, write_files).send(final=True)
         except Exception as error:
             raise TrackingError(
                 f"MLflow at {without_password(uri)} must take the study {folder.name}, but: "

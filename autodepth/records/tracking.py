@@ -10,14 +10,14 @@ import hashlib
 import json
 import logging
 import os
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autodepth.errors import TrackingError
-from autodepth.front.objective import Objective
 from autodepth.front.selection import FrontPoint
 from autodepth.records import preset_view, projection
 from autodepth.records.ledger import Ledger
@@ -28,12 +28,14 @@ from autodepth.records.trial_record import TrialRecord
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-FrontHtml = Callable[[Sequence[TrialRecord], Sequence[Objective], str], str]
+WriteFiles = Callable[[Ledger, Path], None]
 _ARTIFACT_SECONDS = 60.0  # the page of the front is 5 MB: not with every trial
 _ENVIRONMENT = {  # MLflow reads these itself; what a person has set stays
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # its default waits for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Two lines per run otherwise, between the tables and JSON that stand on stdout.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 # MLflow's answers when one run is at fault (a person deleted it), not the connection.
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
@@ -52,7 +54,7 @@ class MlflowSender:
         ledger: the study's, open for writing.
         folder: the study's.
         uri: any MLflow tracking URI.
-        front_html: draws the front's page from (trials, objectives, study name).
+        write_files: writes the files that go with the study's own run into a folder.
 
     Raises:
         TrackingError: the study's experiment was deleted in MLflow.
@@ -60,12 +62,12 @@ class MlflowSender:
     """
 
     def __init__(
-        self, ledger: Ledger, folder: StudyFolder, uri: str, front_html: FrontHtml | None
+        self, ledger: Ledger, folder: StudyFolder, uri: str, write_files: WriteFiles | None
     ) -> None:
         self._ledger = ledger
         self._folder = folder
         self._study = ledger.study
-        self._front_html = front_html
+        self._write_files = write_files
         self._outbox = Outbox(ledger, store_key(uri))
         self._client = connect(uri)
         self.experiment = self._find_experiment(uri)
@@ -116,9 +118,12 @@ class MlflowSender:
             self._log_dataset(run)
         epochs = self._ledger.epochs(record.number)
         curves = projection.epoch_measurements(record, epochs)
-        values = [value for value in curves if value.step > run.epochs_sent]
-        if record.ended_at:
+        values: list[projection.Measurement] = []
+        if (
+            record.ended_at
+        ):  # first: the page that compares runs begins with the metric it knows first
             values += projection.final_measurements(record, on_front=on_front)
+        values += [value for value in curves if value.step > run.epochs_sent]
         if values or record.ended_at or not known:
             self._log(run, values, tags, {} if known else projection.params(record.policy))
         if record.ended_at and not run.state_sent:
@@ -137,7 +142,16 @@ class MlflowSender:
     def _send_study(self, *, final: bool) -> None:
         study = self._study = self._ledger.study
         tags = projection.study_tags(study)
-        run = self._outbox.progress(STUDY) or self._find_run(study.name, tags, study.created_at)
+        known = self._outbox.progress(STUDY)
+        run = known or self._find_run(study.name, tags, study.created_at)
+        if not known:
+            self._log_dataset(run)
+            note = projection.note(
+                study,
+                view=preset_view.view_link(self.experiment),
+                files=preset_view.files_link(self.experiment, run.run_id),
+            )
+            self._client.set_experiment_tag(self.experiment, "mlflow.note.content", note)
         values = list(
             projection.hypervolume_curve(
                 study, self._ledger.trials(), self._ledger.endings(), run.epochs_sent
@@ -156,9 +170,10 @@ class MlflowSender:
     def _send_artifacts(self, run_id: str) -> None:
         front = [point.to_dict() for point in self._front]
         self._client.log_text(run_id, json.dumps(front, indent=2), "front.json")
-        if self._front_html:
-            page = self._front_html(self._ledger.trials(), self._study.objectives, self._study.name)
-            self._client.log_text(run_id, page, "front.html")
+        if self._write_files:
+            with tempfile.TemporaryDirectory() as place:
+                self._write_files(self._ledger, Path(place))
+                self._client.log_artifacts(run_id, place)
         if self._folder.space_path.exists():
             self._client.log_artifact(run_id, str(self._folder.space_path))
 
@@ -175,9 +190,7 @@ class MlflowSender:
                     preset_view.TAG: preset_view.view_tag(self._study.plan),
                 },
             )
-            note = projection.note(self._study, preset_view.view_link(created))
-            self._client.set_experiment_tag(created, "mlflow.note.content", note)
-            return created
+            return str(created)
         if experiment.lifecycle_stage != "active":
             raise TrackingError(
                 f"the experiment {self._study.name} must not be deleted, but it is: `mlflow "

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDTH, _HEIGHT = 7.2, 4.2  # inches: the text width of most papers' double columns
+_FEW = 16  # branches whose numbers can be read within the squares
 _MOST = 3.0  # in means; beyond it a branch is plainly needed
 FORMATS = ("svg", "png", "pdf")
 
@@ -27,7 +28,7 @@ def report_figures(report: StudyReport) -> dict[str, Figure]:
     drawn = {
         "front": _front(report) if any(r.result for r in report.records) else None,
         "hypervolume": _hypervolume(report) if report.curve else None,
-        "sensitivity": _sensitivity(report) if any(report.sensitivities.values()) else None,
+        "sensitivity": worth_figure(report.sensitivities),
         "survival": _survival(report) if any(report.survival.values()) else None,
     }
     return {name: figure for name, figure in drawn.items() if figure is not None}
@@ -124,9 +125,12 @@ def _hypervolume(report: StudyReport) -> Figure:
     return figure
 
 
-def _sensitivity(report: StudyReport) -> Figure:
-    branches = sorted({b for scores in report.sensitivities.values() for b in scores})
-    rows = {name: scores for name, scores in report.sensitivities.items() if scores}
+def worth_figure(sensitivities: Mapping[str, Mapping[int, float]]) -> Figure | None:
+    """Return a heat map of what branches are worth, criteria down; None where none was scored."""
+    rows = {name: scores for name, scores in sensitivities.items() if scores}
+    if not rows:
+        return None
+    branches = sorted({b for scores in rows.values() for b in scores})
     figure, axes = _figure(1.3 + 0.4 * len(rows))
     axes.grid(visible=False)
     nan = float("nan")
@@ -134,6 +138,15 @@ def _sensitivity(report: StudyReport) -> Figure:
         [[scores.get(branch, nan) for branch in branches] for scores in rows.values()],
         aspect="auto", cmap="viridis", vmin=0.0, vmax=_MOST,
     )  # fmt: skip
+    if len(branches) <= _FEW:
+        for line, scores in enumerate(rows.values()):
+            for place, branch in enumerate(branches):
+                if branch in scores:
+                    bright = scores[branch] > 0.6 * _MOST
+                    axes.text(
+                        place, line, f"{scores[branch]:.2f}", ha="center", va="center",
+                        fontsize=8, color="black" if bright else "white",
+                    )  # fmt: skip
     every = max(1, -(-len(branches) // 30))
     axes.set_xticks(range(0, len(branches), every), [str(b) for b in branches[::every]])
     axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows])

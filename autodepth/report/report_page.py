@@ -7,6 +7,7 @@ from pathlib import Path
 from autodepth.atomic import write_atomically
 from autodepth.errors import InputError
 from autodepth.report.confirmed import ConfirmedMember, Replicates
+from autodepth.report.pdf import pdf_of
 from autodepth.report.report_figures import as_svg, report_figures
 from autodepth.report.study_report import StudyReport
 from autodepth.report.wording import shorten, shown_difference, shown_spread
@@ -18,15 +19,17 @@ Rows = list[tuple[str, ...]]
 
 
 def write_report(report: StudyReport, to: Path) -> None:
-    """Write a report as a page.
+    """Write a report as a page, or that page printed.
 
     Raises:
-        InputError: the file's name does not end in .html.
+        InputError: the file's name ends neither in .html nor in .pdf, or nothing here prints.
     """
-    if to.suffix.lower() != ".html":
-        raise InputError(f"a report's file must end in .html, but got {to}")
+    ending = to.suffix.lower()
+    if ending not in {".html", ".pdf"}:
+        raise InputError(f"a report's file must end in .html or .pdf, but got {to}")
     to.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(to, report_html(report))
+    page = report_html(report)
+    write_atomically(to, pdf_of(page) if ending == ".pdf" else page)
 
 
 def report_html(report: StudyReport) -> str:

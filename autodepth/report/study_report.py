@@ -68,7 +68,7 @@ def study_report(ledger: Ledger) -> StudyReport:
     complete = [record for record in records if record.result is not None and record.of_search]
     unpruned = next((record for record in complete if record.kind == "unpruned"), None)
     by_number = {record.number: record for record in records}
-    sensitivities, parents = _sensitivities(complete)
+    sensitivities, parents = worth_by_criterion(complete)
     return StudyReport(
         written_at=now,
         study=study,
@@ -98,10 +98,14 @@ def _curve(ledger: Ledger, records: Mapping[int, TrialRecord]) -> Curve:
     )
 
 
-def _sensitivities(
+def worth_by_criterion(
     complete: Sequence[TrialRecord],
 ) -> tuple[dict[str, dict[int, float]], dict[str, int]]:
-    """Return mean worth by criterion and branch, and of how many parents it is the mean."""
+    """Return mean worth by criterion and branch, and of how many parents it is the mean.
+
+    Args:
+        complete: trials with a result; what nothing was scored in adds nothing.
+    """
     seen: dict[str, dict[tuple[tuple[int, float], ...], dict[int, float]]] = {}
     for record in complete:
         assert record.result is not None

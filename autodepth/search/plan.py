@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from autodepth.search.ray_cluster import Cluster
 
 # `train_images: auto` takes as many images as let the budget buy this many trials.
+_ENOUGH_VALIDATION = 200  # images: steps of half a point
 _WANTED_TRIALS = 10
 _FEWEST_PER_CLASS = 10
 
@@ -171,6 +172,7 @@ def make_plan(
     if automatic:
         data, note = _affordable(data, cost, _seconds(budget, places) * places.count)
         notes += note
+    notes += _coarse(len(data.validation))
     if _asks_for_latency(space):
         here = (timed.hardware, places.threads)
         if latency_table is None or (latency_table.device, latency_table.threads) != here:
@@ -284,6 +286,16 @@ def _affordable(
     )
     settings = replace(data.settings, train_images=training, validation=validation)
     return load_data(settings), [note]
+
+
+def _coarse(validation: int) -> list[str]:
+    """Say where validation is too small to tell networks apart that differ by a point or two."""
+    if validation >= _ENOUGH_VALIDATION:
+        return []
+    return [
+        f"with {validation:,} images to validate, accuracy moves in steps of "
+        f"{100 / validation:.1f} points; data.validation takes more (--set data.validation=0.3)"
+    ]
 
 
 def _asks_for_latency(space: SearchSpace) -> bool:

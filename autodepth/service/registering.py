@@ -26,7 +26,7 @@ from autodepth.records.registry import Files, Member, ModelRegistry
 from autodepth.records.studies import StudyFolder, find_study, studies_root
 from autodepth.records.tracker import default_tracking_uri, without_password
 from autodepth.records.tracking import MlflowSender
-from autodepth.report.front_page import front_html
+from autodepth.report.study_files import write_study_files
 from autodepth.space.yaml_text import parse_yaml
 from autodepth.trial.result import OperatingPoint
 
@@ -138,7 +138,7 @@ def _study_of(folder: Path, record: Mapping[str, Any]) -> StudyFolder | None:
 def _from_study(registry: ModelRegistry, uri: str, study: StudyFolder, trial: int) -> _Origin:
     """Tell MLflow of a study and list its front."""
     with Ledger.open(study.ledger_path) as ledger:
-        sender = MlflowSender(ledger, study, uri, front_html)
+        sender = MlflowSender(ledger, study, uri, write_study_files)
         sender.send(final=False)
         front = ledger.front()
         numbers = {point.trial for point in front}

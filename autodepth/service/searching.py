@@ -17,7 +17,7 @@ from autodepth.records.control import DriverLock
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, create_study_folder
 from autodepth.records.tracker import Tracker
-from autodepth.report.front_page import front_html
+from autodepth.report.study_files import write_study_files
 from autodepth.search.confirming import Evidence
 from autodepth.search.optuna_mirror import mirror_path, write_mirror
 from autodepth.search.per_trial import parse_per_trial
@@ -201,7 +201,7 @@ def drive(
 ) -> StudyResult:
     """Spend what is left of a study's budget, MLflow being told meanwhile; hold its lock."""
     token = ledger.begin_driving() if ledger.token is None else ledger.token
-    tracker = Tracker(folder, tracking_uri=tracking_uri, front_html=front_html, token=token)
+    tracker = Tracker(folder, tracking_uri=tracking_uri, write_files=write_study_files, token=token)
     try:
         result = run_study(
             plan,

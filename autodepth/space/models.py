@@ -113,20 +113,25 @@ class DataSection(Section):
     )
     augment: Annotated[
         Literal["auto", "none", "flip-crop"], one_of("auto", "none", "flip-crop")
-    ] = "auto"
+    ] = Field(
+        "auto", description="of training images; auto takes what the data bear: none for digits"
+    )
     normalisation: Annotated[
         Literal["auto", "data", "imagenet"] | NormalisationSection,
         must("auto, data, imagenet, or mean and std with a number per channel, std above 0"),
-    ] = "auto"
-    split_seed: Annotated[int, Field(ge=0), must("a whole number of at least 0")] = 0
+    ] = Field("auto", description="auto is imagenet with given weights, else from the data")
+    split_seed: Annotated[int, Field(ge=0), must("a whole number of at least 0")] = Field(
+        0, description="seed the splits are drawn by"
+    )
 
 
 class ObjectiveSection(Section):
     """A metric to make better, and the corner hypervolume is measured from."""
 
-    name: Annotated[Metric, one_of(*METRICS)]
+    name: Annotated[Metric, one_of(*METRICS)] = Field(description="what is measured")
     goal: Annotated[Goal, one_of("maximize", "minimize")] = Field(
-        default_factory=lambda section: goal_of(section["name"])
+        default_factory=lambda section: goal_of(section["name"]),
+        description="the one that makes the metric better; it may be left out",
     )
     reference: Annotated[
         Quantity,
@@ -219,7 +224,9 @@ class SpaceModel(Section):
     rungs: RungsSection = RungsSection()
     confirmation: ConfirmationSection = ConfirmationSection()
     limits: LimitsSection = LimitsSection()
-    seed: Annotated[int, Field(ge=0), must("a whole number of at least 0")] = 0
+    seed: Annotated[int, Field(ge=0), must("a whole number of at least 0")] = Field(
+        0, description="every draw of the study derives from it"
+    )
 
 
 SECTIONS: dict[str, type[Section]] = {

@@ -76,10 +76,14 @@ class FloatSection(DomainSection):
     """A range of real numbers; `type` may be left out."""
 
     type: Annotated[Literal["float"], one_of("float", "int", "choice")] = "float"
-    min: Number
-    max: Number
-    log: Flag = False
-    step: Annotated[float | None, must("a number or null")] = None
+    min: Number = Field(description="the least value")
+    max: Number = Field(description="the greatest value")
+    log: Flag = Field(
+        default=False, description="whether values are drawn evenly by their logarithm"
+    )
+    step: Annotated[float | None, must("a number or null")] = Field(
+        None, description="distance of the values from min on; null takes any between"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> FloatSection:
@@ -99,10 +103,12 @@ class IntSection(DomainSection):
     """A range of whole numbers."""
 
     type: Literal["int"]
-    min: Whole
-    max: Whole
-    log: Flag = False
-    step: Whole = 1
+    min: Whole = Field(description="the least value")
+    max: Whole = Field(description="the greatest value")
+    log: Flag = Field(
+        default=False, description="whether values are drawn evenly by their logarithm"
+    )
+    step: Whole = Field(1, description="distance of the values from min on")
 
     @model_validator(mode="after")
     def _fits(self) -> IntSection:
@@ -122,7 +128,9 @@ class ChoiceSection(DomainSection):
     """A few values without order; `type` may be left out."""
 
     type: Annotated[Literal["choice"], one_of("choice")] = "choice"
-    values: Annotated[tuple[Plain, ...], Strict(strict=False), Field(max_length=100)]
+    values: Annotated[tuple[Plain, ...], Strict(strict=False), Field(max_length=100)] = Field(
+        description="the values themselves"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> ChoiceSection:

@@ -4,6 +4,8 @@ import { apiOf, ask, byId } from "./page.js";
 import { axis, colour, draw, PALETTE } from "./plots.js";
 import { trialOf } from "./trial.js";
 
+const FEW = 20;
+
 export async function showBranches(state) {
   const filtered = Object.keys(state.filters).length > 0 || state.show !== "all";
   const [table, chosen] = await Promise.all([
@@ -23,6 +25,8 @@ async function drawHeat(table, chosen, number) {
   await draw(byId("heat"), [{
     type: "heatmap", x: table.branches, y: rows.map(([name]) => name), z: rows.map(([, values]) => values),
     zmin: 0, zmax: most, colorscale: "Viridis", xgap: 1, ygap: 2, colorbar: { thickness: 12, outlinewidth: 0 },
+    // Few enough to read: the number too, for where all are dark or all are bright.
+    texttemplate: table.branches.length <= FEW ? "%{z:.2f}" : "",
     hovertemplate: "branch %{x}<br>%{y}: %{z:.2f}<extra></extra>",
   }], {
     xaxis: axis("branch", { dtick: Math.max(1, Math.ceil(table.branches.length / 20)), showgrid: false }),

@@ -66,7 +66,7 @@ export async function showHypervolume(state) {
   }
   await draw(byId("hypervolume"), told.studies.map((study, i) => {
     const steps = [[0, 0], ...study.curve, [study.spent_device_seconds, study.hypervolume]];
-    return { type: "scatter", mode: "lines", name: plain(study.study), line: { shape: "hv", width: 2.5, color: PALETTE[i % PALETTE.length] },
+    return { type: "scatter", mode: "lines", name: plain(study.study), line: { shape: "hv", width: 2.5, color: i ? PALETTE[i % PALETTE.length] : colour("accent") },
       x: steps.map(([seconds]) => seconds / 60), y: steps.map(([, volume]) => volume),
       hovertemplate: `${plain(study.study)}<br>%{y:.3f} after %{x:.2f} min<extra></extra>` };
   }), {

@@ -243,6 +243,9 @@ function wire() {
     change({ view: next });
     byId(`tab-${next}`).focus();
   });
+  document.addEventListener("pointerdown", (event) => {
+    if (!byId("beside").contains(event.target)) byId("beside").open = false;
+  });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     if (byId("beside").open) byId("beside").open = false;

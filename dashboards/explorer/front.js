@@ -1,6 +1,6 @@
 // The front: every trial as a point, on axes to choose.
 
-import { amount, apiOf, ask, byId, element, percent } from "./page.js";
+import { apiOf, ask, byId, element, percent } from "./page.js";
 import { axis, colour, draw, faint, PALETTE, plain } from "./plots.js";
 import { strip, trialOf } from "./trial.js";
 
@@ -64,7 +64,7 @@ function ofStudy(state) {
     ...dominated(state, groups.dominated),
     points(state, groups.bound, "breaks a bound", { color: colour("grey"), size: 7, symbol: "x-thin-open" }),
     points(state, groups.confirmations, "confirmations", { color: colour("grey"), size: 6, symbol: "circle-open" }),
-    ...[...controls].map(([name, found], i) => points(state, found, `control: ${name}`,
+    ...[...controls].map(([name, found], i) => points(state, found, `control: ${name.replaceAll("_", " ")}`,
       { color: PALETTE[1], size: 9, symbol: CONTROL_MARKS[i % CONTROL_MARKS.length] })),
     frontLine(state, groups.front),
     points(state, groups.unpruned, "parent (unpruned)",
@@ -157,16 +157,22 @@ function members(state, change) {
   const columns = ["trial", "accuracy", "confirmed", "MACs (M)", "parameters (M)", "latency (ms)", "removed"];
   byId("members").tHead.replaceChildren(element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name))));
   const shown = new Set(state.shown), { columns: c } = trials;
+  // As many decimals in all rows as the smallest number needs: so they can be compared down a column.
+  const even = (values, n) => values[n].toFixed(decimals(Math.min(...trials.front.map((m) => values[m]))));
   const rows = trials.front.filter((n) => shown.has(n)).sort((a, b) => c.validation_accuracy[b] - c.validation_accuracy[a]);
   byId("members").tBodies[0].replaceChildren(...rows.map((n) => {
     const spread = trials.confirmed[n];
     const button = element("button", { type: "button", onclick: () => open(n, change) }, String(n));
-    const told = spread ? `${percent(spread.mean)}${spread.sd === null ? "" : ` ± ${percent(spread.sd)}`} (${spread.n})` : "–";
-    const cells = [`${c.validation_accuracy[n].toFixed(2)} %`, told, amount(c.macs[n]), amount(c.parameters[n]), amount(c.latency_ms[n], 3), String(c.removed[n])];
+    const sd = spread && spread.sd !== null ? ` ± ${(100 * spread.sd).toFixed(1)}` : "";
+    const told = spread ? `${(100 * spread.mean).toFixed(1)}${sd} % (${spread.n})` : "–";
+    const cells = [`${c.validation_accuracy[n].toFixed(2)} %`, told, even(c.macs, n), even(c.parameters, n), even(c.latency_ms, n), String(c.removed[n])];
     return element("tr", { "aria-current": state.trial === n ? "true" : null },
       element("td", {}, button), ...cells.map((text) => element("td", {}, text)));
   }));
 }
+
+// Decimals with which a value has three digits that say something.
+const decimals = (value) => (value > 0 ? Math.max(0, Math.min(6, 2 - Math.floor(Math.log10(value)))) : 2);
 
 function wire(node, state, change, Plotly) {
   wired = true;

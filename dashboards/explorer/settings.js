@@ -4,7 +4,7 @@
 import { amount, apiOf, ask, byId, element } from "./page.js";
 import { axis, colour, draw, plain } from "./plots.js";
 
-const MARGIN = 26, TOP = 46, HEIGHT = 340, AXIS_WIDTH = 104;
+const MARGIN = 26, TOP = 46, HEIGHT = 340, AXIS_WIDTH = 92;
 let analysed = null;
 
 export async function showSettings(state, change) {
@@ -62,22 +62,22 @@ function drawParallel(state, change) {
 }
 
 function drawAxes(pen, state, axes, scales, xs, y) {
-  const write = (text, x, y) => { // with a rim, for lines run behind it
+  const write = (rows, x, y) => { // with a rim, for lines run behind it; first the rims of all rows
     pen.strokeStyle = colour("page"); pen.lineWidth = 4;
-    pen.strokeText(text, x, y, AXIS_WIDTH + 20);
-    pen.fillText(text, x, y, AXIS_WIDTH + 20);
+    rows.forEach((text, row) => pen.strokeText(text, x, y + 13 * row, AXIS_WIDTH + 20));
+    rows.forEach((text, row) => pen.fillText(text, x, y + 13 * row, AXIS_WIDTH + 20));
     pen.strokeStyle = colour("ink"); pen.lineWidth = 1;
   };
   pen.fillStyle = colour("ink"); pen.strokeStyle = colour("ink"); pen.lineWidth = 1; pen.textAlign = "center";
   axes.forEach((name, i) => {
     pen.font = "12px system-ui, sans-serif";
     // Long names in two lines: they would run into each other.
-    wrap(title(state, name)).forEach((line, row) => write(line, xs[i], 14 + 13 * row));
+    write(wrap(title(state, name)), xs[i], 14);
     pen.beginPath(); pen.moveTo(xs[i], y(0)); pen.lineTo(xs[i], y(1)); pen.stroke();
     pen.font = "11px system-ui, sans-serif";
     const ends = scales[i].levels ?? null;
-    if (ends) ends.forEach((level, k) => write(level, xs[i], y(ends.length < 2 ? 0.5 : k / (ends.length - 1)) - 4));
-    else { write(amount(scales[i].high, 3), xs[i], y(1) - 4); write(amount(scales[i].low, 3), xs[i], y(0) + 14); }
+    if (ends) ends.forEach((level, k) => write([level], xs[i], y(ends.length < 2 ? 0.5 : k / (ends.length - 1)) - 4));
+    else { write([amount(scales[i].high, 3)], xs[i], y(1) - 4); write([amount(scales[i].low, 3)], xs[i], y(0) + 14); }
     const filter = state.filters[name];
     if (!filter) return;
     pen.globalAlpha = 0.35; pen.fillStyle = colour("accent");

@@ -99,7 +99,7 @@ function facts(told) {
   const lines = [
     ["validation accuracy", percent(point.validation_accuracy, 2)],
     ["on fresh seeds", told.confirmed?.confirmed.accuracy ? spread(told.confirmed.confirmed.accuracy) : null],
-    ["parent, pruned, fine-tuned", `${[accuracies.parent, accuracies.pruned, accuracies.final].map((a) => (100 * a).toFixed(1)).join(", ")} %`],
+    ["parent, pruned, fine-tuned", `${[accuracies.parent, accuracies.pruned, accuracies.final].map((a) => (100 * a).toFixed(1)).join(" → ")}\u00a0%`],
     ["MACs", point.macs.toLocaleString("en")],
     ["parameters", point.parameters.toLocaleString("en")],
     ["latency", `${amount(point.latency_ms, 3)} ms`],
@@ -111,7 +111,7 @@ function facts(told) {
 }
 
 function spread(s) {
-  return `${percent(s.mean)}${s.sd === null ? "" : ` ± ${percent(s.sd)}`} (${s.n} seeds)`;
+  return `${(100 * s.mean).toFixed(1)}${s.sd === null ? "" : ` ± ${(100 * s.sd).toFixed(1)}`} % (${s.n} seeds)`;
 }
 
 function control(c) {
@@ -172,7 +172,7 @@ async function drawScores(node, told) {
     return { type: "bar", name, x: taken, y: taken.map((b) => told.sensitivities[b]), marker: { color: mark } };
   };
   await draw(node, [bars("kept", false, colour("accent")), bars("removed", true, colour("gone"))], {
-    xaxis: axis("branch"), yaxis: axis("means of all"), margin: { l: 6, r: 6, t: 26, b: 6 }, bargap: 0.15,
+    xaxis: axis("branch"), yaxis: axis("in means"), margin: { l: 6, r: 6, t: 26, b: 6 }, bargap: 0.15,
     font: { size: 11, color: colour("ink") },
   });
 }

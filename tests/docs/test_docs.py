@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from autodepth.cli.main import app
+from autodepth.policy.reference import reference_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")])
@@ -50,6 +51,12 @@ def test_every_command_is_told_in_the_readme():
     text = (ROOT / "README.md").read_text()
 
     assert [name for name in COMMANDS if f"autodepth {name}" not in text] == []
+
+
+def test_the_reference_of_space_files_is_that_of_the_models():
+    page = ROOT / "docs" / "reference" / "space.md"
+
+    assert page.read_text() == reference_page(), "write it anew: make schema"
 
 
 def test_every_page_is_in_the_navigation():

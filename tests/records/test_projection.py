@@ -107,7 +107,29 @@ def test_times_are_milliseconds_in_utc() -> None:
 
 
 def test_the_note_names_the_objectives(ledger: Ledger) -> None:
-    assert "minimize `macs`, reference 4e+07" in note(ledger.study, "#view")
+    told = note(ledger.study, view="#view", files="#files")
+    assert "minimize `macs`, reference 40,000,000" in told
+    assert "(#view)" in told
+    assert "(#files)" in told
+
+
+def test_trials_of_one_parent_share_a_tag_and_controls_say_whose_they_are(
+    ledger: Ledger, make_result: Callable[..., TrialResult], policy: dict[str, object]
+) -> None:
+    first = ledger.start_trial("search", {}, policy)
+    same = ledger.start_trial("search", {}, {**policy, "sensitivity_threshold": [0.5]})
+    other = ledger.start_trial("search", {}, {**policy, "train": {"epochs": 9}})
+    anew = ledger.start_trial("control", {}, policy, about=first, role="from_scratch", replicate=1)
+    for number in (first, same, other, anew):
+        ledger.complete_trial(number, make_result(), 1.0)
+    tags = [trial_tags(ledger.study, record) for record in ledger.trials()]
+    keys = [told["autodepth.parent"] for told in tags]
+    assert keys[first] == keys[same]
+    assert len(set(keys)) == 3
+    assert (tags[anew]["autodepth.about"], tags[anew]["autodepth.role"]) == (
+        "trial-0", "from_scratch",
+    )  # fmt: skip
+    assert "autodepth.about" not in tags[first]
 
 
 def test_passwords_stay_out_of_messages() -> None:

@@ -82,11 +82,11 @@ def test_a_study_is_in_mlflow_whole_and_once(
 ) -> None:
     """Through a tracker, a second tracker after a crash, and a rebuild."""
 
-    def page(trials: object, objectives: object, study: str) -> str:
-        return f"<h1>{study}</h1>"
+    def files(ledger: Ledger, place: Path) -> None:
+        (place / "front.html").write_text(f"<h1>{ledger.study.name}</h1>")
 
     uri = default_tracking_uri(folder.path.parent)
-    assert Tracker(folder, front_html=page).close(timeout=120) == 0
+    assert Tracker(folder, write_files=files).close(timeout=120) == 0
     assert capfd.readouterr().err == ""
     first = runs_by_name(uri)
     assert set(first) == {"digits", "trial-0", "trial-1", "trial-2", "trial-3"}
@@ -111,6 +111,9 @@ def test_a_study_is_in_mlflow_whole_and_once(
     assert json.loads(images.profile)["classes"] == 2
     assert first["trial-0"].data.params["train.weight_decay"] == "0.0005"
     assert first["trial-0"].data.tags["autodepth.kind"] == "unpruned"
+    parents = [first[f"trial-{i}"].data.tags.get("autodepth.parent") for i in range(4)]
+    assert parents[0] == parents[1] is not None  # one training for both
+    assert parents[2:] == [None, None]
     assert first["trial-2"].data.tags["autodepth.reason"] == "no luck"
     assert [first[f"trial-{i}"].info.status for i in range(4)] == [
         "FINISHED", "FINISHED", "FAILED", "KILLED",
@@ -119,13 +122,13 @@ def test_a_study_is_in_mlflow_whole_and_once(
 
     # The driver goes on after a crash: a better trial pushes the leader off the front.
     with Ledger.open(folder.ledger_path) as ledger:
-        tracker = Tracker(folder, front_html=page)
+        tracker = Tracker(folder, write_files=files)
         number = ledger.start_trial("search", {}, {})
         ledger.complete_trial(number, make_result(0.95, 10_000_000), 5.0)
         ledger.end_study("budget spent")
         assert tracker.close(timeout=120) == 0
     # All of it again changes nothing.
-    assert sync_study(folder, front_html=page) == 5
+    assert sync_study(folder, write_files=files) == 5
     second = runs_by_name(uri)
     assert {name: run.info.run_id for name, run in first.items()}.items() <= {
         name: run.info.run_id for name, run in second.items()
@@ -147,6 +150,8 @@ def test_a_study_is_in_mlflow_whole_and_once(
     front = Path(client.download_artifacts(study_run, "front.json"))
     assert [point["trial"] for point in json.loads(front.read_text())] == [4]
     assert (folder.path.parent / "mlartifacts").is_dir()
+    note = client.get_experiment_by_name("digits").tags["mlflow.note.content"]
+    assert f"/runs/{study_run}/artifacts" in note
 
 
 def test_a_server_that_never_answers_holds_nothing_up(

@@ -1,7 +1,11 @@
 """A report says what the ledger says, to the digit, in one file that asks no other host."""
 
+import json
 import re
+import shutil
+import sqlite3
 from html.parser import HTMLParser
+from statistics import mean, stdev
 
 import pytest
 
@@ -89,6 +93,82 @@ def test_its_tables_say_what_was_recorded(folder):
     assert sum(charged.values()) == pytest.approx(60 + 30 + 5 + 9 + 40)
 
 
+def test_every_number_of_its_tables_is_that_of_the_ledger(folder):
+    """Read from the ledger's file by SQL, without any code that the report is made by."""
+    tables = Tables(report_html(read(folder))).rows
+    database = sqlite3.connect(folder.ledger_path)
+    trials = {
+        number: (kind, about, role, json.loads(result)["point"], json.loads(result)["removed"])
+        for number, kind, about, role, result in database.execute(
+            "SELECT number, kind, about, role, result FROM trial WHERE result IS NOT NULL"
+        )
+    }
+
+    def seeds(kind, number):
+        found = [t[3]["validation_accuracy"] for t in trials.values() if t[:2] == (kind, number)]
+        if not found:
+            return "-"
+        return f"{100 * mean(found):.1f}±{100 * stdev(found):.1f} ({len(found)})"
+
+    (whole,) = database.execute("SELECT plan FROM study").fetchone()
+    unpruned = json.loads(whole)["unpruned"]["macs"]
+    for row in tables["front"][1:]:
+        _, _, _, point, removed = trials[int(row[0])]
+        assert row[1] == f"{100 * point['validation_accuracy']:.2f}%"
+        assert row[2] == seeds("confirm", int(row[0]))
+        assert int(row[3].replace(",", "")) == point["macs"]
+        assert row[4] == f"{100 * point['macs'] / unpruned:.1f}%"
+        assert int(row[5].replace(",", "")) == point["parameters"]
+        assert row[6] == f"{point['latency_ms']:.2f} ms"
+        assert re.findall(r"\d+", row[7]) == ["3", "5", "6"] == [str(b) for b in removed]
+    assert tables["controls"][1][2] == seeds("confirm", 1)
+    assert tables["controls"][2][2] == seeds("control", 1)
+    members, beside = ([t[3]["validation_accuracy"] for t in trials.values() if t[0] == kind]
+                       for kind in ("confirm", "control"))  # fmt: skip
+    gaps = [100 * (one - other) for one, other in zip(members, beside, strict=True)]
+    assert tables["controls"][2][4] == f"{mean(gaps):+.1f}±{stdev(gaps):.1f}"
+    charged = dict(database.execute("SELECT stage, SUM(device_seconds) FROM spending GROUP BY 1"))
+    total = sum(charged.values())
+    for stage, seconds, share in tables["spending"][1:]:
+        entered = charged.pop(stage.replace("-", "_"), 0.0)
+        assert (seconds, share) == (f"{entered:,.1f}", f"{100 * entered / total:.0f}%")
+    assert not any(charged.values())  # nothing that was charged is left out
+    states = dict(database.execute("SELECT state, COUNT(*) FROM trial GROUP BY 1"))
+    assert {state: int(count) for state, count in tables["trials"][1:]} == states
+    assert set(tables) == {"front", "controls", "spending", "trials"}
+    database.close()
+
+
+@pytest.mark.long
+def test_it_opens_without_a_network_and_prints(folder, tmp_path):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if chromium is None:
+        pytest.skip("needs chromium")
+    write_report(read(folder), tmp_path / "report.html")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        context = browser.new_context(offline=True)
+        page, asked, wrong = context.new_page(), [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: wrong.append(message.text))
+        page.goto((tmp_path / "report.html").as_uri())
+        assert page.locator("#front tbody tr").count() == 2
+        assert page.locator("figure svg").count() >= 2
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+        assert [url for url in asked if not url.startswith("file:")] == []
+        assert wrong == []
+        browser.close()
+    write_report(read(folder), tmp_path / "report.pdf")
+    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_without_a_browser_a_pdf_is_refused_with_a_way_out(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"write an \.html file and print it"):
+        write_report(read(folder), tmp_path / "report.pdf")
+
+
 def test_it_asks_no_other_host_and_executes_nothing(folder):
     page = report_html(read(folder))
 
@@ -125,5 +205,5 @@ def test_the_front_stands_where_its_numbers_say(folder):
 
 
 def test_only_a_page_can_be_written(folder, tmp_path):
-    with pytest.raises(InputError, match=r"must end in \.html, but got .*report\.docx"):
+    with pytest.raises(InputError, match=r"must end in \.html or \.pdf, but got .*report\.docx"):
         write_report(read(folder), tmp_path / "report.docx")
