@@ -14,6 +14,7 @@ DOORS = {
         "search/ray_cluster.py",
         "search/ray_local.py",
         "search/ray_metrics.py",
+        "search/ray_ranks.py",
         "search/ray_runner.py",
         "search/ray_worker.py",
         "service/jobs.py",
