@@ -16,7 +16,7 @@ AXE_VERSION := 4.14.1
 .DEFAULT_GOAL := help
 .PHONY: help setup search test test-fast test-long browser-test browser-tools lint format docs schema \
 	faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
-	bench-hybrid bench-search constraints clean deploy-test metrics-test
+	bench-hybrid bench-search constraints clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -40,6 +40,7 @@ test-long: $(VENV)/.tools browser-tools ## Run the tests that `make test` leaves
 browser-test: $(VENV)/.tools browser-tools ## Run the tests of the web explorer; keeps screenshots/
 	$(BIN)/pytest -m "long or not long" tests/browser tests/dashboard
 
+.PHONY: deploy-test metrics-test
 deploy-test: $(VENV)/.tools ## Start every part of docker/ from its own command, and check its files (3 minutes)
 	@command -v prometheus >/dev/null && ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 \
 		|| { apt-get update && apt-get install --yes --no-install-recommends postgresql prometheus; } \
