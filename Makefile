@@ -41,6 +41,7 @@ test-long: $(VENV)/.tools browser-tools ## Run the tests that `make test` leaves
 browser-test: $(VENV)/.tools browser-tools ## Run the tests of the web explorer; keeps screenshots/
 	$(BIN)/pytest -m "long or not long" tests/browser tests/dashboard
 
+.PHONY: deploy-test metrics-test
 deploy-test: $(VENV)/.tools ## Start every part of docker/ from its own command, and check its files (3 minutes)
 	@command -v prometheus >/dev/null && ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 \
 		|| { apt-get update && apt-get install --yes --no-install-recommends postgresql prometheus; } \
