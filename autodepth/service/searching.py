@@ -15,7 +15,7 @@ from autodepth.atomic import write_atomically
 from autodepth.errors import AutodepthError, StorageError
 from autodepth.records.control import DriverLock
 from autodepth.records.ledger import Ledger
-from autodepth.records.studies import StudyFolder, create_study_folder
+from autodepth.records.studies import StudyFolder, check_study_name, create_study_folder
 from autodepth.records.tracker import Tracker
 from autodepth.report.front_page import front_html
 from autodepth.search.confirming import Evidence
@@ -72,6 +72,8 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
     Raises:
         InputError: something that was written cannot be used; nothing was started.
     """
+    if study is not None:
+        check_study_name(study)  # before anything that takes its time
     plan = plan_search(
         space,
         budget=budget,
