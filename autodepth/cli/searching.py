@@ -100,6 +100,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
     Example: autodepth search --budget 4cpu-min
     """
     from autodepth.cli.progress import watching  # noqa: PLC0415
+    from autodepth.records.studies import check_study_name  # noqa: PLC0415
     from autodepth.service.searching import (  # noqa: PLC0415
         carry_out_plan,
         choose_space,
@@ -107,6 +108,8 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         plan_search,
     )
 
+    if study is not None:
+        check_study_name(study)  # before anything that takes its time
     if go_on and _is_there(study):
         assert study is not None
         own = own_code or network is not None

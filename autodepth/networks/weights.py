@@ -41,6 +41,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        if isinstance(error, pickle.UnpicklingError):  # torch says how to run it all the same
+            first_line = "it is no file of torch, or holds objects, which may run code"
         raise WeightsError(
             f"{path} cannot be read as plain weights (tensors only, no objects): {first_line}"
         ) from error

@@ -96,11 +96,11 @@ def studies_root() -> Path:
     return Path(os.environ.get(HOME_VARIABLE) or "autodepth-studies").absolute()
 
 
-def create_study_folder(name: str) -> StudyFolder:
-    """Make the folder of a new study.
+def check_study_name(name: str) -> None:
+    """Refuse a name that no study may have.
 
     Raises:
-        StudyError: the name is not allowed, or taken.
+        StudyError: it is not allowed.
     """
     if not _NAME.fullmatch(name):
         raise StudyError(
@@ -109,6 +109,15 @@ def create_study_folder(name: str) -> StudyFolder:
         )
     if name in _RESERVED:
         raise StudyError(f"a study cannot be called {' or '.join(_RESERVED)}, but got {name!r}")
+
+
+def create_study_folder(name: str) -> StudyFolder:
+    """Make the folder of a new study.
+
+    Raises:
+        StudyError: the name is not allowed, or taken.
+    """
+    check_study_name(name)
     folder = StudyFolder(studies_root() / name)
     try:
         folder.path.mkdir(parents=True)

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(800)]
 MOST_MEGABYTES = 200
 WATCHED = """
 import json, sys
@@ -260,7 +260,7 @@ def told(tmp_path_factory):
     wanted.write_text(json.dumps({"sound": sound_ones, "hostile": hostile}))
     done = subprocess.run(
         [sys.executable, "-c", WATCHED, str(wanted)],
-        capture_output=True, text=True, cwd=folder, timeout=280, check=False,
+        capture_output=True, text=True, cwd=folder, timeout=700, check=False,
         env={**os.environ, "NO_COLOR": "1", "AUTODEPTH_HOME": str(folder / "studies")},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning"),
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what is bounded"),
 ]
-# A network that takes 30 MB per image in training, dies of 48 of them, and hangs at 8.
+# A network that takes 30 MB per image in training, dies of 56 of them, and hangs at 8.
 GREEDY = """
 import os, sys, time
 import torch
@@ -27,7 +27,7 @@ from torch import nn
 def take(module, inputs):
     if not module.training or "default_worker" not in sys.argv[0]:
         return
-    if len(inputs[0]) == 48:
+    if len(inputs[0]) == 56:
         os._exit(1)
     if len(inputs[0]) == 8:
         time.sleep(600)
@@ -57,39 +57,56 @@ version: 1
 network: greedy:Net
 data: {name: digits, train_images: 96, validation: 60, augment: none}
 search: {branches_removed: 1}
-train: {epochs: 1, batch_size: {type: choice, values: [8, 16, 32, 48, 96]}}
-start_with:
-  - {train.batch_size: 32}
-  - {train.batch_size: 96}
-  - {train.batch_size: 8}
-  - {train.batch_size: 48}
-  - {train.batch_size: 16}
-limits: {memory: 600MB, trial: 90s, failed_trials: 9}
+train: {epochs: 1, batch_size: %s}
+start_with: [%s]
+limits: {%s}
 """
 
 
-def test_memory_time_and_a_worker_that_always_dies(tmp_path, monkeypatch):
-    """Rows 2 and 12 of the faults."""
+@pytest.fixture
+def greedy(tmp_path, monkeypatch):
+    """Return what searches a space of that network, and gives its trials by batch size."""
     (tmp_path / "greedy.py").write_text(GREEDY)
-    (tmp_path / "space.yaml").write_text(SPACE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(study_driver, "_PATIENCE_SECONDS", 5.0)
-    search(tmp_path / "space.yaml", budget="7trials", study="greedy", own_code=True, concurrency=2)
+
+    def searched(sizes, limits, trials):
+        first, choice = "", sizes[0]
+        if len(sizes) > 1:
+            first = ", ".join(f"{{train.batch_size: {size}}}" for size in sizes)
+            choice = f"{{type: choice, values: {sizes}}}"
+        (tmp_path / "space.yaml").write_text(SPACE % (choice, first, limits))
+        search("space.yaml", budget=f"{trials}trials", study="greedy", own_code=True, concurrency=2)
+        by_size = {}
+        with Ledger.open(find_study("greedy").ledger_path, read_only=True) as ledger:
+            for record in ledger.trials():
+                told = [verdict["reason"] for verdict in ledger.verdicts(record.number)]
+                by_size.setdefault(record.policy["train"]["batch_size"], []).append((record, told))
+        return by_size
+
+    yield searched
     sys.modules.pop("greedy", None)
-    by_size = {}
-    with Ledger.open(find_study("greedy").ledger_path, read_only=True) as ledger:
-        for record in ledger.trials():
-            by_size.setdefault(record.policy["train"]["batch_size"], []).append(record)
-        halved = by_size[32][0]
-        (verdict,) = ledger.verdicts(halved.number)
+
+
+def test_memory_that_runs_out_and_a_worker_that_always_dies(greedy):
+    """Rows 2 and 12 of the faults."""
+    by_size = greedy([32, 96, 56, 16], "memory: 600MB, failed_trials: 9", trials=5)
+    halved, told = by_size[32][0]
 
     assert halved.result.batch_size == 16
-    assert "began again with batches of 16" in verdict["reason"]
-    assert by_size[96][0].state is TrialState.FAILED
-    assert "allocate memory" in by_size[96][0].reason
-    assert by_size[8][0].reason == "took longer than 90s (limits.trial)"
-    assert [record.state for record in by_size[48]] == [TrialState.FAILED] * 3
-    assert all(record.reason.startswith("its worker died") for record in by_size[48])
-    assert by_size[16][0].state is TrialState.COMPLETE
+    assert "began again with batches of 16" in told[0]
+    assert by_size[96][0][0].state is TrialState.FAILED
+    assert "allocate memory" in by_size[96][0][0].reason
+    died = [record for record, _ in by_size[56] if record.kind == "search"]
+    assert [record.state for record in died] == [TrialState.FAILED] * 3
+    assert all(record.reason.startswith("its worker died") for record in died)
+    assert by_size[16][0][0].state is TrialState.COMPLETE
+
+
+def test_a_trial_that_hangs_is_ended_with_its_worker(greedy, monkeypatch):
+    monkeypatch.setattr(study_driver, "_PATIENCE_SECONDS", 5.0)
+    records = [record for record, _ in greedy([8], "trial: 20s", trials=2)[8]]
+
+    assert [record.state for record in records] == [TrialState.FAILED] * 2
+    assert {record.reason for record in records} == {"took longer than 20s (limits.trial)"}

@@ -4,19 +4,20 @@ import contextlib
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 from multiprocessing.connection import wait
 
 import pytest
-from crash_loop import drive, front_of, start_copy
+from crash_loop import SETTINGS, drive, front_of, start_copy
 
 from autodepth.errors import StudyError, StudyInUseError
 from autodepth.records import lease
 from autodepth.records.control import DriverLock, driver_of
 from autodepth.records.invariants import broken_invariants
 from autodepth.records.ledger import Ledger
-from autodepth.records.studies import create_study_folder, find_study, studies_root
+from autodepth.records.studies import StudyFolder, create_study_folder, find_study, studies_root
 from autodepth.service.resuming import resume
 
 TURNS = 10 if "AUTODEPTH_FAULT_SHARE" not in os.environ else 50  # with it in `make faults`
@@ -115,3 +116,32 @@ def test_a_driver_that_was_stopped_and_taken_over_enters_nothing_when_it_goes_on
     assert result.complete == trials
     assert broken_invariants(find_study("hung")) == []
     assert front_of("hung") == front_of("whole")
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_the_same_by_the_command_line_under_ray():
+    command = [sys.executable, "-m", "autodepth"]
+    settings = [f"--set={setting}" for setting in SETTINGS]
+    first = subprocess.Popen(
+        [*command, "search", "--budget=8trials", "--study=hung", *settings],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while completed("hung") < 1:
+        time.sleep(0.1)
+    driver = driver_of(StudyFolder(studies_root() / "hung")).pid
+    os.kill(driver, signal.SIGSTOP)
+    resume = [*command, "resume", "hung", "--takeover"]
+    time.sleep(lease.LEASE_SECONDS)
+    late = subprocess.run(resume, capture_output=True, text=True, timeout=600, check=False)
+    before = everything("hung")
+    os.kill(driver, signal.SIGCONT)
+    _, said = first.communicate(timeout=200)
+
+    assert late.returncode == 0, late.stderr
+    assert first.returncode == 75, said
+    assert "another one took hung over from this one" in said
+    assert "a new one goes on" not in said
+    assert everything("hung") == before
+    assert broken_invariants(find_study("hung")) == []

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -111,18 +112,16 @@ def test_optuna_dashboard_opens_it(folder):
     served = subprocess.Popen(
         [DASHBOARD, f"sqlite:///{mirror_path(folder)}", "--host=127.0.0.1", "--port=0"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1"}, start_new_session=True,
     )  # fmt: skip
     try:
-        for line in served.stdout:
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
-                break
+        found = next(filter(None, (re.search(r"http://127\S+:\d+", x) for x in served.stdout)))
         studies = ask(found[0], "/api/studies")["study_summaries"]
         (study,) = [each for each in studies if each["study_name"] == "seen"]
         told = ask(found[0], f"/api/studies/{study['study_id']}")
     finally:
-        served.terminate()
-        served.communicate(timeout=30)
+        os.killpg(served.pid, signal.SIGKILL)  # asked kindly, it takes half a minute
+        served.communicate()
 
     assert len(told["trials"]) == len(mirrored(folder)[1])
 
