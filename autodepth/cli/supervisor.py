@@ -24,7 +24,7 @@ from autodepth.cli.console import say
 _CHILD = "AUTODEPTH_SUPERVISED"
 _DRIVING = ("search", "resume")
 _NOT_DRIVING = ("--help", "-h", "--dry-run")
-_CARRIED = ("--tracking-uri", "--ray-address", "--storage")  # with a value each
+_CARRIED = ("--tracking-uri", "--ray-address", "--storage", "--concurrency")  # with a value each
 _MOST_DEATHS = 5  # in a row, without a trial that ended in between
 _FIRST_PAUSE_SECONDS = 1.0  # doubled every time
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # <sys/prctl.h>

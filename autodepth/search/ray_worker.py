@@ -25,15 +25,15 @@ _LOOK_SECONDS = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Elsewhere:
-    """What a trial needs where it may run on another host than the driver's.
+    """What a trial needs of a study whose driver did not start its worker.
 
     Args:
         luggage: files of the driver's host.
-        transit: folder or URL where weights are left for the driver.
+        transit: folder or URL where weights are left for the driver; None where its disk is here.
     """
 
     luggage: Luggage
-    transit: str
+    transit: str | None
 
 
 def work(config: dict[str, Any], setting: TrialSetting, elsewhere: Elsewhere | None = None) -> None:
@@ -72,27 +72,28 @@ def work(config: dict[str, Any], setting: TrialSetting, elsewhere: Elsewhere | N
             if task.places > 1:  # what else the machine does may have changed
                 setting.limit_threads(task.places)
 
-    if elsewhere is None:
+    if elsewhere is not None:
+        tell(node=str(ray.util.get_node_ip_address()))  # type: ignore[no-untyped-call]
+        setting = elsewhere.luggage.unpack(setting)
+    if elsewhere is None or elsewhere.transit is None:
         tell(outcome=carry_out(task, setting, on_epoch).to_json())
         return
-    tell(node=str(ray.util.get_node_ip_address()))  # type: ignore[no-untyped-call]
-    outcome, trace = _carry_out_elsewhere(task, elsewhere, setting, on_epoch)
+    outcome, trace = _carry_out_elsewhere(task, setting, elsewhere.transit, on_epoch)
     tell(outcome=outcome.to_json(), trace=trace)
 
 
 def _carry_out_elsewhere(
-    task: TrialTask, elsewhere: Elsewhere, setting: TrialSetting, on_epoch: OnEpoch
+    task: TrialTask, setting: TrialSetting, transit: str, on_epoch: OnEpoch
 ) -> tuple[TrialOutcome, str]:
     """Run a trial on a disk the driver does not see; return its end, and its traceback."""
     with tempfile.TemporaryDirectory(prefix="autodepth-") as place:
         here = replace(task, folder=Path(place))
-        outcome = carry_out(here, elsewhere.luggage.unpack(setting), on_epoch)
+        outcome = carry_out(here, setting, on_epoch)
         if outcome.result is not None:
             try:
-                transit = WeightsTransit(elsewhere.transit)
-                transit.leave(task.number, outcome.result, here.folder)
+                WeightsTransit(transit).leave(task.number, outcome.result, here.folder)
             except OSError as error:
-                reason = f"{WEIGHTS_LOST}: {elsewhere.transit} does not take them: {error}"
+                reason = f"{WEIGHTS_LOST}: {transit} does not take them: {error}"
                 return TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True), ""
         trace = here.folder / ERROR_FILE
         return outcome, trace.read_text() if trace.exists() else ""

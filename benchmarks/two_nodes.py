@@ -1,6 +1,6 @@
 """The same search by one worker node and by two: trials per minute, and what served no trial.
 
-    python benchmarks/cluster.py            # as root; hosts made of network namespaces
+    python benchmarks/two_nodes.py            # as root; hosts made of network namespaces
 
 Each node has one CPU; on a machine of two cores the second node takes the core that the driver and
 Ray run on, so the ratio stays well below 2. Both searches begin with an empty cache, one after the
