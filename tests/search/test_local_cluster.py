@@ -69,12 +69,16 @@ def running_ray():
 
 @pytest.mark.slow
 def test_a_search_on_a_ray_that_runs_leaves_it_running(running_ray):
-    for study in ("first", "second"):
-        result = search(budget="3trials", study=study, settings=SETTINGS, ray_address=running_ray)
-        assert result.complete == 3
-        assert broken_invariants(find_study(study)) == []
-    with Ledger.open(find_study("second").ledger_path, read_only=True) as ledger:
+    result = search(budget="3trials", study="first", settings=SETTINGS, ray_address=running_ray)
+
+    assert result.complete == 3
+    assert broken_invariants(find_study("first")) == []
+    with Ledger.open(find_study("first").ledger_path, read_only=True) as ledger:
         assert ledger.study.plan["concurrency"] == 2
+        assert {trial.node for trial in ledger.trials()} == {"127.0.0.1"}
+    with on_cluster(running_ray) as cluster:  # nobody has ended it
+        assert cluster is not None
+        assert [(node.cpus, node.here) for node in cluster.nodes] == [(2, True)]
 
 
 @pytest.mark.parametrize(
