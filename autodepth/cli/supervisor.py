@@ -24,7 +24,7 @@ from autodepth.cli.console import say
 _CHILD = "AUTODEPTH_SUPERVISED"
 _DRIVING = ("search", "resume")
 _NOT_DRIVING = ("--help", "-h", "--dry-run")
-_CARRIED = ("--tracking-uri", "--ray-address", "--storage")  # with a value each
+_CARRIED = ("--tracking-uri", "--ray-address", "--storage", "--concurrency")  # with a value each
 _MOST_DEATHS = 5  # in a row, without a trial that ended in between
 # A batch system may give notice of its time limit by any of the last three.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)

@@ -99,7 +99,7 @@ class StopTrial(BaseException):
 
 
 def carry_out(
-    task: TrialTask, setting: TrialSetting, on_epoch: OnEpoch, on_again: Again
+    task: TrialTask, setting: TrialSetting, on_epoch: OnEpoch, on_again: Again = lambda _: None
 ) -> TrialOutcome:
     """Run a trial and return how it ended; an error of its own never ends the study.
 

@@ -46,9 +46,7 @@ def run_on_ray(
     driver: StudyDriver,
     setting: TrialSetting,
     places: Places,
-    *,
     elsewhere: Elsewhere | None = None,
-    local: bool = True,
     unsent: Callable[[], int] = lambda: 0,
 ) -> None:
     """Run trials on Ray until the driver has no more or asks to stop.
@@ -57,10 +55,10 @@ def run_on_ray(
         driver: decides.
         setting: what all trials share.
         places: how many run at a time, and what each reserves.
-        elsewhere: what workers on other nodes need; None where all write into the study's folder.
-        local: whether a Ray of this study's own is started; else this process is connected to one.
+        elsewhere: what workers of an existing cluster need; None on a Ray of this study's own.
         unsent: returns how many events the tracking store does not have, for the metrics.
     """
+    local = elsewhere is None  # else this process is connected to a cluster already
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     scratch = Path(tempfile.mkdtemp(prefix="autodepth-ray-"))

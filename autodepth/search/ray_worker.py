@@ -33,15 +33,15 @@ _companies: list[Company] = []
 
 @dataclass(frozen=True, kw_only=True)
 class Elsewhere:
-    """What a trial needs where it may run on another host than the driver's.
+    """What a trial needs of a study whose driver did not start its worker.
 
     Args:
         luggage: files of the driver's host.
-        transit: folder or URL where weights are left for the driver.
+        transit: folder or URL where weights are left for the driver; None where its disk is here.
     """
 
     luggage: Luggage
-    transit: str
+    transit: str | None
 
 
 def work(
@@ -72,11 +72,12 @@ def work(
     task, trace = _task_of(config), {}
     told = _Told(task, setting)
     with _ending_after(config["seconds"]):
-        if elsewhere is None:
+        if elsewhere is not None:
+            told.tell(node=str(ray.util.get_node_ip_address()))  # type: ignore[no-untyped-call]
+        if elsewhere is None or elsewhere.transit is None:
             outcome = carry_out(task, setting, told.epoch, told.again)
         else:
-            told.tell(node=str(ray.util.get_node_ip_address()))  # type: ignore[no-untyped-call]
-            outcome, trace["trace"] = _carry_out_elsewhere(task, elsewhere, setting, told)
+            outcome, trace["trace"] = _carry_out_elsewhere(task, setting, elsewhere.transit, told)
         if company is not None:
             company.check()
     told.tell(outcome=outcome.to_json(), **trace)
@@ -138,7 +139,7 @@ def _company(setting: TrialSetting, places: Places) -> Company:
 
 
 def _carry_out_elsewhere(
-    task: TrialTask, elsewhere: Elsewhere, setting: TrialSetting, told: _Told
+    task: TrialTask, setting: TrialSetting, transit: str, told: _Told
 ) -> tuple[TrialOutcome, str]:
     """Run a trial on a disk the driver does not see; return its end, and its traceback."""
     with tempfile.TemporaryDirectory(prefix="autodepth-") as place:
@@ -146,10 +147,9 @@ def _carry_out_elsewhere(
         outcome = carry_out(here, setting, told.epoch, told.again)
         if outcome.result is not None:
             try:
-                transit = WeightsTransit(elsewhere.transit)
-                transit.leave(task.number, outcome.result, here.folder)
+                WeightsTransit(transit).leave(task.number, outcome.result, here.folder)
             except OSError as error:
-                reason = f"{WEIGHTS_LOST}: {elsewhere.transit} does not take them: {error}"
+                reason = f"{WEIGHTS_LOST}: {transit} does not take them: {error}"
                 return TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True), ""
         trace = here.folder / ERROR_FILE
         return outcome, trace.read_text() if trace.exists() else ""

@@ -151,12 +151,10 @@ def _run_on_ray(
     from autodepth.search.ray_worker import Elsewhere  # noqa: PLC0415
 
     elsewhere = None
-    if transit is not None:
-        elsewhere = Elsewhere(
-            luggage=pack(plan.space.network.name, setting.weights), transit=transit
-        )
-    local = plan.cluster is None
-    run_on_ray(driver, setting, plan.places, elsewhere=elsewhere, local=local, unsent=unsent)
+    if plan.cluster is not None:
+        luggage = pack(plan.space.network.name, setting.weights)
+        elsewhere = Elsewhere(luggage=luggage, transit=transit)
+    run_on_ray(driver, setting, plan.places, elsewhere, unsent)
 
 
 def _transit_place(storage: str, study: StudyRecord) -> str:

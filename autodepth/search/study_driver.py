@@ -344,8 +344,6 @@ class StudyDriver:
         self, number: int, running: Running, outcome: TrialOutcome, device_seconds: float
     ) -> None:
         assert outcome.state not in (TrialState.RUNNING, TrialState.COMPLETE)
-        if outcome.state is TrialState.FAILED:
-            self._failures.append(outcome.reason)
         if outcome.halts:
             self.halted = outcome.reason
         self.ledger.end_trial(
@@ -353,18 +351,24 @@ class StudyDriver:
         )
         stopped = outcome.state is TrialState.STOPPED
         self.known.came_to_nothing(number, running, stopped=stopped)
-        if outcome.lost:
-            self._try_again(running)
+        again = outcome.lost and self._try_again(running)
+        if outcome.state is TrialState.FAILED and not again:  # a lost node proves nothing
+            self._failures.append(outcome.reason)
 
-    def _try_again(self, running: Running) -> None:
-        """Carry a policy out once more whose worker died; its training goes on where it was."""
+    def _try_again(self, running: Running) -> bool:
+        """Carry a policy out once more whose worker died; its training goes on where it was.
+
+        Returns:
+            Whether it is tried again; not when it was so often that it must be to blame.
+        """
         key = json.dumps(running.policy.to_dict(), sort_keys=True)
         self._attempts[key] += 1
         if self._attempts[key] >= _MOST_ATTEMPTS:
-            return
+            return False
         if running.of_search:
             self.meter.trial_lost()
         if running.proposal is not None:
             self.proposals.again(running.proposal.point)
         elif running.kind == "unpruned":
             self._turns.control_was_lost()
+        return True

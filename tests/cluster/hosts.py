@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 VENV = Path(sys.executable).parent
@@ -52,6 +52,7 @@ class Host:
     address: str
     folder: Path
     private: Path
+    started: list[subprocess.Popen] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -73,10 +74,12 @@ class Host:
         private = f"mount -t tmpfs none {self.private} && exec "
         line = ["ip", "netns", "exec", self.space, "sh", "-c", private + '"$@"', "sh", *command]
         with output.open("w") if isinstance(output, Path) else contextlib.nullcontext(output) as to:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 line, stdout=to, stderr=subprocess.STDOUT, text=True, cwd=self.folder,
                 env={**self.environment, **environment}, start_new_session=True,
             )  # fmt: skip
+        self.started.append(process)
+        return process
 
     def run(self, *command: str, timeout: float = 900, **environment: str) -> tuple[int, str]:
         """Run a command on this host; return its exit status and what it wrote."""
@@ -104,7 +107,13 @@ class Host:
         run("ip", "-n", self.switch, "link", "set", self.port, "up")
 
     def kill_all(self) -> None:
-        for _ in range(5):
+        """End every process of this host, whoever started it."""
+        self._kill_all()
+        for process in self.started:
+            process.wait(30)
+
+    def _kill_all(self) -> None:
+        for _ in range(20):
             pids = run("ip", "netns", "pids", self.space, check=False).split()
             for pid in map(int, pids):
                 with contextlib.suppress(ProcessLookupError):

@@ -44,7 +44,7 @@ def start_postgres(host: Host) -> str:
     for _ in range(120):
         status, _ = host.run(*ask, "CREATE DATABASE mlflow", "postgres")
         if status == 0:
-            return f"postgresql://{USER}@{host.address}/mlflow"
+            return f"postgresql+psycopg2://{USER}@{host.address}/mlflow"
         time.sleep(1)
     raise AssertionError((host.folder / "pg.log").read_text())
 
@@ -52,7 +52,7 @@ def start_postgres(host: Host) -> str:
 def start_mlflow(host: Host, store: str) -> str:
     """Start MLflow's server on a store; return its address inside the cluster's network."""
     log, place = host.folder / "mlflow.log", host.folder / "artifacts"
-    host.start(
+    server = host.start(
         "mlflow", "server", "--host", host.address, "--port", "5000", "--workers", "1",
         "--backend-store-uri", store, "--artifacts-destination", str(place),
         "--allowed-hosts", f"{host.address}:5000",
@@ -64,5 +64,6 @@ def start_mlflow(host: Host, store: str) -> str:
         status, text = host.run("python", "-c", ask)
         if status == 0 and "OK" in text:
             return address
+        assert server.poll() is None, log.read_text()
         time.sleep(1)
     raise AssertionError(log.read_text())

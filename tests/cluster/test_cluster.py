@@ -19,6 +19,30 @@ from autodepth.trial.result import TrialState
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
+NET = """
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.f = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4))
+
+    def forward(self, x):
+        return x.relu() + self.f(x)
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 3, padding=1, stride=2)
+        self.blocks = nn.Sequential(*(Block() for _ in range(3)))
+        self.head = nn.Linear(4, num_classes)
+
+    def forward(self, x):
+        return self.head(self.blocks(self.stem(x)).mean((2, 3)))
+"""
+
 
 def test_a_study_completes_on_both_workers(cluster):
     desk, head = cluster["desk"], cluster["head"]
@@ -92,3 +116,26 @@ def test_without_the_token_nothing_is_told(cluster):
     )
     assert status == 77
     assert "does not take the token" in text
+
+
+def test_code_and_weights_of_the_drivers_host_reach_the_nodes(cluster):
+    head = cluster["head"]
+    (head.folder / "ownnet.py").write_text(NET)
+    make = (
+        "import ownnet, safetensors.torch as files\n"
+        "files.save_file(ownnet.Net().state_dict(), 'w.safetensors')"
+    )
+    status, text = head.run("python", "-c", make)
+    assert status == 0, text
+    status, text = head.run(
+        "autodepth", "search", "--ray-address", f"{head.address}:6379", "--study", "own",
+        "--storage", f"file://{storage(cluster)}", "--budget", "2trials",
+        "--network", "ownnet:Net", "--weights", "w.safetensors", "--set", "data.train_images=60",
+        AUTODEPTH_HOME=str(head.folder / "studies"),
+    )  # fmt: skip
+
+    assert status == 0, text
+    records = trials(cluster, "own")
+    assert [record.state for record in records] == [TrialState.COMPLETE] * 2
+    assert {record.node for record in records} <= {cluster[n].address for n in ("one", "two")}
+    assert broken_invariants(study_folder(cluster, "own")) == []

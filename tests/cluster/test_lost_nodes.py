@@ -22,8 +22,9 @@ pytestmark = [
     pytest.mark.skipif(bool(why_no_postgres()), reason=why_no_postgres()),
 ]
 STUDY = "lost"
-WANTED = 10
-LONGER = [*SMALL, "train.epochs=25"]
+WANTED = 24
+# Long enough that trials run on a node when it is lost, and after it is back.
+LONGER = [*SMALL, "train.epochs=30", "search.fine_tune_epochs={type: int, min: 40, max: 60}"]
 ASK_MLFLOW = """
 import json, sys
 from mlflow.tracking import MlflowClient
