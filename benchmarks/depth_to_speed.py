@@ -1,16 +1,17 @@
 """Does depth turn into speed? Latency of exports relative to the parent, beside relative MACs.
 
-ResNet-56 with a third, five ninths and seven ninths of its branches removed, evenly over the
-stages, and the same MACs by narrower branches (torch-pruning, inner channels of least magnitude).
+A CIFAR ResNet with a third and two thirds of its branches removed, evenly over the stages, and
+about the same MACs by narrower branches (torch-pruning, inner channels of least magnitude).
 Random weights: the time of dense kernels does not depend on them. PyTorch and onnxruntime, batches
-of 1 and 128, all networks by turns, on one CPU thread, of which the computing time counts. About
-four minutes:
+of 1 and 128, all networks by turns, on one CPU thread, of which the computing time counts. Two
+minutes for ResNet-56:
 
-    python benchmarks/depth_to_speed.py
+    python benchmarks/depth_to_speed.py --network resnet56
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import tempfile
 from collections.abc import Callable, Iterator
@@ -32,37 +33,43 @@ from autodepth.trial.device import cpu_name
 from autodepth.trial.latency import latencies_ms, times_by_turns_ms
 
 RESULTS = Path(__file__).parent / "results"
-SPEC = NetworkSpec(name="resnet56", height=32, width=32)
-REMOVED = (9, 15, 21)  # of 27
+SHARES = (1 / 3, 2 / 3)  # of the branches
 BATCHES = (1, 128)
 PROMISED = 0.85
 PARENT = "parent"
 
 
 def main() -> None:
-    """Measure, and write results/depth_to_speed.{json,md}."""
+    """Measure, and write results/depth_to_speed_NETWORK.{json,md}."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", default="resnet56", help="resnet20, resnet56, ...")
+    name = parser.parse_args().network
     torch.set_num_threads(1)
-    whole = build_network(SPEC)
+    whole = build_network(NetworkSpec(name=name, height=32, width=32))
     networks = {PARENT: whole, **dict(smaller(whole))}
     rows = [row for runtime in (in_pytorch, in_onnxruntime) for row in runtime(networks)]
     found = {
-        "network": f"{SPEC.name}, {SPEC.height} px",
+        "network": f"{name}, 32 px",
         "cpu": cpu_name(),
         "versions": {name: version(name) for name in ("torch", "onnxruntime", "torch-pruning")},
         "rows": rows,
     }
-    (RESULTS / "depth_to_speed.json").write_text(json.dumps(found, indent=2) + "\n")
-    (RESULTS / "depth_to_speed.md").write_text(table(found))
+    to = RESULTS / f"depth_to_speed_{name}"
+    to.with_suffix(".json").write_text(json.dumps(found, indent=2) + "\n")
+    to.with_suffix(".md").write_text(table(found))
     print(table(found))
 
 
 def smaller(whole: ResidualNetwork) -> Iterator[tuple[str, ResidualNetwork]]:
     """Yield networks with fewer branches, each with one as large that has narrower branches."""
-    for count in REMOVED:
+    branches = len(whole.branches)
+    for share in SHARES:
+        count = round(share * branches)
         shallow = whole.without(evenly(whole, count))
-        yield f"depth: {count} of 27 branches removed", shallow
-        share, narrow = as_narrow(whole, shallow.total_macs)
-        yield f"width: {share:.0%} of the channels in branches removed", narrow
+        yield f"depth: {count} of {branches} branches removed", shallow
+        in_branches = sum(branch.macs for branch in whole.branches)
+        narrower = (whole.total_macs - shallow.total_macs) / in_branches
+        yield f"width: {narrower:.0%} of channels in branches", prune_width(whole, narrower)
 
 
 def evenly(network: ResidualNetwork, count: int) -> list[int]:
@@ -70,13 +77,6 @@ def evenly(network: ResidualNetwork, count: int) -> list[int]:
     stages = range(1, network.num_stages + 1)
     of = {s: [b.index for b in network.branches if b.stage == s and b.removable] for s in stages}
     return [number for stage in stages for number in of[stage][-(count // len(stages)) :]]
-
-
-def as_narrow(network: ResidualNetwork, macs: int) -> tuple[float, ResidualNetwork]:
-    """Return the share of channels to prune that comes nearest to so many MACs, and the network."""
-    shares = [sixteenths / 16 for sixteenths in range(1, 16)]
-    pruned = ((share, prune_width(network, share)) for share in shares)
-    return min(pruned, key=lambda found: abs(found[1].total_macs - macs))
 
 
 def in_pytorch(networks: dict[str, ResidualNetwork]) -> Iterator[dict[str, Any]]:
