@@ -1,11 +1,11 @@
 """Do exports run, and say the right thing, where there is nothing but onnxruntime and numpy?
 
-Of each study three networks are exported: the knee, the smallest within a point of the best, the
+Of a study three networks are exported: the knee, the smallest within a point of the best, the
 smallest. All formats are verified as always. Then a fresh virtual environment gets onnxruntime and
 numpy, and `predict.py` classifies test images in it; what it says is compared with what PyTorch
 says of the loaded bundle. The test split is opened once per network, and recorded in the bundle.
 
-    python benchmarks/exports_elsewhere.py STUDY [STUDY ...] --to FOLDER
+    python benchmarks/exports_elsewhere.py STUDY --to FOLDER
 """
 
 from __future__ import annotations
@@ -37,17 +37,18 @@ IMAGES = 200
 
 
 def main() -> None:
-    """Export, classify, and write results/exports_elsewhere.{json,md}."""
+    """Export, classify, and write results/exports_elsewhere_STUDY.{json,md}."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("studies", nargs="+")
+    parser.add_argument("study")
     parser.add_argument("--to", type=Path, required=True, help="folder of the exports and the venv")
     given = parser.parse_args()
     given.to.mkdir(parents=True)
     python = bare_python(given.to / "venv")
-    rows = [row for name in given.studies for row in of_study(name, given.to / name, python)]
+    rows = of_study(given.study, given.to / given.study, python)
     found = {"alone": installed(python), "torch": version("torch"), "rows": rows}
-    (RESULTS / "exports_elsewhere.json").write_text(json.dumps(found, indent=2) + "\n")
-    (RESULTS / "exports_elsewhere.md").write_text(table(found))
+    to = RESULTS / f"exports_elsewhere_{given.study}"
+    to.with_suffix(".json").write_text(json.dumps(found, indent=2) + "\n")
+    to.with_suffix(".md").write_text(table(found))
     print(table(found))
 
 

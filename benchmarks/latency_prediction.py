@@ -4,7 +4,7 @@ The table of branches is measured first, as a search does before its first trial
 with branches removed at random are measured by turns with the whole one, as a trial does. One CPU
 thread, on which the time that this thread computed counts. About two minutes:
 
-    python benchmarks/latency_prediction.py
+    python benchmarks/latency_prediction.py [--network NAME --image PIXELS]
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from autodepth.trial.latency_table import PredictionError, prediction_error
 RESULTS = Path(__file__).parent / "results"
 CANDIDATES = 30
 NETWORKS = (
+    NetworkSpec(name="resnet20", height=32, width=32),
     NetworkSpec(name="resnet56", height=32, width=32),
     NetworkSpec(name="torchvision:resnet50", height=64, width=64),
 )
@@ -36,15 +37,22 @@ def main() -> None:
     """Measure, and write results/latency_prediction.{json,md}."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
-    seed = parser.parse_args().seed
+    parser.add_argument("--network", help="this one alone; else three")
+    parser.add_argument("--image", type=int, default=32)
+    given = parser.parse_args()
+    seed, image = given.seed, given.image
+    networks = NETWORKS
+    if given.network:
+        networks = (NetworkSpec(name=given.network, height=image, width=image),)
     torch.set_num_threads(1)
     studies: list[dict[str, Any]] = []
     conditions = {"seed": seed, "torch": version("torch"), "candidates": CANDIDATES}
-    for spec in NETWORKS:
+    to = RESULTS / f"latency_prediction{'_' + given.network if given.network else ''}"
+    for spec in networks:
         studies.append(study(spec, seed))
         text = json.dumps({**conditions, "networks": studies}, indent=2) + "\n"
-        (RESULTS / "latency_prediction.json").write_text(text)
-        (RESULTS / "latency_prediction.md").write_text(table(studies, conditions))
+        to.with_suffix(".json").write_text(text)
+        to.with_suffix(".md").write_text(table(studies, conditions))
     print(table(studies, conditions))
 
 

@@ -24,7 +24,7 @@ from autodepth.networks.residual_network import ResidualBranch, ResidualNetwork
 from autodepth.trial.device import device_name
 from autodepth.trial.latency_table import LatencyTable
 
-_SECONDS = 0.4  # for each network
+_SECONDS = 0.2  # for each network
 _SHORTEST = 1e-3  # seconds of a timed call, so that reading the clock is nothing beside it
 _ROUNDS = (9, 100)
 
