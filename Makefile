@@ -16,7 +16,7 @@ AXE_VERSION := 4.14.1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup search test test-fast test-long browser-test browser-tools lint format docs schema \
-	cluster-test faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
+	cluster-test faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports bench-speed bench-latency \
 	bench-hybrid bench-search constraints clean deploy-test metrics-test
 
 help: ## Show this list
@@ -41,7 +41,6 @@ test-long: $(VENV)/.tools browser-tools ## Run the tests that `make test` leaves
 browser-test: $(VENV)/.tools browser-tools ## Run the tests of the web explorer; keeps screenshots/
 	$(BIN)/pytest -m "long or not long" tests/browser tests/dashboard
 
-.PHONY: deploy-test metrics-test
 deploy-test: $(VENV)/.tools ## Start every part of docker/ from its own command, and check its files (3 minutes)
 	@command -v prometheus >/dev/null && ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 \
 		|| { apt-get update && apt-get install --yes --no-install-recommends postgresql prometheus; } \
@@ -108,6 +107,12 @@ bench-scale: $(VENV)/.tools ## The driver in a study of 10,000 made-up trials (6
 
 bench-exports: $(VENV)/.tools ## Every format of an export for ResNet-50, a ViT and a ConvNeXt (10 minutes)
 	$(BIN)/python benchmarks/export_networks.py
+
+bench-speed: $(VENV)/.tools ## Does depth turn into speed? PyTorch and onnxruntime, beside width (5 minutes)
+	$(BIN)/python benchmarks/depth_to_speed.py
+
+bench-latency: $(VENV)/.tools ## Predicted latency beside measured, 30 candidates of each network (3 minutes)
+	$(BIN)/python benchmarks/latency_prediction.py
 
 bench-hybrid: $(VENV)/.tools ## Stochastic depth and removal, alone and together; DATA=folder:DIR (hours)
 	$(BIN)/python benchmarks/hybrid_2x2.py --data $(DATA)

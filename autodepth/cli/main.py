@@ -26,7 +26,7 @@ from autodepth.cli.evidence import confirm, controls, importance
 from autodepth.cli.exporting import evaluate, export
 from autodepth.cli.inspecting import inspect
 from autodepth.cli.policies import prune, sensitivity, trial
-from autodepth.cli.registering import register
+from autodepth.cli.registering import push, register
 from autodepth.cli.reporting import report
 from autodepth.cli.searching import resume, search
 from autodepth.cli.spaces import check, init
@@ -55,7 +55,7 @@ for command in (
     *(studies, status, front, confirm, controls, importance, compare),
     *(dashboard, report),
     *(submit, jobs),
-    *(export, evaluate, bench, register, sync, stop, save, load, cache, fsck, doctor),
+    *(export, evaluate, bench, register, push, sync, stop, save, load, cache, fsck, doctor),
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.
     app.command()(command)

@@ -1,4 +1,4 @@
-"""`autodepth register`: an exported network in MLflow's model registry."""
+"""`autodepth register` and `push`: an exported network where others find it."""
 
 from __future__ import annotations
 
@@ -54,3 +54,28 @@ def print_registered(found: Registered) -> None:
         uri = f"MLFLOW_TRACKING_URI={found.tracking_uri}"
         model = f"models:/{found.name}@{CHAMPION}"
         give(f"  serve it: {uri} \\\n    mlflow models serve -m {model} --env-manager local")
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An exported folder.")],
+    place: Annotated[str, typer.Argument(metavar="hf://OWNER/NAME", help="Where on the hub.")],
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Write the repository into this new folder, and upload nothing."),
+    ] = None,
+    own_code: OwnCode = False,
+) -> None:
+    """Put an exported network on the Hugging Face hub, or write what would be put there.
+
+    Uploading needs huggingface_hub and its login; a repository that is not there
+    is made, private. The files stay a bundle: autodepth.load checks them there.
+
+    Example: autodepth push exports/digits hf://me/digits --to repository
+    """
+    from autodepth.service.pushing import upload, write_repository  # noqa: PLC0415
+
+    if to is None:
+        give(f"{folder}: uploaded to {upload(folder, place, own_code=own_code)}")
+    else:
+        write_repository(folder, place, to, own_code=own_code)
+        give(f"{to}: {place} as a folder; nothing was uploaded")

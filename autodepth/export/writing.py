@@ -23,6 +23,7 @@ from autodepth.export.seal import to_json
 from autodepth.export.torch_program import make_program, write_program
 from autodepth.export.verification import Check, Reference, check_onnx, check_program, told
 from autodepth.space.yaml_text import write_yaml
+from autodepth.trial.threads import only_threads_that_pay
 from autodepth.version import __version__
 
 Format = Literal["torch", "onnx", "int8"]
@@ -100,10 +101,11 @@ def write_bundle(
         record = {"autodepth": __version__, **record}
         checks = []
         start = time.monotonic()
-        for check in _written_and_checked(draft, architecture, weights, formats):
-            tell(f"{check}, {time.monotonic() - start:.0f} s")
-            checks.append(check)
-            start = time.monotonic()
+        with only_threads_that_pay():
+            for check in _written_and_checked(draft, architecture, weights, formats):
+                tell(f"{check}, {time.monotonic() - start:.0f} s")
+                checks.append(check)
+                start = time.monotonic()
         quantised = None
         if data is not None and "int8" in formats:
             quantised = quantise(draft / files.ONNX, draft / files.INT8, architecture, data)

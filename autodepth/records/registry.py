@@ -8,6 +8,7 @@ with the searched network. Registering twice changes nothing but where aliases p
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -127,7 +128,8 @@ class ModelRegistry:
             return known[0]
         bare = [m for m in self._models(experiment, _KEY_TAG, member.key) if not _has_files(m)]
         model = bare[0] if bare else self._add(experiment, member)
-        with TemporaryDirectory(prefix="autodepth-") as scratch:
+        with warnings.catch_warnings(), TemporaryDirectory(prefix="autodepth-") as scratch:
+            warnings.simplefilter("ignore")  # of MLflow's own type hints, when it is imported
             folder = Path(scratch) / "model"
             write_mlflow_model(folder, files, model_id=model.model_id, run=member.run)
             self._client.log_model_artifacts(model.model_id, str(folder))

@@ -10,7 +10,8 @@ import copy
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -23,37 +24,50 @@ from autodepth.networks.residual_network import ResidualBranch, ResidualNetwork
 from autodepth.trial.device import device_name
 from autodepth.trial.latency_table import LatencyTable
 
-_SECONDS = 0.4  # for each network
+_SECONDS = 0.2  # for each network
 _SHORTEST = 1e-3  # seconds of a timed call, so that reading the clock is nothing beside it
 _ROUNDS = (9, 100)
 
 
 @torch.inference_mode()
-def latencies_ms(modules: Sequence[nn.Module], input_shape: tuple[int, int, int]) -> list[float]:
-    """Return the latency of one image in each network, milliseconds.
-
-    Networks take turns, and each is compared with the first of the same round; the medians of
-    these ratios are told in the median time of the first.
+def latencies_ms(
+    modules: Sequence[nn.Module], input_shape: tuple[int, int, int], batch: int = 1
+) -> list[float]:
+    """Return the latency of each network, milliseconds.
 
     Args:
         modules: networks in evaluation mode, all on one device.
         input_shape: (C, H, W) of the images.
+        batch: images per pass.
     """
     device = next(modules[0].parameters()).device
-    images = torch.zeros(1, *input_shape, device=device)
+    images = torch.zeros(batch, *input_shape, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
+    calls = [partial(module, images) for module in modules]
+    return times_by_turns_ms(calls, on_cpu=device.type == "cpu")
+
+
+def times_by_turns_ms(calls: Sequence[Callable[[], object]], *, on_cpu: bool) -> list[float]:
+    """Return how long each call takes, milliseconds.
+
+    Calls take turns, and each is compared with the first of the same round; the medians of these
+    ratios are told in the median time of the first.
+
+    Args:
+        calls: what to time.
+        on_cpu: whether they compute on the CPU, in as many threads as PyTorch has.
+    """
     threads = torch.get_num_threads()
-    alone = device.type == "cpu" and threads == 1
     timers = [
         Timer(
-            "run(images)",
-            globals={"run": module, "images": images},
+            "run()",
+            globals={"run": call},
             num_threads=threads,
-            timer=time.thread_time if alone else time_that_passed,
+            timer=time.thread_time if on_cpu and threads == 1 else time_that_passed,
         )
-        for module in modules
+        for call in calls
     ]
-    once = [max(timer.timeit(3).median, 1e-9) for timer in timers]
+    once = [max(timer.timeit(2).median, 1e-9) for timer in timers]
     numbers = [math.ceil(_SHORTEST / seconds) for seconds in once]
     longest = max(number * seconds for number, seconds in zip(numbers, once, strict=True))
     rounds = min(max(round(_SECONDS / longest), _ROUNDS[0]), _ROUNDS[1])
@@ -66,7 +80,9 @@ def latencies_ms(modules: Sequence[nn.Module], input_shape: tuple[int, int, int]
     return [1e3 * first * median(row[i] / row[0] for row in taken) for i in range(len(timers))]
 
 
-def latency_beside(network: ResidualNetwork, whole: ResidualNetwork, table: LatencyTable) -> float:
+def latency_beside(
+    network: ResidualNetwork, whole: ResidualNetwork, table: LatencyTable | None
+) -> float | None:
     """Return a network's latency, milliseconds, as it would be where the table was measured.
 
     It takes turns with the whole network, so other work on the device does not count.

@@ -7,6 +7,8 @@ of them, all wait for it, and a step of a small network takes twenty times as lo
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -38,3 +40,14 @@ def threads_that_pay(few: int, many: int) -> int:
         seconds[threads] += time.perf_counter() - start
     torch.set_num_threads(before)
     return many if seconds[few] > _PAYS * seconds[many] else few
+
+
+@contextmanager
+def only_threads_that_pay() -> Iterator[None]:
+    """Compute on one thread where more are not clearly faster now; as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads_that_pay(1, before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -23,6 +23,7 @@ DOORS = {
     "onnxscript": set(),
     "onnxruntime": {"export/onnx_session.py", "export/predict.py"},
     "optuna": {"search/optuna_mirror.py", "search/samplers.py", "search/searcher.py"},
+    "huggingface_hub": {"service/pushing.py"},
     "mlflow": {"records/registry.py", "records/tracking.py"},
     "moocore": {"front/hypervolume.py"},
     "plotille": {"cli/tables.py"},

@@ -14,7 +14,7 @@ from autodepth.records.control import Driver
 from autodepth.records.ledger import Ledger
 from autodepth.records.spending import useful_share
 from autodepth.records.studies import StudyFolder
-from autodepth.report.study_status import StudyStatus, study_status
+from autodepth.report.study_status import StudyStatus, latency_error, study_status
 from autodepth.report.trial_explanation import TrialExplanation, explain_trial
 
 TRIALS = (
@@ -120,3 +120,17 @@ def test_a_trial_is_told_what_is_better(make_recorded: Make) -> None:
         assert json.loads(json.dumps(explain(folder, trial).to_dict()))["trial"] == trial
     with pytest.raises(InputError, match="6 trials, numbered from 0, but got 6"):
         explain(folder, 6)
+
+
+def test_predicted_latencies_are_compared_with_measured_ones(make_recorded: Make) -> None:
+    with Ledger.open(make_recorded("digits", TRIALS).ledger_path, read_only=True) as ledger:
+        records = ledger.trials()
+    measured = next(r.result for r in records if r.result is not None).point.latency_ms
+    table = {
+        "device": "a CPU", "threads": 1, "whole_ms": 3.0, "around_ms": measured, "branches_ms": {},
+    }  # fmt: skip
+    error = latency_error(records, table)
+
+    assert error is not None
+    assert (error.networks, error.median_error) == (5, 0.0)
+    assert latency_error(records, None) is None

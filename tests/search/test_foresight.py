@@ -10,6 +10,7 @@ from autodepth.policy.policy import Policy
 from autodepth.search.foresight import Foresight
 from autodepth.service.searching import plan_search
 from autodepth.space.objectives import parse_constraint
+from autodepth.trial.latency_table import LatencyTable
 from autodepth.trial.run_trial import run_trial
 
 SMALL = ("network.name=resnet14", "data.train_images=48", "data.validation=60")
@@ -81,3 +82,25 @@ def test_a_bound_is_broken_only_where_that_is_certain(plan):
     assert foresight.broken(anything_may_go) == {}
     foresight.learn(anything_may_go, dict.fromkeys(SCORES, 1.0))  # all equal: none goes
     assert foresight.broken(anything_may_go) == {"macs <= 50%": pytest.approx(1.0)}
+
+
+def test_a_bound_on_latency_is_checked_by_the_table_of_branches(plan):
+    table = LatencyTable(
+        device="a CPU",
+        threads=1,
+        whole_ms=10.0,
+        around_ms=4.0,
+        branches_ms=dict.fromkeys(SCORES, 1.0),
+    )
+    bound = (parse_constraint("latency_ms <= 60%"),)
+    setting = replace(plan.setting, latency_table=table)
+    nothing_goes = Policy(train=TRAIN)
+    two_may_go = Policy(branches_removed=2, train=TRAIN)
+    three_go = Policy(branches_removed=3, train=TRAIN)
+    foresight = Foresight(plan.network, setting, bound)
+
+    # 10 ms and 8 ms, less a margin of a tenth, are over 6 ms; 7 ms is not over it by enough.
+    assert foresight.broken(nothing_goes) == {"latency_ms <= 60%": pytest.approx(0.5)}
+    assert foresight.broken(two_may_go) == {"latency_ms <= 60%": pytest.approx(0.2)}
+    assert foresight.broken(replace(three_go, filter_sparsity=0.5)) == {}
+    assert Foresight(plan.network, plan.setting, bound).broken(nothing_goes) == {}
