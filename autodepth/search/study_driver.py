@@ -16,6 +16,7 @@ from typing import Any
 from autodepth.front.objective import Objective
 from autodepth.policy.policy import Policy
 from autodepth.records.control import read_wishes
+from autodepth.records.held_entries import HeldEntries
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
 from autodepth.search.budget_meter import BudgetMeter
@@ -61,6 +62,7 @@ class StudyDriver:
     ) -> None:
         self.known = knowledge
         self.ledger = ledger
+        self._held = HeldEntries(ledger)
         self.folder = folder
         self.meter = meter
         self.concurrency = concurrency
@@ -173,13 +175,19 @@ class StudyDriver:
 
     def report(self, number: int, *epochs: EpochReport) -> None:
         """Enter epochs of a running trial, and compare it with others."""
-        self.ledger.record_epochs(number, *epochs)
-        running = self._running[number]
+        running, verdicts = self._running[number], []
         for epoch in epochs:
             verdict = self.known.take_in(number, running, epoch, self.known.rungs.report)
             if verdict is not None:
-                self.ledger.record_verdict(number, verdict.rung, asdict(verdict))
+                verdicts.append((verdict.rung, asdict(verdict)))
                 running.stop = verdict.reason if verdict.stop else ""
+        self._held.add(number, epochs, verdicts)
+        if running.stop:
+            self._held.commit()
+
+    def settle(self) -> None:
+        """Put on the disk what waited for other reports; runners call it again and again."""
+        self._held.commit_due()
 
     def ending(self, number: int) -> TrialOutcome:
         """Return how a trial ends that was made to stop."""
@@ -190,6 +198,7 @@ class StudyDriver:
 
     def ended(self, number: int, outcome: TrialOutcome) -> None:
         """Enter the end of a trial, tell the searcher, and keep the weights of the front only."""
+        self._held.commit()
         running = self._running.pop(number)
         seconds = time.monotonic() - running.started
         if outcome.result is not None:
