@@ -65,8 +65,8 @@ def work(config: dict[str, Any], setting: TrialSetting, places: Places) -> None:
     if company is not None:
         company.check()
     tell(outcome=outcome.to_json())
-    if company is not None and company.ranks.broken:
-        raise RuntimeError("the trial's processes are no longer at the same step")
+    if company is not None:
+        company.check_step()
 
 
 def _company(setting: TrialSetting, places: Places) -> Company:
@@ -76,4 +76,5 @@ def _company(setting: TrialSetting, places: Places) -> Company:
     if not _companies:
         bundle = places.bundles[0]
         _companies.append(Company(places.ranks, setting, cpus=bundle["CPU"], gpus=bundle["GPU"]))
+    _companies[0].check_step()
     return _companies[0]

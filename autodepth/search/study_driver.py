@@ -41,7 +41,7 @@ class StudyDriver:
 
     Args:
         knowledge: what the search has learned.
-        ledger: takes every event before anything else does.
+        ledger: has every end and every verdict that stops before anybody hears of it.
         folder: the study's folder.
         meter: minds the budget.
         confirming: hands out what confirms the front.

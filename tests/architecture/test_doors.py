@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "autodepth"
 DOORS = {
     "fsspec": {"trial/remote_store.py"},
-    "ray": {"search/ray_runner.py", "search/ray_worker.py"},
+    "ray": {"search/ray_ranks.py", "search/ray_runner.py", "search/ray_worker.py"},
     "onnx": set(),  # torch.onnx needs it, and onnxscript
     "onnxscript": set(),
     "onnxruntime": {"export/onnx_session.py", "export/predict.py"},
