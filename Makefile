@@ -16,7 +16,7 @@ AXE_VERSION := 4.14.1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup search test test-fast test-long browser-test browser-tools lint format docs schema \
-	cluster-test faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports bench-speed bench-latency \
+	cluster-test faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports bench-speed bench-latency bench-driver bench-gpus \
 	bench-hybrid bench-search constraints clean deploy-test metrics-test
 
 help: ## Show this list
@@ -104,6 +104,12 @@ bench-rungs: $(VENV)/.tools ## What rungs save and lose on known curves, 20 seed
 
 bench-scale: $(VENV)/.tools ## The driver in a study of 10,000 made-up trials (6 minutes)
 	$(BIN)/python benchmarks/scale.py
+
+bench-driver: $(VENV)/.tools ## How many workers one driver keeps busy, on a simulated clock (10 minutes)
+	$(BIN)/python benchmarks/driver_scaling.py
+
+bench-gpus: $(VENV)/.tools ## Four trials on one GPU beside one by one; needs a GPU
+	$(BIN)/python benchmarks/fractional_gpus.py
 
 bench-exports: $(VENV)/.tools ## Every format of an export for ResNet-50, a ViT and a ConvNeXt (10 minutes)
 	$(BIN)/python benchmarks/export_networks.py

@@ -33,6 +33,7 @@ CREATE TABLE trial (
     about INTEGER REFERENCES trial, role TEXT NOT NULL, replicate INTEGER NOT NULL,
     started_at TEXT NOT NULL, ended_at TEXT, spent REAL, candidate TEXT, result TEXT, node TEXT);
 CREATE INDEX trial_by_state ON trial (state);
+CREATE INDEX trial_on_front ON trial (number) WHERE candidate IS NOT NULL;
 CREATE TABLE epoch (
     trial INTEGER NOT NULL REFERENCES trial, step INTEGER NOT NULL, stage TEXT NOT NULL,
     train_loss REAL, train_accuracy REAL, validation_accuracy REAL, branches_expected REAL,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -131,28 +132,42 @@ class Ledger:
         Raises:
             InputError: the trial is unknown or has ended.
         """
+        self.record([(number, epoch) for epoch in epochs])
+
+    def record(
+        self,
+        epochs: Sequence[tuple[int, EpochReport]],
+        verdicts: Sequence[tuple[int, str, Mapping[str, Any]]] = (),
+    ) -> None:
+        """Enter epochs of running trials, and how some compared with others, as one write.
+
+        Args:
+            epochs: trial and epoch; as for `record_epochs`.
+            verdicts: trial, name of the rung, and plain values; a rung that is repeated replaces
+                the earlier verdict.
+
+        Raises:
+            InputError: a trial is unknown or has ended.
+        """
         with self.database.transaction() as connection:
-            self._check_running(number)
+            for number in {number for number, _ in epochs}:
+                self._check_running(number)
             connection.executemany(
                 "INSERT OR REPLACE INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(number, epoch.step, epoch.stage, epoch.train_loss, epoch.train_accuracy,
                   epoch.validation_accuracy, epoch.branches_expected, epoch.branches_computed,
                   json.dumps(dict(epoch.gradient_norms)), epoch.images_per_second, epoch.macs,
-                  epoch.replayed, epoch.seconds) for epoch in epochs],
+                  epoch.replayed, epoch.seconds) for number, epoch in epochs],
             )  # fmt: skip
+            connection.executemany(
+                "INSERT OR REPLACE INTO verdict VALUES (?, ?, ?)",
+                [(number, rung, json.dumps(dict(content))) for number, rung, content in verdicts],
+            )
 
     def record_node(self, number: int, node: str) -> None:
         """Enter the node of a cluster that a running trial is on, by its address."""
         with self.database.transaction() as connection:
             connection.execute("UPDATE trial SET node = ? WHERE number = ?", (node, number))
-
-    def record_verdict(self, number: int, rung: str, content: Mapping[str, Any]) -> None:
-        """Enter how a running trial compared with others at a rung; plain values."""
-        with self.database.transaction() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO verdict VALUES (?, ?, ?)",
-                (number, rung, json.dumps(dict(content))),
-            )
 
     def begin_again(self, number: int, reason: str) -> None:
         """Enter that a running trial begins anew: what it told of its epochs counts no more.
@@ -267,7 +282,8 @@ class Ledger:
     ) -> None:
         with self.database.transaction() as connection:
             result, candidate = brought
-            if not self._check_running(number).of_search:
+            of_search = self._check_running(number)
+            if not of_search:
                 shares, candidate = {CONFIRM: 1.0}, None
             for stage, share in (shares or {FAILED: 1.0}).items():
                 charge(connection, stage, device_seconds * share, number)
@@ -278,14 +294,35 @@ class Ledger:
                 " spent = (SELECT TOTAL(device_seconds) FROM spending) WHERE number = ?",
                 (state, reason, utc_now(), result, candidate, number),
             )
+            if candidate is not None:
+                self._thin_out(connection)
 
-    def _check_running(self, number: int) -> TrialRecord:
-        record = self.trial(number)
-        if record.state.ended:
-            raise InputError(
-                f"trial {number} must be running to change, but it is {record.state.value}"
+    def _thin_out(self, connection: sqlite3.Connection) -> None:
+        """Let only members of the front be candidates: nothing that comes later brings one back."""
+        numbers, members = self._members()
+        for place in set(range(len(numbers))) - set(members):
+            connection.execute(
+                "UPDATE trial SET candidate = NULL WHERE number = ?", (numbers[place],)
             )
-        return record
+
+    def _members(self) -> tuple[list[int], list[int]]:
+        """Return the candidates' numbers, and the places of those on the front."""
+        rows = self.database.query(
+            "SELECT number, candidate FROM trial WHERE candidate IS NOT NULL ORDER BY number"
+        )
+        goals = [objective.goal for objective in self._objectives]
+        front = pareto_front([json.loads(row["candidate"]) for row in rows], goals)
+        return [row["number"] for row in rows], front
+
+    def _check_running(self, number: int) -> bool:
+        """Return whether a running trial belongs to the search."""
+        rows = self.database.query("SELECT state, about FROM trial WHERE number = ?", number)
+        if not rows:
+            self.trial(number)  # says that there is none
+        state = TrialState(rows[0]["state"])
+        if state.ended:
+            raise InputError(f"trial {number} must be running to change, but it is {state.value}")
+        return rows[0]["about"] is None
 
     # Reading
 
@@ -365,14 +402,10 @@ class Ledger:
             objectives: what to compare by; the study's own if None.
         """
         if objectives is not None and tuple(objectives) != self._objectives:
-            rows = self.database.query(_TRIALS + "WHERE candidate IS NOT NULL ORDER BY number")
+            rows = self.database.query(_TRIALS + "WHERE result IS NOT NULL ORDER BY number")
             return front_points([p for r in rows if (p := trial_of(r).front_point)], objectives)
-        rows = self.database.query(
-            "SELECT number, candidate FROM trial WHERE candidate IS NOT NULL ORDER BY number"
-        )
-        goals = [objective.goal for objective in self._objectives]
-        members = pareto_front([json.loads(row["candidate"]) for row in rows], goals)
-        return [p for i in members if (p := self.trial(rows[i]["number"]).front_point)]
+        numbers, members = self._members()
+        return [p for i in members if (p := self.trial(numbers[i]).front_point)]
 
     @functools.cached_property
     def _objectives(self) -> tuple[Objective, ...]:

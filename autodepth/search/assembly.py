@@ -16,7 +16,7 @@ from autodepth.search.going_on import GoingOn
 from autodepth.search.knowledge import Knowledge
 from autodepth.search.parents import Parents
 from autodepth.search.plan import StudyPlan
-from autodepth.search.proposals import Proposals
+from autodepth.search.proposals import FEWEST_PARKED, Proposals
 from autodepth.search.rungs import Rungs
 from autodepth.search.searcher import Searcher
 from autodepth.search.start_points import parent_point, start_points
@@ -72,6 +72,7 @@ def make_driver(
         parents=Parents(seed=derive_seed(space.seed, "parents")),
         first=start_points(space.start_with, dimensions),
         seed=derive_seed(space.seed, "blind points"),
+        most_parked=max(FEWEST_PARKED, concurrency),
     )
     knowledge = Knowledge(
         space=space,

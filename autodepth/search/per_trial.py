@@ -72,8 +72,9 @@ def parse_per_trial(text: str) -> PerTrial:
 
 
 def _gpus(match: re.Match[str]) -> float:
-    gpus = float(match["number"]) * int(match["times"] or 1)
-    if gpus <= 0 or (gpus > 1 and (gpus % 1 or float(match["number"]) < 1)):
+    each, times = float(match["number"]), int(match["times"] or 1)
+    gpus = each * times
+    if gpus <= 0 or ((gpus > 1 or times > 1) and each % 1):
         raise InputError(
             "GPUs of a trial must be a share of one, in (0, 1], or a whole number, "
             f"but got {match[0]!r}"

@@ -20,7 +20,7 @@ from autodepth.space.domains import Dimension, random_value
 
 _EXPLORE_AFTER = 16  # fruitless suggestions in a row: from then on points are drawn blindly
 _GIVE_UP_AFTER = 200
-_MOST_PARKED = 8
+FEWEST_PARKED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,8 @@ class Proposals:
         parents: which parents there are.
         first: points to try before any other.
         seed: of the points drawn blindly.
+        most_parked: how many suggestions may wait for parents that are being trained; on many
+            places as many as there are, else these would stand still for what a few wait for.
     """
 
     def __init__(
@@ -75,11 +77,13 @@ class Proposals:
         parents: Parents,
         first: Sequence[Point] = (),
         seed: int = 0,
+        most_parked: int = FEWEST_PARKED,
     ) -> None:
         self._dimensions, self._policy_of = dimensions, policy_of
         self.searcher, self.foresight, self.parents = searcher, foresight, parents
         self._first = deque(first)
-        self._parked: list[tuple[int, Point, Policy]] = []
+        self._parked: list[tuple[str, tuple[int, Point, Policy]]] = []  # by parent
+        self._most_parked = most_parked
         self._answers: dict[str, _Answer] = {}
         self._awaited: dict[str, list[int]] = {}  # tokens of twins of a running trial, by end
         self._random = random.Random(seed)  # noqa: S311 - no secret
@@ -102,16 +106,16 @@ class Proposals:
             fits: whether there is time for a policy, with or without training its parent.
         """
         new_parents = new_parents and not self._short_of_time
-        for i, (token, point, policy) in enumerate(self._parked):
-            if self.parents.state(self.foresight.parent(policy)) != "training":
+        for i, (parent, suggestion) in enumerate(self._parked):
+            if self.parents.state(parent) != "training":
                 del self._parked[i]
-                if proposal := self._considered(token, point, policy, fits, new_parents):
+                if proposal := self._considered(*suggestion, fits, new_parents):
                     return proposal
                 break
         if not new_parents and not self.parents.any_known:
             return None
         while self._fruitless[new_parents] < _GIVE_UP_AFTER:
-            if len(self._parked) >= _MOST_PARKED:
+            if len(self._parked) >= self._most_parked:
                 return None
             proposal = self._considered(*self._asked(new_parents), fits, new_parents)
             if proposal is not None and not proposal.broken:
@@ -232,7 +236,7 @@ class Proposals:
             return None
         broken = self.foresight.broken(policy)
         if state == "training" and not broken:
-            self._parked.append((token, point, policy))
+            self._parked.append((parent, (token, point, policy)))
             return None
         if not broken and not fits(policy, state == "new"):
             self._short_of_time = True

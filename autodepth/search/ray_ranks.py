@@ -71,6 +71,15 @@ class Company:
         why = told.read_text().strip().splitlines()[-1] if told.exists() else "it was killed"
         raise RankLostError(f"rank {rank} of {self.ranks.size} is gone: {why}")
 
+    def check_step(self) -> None:
+        """See whether the ranks can go on with another trial; else this worker has to be replaced.
+
+        Raises:
+            RankLostError: they are no longer at the same step.
+        """
+        if self.ranks.broken:
+            raise RankLostError("the ranks of a trial are no longer at the same step")
+
 
 class _Rank:
     """A process that trains with the first rank of a trial."""

@@ -170,6 +170,7 @@ class _Stopper(_DriverHook, tune.Stopper):
         return False
 
     def stop_all(self) -> bool:
+        self._driver.settle()
         return self._driver.interrupted or self._driver.overdue
 
 

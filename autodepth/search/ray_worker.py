@@ -81,8 +81,8 @@ def work(
         if company is not None:
             company.check()
     told.tell(outcome=outcome.to_json(), **trace)
-    if company is not None and company.ranks.broken:
-        raise RuntimeError("the trial's processes are no longer at the same step")
+    if company is not None:
+        company.check_step()
 
 
 def _get_ready(until: Path) -> None:
@@ -135,6 +135,7 @@ def _company(setting: TrialSetting, places: Places) -> Company:
     if not _companies:
         bundle = places.bundles[0]
         _companies.append(Company(places.ranks, setting, cpus=bundle["CPU"], gpus=bundle["GPU"]))
+    _companies[0].check_step()
     return _companies[0]
 
 

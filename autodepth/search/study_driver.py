@@ -18,6 +18,7 @@ from autodepth.front.objective import Objective
 from autodepth.front.selection import FrontPoint
 from autodepth.policy.policy import Policy
 from autodepth.records.control import read_wishes
+from autodepth.records.held_entries import HeldEntries
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import WEIGHTS_LOST
@@ -43,7 +44,7 @@ class StudyDriver:
 
     Args:
         knowledge: what the search has learned.
-        ledger: takes every event before anything else does.
+        ledger: has every end and every verdict that stops before anybody hears of it.
         folder: the study's folder.
         meter: minds the budget.
         confirming: hands out what confirms the front.
@@ -66,6 +67,7 @@ class StudyDriver:
     ) -> None:
         self.known = knowledge
         self.ledger = ledger
+        self._held = HeldEntries(ledger)
         self.folder = folder
         self.meter = meter
         self.concurrency = concurrency
@@ -203,16 +205,23 @@ class StudyDriver:
 
     def report(self, number: int, *epochs: EpochReport) -> None:
         """Enter epochs of a running trial, and compare it with others."""
-        self.ledger.record_epochs(number, *epochs)
-        running = self._running[number]
+        running, verdicts = self._running[number], []
         for epoch in epochs:
             verdict = self.known.take_in(number, running, epoch, self.known.rungs.report)
             if verdict is not None:
-                self.ledger.record_verdict(number, verdict.rung, asdict(verdict))
+                verdicts.append((verdict.rung, asdict(verdict)))
                 running.stop = verdict.reason if verdict.stop else ""
+        self._held.add(number, epochs, verdicts)
+        if running.stop:
+            self._held.commit()
+
+    def settle(self) -> None:
+        """Put on the disk what waited for other reports; runners call it again and again."""
+        self._held.commit_due()
 
     def begun_again(self, number: int, reason: str) -> None:
         """Enter that a running trial begins anew, and forget what it told of its epochs."""
+        self._held.commit()  # else what it told before would be entered after
         self.ledger.begin_again(number, reason)
         running = self._running[number]
         running.epochs.clear()
@@ -230,6 +239,7 @@ class StudyDriver:
 
     def ended(self, number: int, outcome: TrialOutcome) -> None:
         """Enter the end of a trial, tell the searcher, and keep the weights of the front only."""
+        self._held.commit()
         running = self._running.pop(number)
         outcome = self._with_weights(number, running, outcome)
         seconds = time.monotonic() - running.started

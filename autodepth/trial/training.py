@@ -87,8 +87,7 @@ def train(
             if ranks.rank > 0:
                 torch.manual_seed(ranks.layer_seed(course.layer_seed, len(state.epochs)))
             epochs.extend(state.epochs)
-            for epoch in state.epochs:
-                on_epoch(replace(epoch, seconds=0.0, replayed=True))
+            ranks.from_first(lambda: _tell_again(epochs, on_epoch))
         while len(epochs) < course.epochs and not best.waited_enough:
             number = len(epochs) + 1
             epoch = _one_epoch(number, network, batches, validation, course, moving, ranks)
@@ -99,6 +98,11 @@ def train(
         if checkpoints:
             checkpoints.end(len(epochs), lambda: moving.state(epochs))
     best.restore()
+
+
+def _tell_again(epochs: list[Epoch], on_epoch: Callable[[Epoch], None]) -> None:
+    for epoch in epochs:
+        on_epoch(replace(epoch, seconds=0.0, replayed=True))
 
 
 def _tell(

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodepth.errors import InputError, StorageError, StudyError, StudyInUseError
+from autodepth.front.objective import Objective
 from autodepth.records.ledger import Ledger
 from autodepth.records.trial_record import StudyRecord
 from autodepth.trial.result import EpochReport, TrialResult, TrialState
@@ -310,6 +311,27 @@ def test_time_is_split_by_stage_and_what_no_trial_took_is_overhead(
     }  # fmt: skip
     assert ledger.spent() == 30.0
     assert [spent for _, spent in ledger.endings()] == [10.0, 15.0, 20.0, 20.5]
+
+
+def test_what_is_beaten_is_read_no_more_for_the_front_but_for_another_one(
+    ledger: Ledger, make_result: Results
+) -> None:
+    points = [(0.90, 30_000_000), (0.80, 10_000_000), (0.85, 40_000_000), (0.95, 30_000_000)]
+    numbers = [ledger.start_trial("search", {}, {}) for _ in [*points, points[-1]]]
+    # The twin of the last one ends first; of equal ones the earlier trial is the member.
+    ledger.complete_trial(numbers[4], make_result(*points[3]), 1.0)
+    for number, point in zip(numbers, points, strict=False):
+        ledger.complete_trial(number, make_result(*point), 1.0)
+    (candidates,) = ledger.database.query("SELECT COUNT(*) FROM trial WHERE candidate IS NOT NULL")[
+        0
+    ]
+    smallest = [Objective(name="macs", goal="minimize", reference=1.0)]
+    least_accurate = [Objective(name="validation_accuracy", goal="minimize", reference=1.0)]
+
+    assert [point.trial for point in ledger.front()] == [1, 3]
+    assert candidates == 2
+    assert [point.trial for point in ledger.front(smallest)] == [1]
+    assert [point.trial for point in ledger.front([*smallest, *least_accurate])] == [1]
 
 
 def test_trials_about_a_member_of_the_front_are_no_candidates_and_charged_as_such(

