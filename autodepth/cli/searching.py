@@ -74,12 +74,15 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
     Example: autodepth search --budget 4cpu-min
     """
     from autodepth.cli.progress import watching  # noqa: PLC0415
+    from autodepth.records.studies import check_free  # noqa: PLC0415
     from autodepth.service.searching import (  # noqa: PLC0415
         carry_out_plan,
         choose_space,
         plan_search,
     )
 
+    if study is not None and not dry_run:
+        check_free(study)  # before data are read and steps are timed
     chosen = choose_space(space)
     plan = plan_search(
         chosen,

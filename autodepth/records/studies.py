@@ -96,8 +96,8 @@ def studies_root() -> Path:
     return Path(os.environ.get(HOME_VARIABLE) or "autodepth-studies").absolute()
 
 
-def create_study_folder(name: str) -> StudyFolder:
-    """Make the folder of a new study.
+def check_free(name: str) -> StudyFolder:
+    """Return the folder a new study of that name would have.
 
     Raises:
         StudyError: the name is not allowed, or taken.
@@ -110,15 +110,25 @@ def create_study_folder(name: str) -> StudyFolder:
     if name in _RESERVED:
         raise StudyError(f"a study cannot be called {' or '.join(_RESERVED)}, but got {name!r}")
     folder = StudyFolder(studies_root() / name)
-    try:
-        folder.path.mkdir(parents=True)
-    except FileExistsError:
-        if _was_never_begun(folder):
-            return folder
+    if folder.path.exists() and not _was_never_begun(folder):
         raise StudyError(
             f"a new study needs a free name, but {name!r} is taken: "
             f"choose another, or delete {folder.path}"
-        ) from None
+        )
+    return folder
+
+
+def create_study_folder(name: str) -> StudyFolder:
+    """Make the folder of a new study.
+
+    Raises:
+        StudyError: the name is not allowed, or taken.
+    """
+    folder = check_free(name)
+    try:
+        folder.path.mkdir(parents=True)
+    except FileExistsError:  # one that was never begun, or another process was quicker
+        return check_free(name)
     return folder
 
 
