@@ -15,7 +15,7 @@ AXE_VERSION := 4.14.1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup search test test-fast test-long browser-test browser-tools lint format docs schema \
-	faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
+	faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports bench-mlflow \
 	bench-hybrid bench-search constraints clean
 
 help: ## Show this list
@@ -85,6 +85,9 @@ bench-rungs: $(VENV)/.tools ## What rungs save and lose on known curves, 20 seed
 
 bench-scale: $(VENV)/.tools ## The driver in a study of 10,000 made-up trials (6 minutes)
 	$(BIN)/python benchmarks/scale.py
+
+bench-mlflow: $(VENV)/.tools browser-tools ## MLflow's pages with a study of 1,000 trials (10 minutes)
+	$(BIN)/python benchmarks/mlflow_thousand.py
 
 bench-exports: $(VENV)/.tools ## Every format of an export for ResNet-50, a ViT and a ConvNeXt (10 minutes)
 	$(BIN)/python benchmarks/export_networks.py
