@@ -16,8 +16,9 @@ AXE_VERSION := 4.14.1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup search test test-fast test-long browser-test browser-tools lint format docs schema \
-	cluster-test faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports bench-speed bench-latency bench-driver bench-gpus \
-	bench-hybrid bench-search constraints clean deploy-test metrics-test
+	cluster-test faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
+	bench-speed bench-latency bench-driver bench-gpus bench-mlflow bench-hybrid bench-search constraints \
+	clean deploy-test metrics-test
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -110,6 +111,9 @@ bench-driver: $(VENV)/.tools ## How many workers one driver keeps busy, on a sim
 
 bench-gpus: $(VENV)/.tools ## Four trials on one GPU beside one by one; needs a GPU
 	$(BIN)/python benchmarks/fractional_gpus.py
+
+bench-mlflow: $(VENV)/.tools browser-tools ## MLflow's pages with a study of 1,000 trials (10 minutes)
+	$(BIN)/python benchmarks/mlflow_thousand.py
 
 bench-exports: $(VENV)/.tools ## Every format of an export for ResNet-50, a ViT and a ConvNeXt (10 minutes)
 	$(BIN)/python benchmarks/export_networks.py

@@ -84,7 +84,7 @@ def options(
 def main() -> None:
     """Run the command line; errors a person can mend are one message, not a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for name in ("ray", "mlflow", "alembic", "optuna", "matplotlib"):
+    for name in ("ray", "mlflow", "alembic", "optuna", "matplotlib", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         app(prog_name="autodepth")

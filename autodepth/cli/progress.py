@@ -22,7 +22,7 @@ from autodepth.trial.result import TrialState
 from autodepth.units import format_device_time, format_duration, format_macs
 
 _LOOKS_PER_SECOND = 2
-_FRONT_ROWS = 8
+_FRONT_ROWS, _RUNNING_ROWS = 8, 3  # of 24 lines
 
 
 @contextmanager
@@ -70,7 +70,21 @@ class _View:
         if ended != self._ended:
             self._ended = ended
             self._body = self._front(records)
-        return Group(self._head(states), *self._body)
+        running = [r for r in records if not r.state.ended][:_RUNNING_ROWS]
+        return Group(self._head(states), *map(self._running, running), *self._body)
+
+    def _running(self, record: TrialRecord) -> RenderableType:
+        """Say how far a trial is."""
+        epochs = self.driver.ledger.epochs(record.number)
+        told = f"trial {record.number}{_asked(record)}"
+        if not epochs:
+            return Text(f"{told}: starting", style="dim", no_wrap=True)
+        last = epochs[-1]
+        stage = last.stage.replace("_", "-")
+        return Text(
+            f"{told}: {stage}, epoch {last.step}, {last.validation_accuracy:.1%}",
+            style="dim", no_wrap=True,
+        )  # fmt: skip
 
     def _head(self, states: Counter[TrialState]) -> RenderableType:
         meter = self.driver.meter

@@ -100,7 +100,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
     Example: autodepth search --budget 4cpu-min
     """
     from autodepth.cli.progress import watching  # noqa: PLC0415
-    from autodepth.records.studies import check_study_name  # noqa: PLC0415
+    from autodepth.records.studies import check_free  # noqa: PLC0415
     from autodepth.service.searching import (  # noqa: PLC0415
         carry_out_plan,
         choose_space,
@@ -108,8 +108,6 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         plan_search,
     )
 
-    if study is not None:
-        check_study_name(study)  # before anything that takes its time
     if go_on and _is_there(study):
         assert study is not None
         own = own_code or network is not None
@@ -118,6 +116,8 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
             own_code=own, tracking_uri=tracking_uri, json=json,
         )  # fmt: skip
         return
+    if study is not None and not dry_run:
+        check_free(study)  # before data are read and steps are timed
     chosen, count = choose_space(space), read_concurrency(concurrency)
     with on_cluster(ray_address, storage) as cluster:
         plan = plan_search(

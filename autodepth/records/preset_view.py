@@ -64,6 +64,9 @@ def view_tag(plan: Mapping[str, Any]) -> str:
             *(f"params.`{name}`" for name in varied),
         ],
         "runsHiddenMode": "SHOW_ALL",
+        # 100 runs are loaded at a time: so the front is among them.
+        "orderByKey": "metrics.`on_front`",
+        "orderByAsc": False,
     }
     packed = zlib.compress(json.dumps(state, separators=(",", ":")).encode())
     return "deflate;" + base64.b64encode(packed).decode()

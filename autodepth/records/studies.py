@@ -96,11 +96,11 @@ def studies_root() -> Path:
     return Path(os.environ.get(HOME_VARIABLE) or "autodepth-studies").absolute()
 
 
-def check_study_name(name: str) -> None:
-    """Refuse a name that no study may have.
+def check_free(name: str) -> StudyFolder:
+    """Return the folder a new study of that name would have.
 
     Raises:
-        StudyError: it is not allowed.
+        StudyError: the name is not allowed, or taken.
     """
     if not _NAME.fullmatch(name):
         raise StudyError(
@@ -109,6 +109,13 @@ def check_study_name(name: str) -> None:
         )
     if name in _RESERVED:
         raise StudyError(f"a study cannot be called {' or '.join(_RESERVED)}, but got {name!r}")
+    folder = StudyFolder(studies_root() / name)
+    if folder.path.exists() and not _was_never_begun(folder):
+        raise StudyError(
+            f"a new study needs a free name, but {name!r} is taken: "
+            f"choose another, or delete {folder.path}"
+        )
+    return folder
 
 
 def create_study_folder(name: str) -> StudyFolder:
@@ -117,17 +124,11 @@ def create_study_folder(name: str) -> StudyFolder:
     Raises:
         StudyError: the name is not allowed, or taken.
     """
-    check_study_name(name)
-    folder = StudyFolder(studies_root() / name)
+    folder = check_free(name)
     try:
         folder.path.mkdir(parents=True)
-    except FileExistsError:
-        if _was_never_begun(folder):
-            return folder
-        raise StudyError(
-            f"a new study needs a free name, but {name!r} is taken: "
-            f"choose another, or delete {folder.path}"
-        ) from None
+    except FileExistsError:  # one that was never begun, or another process was quicker
+        return check_free(name)
     return folder
 
 

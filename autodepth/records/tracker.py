@@ -103,7 +103,7 @@ class Tracker:
                 "MLflow at %s does not take the trials (%s); the ledger keeps them, and they are "
                 "sent again later",
                 where,
-                without_password(problem),
+                _plainly(problem),
             )
         elif self._problem and not problem:
             _log.warning("MLflow at %s takes the trials again", where)
@@ -136,7 +136,7 @@ def sync_study(
         except Exception as error:
             raise TrackingError(
                 f"MLflow at {without_password(uri)} must take the study {folder.name}, but: "
-                + without_password(str(error))
+                + _plainly(str(error))
             ) from error
         return trials
 
@@ -144,3 +144,9 @@ def sync_study(
 def without_password(text: str) -> str:
     """Return a text with the user and password of its URLs left out."""
     return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+
+
+def _plainly(problem: str) -> str:
+    """Return what is wrong; that nobody answers without the layers that say so one by one."""
+    text = without_password(problem)
+    return "nobody answers there" if "Max retries exceeded" in text else text

@@ -15,7 +15,7 @@ from autodepth.atomic import write_atomically
 from autodepth.errors import AutodepthError, InputError, StorageError
 from autodepth.records.control import DriverLock
 from autodepth.records.ledger import Ledger
-from autodepth.records.studies import StudyFolder, check_study_name, create_study_folder
+from autodepth.records.studies import StudyFolder, check_free, create_study_folder
 from autodepth.records.tracker import Tracker
 from autodepth.report.study_files import write_study_files
 from autodepth.search.confirming import Evidence
@@ -86,7 +86,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
         ClusterError: the cluster cannot be used; likewise.
     """
     if study is not None:
-        check_study_name(study)  # before anything that takes its time
+        check_free(study)  # before data are read and steps are timed
     with on_cluster(ray_address, storage) as cluster:
         plan = plan_search(
             space,

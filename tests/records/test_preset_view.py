@@ -25,6 +25,8 @@ def test_the_default_space_gets_three_charts_of_what_is_searched():
     assert {name.split(".")[0] for name in parallel["selectedParams"]} <= varied
     assert "sensitivity_threshold.1" in parallel["selectedParams"]
     assert contour["xaxis"]["type"] == "PARAM"
+    assert state["orderByKey"] == "metrics.`on_front`"
+    assert "metrics.`final_accuracy`" in state["selectedColumns"]
     sections = {section["uuid"] for section in state["compareRunSections"]}
     assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} == sections
 
