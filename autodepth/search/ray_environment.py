@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +20,17 @@ _ENVIRONMENT = {
 }
 
 
-def prepare_for_ray() -> None:
-    """Set what a study needs; call it before Ray is imported."""
+def prepare_for_ray(*, own: bool = False) -> None:
+    """Set what a study needs; call it before Ray is imported.
+
+    Args:
+        own: whether a Ray of this study's own may be started, which then wants a token. A cluster
+            says itself whether it wants one.
+    """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if own and "ray" not in sys.modules:  # Ray's core reads it once
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 @contextmanager

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from autodepth.search.ray_environment import prepare_for_ray, signal_handlers_kept
 
-prepare_for_ray()
+prepare_for_ray(own=True)
 
 import ray  # noqa: E402
 from ray._private import ray_constants  # noqa: E402
@@ -26,7 +25,6 @@ def start_local(places: Places) -> None:
         InputError: $AUTODEPTH_METRICS_PORT is no port.
     """
     port = metrics_port()
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
     keep_token_private()
     with signal_handlers_kept(), _on_loopback():
         ray.init(

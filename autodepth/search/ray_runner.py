@@ -17,7 +17,7 @@ from typing import Any
 
 from autodepth.search.ray_environment import prepare_for_ray
 
-prepare_for_ray()
+prepare_for_ray(own=True)
 
 import ray  # noqa: E402
 from ray import tune  # noqa: E402

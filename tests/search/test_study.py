@@ -186,14 +186,14 @@ def test_given_weights_are_not_trained_again_unless_told(tmp_path):
     fixed = {d.name: d.domain.value for d in plan.space.dimensions if hasattr(d.domain, "value")}
     assert (fixed["train.epochs"], fixed["p_L"]) == (0, 1.0)
     assert "p_L, decay_shape, decay_power do not act" in plan.notes[0]
-    assert told.notes == ()
+    assert not any("do not act" in note for note in told.notes)
 
 
 def test_images_are_limited_so_that_the_budget_buys_trials(grey_npz):
-    plan = plan_search(budget="1cpu-min", data=f"npz:{grey_npz}", network="resnet20")
+    plan = plan_search(budget="3cpu-s", data=f"npz:{grey_npz}", network="resnet20")
 
     assert len(plan.setting.data.train) < 450
-    assert re.search(r"so that the budget buys about \d+ trials", plan.notes[-1])
+    assert any(re.search(r"so that the budget buys about \d+ trials", n) for n in plan.notes)
     assert plan.setting.spec.channels == 1
 
 
