@@ -29,10 +29,12 @@ class Luggage:
     Args:
         weights: the file the network starts from; None where it starts from the seed.
         code: files of the network's own code by their path from the folder they are imported from.
+        weights_suffix: of that file's name, by which its kind is told.
     """
 
     weights: bytes | None
     code: Mapping[str, bytes]
+    weights_suffix: str = ""
 
     def lay_down(self) -> Path | None:
         """Write the files on this node, once per process, and import code from there.
@@ -45,8 +47,13 @@ class Luggage:
     def unpack(self, setting: TrialSetting) -> TrialSetting:
         """Return a setting that uses the files on this node."""
         folder = self.lay_down()
-        weights = None if folder is None or self.weights is None else folder / "weights"
+        weights = None if folder is None or self.weights is None else folder / self.weights_name
         return replace(setting, weights=weights)
+
+    @property
+    def weights_name(self) -> str:
+        """Name of the weights file on a node."""
+        return f"weights{self.weights_suffix}"
 
     def __hash__(self) -> int:
         return hash((self.weights, tuple(sorted(self.code.items()))))
@@ -69,7 +76,9 @@ def pack(network: str, weights: Path | None) -> Luggage:
             f"code of one's own must be at most {_MOST_CODE_BYTES:,} bytes to travel to other "
             f"nodes, but the modules imported from {Path.cwd()} have {size:,}"
         )
-    return Luggage(weights=None if weights is None else weights.read_bytes(), code=code)
+    if weights is None:
+        return Luggage(weights=None, code=code)
+    return Luggage(weights=weights.read_bytes(), code=code, weights_suffix=weights.suffix)
 
 
 def _code_of(root: Path) -> dict[str, bytes]:
@@ -92,7 +101,7 @@ def _written(luggage: Luggage) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="autodepth-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if luggage.weights is not None:
-        (folder / "weights").write_bytes(luggage.weights)
+        (folder / luggage.weights_name).write_bytes(luggage.weights)
     code = folder / "code"
     for name, text in luggage.code.items():
         (code / name).parent.mkdir(parents=True, exist_ok=True)

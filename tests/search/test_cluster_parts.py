@@ -178,3 +178,4 @@ def test_weights_of_the_drivers_host_are_read_from_the_nodes_own_copy(tmp_path):
     unpacked = pack("resnet14", file).unpack(setting)
     assert unpacked.weights not in {None, file}
     assert Path(unpacked.weights).read_bytes() == b"given"
+    assert Path(unpacked.weights).suffix == ".safetensors"  # by which its kind is told
