@@ -26,8 +26,8 @@ from autodepth.search.estimate import (
     reach,
     typical_policy,
 )
-from autodepth.search.metrics_port import check_metrics_port
 from autodepth.search.places import Places, choose_places
+from autodepth.search.study_metrics import check_metrics_port
 from autodepth.space.domains import Dimension, Fixed
 from autodepth.space.search_space import SearchSpace
 from autodepth.trial.device import device_name

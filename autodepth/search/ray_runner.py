@@ -36,12 +36,12 @@ from ray.tune.schedulers import FIFOScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
 from autodepth.records.trial_record import WORKER_DIED  # noqa: E402
-from autodepth.search.metrics_port import metrics_port  # noqa: E402
 from autodepth.search.outcome import TrialOutcome  # noqa: E402
 from autodepth.search.places import Places  # noqa: E402
 from autodepth.search.ray_metrics import StudyMetrics, on_loopback  # noqa: E402
 from autodepth.search.ray_worker import work  # noqa: E402
 from autodepth.search.study_driver import StudyDriver  # noqa: E402
+from autodepth.search.study_metrics import metrics_port  # noqa: E402
 from autodepth.trial.result import EpochReport, TrialState  # noqa: E402
 from autodepth.trial.setting import TrialSetting  # noqa: E402
 
