@@ -27,9 +27,9 @@ from autodepth.search.estimate import (
     typical_policy,
 )
 from autodepth.search.luggage import pack
-from autodepth.search.metrics_port import check_metrics_port
 from autodepth.search.per_trial import PerTrial
 from autodepth.search.places import Places, choose_places
+from autodepth.search.study_metrics import check_metrics_port
 from autodepth.search.timing import (
     Timing,
     measure_table_elsewhere,

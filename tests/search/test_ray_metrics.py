@@ -12,8 +12,7 @@ import pytest
 
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
-from autodepth.search import ray_metrics
-from autodepth.search.metrics_port import PORT_VARIABLE
+from autodepth.search import study_metrics
 from autodepth.service.searching import search
 
 pytestmark = [
@@ -76,9 +75,9 @@ def test_a_search_tells_its_figures_on_the_loopback_address_alone(monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    monkeypatch.setenv(PORT_VARIABLE, str(port))
+    monkeypatch.setenv(study_metrics.PORT_VARIABLE, str(port))
     monkeypatch.setenv("RAY_metrics_report_interval_ms", "1000")  # else Ray takes values every 10 s
-    monkeypatch.setattr(ray_metrics, "_INTERVAL_SECONDS", 1.0)
+    monkeypatch.setattr(study_metrics, "INTERVAL_SECONDS", 1.0)
     watches = []
 
     def watch(driver):
@@ -89,7 +88,7 @@ def test_a_search_tells_its_figures_on_the_loopback_address_alone(monkeypatch):
     result = search(budget="5min", study="told", settings=SMALL, concurrency=2, watch=watch)
     told = watches[0].told
 
-    assert {name for name, _ in told} == set(ray_metrics.METRICS)
+    assert {name for name, _ in told} == set(study_metrics.METRICS)
     assert result.outcome == "interrupted", f"nothing was told in {time.monotonic() - begun:.0f} s"
     assert 1 <= told["autodepth_trials", "complete"] <= result.complete
     assert told["autodepth_trials", "failed"] == 0

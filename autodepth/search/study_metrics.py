@@ -1,4 +1,4 @@
-"""Where the Ray that a search starts for itself tells its metrics: nowhere unless asked."""
+"""Which figures a running study tells, and where: Ray of its own does so nowhere unless asked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,24 @@ from autodepth.errors import InputError
 
 PORT_VARIABLE = "AUTODEPTH_METRICS_PORT"
 LOOPBACK = "127.0.0.1"
+INTERVAL_SECONDS = 5.0  # Ray takes values every 10 s, and forgets after 20 s what is not renewed
+
+METRICS = {
+    "autodepth_trials": "trials of the study by state",
+    "autodepth_front_points": "networks on the front",
+    "autodepth_hypervolume": "of the front, each cost in units of its reference",
+    "autodepth_best_accuracy": "highest validation accuracy on the front, a fraction",
+    "autodepth_device_seconds": "device time spent, busy or not",
+    "autodepth_budget_device_seconds": "device time that the first limit in time allows",
+    "autodepth_budget_share": "share of the budget that is used up, a fraction",
+    "autodepth_useful_share": "of the device time, what trained, scored or measured; a fraction",
+    "autodepth_outbox_events": "epochs and ends of trials that MLflow does not have yet",
+}
+OWN_TAGS = {
+    "autodepth_trials": ("state",),
+    "autodepth_device_seconds": ("device",),
+    "autodepth_budget_device_seconds": ("device",),
+}
 
 
 def metrics_port() -> int | None:

@@ -6,7 +6,7 @@ import pytest
 
 from autodepth.errors import InputError
 from autodepth.records.studies import study_folders
-from autodepth.search.metrics_port import PORT_VARIABLE, check_metrics_port, metrics_port
+from autodepth.search.study_metrics import PORT_VARIABLE, check_metrics_port, metrics_port
 from autodepth.service.searching import search
 
 
