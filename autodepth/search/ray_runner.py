@@ -96,6 +96,15 @@ def _signal_handlers_kept() -> Iterator[None]:
         signal.signal(signal.SIGTERM, handler)
 
 
+def _last_words(trial: Any) -> str:
+    """Return the last line of a trial's error, from its local file: storage has it only later."""
+    try:
+        lines = Path(trial.error_file).read_text().strip().splitlines()
+    except (OSError, TypeError):
+        lines = []
+    return lines[-1].strip() if lines else "nothing is known of why"
+
+
 def _folder_name(trial: Any) -> str:
     return str(trial.config["number"])
 
@@ -201,8 +210,7 @@ class _Recorder(_DriverHook, tune.Callback):
             self._end(number, self._driver.ending(number))
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:  # type: ignore[override]
-        error = str(trial.get_error() or "nothing is known of why").strip().splitlines()[-1]
-        reason = f"{WORKER_DIED}: {error}"
+        reason = f"{WORKER_DIED}: {_last_words(trial)}"
         outcome = TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True)
         self._end(trial.config["number"], outcome)
 
