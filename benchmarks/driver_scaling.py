@@ -260,9 +260,13 @@ class Cluster:
         return not over
 
 
-def study(workers: int, trials: int, home: Path) -> Row:
+def study(workers: int, trials: int, home: Path, *, sampler: str) -> Row:
     """Run a simulated study on so many workers until so many trials ended."""
-    plan = plan_search(default_space(), budget=f"{trials + workers}trials", settings=SETTINGS)
+    plan = plan_search(
+        default_space(),
+        budget=f"{trials + workers}trials",
+        settings=[*SETTINGS, f"sampler.name={sampler}"],
+    )
     places = Places(device="gpu", count=workers, cpus=1.0, gpus=1.0)
     folder = StudyFolder(home / "study")
     folder.path.mkdir(parents=True)
@@ -300,19 +304,22 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int, nargs="*", default=WORKERS)
     parser.add_argument("--least-trials", type=int, default=300, help="at least so many end")
+    parser.add_argument("--per-worker", type=float, default=1.1, help="trials that end, at least")
+    parser.add_argument("--sampler", default="tpe", help="tpe, random, ...")
     parser.add_argument("--to", type=Path, default=RESULTS, help="folder of the results")
     arguments = parser.parse_args()
     rows = []
     for workers in arguments.workers:
-        trials = max(arguments.least_trials, round(1.1 * workers))
+        trials = max(arguments.least_trials, round(arguments.per_worker * workers))
         with tempfile.TemporaryDirectory() as home:
-            rows.append(study(workers, trials, Path(home)))
+            rows.append(study(workers, trials, Path(home), sampler=arguments.sampler))
         print(rows[-1], flush=True)
     told = {
         "command": "python benchmarks/driver_scaling.py",
         "processor": cpu_name(),
         "python": platform.python_version(),
         "optuna": version("optuna"),
+        "sampler": arguments.sampler,
         "seed": 0,
         "times": "CPU time of the process, on a machine busy with other work",
     }

@@ -117,14 +117,15 @@ class Ledger:
     ) -> int:
         """Enter a running trial and return its number; numbers are dense from 0."""
         with self.database.transaction() as connection:
-            (number,) = connection.execute("SELECT COUNT(*) FROM trial").fetchone()
+            row = connection.execute("SELECT COALESCE(MAX(number) + 1, 0) FROM trial").fetchone()
+            number = int(row[0])
             connection.execute(
                 "INSERT INTO trial (number, state, kind, point, policy, about, role, replicate,"
                 " started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (number, TrialState.RUNNING, kind, json.dumps(dict(point)),
                  json.dumps(dict(policy)), about, role, replicate, utc_now()),
             )  # fmt: skip
-        return int(number)
+        return number
 
     def record_epochs(self, number: int, *epochs: EpochReport) -> None:
         """Enter epochs of a running trial; an epoch that was repeated replaces the earlier one.

@@ -96,6 +96,15 @@ def run_on_ray(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _last_words(trial: Any) -> str:
+    """Return the last line of a trial's error, from its local file: storage has it only later."""
+    try:
+        lines = Path(trial.error_file).read_text().strip().splitlines()
+    except (OSError, TypeError):
+        lines = []
+    return lines[-1].strip() if lines else "nothing is known of why"
+
+
 def _folder_name(trial: Any) -> str:
     return str(trial.config["number"])
 
@@ -212,8 +221,7 @@ class _Recorder(_DriverHook, tune.Callback):
         if self._driver.took_too_long(number):
             self._end(number, self._driver.ending(number))
             return
-        error = str(trial.get_error() or "nothing is known of why").strip().splitlines()[-1]
-        reason = f"{WORKER_DIED}: {error}"
+        reason = f"{WORKER_DIED}: {_last_words(trial)}"
         outcome = TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True)
         self._end(number, outcome)
 
