@@ -1,7 +1,7 @@
 """How far is a predicted latency from a measured one? 30 candidates of each network.
 
 The table of branches is measured first, as a search does before its first trial. Then 30 networks
-with branches removed at random are measured by turns with the whole one, as a trial does. One CPU
+with branches removed at random are measured by turns with the whole one, as trials are. One CPU
 thread, on which the time that this thread computed counts. About two minutes:
 
     python benchmarks/latency_prediction.py [--network NAME --image PIXELS]
@@ -21,7 +21,7 @@ import torch
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.trial.latency import latency_beside, measure_table
+from autodepth.trial.latency import latencies_ms, measure_table
 from autodepth.trial.latency_table import PredictionError, prediction_error
 
 RESULTS = Path(__file__).parent / "results"
@@ -61,18 +61,19 @@ def study(spec: NetworkSpec, seed: int) -> dict[str, Any]:
     whole = build_network(spec)
     found = measure_table(whole, torch.device("cpu"), threads=1)
     whole.module.eval().to(memory_format=torch.channels_last)
-    rows = []
-    for removed in candidates(whole, random.Random(seed)):
-        network = whole.without(removed)
-        rows.append(
-            {
-                "removed": sorted(removed),
-                "macs_left": network.total_macs / whole.total_macs,
-                "predicted_ms": found.predict(removed),
-                "measured_ms": latency_beside(network, whole, found),
-            }
-        )
-        print(f"{spec.name}: {len(rows)} of {CANDIDATES}", flush=True)
+    print(f"{spec.name}: table measured", flush=True)
+    drawn = candidates(whole, random.Random(seed))
+    networks = [whole.without(removed) for removed in drawn]
+    beside, *times = latencies_ms([n.module for n in (whole, *networks)], whole.input_shape)
+    rows = [
+        {
+            "removed": sorted(removed),
+            "macs_left": network.total_macs / whole.total_macs,
+            "predicted_ms": found.predict(removed),
+            "measured_ms": own / beside * found.whole_ms,
+        }
+        for removed, network, own in zip(drawn, networks, times, strict=True)
+    ]
     predicted, measured = (
         [row[f"{what}_ms"] for row in rows] for what in ("predicted", "measured")
     )
