@@ -55,24 +55,3 @@ def test_a_full_disk_ends_a_study_in_order_and_it_goes_on_with_room(small_disk, 
     assert broken_invariants(folder) == []
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         assert sum(record.counts for record in ledger.trials()) == 30
-
-
-def test_a_disk_that_may_no_longer_be_written_to_ends_a_study_in_order(small_disk, tmp_path):
-    """Row 10: the folder of all studies, mounted once more and read-only over itself."""
-    small_disk()
-    home = os.environ["AUTODEPTH_HOME"]
-    uri = f"--tracking-uri=sqlite:///{tmp_path / 'mlflow.db'}"
-    settings = [f"--set={setting}" for setting in SETTINGS]
-    assert autodepth("search", "--budget=2trials", "--study=fixed", uri, *settings).returncode == 0
-    subprocess.run(["mount", "--bind", home, home], check=True)
-    subprocess.run(["mount", "-o", "remount,ro,bind", home], check=True)
-    try:
-        refused = autodepth("resume", "fixed", "--budget=+2trials", uri)
-    finally:
-        subprocess.run(["umount", home], check=True)
-    after = autodepth("resume", "fixed", "--budget=+2trials", uri)
-
-    assert refused.returncode == os.EX_IOERR, refused.stderr
-    assert "Traceback" not in refused.stderr
-    assert after.returncode == 0, after.stderr
-    assert broken_invariants(find_study("fixed")) == []
