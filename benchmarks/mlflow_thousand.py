@@ -71,6 +71,7 @@ def mlflow_server(home: Path) -> Iterator[tuple[str, psutil.Process]]:
         for child in psutil.Process(process.pid).children(recursive=True):
             child.kill()
         process.kill()
+        process.wait()
 
 
 def look(

@@ -15,6 +15,7 @@ from autodepth.records.trial_record import StudyRecord, TrialRecord, utc_now
 from autodepth.report.attainment import Curve, hypervolume_curve
 from autodepth.report.confirmed import ConfirmedMember, confirmed_front
 from autodepth.report.importance import Importance, importance
+from autodepth.report.sensitivity_table import criterion_of
 from autodepth.report.study_status import StudyStatus, study_status
 from autodepth.seeding import derive_seed
 
@@ -112,7 +113,7 @@ def worth_by_criterion(
         scores = dict(record.result.sensitivities)
         if scores and not any(map(math.isnan, scores.values())):
             # Trials of one parent share its scores to the digit: they count once.
-            parents = seen.setdefault(str(record.policy["criterion"]), {})
+            parents = seen.setdefault(criterion_of(record), {})
             parents[tuple(sorted(scores.items()))] = in_units(scores, unit_of(scores))
     means = {
         criterion: {

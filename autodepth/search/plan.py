@@ -294,7 +294,7 @@ def _coarse(validation: int) -> list[str]:
         return []
     return [
         f"with {validation:,} images to validate, accuracy moves in steps of "
-        f"{100 / validation:.1f} points; data.validation takes more (--set data.validation=0.3)"
+        f"{100 / validation:.1f} points; a larger data.validation makes them finer"
     ]
 
 

@@ -99,7 +99,7 @@ function facts(told) {
   const lines = [
     ["validation accuracy", percent(point.validation_accuracy, 2)],
     ["on fresh seeds", told.confirmed?.confirmed.accuracy ? spread(told.confirmed.confirmed.accuracy) : null],
-    ["parent, pruned, fine-tuned", `${[accuracies.parent, accuracies.pruned, accuracies.final].map((a) => (100 * a).toFixed(1)).join(" → ")}\u00a0%`],
+    ["parent, pruned, fine-tuned", `${[accuracies.parent, accuracies.pruned, accuracies.final].map((a) => (100 * a).toFixed(1)).join(", ")}\u00a0%`],
     ["MACs", point.macs.toLocaleString("en")],
     ["parameters", point.parameters.toLocaleString("en")],
     ["latency", `${amount(point.latency_ms, 3)} ms`],
