@@ -100,7 +100,7 @@ def test_sensitivities_as_json_and_as_a_page(run, tmp_path, weights):
         ("p_l: 0.5", ["trial", "p.yaml"], "p.yaml: unknown policy setting 'p_l', did you mean"),
         ("p_L: 1.5", ["trial", "p.yaml"], "must be in (0, 1], but got 1.5"),
         ("[1]", ["trial", "p.yaml"], "must be a mapping, but got"),
-        ("p_L: [", ["trial", "p.yaml"], "p.yaml: "),
+        ("p_L: [", ["trial", "p.yaml"], "p.yaml:1:7: not valid YAML"),
         ("{protected: [99], branches_removed: 1, train: {epochs: 0}}", ["trial", "p.yaml"],
          "1 to 9, but got 99"),
         (None, ["sensitivity", "resnet14", "--weights", "w.safetensors", "--data", "digits",

@@ -244,7 +244,7 @@ def test_what_a_driver_that_was_taken_over_has_to_say_is_not_entered(ledger: Led
         writes = (
             lambda: ledger.start_trial("search", {}, {}),
             lambda: ledger.record_epochs(number, EPOCH),
-            lambda: ledger.record_verdict(number, "fine_tune 25 %", {}),
+            lambda: ledger.record([(number, EPOCH)], [(number, "fine_tune 25 %", {})]),
             lambda: ledger.end_trial(number, TrialState.CANCELLED, "late", 1.0),
             lambda: ledger.charge("failed", 1.0),
             lambda: ledger.balance(9.0),

@@ -1,5 +1,6 @@
 """A search on a Ray that was there before, and is there afterwards."""
 
+import json
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from autodepth.errors import ClusterError, InputError
 from autodepth.records.invariants import broken_invariants
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
-from autodepth.service.searching import on_cluster, search
+from autodepth.service.searching import on_cluster
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
@@ -39,6 +40,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def without_token_mode():
+    """Return the environment as a person has it: other tests may have begun a Ray with tokens."""
+    kept = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+    return {**kept, "RAY_USAGE_STATS_ENABLED": "0"}
+
+
 @pytest.fixture
 def running_ray():
     """The address of a head with two CPUs; no other Ray of this machine is touched."""
@@ -50,7 +57,7 @@ def running_ray():
         "--ray-client-server-port", str(free_port()), "--object-store-memory", "80000000",
         "--temp-dir", place, "--disable-usage-stats",
     ]  # fmt: skip
-    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "HOME": str(place)}
+    environment = {**without_token_mode(), "HOME": str(place)}
     with (place / "log").open("w") as log:
         head = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     deadline = time.monotonic() + 120
@@ -67,18 +74,29 @@ def running_ray():
     shutil.rmtree(place, ignore_errors=True)
 
 
+# In a process of its own: what Ray's core reads of its environment it reads once.
+SEARCHING = """
+import json, sys
+from autodepth.service.searching import on_cluster
+address, *settings = sys.argv[1:]
+result = search(budget="3trials", study="first", settings=settings, ray_address=address)
+with on_cluster(address) as cluster:  # nobody has ended it
+    print(json.dumps([result.complete, [[node.cpus, node.here] for node in cluster.nodes]]))
+"""
+
+
 @pytest.mark.slow
 def test_a_search_on_a_ray_that_runs_leaves_it_running(running_ray):
-    result = search(budget="3trials", study="first", settings=SETTINGS, ray_address=running_ray)
+    done = subprocess.run(
+        [sys.executable, "-c", SEARCHING, running_ray, *SETTINGS],
+        capture_output=True, text=True, check=True, env=without_token_mode(),
+    )  # fmt: skip
 
-    assert result.complete == 3
+    assert json.loads(done.stdout.splitlines()[-1]) == [3, [[2, True]]]
     assert broken_invariants(find_study("first")) == []
     with Ledger.open(find_study("first").ledger_path, read_only=True) as ledger:
         assert ledger.study.plan["concurrency"] == 2
         assert {trial.node for trial in ledger.trials()} == {"127.0.0.1"}
-    with on_cluster(running_ray) as cluster:  # nobody has ended it
-        assert cluster is not None
-        assert [(node.cpus, node.here) for node in cluster.nodes] == [(2, True)]
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_trials_share_gpus_and_are_charged_for_what_they_reserve(
     wish, concurrency, count, gpus, charged, whole
 ):
     made = shared_out(
-        "gpu", cpus=16, gpus=4, concurrency=concurrency,
+        "gpu", [(16, 4)], concurrency=concurrency,
         wish=parse_per_trial(wish) if wish else PerTrial(),
     )  # fmt: skip
 
@@ -89,7 +89,7 @@ def test_trials_share_gpus_and_are_charged_for_what_they_reserve(
 )
 def test_trials_share_cpus(wish, concurrency, count, cpus, ranks, threads):
     made = shared_out(
-        "cpu", cpus=6, gpus=0, concurrency=concurrency,
+        "cpu", [(6, 0)], concurrency=concurrency,
         wish=parse_per_trial(wish) if wish else PerTrial(),
     )  # fmt: skip
 
@@ -108,7 +108,15 @@ def test_trials_share_cpus(wish, concurrency, count, cpus, ranks, threads):
 )
 def test_what_does_not_fit_is_refused_with_what_there_is(device, gpus, wish, concurrency, told):
     with pytest.raises(InputError, match=told):
-        shared_out(device, cpus=16, gpus=gpus, concurrency=concurrency, wish=parse_per_trial(wish))
+        shared_out(device, [(16, gpus)], concurrency=concurrency, wish=parse_per_trial(wish))
+
+
+def test_a_trial_of_several_processes_stays_on_one_of_several_machines():
+    made = shared_out("cpu", [(3, 0), (4, 0)], concurrency=None, wish=parse_per_trial("2x1cpu"))
+
+    assert (made.count, made.cpus, made.ranks) == (3, 2, 2)
+    with pytest.raises(InputError, match=r"4 trials of 2x1cpu .* 7 CPUs: room for 3"):
+        shared_out("cpu", [(3, 0), (4, 0)], concurrency=4, wish=parse_per_trial("2x1cpu"))
 
 
 def test_gpus_are_refused_where_trials_compute_on_cpus():

@@ -20,7 +20,7 @@ from autodepth.trial.parent import train_parent
 
 @pytest.fixture(scope="module")
 def parent(setting):
-    train = TrainingSettings(epochs=4, batch_size=32, learning_rate=0.1)
+    train = TrainingSettings(epochs=4, batch_size=32, learning_rate=0.1, precision="float32")
     return train_parent(
         Policy(survival_prob_last=0.7, train=train), setting, lambda _: None
     ).network
