@@ -77,7 +77,7 @@ def running_ray():
 # In a process of its own: what Ray's core reads of its environment it reads once.
 SEARCHING = """
 import json, sys
-from autodepth.service.searching import on_cluster
+from autodepth.service.searching import on_cluster, search
 address, *settings = sys.argv[1:]
 result = search(budget="3trials", study="first", settings=settings, ray_address=address)
 with on_cluster(address) as cluster:  # nobody has ended it
@@ -89,9 +89,10 @@ with on_cluster(address) as cluster:  # nobody has ended it
 def test_a_search_on_a_ray_that_runs_leaves_it_running(running_ray):
     done = subprocess.run(
         [sys.executable, "-c", SEARCHING, running_ray, *SETTINGS],
-        capture_output=True, text=True, check=True, env=without_token_mode(),
+        capture_output=True, text=True, check=False, env=without_token_mode(),
     )  # fmt: skip
 
+    assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [3, [[2, True]]]
     assert broken_invariants(find_study("first")) == []
     with Ledger.open(find_study("first").ledger_path, read_only=True) as ledger:
