@@ -73,7 +73,7 @@ def work(
     told = _Told(task, setting)
     with _ending_after(config["seconds"]):
         if elsewhere is not None:
-            told.tell(node=str(ray.util.get_node_ip_address()))  # type: ignore[no-untyped-call]
+            told.tell(node=_this_node())
         if elsewhere is None or elsewhere.transit is None:
             outcome = carry_out(task, setting, told.epoch, told.again)
         else:
@@ -83,6 +83,12 @@ def work(
     told.tell(outcome=outcome.to_json(), **trace)
     if company is not None:
         company.check_step()
+
+
+def _this_node() -> str:
+    """Return the address by which the cluster knows this node; the host may have several."""
+    here, nodes = ray.get_runtime_context().get_node_id(), ray.nodes()  # type: ignore[no-untyped-call]
+    return next(str(node["NodeManagerAddress"]) for node in nodes if node["NodeID"] == here)
 
 
 def _get_ready(until: Path) -> None:
