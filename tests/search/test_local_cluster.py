@@ -81,7 +81,7 @@ from autodepth.service.searching import on_cluster, search
 address, *settings = sys.argv[1:]
 result = search(budget="3trials", study="first", settings=settings, ray_address=address)
 with on_cluster(address) as cluster:  # nobody has ended it
-    print(json.dumps([result.complete, [[node.cpus, node.here] for node in cluster.nodes]]))
+    print(json.dumps([result.complete, [[node.name, node.cpus, node.here] for node in cluster.nodes]]))
 """
 
 
@@ -93,11 +93,12 @@ def test_a_search_on_a_ray_that_runs_leaves_it_running(running_ray):
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == [3, [[2, True]]]
+    complete, ((name, *node),) = json.loads(done.stdout.splitlines()[-1])
+    assert (complete, node) == (3, [2, True])
     assert broken_invariants(find_study("first")) == []
     with Ledger.open(find_study("first").ledger_path, read_only=True) as ledger:
         assert ledger.study.plan["concurrency"] == 2
-        assert {trial.node for trial in ledger.trials()} == {"127.0.0.1"}
+        assert {trial.node for trial in ledger.trials()} == {name}
 
 
 @pytest.mark.parametrize(
