@@ -25,6 +25,7 @@ from ray.tune.execution import class_cache  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
+from autodepth.errors import AutodepthError  # noqa: E402
 from autodepth.records.trial_record import WORKER_DIED  # noqa: E402
 from autodepth.search.outcome import ERROR_FILE, TrialOutcome  # noqa: E402
 from autodepth.search.places import Places  # noqa: E402
@@ -88,6 +89,10 @@ def run_on_ray(
                 callbacks=[_Recorder(driver)],
             ),
         ).fit()
+    except tune.TuneError as error:
+        if isinstance(error.__context__, AutodepthError):  # Tune wraps what its hooks raise
+            raise error.__context__ from None
+        raise
     finally:
         driver.meter.stop()
         metrics.close()

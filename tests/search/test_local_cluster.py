@@ -81,7 +81,8 @@ from autodepth.service.searching import on_cluster, search
 address, *settings = sys.argv[1:]
 result = search(budget="3trials", study="first", settings=settings, ray_address=address)
 with on_cluster(address) as cluster:  # nobody has ended it
-    print(json.dumps([result.complete, [[node.name, node.cpus, node.here] for node in cluster.nodes]]))
+    nodes = [[node.name, node.cpus, node.here] for node in cluster.nodes]
+    print(json.dumps([result.complete, nodes]))
 """
 
 
