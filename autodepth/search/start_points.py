@@ -17,7 +17,7 @@ _ALL = 1e9  # the nearest value of a range is its end
 
 _NAMED: dict[str, dict[str, Scalar]] = {
     # The far end of the front, from a parent that short training does not starve: of 8 epochs with
-    # p_L 0.3 the shallowest network keeps a sixth less accuracy (benchmarks/README.md).
+    # p_L 0.3 the shallowest network keeps an eighth less accuracy (benchmarks/first_parent.py).
     "shallow": {
         "p_L": 0.8,
         "decay_shape": "linear",
