@@ -17,8 +17,8 @@ AXE_VERSION := 4.14.1
 .DEFAULT_GOAL := help
 .PHONY: help setup search test test-fast test-long browser-test browser-tools lint format docs schema \
 	cluster-test faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
-	bench-speed bench-latency bench-driver bench-gpus bench-mlflow bench-hybrid bench-search constraints \
-	clean deploy-test metrics-test
+	bench-speed bench-latency bench-driver bench-gpus bench-mlflow bench-hybrid bench-search own-data \
+	constraints clean deploy-test metrics-test
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -31,7 +31,7 @@ search: setup ## Search on handwritten digits for 4 cpu-min, export the knee, op
 	$(BIN)/autodepth evaluate exports/$(STUDY)
 
 test: $(VENV)/.tools browser-tools lint ## Check style, types and rooms, and run every test this machine can run
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0  # else a worker that dies holds it up
 
 test-fast: $(VENV)/.tools ## Run the tests that start no server and no cluster
 	$(BIN)/pytest -m "not slow and not long and not cluster"
@@ -68,8 +68,9 @@ faults: $(VENV)/.tools ## Let every write fail, and kill drivers again and again
 	$(BIN)/python benchmarks/crash_loop.py --kills 200
 	$(BIN)/python benchmarks/crash_loop.py --kills 20 --runner ray
 	$(BIN)/python benchmarks/crash_loop.py --kills 20 --who tune
+	$(BIN)/python benchmarks/fault_times.py
 
-cluster-test: $(VENV)/.tools ## Studies on Ray clusters of hosts of their own; as root, with PostgreSQL (20 minutes)
+cluster-test: $(VENV)/.tools ## Studies on Ray clusters of hosts of their own; as root, with PostgreSQL (25 minutes)
 	$(BIN)/pytest -m cluster tests/cluster
 
 lint: $(VENV)/.tools ## Check style, types, and that imports go one way
@@ -94,7 +95,7 @@ schema: setup ## Write the space files' JSON Schema and their reference page ane
 networks-table: $(VENV)/.tools ## Write docs/networks.md anew: what is found in which network (17 minutes)
 	$(BIN)/python benchmarks/networks_table.py
 
-bench-steps: $(VENV)/.tools ## Step time under stochastic depth, beside torchvision and timm (20 minutes)
+bench-steps: $(VENV)/.tools ## Step time under stochastic depth, beside torchvision and timm (15 minutes)
 	$(BIN)/python benchmarks/stochastic_depth.py
 
 bench-sensitivity: $(VENV)/.tools ## Ablation with the prefix reused, beside whole passes (4 minutes)
@@ -115,11 +116,15 @@ bench-gpus: $(VENV)/.tools ## Four trials on one GPU beside one by one; needs a 
 bench-mlflow: $(VENV)/.tools browser-tools ## MLflow's pages with a study of 1,000 trials (10 minutes)
 	$(BIN)/python benchmarks/mlflow_thousand.py
 
+own-data: $(VENV)/.tools ## Write the transcript in docs/guides/own-data.md anew; CIFAR=folder (6 minutes)
+	$(BIN)/python benchmarks/own_data.py --cifar $(CIFAR)
+
 bench-exports: $(VENV)/.tools ## Every format of an export for ResNet-50, a ViT and a ConvNeXt (10 minutes)
 	$(BIN)/python benchmarks/export_networks.py
 
 bench-speed: $(VENV)/.tools ## Does depth turn into speed? PyTorch and onnxruntime, beside width (5 minutes)
 	$(BIN)/python benchmarks/depth_to_speed.py
+	$(BIN)/python benchmarks/depth_to_speed.py --glibc
 
 bench-latency: $(VENV)/.tools ## Predicted latency beside measured, 30 candidates of each network (3 minutes)
 	$(BIN)/python benchmarks/latency_prediction.py

@@ -10,9 +10,14 @@ calling `torchvision.ops.nms` still fails, as it should.
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import torch
+
+from autodepth.long_work import long_work
 
 _OPERATORS = ("torchvision::nms", "torchvision::qnms")
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
@@ -39,3 +44,24 @@ def import_torchvision() -> ModuleType:
     for operator in _OPERATORS:
         torch.library.define(operator, _SCHEMA, lib=library)
     return importlib.import_module("torchvision")
+
+
+@contextmanager
+def downloads_shown() -> Iterator[None]:
+    """Have torchvision's downloads told as our other long work.
+
+    It counts bytes on a bar of tqdm's, which it prints whether stderr is a terminal or not.
+    """
+    utils = import_torchvision().datasets.utils
+    usual, utils.tqdm = utils.tqdm, _bytes_told
+    try:
+        yield
+    finally:
+        utils.tqdm = usual
+
+
+@contextmanager
+def _bytes_told(total: int | None = None, **_: Any) -> Iterator[SimpleNamespace]:
+    """Stand in for tqdm where torchvision opens it: a context that is told of bytes."""
+    with long_work("downloading", total) as advance:
+        yield SimpleNamespace(update=advance)

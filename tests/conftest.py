@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,15 @@ import pytest
 from hypothesis import settings
 
 from autodepth.front.objective import Objective
+from autodepth.long_work import shown_by
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, create_study_folder
 from autodepth.records.trial_record import StudyRecord
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, TrialState
 from autodepth.units import parse_budget
+
+# A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine must not fail a property.
 settings.register_profile("autodepth", deadline=None)
@@ -88,11 +94,44 @@ def _recorded_result() -> Callable[[float, int], TrialResult]:
     return recorded_result
 
 
+@pytest.fixture
+def observed() -> Callable[[str, str, float], None]:
+    """Return what notes how long something took, where `make faults` keeps a list of that.
+
+    Its arguments: the fault, as the table in docs/reliability.md calls it; until when; seconds.
+    """
+
+    def note(fault: str, what: str, seconds: float) -> None:
+        if path := os.environ.get("AUTODEPTH_FAULT_TIMES"):
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(f"| {fault} | {what} | {seconds:.1f} s |\n")
+
+    return note
+
+
 @pytest.fixture(autouse=True)
 def _own_study_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the studies of another, or of the person who runs them."""
     monkeypatch.setenv("AUTODEPTH_HOME", str(tmp_path / "studies"))
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture
+def heard() -> Iterator[dict[str, list[int | None]]]:
+    """All long work done in this thread: by its name, its steps and how many were told as done."""
+    told: dict[str, list[int | None]] = {}
+
+    @contextmanager
+    def show(what: str, steps: int | None) -> Iterator[Callable[[int], None]]:
+        told[what] = entry = [steps, 0]
+
+        def advance(count: int) -> None:
+            entry[1] += count
+
+        yield advance
+
+    with shown_by(show):
+        yield told
 
 
 @pytest.fixture(scope="session")

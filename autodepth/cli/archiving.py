@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from autodepth.cli.console import give
+from autodepth.cli.console import give, give_json
 from autodepth.cli.controlling import RunningStudy
+from autodepth.cli.studies import Json
 
 
 def save(
@@ -16,6 +17,7 @@ def save(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="File to write: NAME.tar.gz; must not exist.")
     ],
+    json: Json = False,
 ) -> None:
     """Save a study as one file, also while it runs: ledger, space and the weights of its front.
 
@@ -27,8 +29,12 @@ def save(
 
     folder = find_study(study)
     files = save_study(folder, file)
-    size = format_bytes(file.stat().st_size)
-    give(f"{file}: {folder.name} in {len(files)} files, {size}")
+    size = file.stat().st_size
+    if json:
+        told = {"study": folder.name, "file": str(file), "files": len(files), "bytes": size}
+        give_json(told)
+    else:
+        give(f"{file}: {folder.name} in {len(files)} files, {format_bytes(size)}")
 
 
 def load(
@@ -36,6 +42,7 @@ def load(
         Path, typer.Argument(metavar="FILE", help="A file that `autodepth save` wrote.")
     ],
     study: Annotated[str | None, typer.Option(help="What to call it here; else its name.")] = None,
+    json: Json = False,
 ) -> None:
     """Load a study that was saved as one file; what was altered or damaged is refused.
 
@@ -47,4 +54,8 @@ def load(
     folder = load_study(file, study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         trials, front = len(ledger.trials()), len(ledger.front())
-    give(f"{folder.name}: {trials} trials, {front} on the front, loaded into {folder.path}")
+    if json:
+        told = {"study": folder.name, "folder": str(folder.path), "trials": trials, "front": front}
+        give_json(told)
+    else:
+        give(f"{folder.name}: {trials} trials, {front} on the front, loaded into {folder.path}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autodepth.cli.console import give, give_json
+from autodepth.cli.studies import Json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ def cache(
             help="Take the least recently used away until no more than this is left.",
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    json: Json = False,
 ) -> None:
     """Show what is kept of the stages of earlier trials, or clean it up.
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from autodepth.cli.console import give, say
-from autodepth.cli.studies import known_studies
+from autodepth.cli.console import give, give_json, say
+from autodepth.cli.studies import Json, known_studies
 from autodepth.errors import ClusterError, InputError, StudyError, did_you_mean
 
 RunningStudy = Annotated[
@@ -31,13 +31,14 @@ def stop(
         str | None,
         typer.Option(metavar="URL", help="Of a Ray cluster whose job it is: http://HEAD:8265."),
     ] = None,
+    json: Json = False,
 ) -> None:
     """Ask a running study to end in order: what is complete stays, what runs is cancelled.
 
     Example: autodepth stop latest --wait
     """
     if address is not None:
-        _stop_job(study, address)
+        _stop_job(study, address, json=json)
         return
     from autodepth.records.control import driver_of, wish  # noqa: PLC0415
     from autodepth.records.ledger import Ledger  # noqa: PLC0415
@@ -49,22 +50,30 @@ def stop(
         wish(folder, stop=True)
         say(f"{folder.name}: process {driver.pid} on {driver.host} was asked to end the study")
         if not wait:
+            if json:
+                give_json({"study": folder.name, "running": True, "outcome": None})
             return
         while driver_of(folder) is not None:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         outcome = ledger.study.outcome
+    if json:
+        give_json({"study": folder.name, "running": False, "outcome": outcome})
+        return
     ended = f"it ended: {outcome}" if outcome else "it has not ended, so its driver died"
     give(f"{folder.name}: no process drives it; {ended}")
 
 
-def _stop_job(study: str, address: str) -> None:
+def _stop_job(study: str, address: str, *, json: bool) -> None:
     from autodepth.service.jobs import Jobs  # noqa: PLC0415
 
     job = Jobs(address).stop(study)
     if not job.over:
         raise ClusterError(f"the job {job.id} at {address} was asked to end, and has not yet")
-    give(f"{study}: the job {job.id} has ended: {job.status.lower()}")
+    if json:
+        give_json(job.to_dict())
+    else:
+        give(f"{study}: the job {job.id} has ended: {job.status.lower()}")
 
 
 def set_running(
@@ -72,6 +81,7 @@ def set_running(
     setting: Annotated[
         str, typer.Argument(metavar="NAME=VALUE", help="concurrency=4: trials at the same time.")
     ],
+    json: Json = False,
 ) -> None:
     """Change a running study: concurrency=N, at most what it has reserved.
 
@@ -92,6 +102,8 @@ def set_running(
         f"{folder.name}: {trials} at a time, as soon as a trial ends; "
         "all devices it has reserved are charged as before"
     )
+    if json:
+        give_json({"study": folder.name, "concurrency": count})
 
 
 def read_concurrency(setting: str, places: int) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
-from autodepth.cli.console import give, say
+from autodepth.cli.console import give, give_json, say
+from autodepth.cli.studies import Json
 
 
 def dashboard(
@@ -23,6 +25,7 @@ def dashboard(
             "in $AUTODEPTH_DASHBOARD_TOKEN: others on this machine see a command line.",
         ),
     ] = None,
+    json: Json = False,
 ) -> None:
     """Show the studies of this folder in a browser, also while they run. It changes nothing.
 
@@ -35,8 +38,12 @@ def dashboard(
     from autodepth.dashboard.server import serve  # noqa: PLC0415
     from autodepth.records.studies import studies_root  # noqa: PLC0415
 
-    def told(address: str) -> None:
-        give(address)
+    def told(url: str) -> None:
+        if json:
+            address = {"address": urlsplit(url).netloc, "url": url}
+            give_json({**address, "studies": str(studies_root())}, in_a_line=True)
+        else:
+            give(url)
         say(f"the studies of {studies_root()}; Ctrl-C ends it")
 
     serve(host, port, token, told)

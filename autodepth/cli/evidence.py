@@ -38,11 +38,15 @@ def confirm(
     ray_address: RayAddress = None,
     storage: Storage = None,
     own_code: OwnCode = False,
+    json: Json = False,
 ) -> None:
     """Retrain the front on fresh seeds, and compare its members with controls.
 
     Example: autodepth confirm latest --seeds 3 --control all
     """
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from autodepth.cli.progress import watching  # noqa: PLC0415
     from autodepth.search.control_policies import ROLES  # noqa: PLC0415
     from autodepth.service.resuming import confirm as carry_out  # noqa: PLC0415
     from autodepth.service.searching import on_cluster  # noqa: PLC0415
@@ -56,9 +60,14 @@ def confirm(
             concurrency=read_concurrency(concurrency),
             own_code=own_code,
             cluster=cluster,
+            watch=watching,
         )
     say(f"{result.study}: {result.complete} of {result.trials} trials complete")
-    controls(result.study)
+    if json:
+        front = [member.to_dict() for member in _members(result.study)]
+        give_json({**asdict(result), "front": front})
+    else:
+        controls(result.study)
 
 
 def controls(study: Study = "latest", json: Json = False) -> None:
@@ -71,13 +80,9 @@ def controls(study: Study = "latest", json: Json = False) -> None:
     """
     from rich.console import Console  # noqa: PLC0415
 
-    from autodepth.records.ledger import Ledger  # noqa: PLC0415
     from autodepth.records.studies import find_study  # noqa: PLC0415
-    from autodepth.report.confirmed import confirmed_front  # noqa: PLC0415
 
-    folder = find_study(study)
-    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
-        members = confirmed_front(ledger)
+    folder, members = find_study(study), _members(study)
     if json:
         give_json([member.to_dict() for member in members])
         return
@@ -137,6 +142,15 @@ def importance(study: Study = "latest", json: Json = False) -> None:
         table.add_row(dimension.name, f"{dimension.mean:.2f}", f"{dimension.sd:.2f}", interval)
     Console().print(table)
     say(found.note or "below about 0.1, or with 0 in its interval, a dimension may not matter")
+
+
+def _members(study: str) -> list[ConfirmedMember]:
+    from autodepth.records.ledger import Ledger  # noqa: PLC0415
+    from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.report.confirmed import confirmed_front  # noqa: PLC0415
+
+    with Ledger.open(find_study(study).ledger_path, read_only=True) as ledger:
+        return confirmed_front(ledger)
 
 
 def _verdicts(members: Sequence[ConfirmedMember]) -> Table:

@@ -32,8 +32,8 @@ def export(
     formats: Annotated[
         str,
         typer.Option(
-            help="What to write beside weights and architecture: torch,onnx,int8, or none. "
-            "int8 is calibrated by training images, and its accuracy is told.",
+            help="What to write beside weights and architecture: torch,onnx,int8,executorch, or "
+            "none. int8 is calibrated by training images, and its accuracy is told.",
         ),
     ] = "torch,onnx",
     register: Annotated[

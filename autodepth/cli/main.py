@@ -1,8 +1,8 @@
 """`autodepth`: the list of commands, and what becomes of errors.
 
 Exit status: 0 done, 1 failed, 2 what was written cannot be used, 3 the budget ended before any
-point was found, 74 the study's folder is full or read-only, 75 another process drives the study,
-77 a Ray cluster wants another token, 130 interrupted by Ctrl-C, 143 by SIGTERM.
+point was found, 74 what is to be written to is full or read-only, 75 another process drives the
+study, 77 a Ray cluster wants another token, 130 interrupted by Ctrl-C, 143 by SIGTERM.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import typer
 
 from autodepth.cli.archiving import load, save
+from autodepth.cli.bars import Bars
 from autodepth.cli.benchmarking import bench
 from autodepth.cli.caching import cache
 from autodepth.cli.checking import fsck
@@ -40,6 +41,8 @@ from autodepth.errors import (
     StorageError,
     StudyInUseError,
 )
+from autodepth.long_work import shown_by
+from autodepth.records.storage import NO_ROOM
 from autodepth.version import __version__
 
 app = typer.Typer(
@@ -87,7 +90,8 @@ def main() -> None:
     for name in ("ray", "mlflow", "alembic", "optuna", "matplotlib", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        app(prog_name="autodepth")
+        with shown_by(Bars().show):
+            app(prog_name="autodepth")
     except AutodepthError as error:
         say(f"error: {error}")
         sys.exit(_status(error))
@@ -98,6 +102,11 @@ def main() -> None:
         # Whoever read our output has left, as `| head` does.
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        say(f"error: what is written needs room, but {error.filename}: {error.strerror}")
+        sys.exit(os.EX_IOERR)
 
 
 def _status(error: AutodepthError) -> int:

@@ -16,7 +16,6 @@ from rich.text import Text
 from autodepth.cli.tables import front_plot, front_table
 from autodepth.records.trial_record import TrialRecord
 from autodepth.report.wording import shorten
-from autodepth.search.plan import StudyPlan
 from autodepth.search.study_driver import StudyDriver
 from autodepth.trial.result import TrialState
 from autodepth.units import format_device_time, format_duration, format_macs
@@ -26,10 +25,10 @@ _FRONT_ROWS, _RUNNING_ROWS = 8, 3  # of 24 lines
 
 
 @contextmanager
-def watching(plan: StudyPlan, driver: StudyDriver) -> Iterator[None]:
+def watching(driver: StudyDriver) -> Iterator[None]:
     """Show progress on stderr inside the block."""
     console = Console(stderr=True)
-    view = _View(plan, driver)
+    view = _View(driver)
     if console.is_terminal:
         with Live(
             get_renderable=view.render,
@@ -40,7 +39,8 @@ def watching(plan: StudyPlan, driver: StudyDriver) -> Iterator[None]:
             yield
         return
     done = threading.Event()
-    thread = threading.Thread(target=_print_lines, args=(view, console, done), daemon=True)
+    earlier = {record.number for record in view.trials() if record.state.ended}
+    thread = threading.Thread(target=_print_lines, args=(view, console, done, earlier), daemon=True)
     thread.start()
     try:
         yield
@@ -52,8 +52,8 @@ def watching(plan: StudyPlan, driver: StudyDriver) -> Iterator[None]:
 class _View:
     """Reads the ledger; draws anew only when a trial has ended since."""
 
-    def __init__(self, plan: StudyPlan, driver: StudyDriver) -> None:
-        self.plan = plan
+    def __init__(self, driver: StudyDriver) -> None:
+        self.plan = driver.ledger.study.plan
         self.driver = driver
         self._ended = -1
         self._body: list[RenderableType] = []
@@ -61,6 +61,14 @@ class _View:
     def trials(self) -> list[TrialRecord]:
         """Return every trial the ledger has."""
         return self.driver.ledger.trials()
+
+    def share(self, records: list[TrialRecord]) -> float:
+        """Return how far it is, in [0, 1]: of the budget, or of the confirmations asked for."""
+        asked = self.driver.asked
+        if asked is None:
+            return self.driver.meter.share_spent
+        ended = sum(record.about in asked and record.state.ended for record in records)
+        return min(1.0, ended / max(1, sum(asked.values())))
 
     def render(self) -> RenderableType:
         """Return the whole view."""
@@ -71,7 +79,7 @@ class _View:
             self._ended = ended
             self._body = self._front(records)
         running = [r for r in records if not r.state.ended][:_RUNNING_ROWS]
-        return Group(self._head(states), *map(self._running, running), *self._body)
+        return Group(self._head(states, records), *map(self._running, running), *self._body)
 
     def _running(self, record: TrialRecord) -> RenderableType:
         """Say how far a trial is."""
@@ -86,19 +94,18 @@ class _View:
             style="dim", no_wrap=True,
         )  # fmt: skip
 
-    def _head(self, states: Counter[TrialState]) -> RenderableType:
+    def _head(self, states: Counter[TrialState], records: list[TrialRecord]) -> RenderableType:
         meter = self.driver.meter
         head = Table.grid(padding=(0, 2))
-        space = self.plan.space
         head.add_row(
             Text(self.driver.folder.name, style="bold", overflow="ellipsis", no_wrap=True),
-            f"{space.network.name} on {space.data.name}",
+            f"{self.plan['network']['name']} on {self.plan['data']['name']}",
         )
         left = meter.seconds_left
         spent = format_device_time(meter.spent, meter.device)
         bar = Table.grid(padding=(0, 2))
         bar.add_row(
-            ProgressBar(total=1.0, completed=meter.share_spent, width=30),
+            ProgressBar(total=1.0, completed=self.share(records), width=30),
             f"{spent} spent, "
             + (
                 f"{format_duration(max(left, 0))} left" if left != float("inf") else "no time limit"
@@ -121,23 +128,24 @@ class _View:
         ]
         return [
             front_plot(front, others, colour=True),
-            front_table(front, self.plan.unpruned["macs"], rows=_FRONT_ROWS),
+            front_table(front, self.plan["unpruned"]["macs"], rows=_FRONT_ROWS),
         ]
 
 
 _ALWAYS = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.FAILED)
 
 
-def _print_lines(view: _View, console: Console, done: threading.Event) -> None:
+def _print_lines(view: _View, console: Console, done: threading.Event, printed: set[int]) -> None:
     """Print one line per trial that ended, until told to stop and all are printed."""
-    printed: set[int] = set()
     finished = False
     while not finished:
         finished = done.wait(1 / _LOOKS_PER_SECOND)
-        for record in view.trials():
+        records = view.trials()
+        for record in records:
             if record.state.ended and record.number not in printed:
                 printed.add(record.number)
-                console.print(_line(record, view), highlight=False, soft_wrap=True)
+                line = _line(record, view, view.share(records))
+                console.print(line, highlight=False, soft_wrap=True)
 
 
 def _asked(record: TrialRecord) -> str:
@@ -149,8 +157,8 @@ def _asked(record: TrialRecord) -> str:
     return f" ({record.role.replace('_', ' ')} beside trial {record.about})"
 
 
-def _line(record: TrialRecord, view: _View) -> str:
-    share = f"{view.driver.meter.share_spent:.0%} of the budget"
+def _line(record: TrialRecord, view: _View, done: float) -> str:
+    share = f"{done:.0%} of {'the budget' if view.driver.asked is None else 'what was asked for'}"
     start = f"trial {record.number}{_asked(record)} {record.state}"
     if record.result is None:
         return f"{start}: {record.reason} ({share})"

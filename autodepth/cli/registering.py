@@ -64,6 +64,7 @@ def push(
         typer.Option(help="Write the repository into this new folder, and upload nothing."),
     ] = None,
     own_code: OwnCode = False,
+    json: Json = False,
 ) -> None:
     """Put an exported network on the Hugging Face hub, or write what would be put there.
 
@@ -74,8 +75,16 @@ def push(
     """
     from autodepth.service.pushing import upload, write_repository  # noqa: PLC0415
 
+    address = None
     if to is None:
-        give(f"{folder}: uploaded to {upload(folder, place, own_code=own_code)}")
+        address = upload(folder, place, own_code=own_code)
+        line = f"{folder}: uploaded to {address}"
     else:
         write_repository(folder, place, to, own_code=own_code)
-        give(f"{to}: {place} as a folder; nothing was uploaded")
+        line = f"{to}: {place} as a folder; nothing was uploaded"
+    if json:
+        repository = None if to is None else str(to)
+        told = {"folder": str(folder), "place": place, "address": address, "repository": repository}
+        give_json(told)
+    else:
+        give(line)

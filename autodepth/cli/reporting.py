@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from autodepth.cli.console import give, say
-from autodepth.cli.studies import Study
+from autodepth.cli.console import give, give_json, say
+from autodepth.cli.studies import Json, Study
 from autodepth.errors import InputError
 
 
@@ -23,6 +23,7 @@ def report(
     formats: Annotated[
         str, typer.Option("--format", help="Of these files: svg, png, pdf; several by commas.")
     ] = "svg,png",
+    json: Json = False,
 ) -> None:
     """Write what a study found, how, and what it cost, as one page that opens offline and prints.
 
@@ -39,12 +40,19 @@ def report(
 
     if to is None and figures is None:
         raise InputError("report needs --to FILE.html (or .pdf), or --figures FOLDER, or both")
-    with Ledger.open(find_study(study).ledger_path, read_only=True) as ledger:
+    folder, drawn = find_study(study), list[Path]()
+    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         found = study_report(ledger)
     if to is not None:
         write_report(found, to)
-        give(f"{to}: {format_bytes(to.stat().st_size)}, {len(found.members)} points on the front")
+        told = f"{format_bytes(to.stat().st_size)}, {len(found.members)} points on the front"
+        (say if json else give)(f"{to}: {told}")
     if figures is not None:
         wanted = tuple(name.strip() for name in formats.split(","))
-        for path in write_figures(found, figures, wanted):
+        drawn = write_figures(found, figures, wanted)
+    if json:
+        page = None if to is None else str(to)
+        give_json({"study": folder.name, "page": page, "figures": [str(path) for path in drawn]})
+    else:
+        for path in drawn:
             say(str(path))

@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
-from autodepth.cli.console import give, say
+from autodepth.cli.console import give, give_json, say
+from autodepth.cli.studies import Json
 from autodepth.errors import InputError, did_you_mean
 
 
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Space files.")],
+    json: Json = False,
 ) -> None:
     """Say every mistake of space files, with its line and column.
 
@@ -21,12 +23,15 @@ def check(
     """
     from autodepth.space.space_file import check_space  # noqa: PLC0415
 
-    mistakes = [line for file in files for line in check_space(file)]
-    for line in mistakes:
-        say(line)
-    if mistakes:
-        sys.exit(2)
-    give("\n".join(f"{file}: no mistakes" for file in files))
+    found = {str(file): check_space(file) for file in files}
+    faulty = any(found.values())
+    if json:
+        give_json([{"file": file, "mistakes": lines} for file, lines in found.items()])
+    elif faulty:
+        say("\n".join(line for lines in found.values() for line in lines))
+    else:
+        give("\n".join(f"{file}: no mistakes" for file in found))
+    sys.exit(2 if faulty else 0)
 
 
 def init(
@@ -34,6 +39,7 @@ def init(
         str, typer.Argument(metavar="[SPACE]", help="A shipped space, by its file's name.")
     ] = "digits_resnet20",
     to: Annotated[Path, typer.Option(help="File to write.")] = Path("autodepth.yaml"),
+    json: Json = False,
 ) -> None:
     """Write a shipped space as autodepth.yaml, to be edited; `search` then takes it.
 
@@ -51,4 +57,7 @@ def init(
     if to.exists():
         raise InputError(f"{to} exists already; delete it or choose another with --to")
     to.write_text(shipped[name].read_text())
-    give(f"{to} written; change it, then: autodepth check {to}")
+    if json:
+        give_json({"space": name, "file": str(to)})
+    else:
+        give(f"{to} written; change it, then: autodepth check {to}")

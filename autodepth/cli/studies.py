@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from autodepth.cli.console import give, give_json
+from autodepth.cli.console import give, give_json, only_json
 from autodepth.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,7 +61,18 @@ Storage = Annotated[
         help="Where nodes of the cluster write: file:///shared/folder, s3://bucket/folder.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def _keep_stdout(context: typer.Context, json: bool) -> bool:
+    """Keep stdout for the document until the command has ended."""
+    if json:
+        context.with_resource(only_json())
+    return json
+
+
+Json = Annotated[
+    bool, typer.Option("--json", callback=_keep_stdout, help="Print JSON, for scripts.")
+]
 
 
 def read_concurrency(text: str | None) -> int | Literal["auto"] | None:
@@ -154,6 +165,7 @@ def sync(
         bool,
         typer.Option("--optuna", help="Bring the study's optuna.db up to date instead; make it."),
     ] = False,
+    json: Json = False,
 ) -> None:
     """Tell MLflow everything about a study, whatever it was told before.
 
@@ -164,16 +176,18 @@ def sync(
     """
     from autodepth.records.studies import find_study  # noqa: PLC0415
 
+    folder = find_study(study)
     if optuna:
         from autodepth.search.optuna_mirror import mirror_path, write_mirror  # noqa: PLC0415
 
-        folder = find_study(study)
-        added = write_mirror(folder)
-        give(f"{mirror_path(folder)}: {added} trials added")
-        return
-    from autodepth.records.tracker import sync_study  # noqa: PLC0415
-    from autodepth.report.study_files import write_study_files  # noqa: PLC0415
+        added, file = write_mirror(folder), mirror_path(folder)
+        told = {"study": folder.name, "file": str(file), "added": added}
+        line = f"{file}: {added} trials added"
+    else:
+        from autodepth.records.tracker import sync_study  # noqa: PLC0415
+        from autodepth.report.study_files import write_study_files  # noqa: PLC0415
 
-    folder = find_study(study)
-    sent = sync_study(folder, tracking_uri, write_study_files)
-    give(f"{folder.name}: {sent} trials sent")
+        sent = sync_study(folder, tracking_uri, write_study_files)
+        told = {"study": folder.name, "sent": sent}
+        line = f"{folder.name}: {sent} trials sent"
+    give_json(told) if json else give(line)

@@ -65,6 +65,7 @@ def submit(  # noqa: PLR0913, PLR0917 - an option each
     follow: Annotated[
         bool, typer.Option("--follow", help="Print what it writes, and end as it ends.")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Search on a Ray cluster, as a job of it; submitted again, an ended one goes on.
 
@@ -100,10 +101,16 @@ def submit(  # noqa: PLR0913, PLR0917 - an option each
         parcel = pack_parcel(Path.cwd(), Path(place), exclude or ())
         say(f"sending {parcel.files} files, {format_bytes(parcel.size)}, and autodepth")
         job = jobs.submit(name, entrypoint(arguments, home=home, python=python), parcel.folder)
-    give(job.id)
+    if not json:
+        give(job.id)
+    status = 0
     if follow:
-        _follow(jobs, job)
-    say(f"follow it: autodepth jobs {name} --follow --address {address}")
+        job, status = _follow(jobs, job)
+    else:
+        say(f"follow it: autodepth jobs {name} --follow --address {address}")
+    if json:
+        give_json({"address": address, **job.to_dict()})
+    sys.exit(status)
 
 
 def jobs(
@@ -121,31 +128,31 @@ def jobs(
     from autodepth.service.jobs import Jobs  # noqa: PLC0415
 
     cluster = Jobs(address)
-    found = cluster.list(study)
+    found, status = cluster.list(study), 0
     if follow:
         if not found:
             raise InputError(f"there is no job to follow at {address}")
-        _follow(cluster, found[0])
+        found[0], status = _follow(cluster, found[0])
     if json:
         give_json([job.to_dict() for job in found])
-        return
-    if not found:
+    elif not found:
         give(f"no jobs of autodepth at {address}")
-        return
-    _print(found)
+    elif not follow:
+        _print(found)
+    sys.exit(status)
 
 
-def _follow(cluster: Jobs, job: Job) -> None:
-    """Print what a job writes and exit as it does; Ctrl-C leaves it running."""
+def _follow(cluster: Jobs, job: Job) -> tuple[Job, int]:
+    """Print what a job writes; return it and the status to exit with. Ctrl-C leaves it running."""
     from autodepth.service.jobs import exit_status  # noqa: PLC0415
 
     try:
         ended = cluster.follow(job, lambda text: give(text.rstrip("\n")))
     except KeyboardInterrupt:
         say(f"followed no longer; the job {job.id} goes on")
-        sys.exit(130)
+        return job, 130
     say(f"{ended.id}: {ended.status}")
-    sys.exit(exit_status(ended))
+    return ended, exit_status(ended)
 
 
 def _print(found: list[Job]) -> None:

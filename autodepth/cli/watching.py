@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_text
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -133,7 +132,10 @@ def _watch(folder: StudyFolder, ledger: Ledger, *, json: bool) -> None:
         told = (found.trials, found.driver is None)
         if told != before:  # a line where something happened, not every two seconds
             before = told
-            give(json_text.dumps(found.to_dict()) if json else status_line(found))
+            if json:
+                give_json(found.to_dict(), in_a_line=True)
+            else:
+                give(status_line(found))
         if found.driver is None:
             break
         time.sleep(_SECONDS_BETWEEN_LOOKS)

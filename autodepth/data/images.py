@@ -19,6 +19,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from autodepth.errors import DataError
+from autodepth.long_work import each
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Labels: TypeAlias = npt.NDArray[np.int64]
@@ -144,7 +145,8 @@ class FileImages:
         """Return all images held in memory, decoded in parallel threads."""
         pixels = np.empty((len(self), *self.shape), dtype=np.uint8)
         with ThreadPoolExecutor(decoding_threads()) as pool:
-            for number, image in enumerate(pool.map(self.decode, range(len(self)))):
+            decoded = pool.map(self.decode, range(len(self)))
+            for number, image in enumerate(each(decoded, "decoding images", len(self))):
                 pixels[number] = image
         return ArrayImages(pixels, self.labels)
 
@@ -164,7 +166,7 @@ def resize_all(images: ArrayImages, size: int) -> ArrayImages:
         return images
     box = centre_box((width, height))
     pixels = np.empty((len(images), size, size, channels), dtype=np.uint8)
-    for number, image in enumerate(images.pixels):
+    for number, image in enumerate(each(images.pixels, "resizing images", len(images))):
         whole = Image.fromarray(image[:, :, 0] if channels == 1 else image)
         small = whole.resize((size, size), Image.Resampling.BILINEAR, box)
         pixels[number] = np.asarray(small).reshape(size, size, channels)

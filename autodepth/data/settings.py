@@ -124,6 +124,12 @@ class DataSettings:
         return cls(**values)
 
 
+def without_place(name: str) -> str:
+    """Return the name of a data set as it may leave this machine: `folder:birds` of its path."""
+    kind, _, place = name.partition(":")
+    return f"{kind}:{Path(place).absolute().name}" if place else kind
+
+
 def _known() -> str:
     return ", ".join([*NAMES, "folder:PATH", "npz:PATH"])
 

@@ -18,7 +18,8 @@ from autodepth.data.images import ArrayImages, Images
 from autodepth.data.settings import DataSettings
 from autodepth.data.splits import Part, split_test
 from autodepth.errors import DataError
-from autodepth.torchvision_door import import_torchvision
+from autodepth.long_work import long_work
+from autodepth.torchvision_door import downloads_shown, import_torchvision
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -71,7 +72,8 @@ def _read_torchvision(name: str, root: Path, part: Part) -> tuple[Images, tuple[
     which: dict[str, Any] = {"split": part} if name == "svhn" else {"train": part == "train"}
     try:
         # CIFAR comes as pickles; torchvision opens them only if their checksums are the known ones.
-        found = make(root=str(root), download=True, **which)
+        with long_work(f"fetching and reading {name}"), downloads_shown():
+            found = make(root=str(root), download=True, **which)
     except (RuntimeError, OSError) as error:
         raise DataError(
             f"{name} is not in {root} and could not be downloaded ({error}); place {files} in "
@@ -117,7 +119,7 @@ def _open_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
         held = archive.files if isinstance(archive, np.lib.npyio.NpzFile) else []
         missing = [name for name in _ARRAYS if name not in held]
         if not missing:
-            with archive:
+            with archive, long_work(f"reading {path.name}"):
                 return {name: archive[name] for name in _ARRAYS}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as an npz file of plain arrays: {error}") from error

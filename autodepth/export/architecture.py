@@ -12,6 +12,7 @@ from autodepth.export.seal import to_json
 from autodepth.networks.catalogue import NetworkSpec
 
 _FORMAT = "autodepth-bundle-2"
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class Architecture:
                 classes=tuple(values["classes"]),
                 macs=values["macs"],
             )
-        except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+        except _MALFORMED as error:
             raise BundleError(
                 f"architecture.json is not of the format {_FORMAT}: {error}"
             ) from error

@@ -28,6 +28,7 @@ from autodepth.export.energy import EnergyMeter
 from autodepth.export.onnx_file import write_onnx
 from autodepth.export.onnx_session import open_onnx, peak_bytes
 from autodepth.export.torch_program import Shape, make_program
+from autodepth.long_work import each, long_work
 from autodepth.networks.catalogue import build_network
 from autodepth.trial.device import choose_device, cpu_name, device_name
 
@@ -142,7 +143,8 @@ def benchmark_bundle(
         timings = []
         for runtime in (_in_pytorch, _in_onnxruntime):
             for batch in BATCHES:
-                calls = runtime(subjects, shape, batch)
+                with long_work(f"starting at batch {batch}, and measuring memory"):
+                    calls = runtime(subjects, shape, batch)
                 if calls:
                     tell(f"timing {calls[0].timing.runtime} at batch {batch}")
                     timings += _take_turns(calls, seconds)
@@ -172,7 +174,8 @@ def _parent(folder: Path, scratch: Path, *, own_code: bool) -> _Subject:
     module = network.module.eval()
     onnx = scratch / ONNX if (folder / ONNX).exists() else None
     if onnx is not None:
-        write_onnx(make_program(module, network.input_shape), onnx)
+        with long_work(f"writing {PARENT} as {ONNX}"):
+            write_onnx(make_program(module, network.input_shape), onnx)
     return _Subject(
         name=PARENT,
         what=f"{folder} with nothing removed",
@@ -261,7 +264,8 @@ def _take_turns(calls: Sequence[_Call], seconds: float) -> list[Timing]:
     meter = EnergyMeter()
     taken: list[list[Measurement]] = [[] for _ in calls]
     joules = [0.0 for _ in calls]
-    for turn in range(rounds):
+    what = f"timing {calls[0].timing.runtime} at batch {calls[0].timing.batch}"
+    for turn in each(range(rounds), what, rounds):
         order = range(len(calls))
         for i in order if turn % 2 else reversed(order):  # nobody is always second
             before = meter.read()

@@ -4,6 +4,7 @@ model.safetensors    weights
 model.onnx           the network for onnxruntime and other engines
 model.int8.onnx      the same in eight-bit integers, where asked for
 model.pt2            the network as a program of torch.export
+model.pte            the same for ExecuTorch, where asked for
 architecture.json    how to build the network again, its preprocessing and its classes
 policy.yaml          what was done to get it
 record.json          study, trial, seed, what was measured on which split
@@ -29,7 +30,7 @@ from torch import nn
 
 from autodepth.atomic import sha256_of
 from autodepth.data.settings import DataSettings
-from autodepth.errors import BundleError
+from autodepth.errors import AutodepthError, BundleError
 from autodepth.export.architecture import Architecture
 from autodepth.export.seal import read_sealed, sealed
 from autodepth.networks.catalogue import build_network
@@ -38,7 +39,7 @@ from autodepth.networks.widths import take_shapes
 
 WEIGHTS, ARCHITECTURE, POLICY = "model.safetensors", "architecture.json", "policy.yaml"
 RECORD, VERIFICATION, CHECKSUMS = "record.json", "verification.json", "checksums.json"
-ONNX, INT8, PROGRAM = "model.onnx", "model.int8.onnx", "model.pt2"
+ONNX, INT8, PROGRAM, EXECUTORCH = "model.onnx", "model.int8.onnx", "model.pt2", "model.pte"
 PREDICT, CARD, OPENINGS = "predict.py", "README.md", "test_openings.json"
 _ALWAYS = (WEIGHTS, ARCHITECTURE, POLICY, RECORD, VERIFICATION, PREDICT, CARD)
 
@@ -70,8 +71,7 @@ def rebuild(architecture: Architecture, weights: Path) -> nn.Module:
         BundleError: the weights do not fit, or the network has other MACs than were recorded.
         NetworkError: its builder is code of one's own, and that is not allowed or fails.
     """
-    module = build_network(architecture.network).without(architecture.removed).module
-    take_shapes(module, architecture.widths)
+    module = _built(architecture)
     try:
         module.load_state_dict(load_file(weights))
     except (RuntimeError, SafetensorError) as error:
@@ -83,6 +83,17 @@ def rebuild(architecture: Architecture, weights: Path) -> nn.Module:
     return module
 
 
+def _built(architecture: Architecture) -> nn.Module:
+    try:
+        module = build_network(architecture.network).without(architecture.removed).module
+        take_shapes(module, architecture.widths)
+    except AutodepthError:
+        raise
+    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise BundleError(f"{ARCHITECTURE} must tell a network, but: {error}") from error
+    return module
+
+
 def read_architecture(folder: Path, *, own_code: bool = False) -> Architecture:
     """Check every file of a bundle and return its architecture.
 
@@ -90,12 +101,21 @@ def read_architecture(folder: Path, *, own_code: bool = False) -> Architecture:
         BundleError: `folder` is no bundle, or a file of it is missing or was altered.
     """
     check(folder)
-    return Architecture.from_json((folder / ARCHITECTURE).read_text(), own_code=own_code)
+    text = (folder / ARCHITECTURE).read_text(errors="replace")
+    return Architecture.from_json(text, own_code=own_code)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return what a bundle records about where it came from; check it first."""
-    record: dict[str, Any] = json.loads((folder / RECORD).read_text())
+    """Return what a bundle records about where it came from; check it first.
+
+    Raises:
+        BundleError: it does not tell that.
+    """
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text())
+        record["data"] = dict(record["data"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleError(f"{folder / RECORD} must tell the data searched on: {error!r}") from error
     return record
 
 

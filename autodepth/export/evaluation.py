@@ -14,9 +14,10 @@ from autodepth.atomic import write_atomically
 from autodepth.data.batches import Batches
 from autodepth.data.load import ImageData, load_data
 from autodepth.data.prepare import resolve_normalisation
-from autodepth.data.settings import DataSettings, Normalisation
+from autodepth.data.settings import DataSettings, Normalisation, without_place
 from autodepth.errors import DataError
 from autodepth.export.bundle import OPENINGS, load, read_architecture, recorded_data
+from autodepth.export.origin import searched_data
 from autodepth.export.seal import read_sealed, sealed
 from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
 from autodepth.networks.cost import count_macs
@@ -31,7 +32,7 @@ class TestResult:
     """One opening of the test split.
 
     Args:
-        data: the data set.
+        data: the data set, without the path to it.
         images: number of test images.
         test_accuracy: top-1 fraction on the test split.
         test_loss: mean cross-entropy on the test split.
@@ -57,23 +58,26 @@ def evaluate_bundle(folder: Path, data: str | None = None, *, own_code: bool = F
 
     Args:
         folder: a bundle.
-        data: name of the data set; None takes the one the network was searched on.
+        data: name of the data set; None takes the one the network was searched on, which is looked
+            up in its study where it is a person's own.
         own_code: whether the network's builder may be code of one's own.
 
     Raises:
         BundleError: the bundle is damaged or was altered.
-        DataError: the data cannot be read, or is of another kind than the network's.
+        DataError: the data cannot be found or read, or is of another kind than the network's.
     """
     architecture = read_architecture(folder)
-    settings = recorded_data(folder)
-    if data is not None and data != settings.name:
-        settings = DataSettings(name=data, image_size=settings.image_size)
+    settings = (
+        searched_data(folder)
+        if data is None
+        else DataSettings(name=data, image_size=recorded_data(folder).image_size)
+    )
     result = _measure(
         load(folder, own_code=own_code),
         architecture.network,
         load_data(settings),
         normalisation=architecture.normalisation,
-        openings_before=len(openings(folder, settings.name)),
+        openings_before=len(openings(folder, without_place(settings.name))),
     )
     previous = _read_openings(folder)
     write_atomically(folder / OPENINGS, sealed({"openings": [*previous, asdict(result)]}))
@@ -147,7 +151,7 @@ def _measure(
     )
     evaluation = evaluate(module.to(device), batches)
     return TestResult(
-        data=data.settings.name,
+        data=without_place(data.settings.name),
         images=len(images),
         test_accuracy=evaluation.accuracy,
         test_loss=evaluation.loss,

@@ -10,7 +10,7 @@ from typing import Any
 
 from autodepth.atomic import sha256_of
 from autodepth.data.load import ImageData, load_data
-from autodepth.data.settings import DataSettings, Normalisation
+from autodepth.data.settings import DataSettings, Normalisation, without_place
 from autodepth.errors import BundleError, DataError, InputError
 from autodepth.export.architecture import Architecture
 from autodepth.export.writing import FORMATS, Format, Tell, refuse_existing, write_bundle
@@ -198,7 +198,7 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
         policy=policy,
         record={
             **record,
-            "data": plan["data"],
+            "data": _without_places(plan["data"]),
             "data_fingerprint": plan["data_fingerprint"],
             "measured_on": "validation split",
             "point": result.point.to_dict(),
@@ -214,6 +214,12 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
         data=_same_data(plan) if "int8" in formats else None,
         tell=tell,
     )
+
+
+def _without_places(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return which data it was, not where: a bundle that is handed on tells no paths of ours."""
+    kept = {key: value for key, value in data.items() if key != "root"}
+    return {**kept, "name": without_place(data["name"])}
 
 
 def _predicted_latency(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -122,9 +122,6 @@ def _start(folder: Path) -> str:
 
 def _training(policy: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     data = {key: value for key, value in record["data"].items() if value is not None}
-    kind, _, place = data["name"].partition(":")
-    if place:  # whoever reads the card has no use for a path of this machine
-        data["name"] = f"{kind}:{PurePath(place).name}"
     return (
         f"### Training Data\n\n{_table(('setting', 'value'), data.items())}\n\n"
         f"SHA-256 of images and split: `{record['data_fingerprint']}`. Training, validation and "

@@ -39,7 +39,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
         values = json.loads(text)
         values.pop(_SEAL)
         unaltered = text == sealed(values)
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         unaltered = False
     if not unaltered:
         raise BundleError(f"{path} was altered: its content does not give the SHA-256 at its end")

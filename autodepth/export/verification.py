@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,17 +14,20 @@ import torch
 from torch import Tensor, nn
 
 from autodepth.errors import BundleError
-from autodepth.export.bundle import ONNX, PROGRAM, WEIGHTS
+from autodepth.export.bundle import EXECUTORCH, ONNX, PROGRAM, WEIGHTS
+from autodepth.export.executorch_file import open_executorch
 from autodepth.export.int8 import Quantised
 from autodepth.export.onnx_session import open_onnx
 from autodepth.export.torch_program import Shape, program_macs, read_own_program
+from autodepth.long_work import Advance, long_work
 from autodepth.trial.device import cpu_name
 
 INPUTS, BATCHES, SEED = 256, (1, 7, 64), 0
 # Largest difference of a score, as a share of the largest score. The same kernels on the same
-# weights give the same bits. torch.export takes attention apart, and onnxruntime has kernels of its
-# own, with batch normalisation folded into convolutions: docs/export.md has what was seen.
-TOLERANCES = {WEIGHTS: 0.0, PROGRAM: 1e-5, ONNX: 1e-4}
+# weights give the same bits. torch.export takes attention apart; onnxruntime and ExecuTorch have
+# kernels of their own, with batch normalisation folded into convolutions: docs/export.md has what
+# was seen.
+TOLERANCES = {WEIGHTS: 0.0, PROGRAM: 1e-5, ONNX: 1e-4, EXECUTORCH: 1e-4}
 
 Scores = Callable[[Tensor], Tensor]
 
@@ -37,7 +41,7 @@ class Check:
         tolerance: what a difference may be at most.
         differences: by batch size, the largest difference of a score, as a share of the largest
             score of the searched network.
-        macs: multiply-accumulates per image, counted again; None for ONNX, which has no counter.
+        macs: multiply-accumulates per image, counted again; None where there is no counter.
     """
 
     file: str
@@ -74,7 +78,8 @@ class Reference:
         self.input_shape = input_shape
         self.macs = macs
         self._images = torch.randn(INPUTS, *input_shape, generator=generator)
-        self._scores = {batch: self._run(searched, batch) for batch in BATCHES}
+        with _images_told("running the searched network") as advance:
+            self._scores = {batch: self._run(searched, batch, advance) for batch in BATCHES}
         scores = self._scores[BATCHES[-1]]
         if (scores == scores[0]).all():
             raise BundleError(
@@ -93,7 +98,8 @@ class Reference:
         Raises:
             BundleError: it does not run, or differs by more than its tolerance, or in its MACs.
         """
-        differences = {batch: self._difference(file, scores, batch) for batch in BATCHES}
+        with _images_told(f"verifying {file}") as advance:
+            differences = {b: self._difference(file, scores, b, advance) for b in BATCHES}
         check = Check(file=file, tolerance=TOLERANCES[file], differences=differences, macs=macs)
         for batch, difference in differences.items():
             if not difference <= check.tolerance:  # nor NaN
@@ -105,10 +111,10 @@ class Reference:
             raise BundleError(f"{file} has {macs:,} MACs, but {self.macs:,} were searched")
         return check
 
-    def _difference(self, file: str, scores: Scores, batch: int) -> float:
+    def _difference(self, file: str, scores: Scores, batch: int, advance: Advance) -> float:
         expected = self._scores[batch]
         try:
-            found = self._run(scores, batch)
+            found = self._run(scores, batch, advance)
         except Exception as error:  # whatever a runtime raises, the file is of no use
             raise BundleError(f"{file} does not run at batch size {batch}: {error}") from error
         if found.shape != expected.shape:
@@ -117,8 +123,16 @@ class Reference:
         return apart / largest if apart and largest else apart
 
     @torch.inference_mode()
-    def _run(self, scores: Scores, batch: int) -> Tensor:
-        return torch.cat([scores(images) for images in torch.split(self._images, batch)])
+    def _run(self, scores: Scores, batch: int, advance: Advance) -> Tensor:
+        found = []
+        for images in torch.split(self._images, batch):
+            found.append(scores(images))
+            advance(len(images))
+        return torch.cat(found)
+
+
+def _images_told(what: str) -> AbstractContextManager[Advance]:
+    return long_work(what, INPUTS * len(BATCHES))
 
 
 def check_program(path: Path, reference: Reference) -> Check:
@@ -144,16 +158,25 @@ def check_onnx(path: Path, reference: Reference) -> Check:
     )
 
 
+def check_executorch(path: Path, reference: Reference) -> Check:
+    """Load an ExecuTorch program, and compare it.
+
+    Raises:
+        BundleError: it is not the searched network.
+    """
+    return reference.check(path.name, open_executorch(path), macs=None)
+
+
 def told(checks: Sequence[Check], quantised: Quantised | None) -> dict[str, Any]:
     """Return what `verification.json` tells: how files were compared, with what, the outcome."""
+    libraries = ["torch", "onnx", "onnxscript", "onnxruntime"]
+    libraries += ["executorch"] * any(check.file == EXECUTORCH for check in checks)
     return {
         "compared_with": "the searched network in PyTorch, on the CPU, at the same batch sizes",
         "inputs": f"{INPUTS} images of standard normal values, torch generator, seed {SEED}",
         "difference": "largest difference of a score, as a share of the largest score",
         "files": [asdict(check) for check in checks],
         "int8": None if quantised is None else asdict(quantised),
-        "libraries": {
-            name: version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")
-        },
+        "libraries": {name: version(name) for name in libraries},
         "cpu": cpu_name(),
     }

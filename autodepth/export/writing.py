@@ -16,17 +16,26 @@ from autodepth.data.load import ImageData
 from autodepth.errors import InputError, did_you_mean
 from autodepth.export import bundle as files
 from autodepth.export.architecture import Architecture
+from autodepth.export.executorch_file import check_installed, write_executorch
 from autodepth.export.int8 import quantise
 from autodepth.export.model_card import model_card
 from autodepth.export.onnx_file import write_onnx
 from autodepth.export.seal import to_json
 from autodepth.export.torch_program import make_program, write_program
-from autodepth.export.verification import Check, Reference, check_onnx, check_program, told
+from autodepth.export.verification import (
+    Check,
+    Reference,
+    check_executorch,
+    check_onnx,
+    check_program,
+    told,
+)
+from autodepth.long_work import each, long_work
 from autodepth.space.yaml_text import write_yaml
 from autodepth.trial.threads import only_threads_that_pay
 from autodepth.version import __version__
 
-Format = Literal["torch", "onnx", "int8"]
+Format = Literal["torch", "onnx", "int8", "executorch"]
 KNOWN_FORMATS: tuple[Format, ...] = get_args(Format)
 FORMATS: tuple[Format, ...] = ("torch", "onnx")
 """What a bundle holds besides weights and architecture, if nothing else is asked for."""
@@ -41,7 +50,7 @@ def read_formats(text: str) -> tuple[Format, ...]:
     """Read formats as people write them, by commas, or `none`.
 
     Raises:
-        InputError: one is unknown, or int8 stands without onnx.
+        InputError: one is unknown or lacks its package, or int8 stands without onnx.
     """
     names = [] if text.strip() == "none" else [name.strip() for name in text.split(",")]
     for name in names:
@@ -52,6 +61,8 @@ def read_formats(text: str) -> tuple[Format, ...]:
             )
     if "int8" in names and "onnx" not in names:
         raise InputError(f"int8 is made from onnx, so formats must have both, but got {text!r}")
+    if "executorch" in names:
+        check_installed()
     return tuple(name for name in KNOWN_FORMATS if name in names)
 
 
@@ -102,13 +113,15 @@ def write_bundle(
         checks = []
         start = time.monotonic()
         with only_threads_that_pay():
-            for check in _written_and_checked(draft, architecture, weights, formats):
+            written = _written_and_checked(draft, architecture, weights, formats)
+            for check in each(written, f"exporting {to.name}", 1 + len(formats)):
                 tell(f"{check}, {time.monotonic() - start:.0f} s")
                 checks.append(check)
                 start = time.monotonic()
         quantised = None
         if data is not None and "int8" in formats:
-            quantised = quantise(draft / files.ONNX, draft / files.INT8, architecture, data)
+            with long_work(f"writing and measuring {files.INT8}"):
+                quantised = quantise(draft / files.ONNX, draft / files.INT8, architecture, data)
             tell(f"{quantised}, {time.monotonic() - start:.0f} s")
         for name, text in (
             (files.ARCHITECTURE, architecture.to_json()),
@@ -147,10 +160,17 @@ def _written_and_checked(
     yield reference.check(files.WEIGHTS, loaded, macs=architecture.macs)
     if not formats:
         return
-    program = make_program(searched, shape)
+    with long_work("tracing the network"):
+        program = make_program(searched, shape)
     if "torch" in formats:
-        write_program(program, draft / files.PROGRAM)
+        with long_work(f"writing {files.PROGRAM}"):
+            write_program(program, draft / files.PROGRAM)
         yield check_program(draft / files.PROGRAM, reference)
     if "onnx" in formats:
-        write_onnx(program, draft / files.ONNX)
+        with long_work(f"writing {files.ONNX}"):
+            write_onnx(program, draft / files.ONNX)
         yield check_onnx(draft / files.ONNX, reference)
+    if "executorch" in formats:
+        with long_work(f"writing {files.EXECUTORCH}"):
+            write_executorch(searched, shape, draft / files.EXECUTORCH)
+        yield check_executorch(draft / files.EXECUTORCH, reference)

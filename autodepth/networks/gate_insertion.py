@@ -10,10 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.sample_mode import add_to_samples, split_samples
+
+_RELUS = frozenset({F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"})
 
 
 class Gate:
@@ -28,6 +31,7 @@ class Gate:
         branch: the branch as a function of its inputs.
         add: the addition as a function of (shortcut, branch).
         alpha: what that addition itself multiplies the branch by.
+        relu: whether the gate applies the ReLU after the addition, too.
     """
 
     # torch.fx writes calls by name; instances are told apart by the namespace it keeps.
@@ -38,10 +42,13 @@ class Gate:
         branch: Callable[..., Tensor],
         add: Callable[[Tensor, Tensor], Tensor],
         alpha: float = 1.0,
+        *,
+        relu: bool = False,
     ) -> None:
         self.branch = branch
         self._add = add
         self._alpha = alpha
+        self._relu = relu
         self.per_sample: Sequence[bool] = ()  # which inputs hold one row per sample
         self.open = True
         self.samples: Tensor | None = None
@@ -51,14 +58,16 @@ class Gate:
 
     def __call__(self, shortcut: Tensor, *inputs: Any) -> Tensor:
         """Return the addition, or the shortcut alone where the branch is dropped."""
-        if not self.open:
-            return shortcut
-        if self.samples is None:
-            branch = _scaled(self.branch(*inputs), self.scale)
-            if self.watch is not None:
-                self.watch(shortcut, _scaled(branch, self._alpha))
-            return self._add(shortcut, branch)
-        return self._add_survivors(shortcut, inputs, self.samples)
+        if self.open and self.samples is not None:
+            return self._add_survivors(shortcut, inputs, self.samples)
+        out = self._add_all(shortcut, inputs) if self.open else shortcut
+        return F.relu(out) if self._relu else out
+
+    def _add_all(self, shortcut: Tensor, inputs: Sequence[Any]) -> Tensor:
+        branch = _scaled(self.branch(*inputs), self.scale)
+        if self.watch is not None:
+            self.watch(shortcut, _scaled(branch, self._alpha))
+        return self._add(shortcut, branch)
 
     def _add_survivors(self, shortcut: Tensor, inputs: Sequence[Any], samples: Tensor) -> Tensor:
         # A neighbour joins: one sample may have no statistics.
@@ -67,17 +76,26 @@ class Gate:
         parts = list(inputs)
         for i, value in enumerate(inputs):
             if self.per_sample[i]:
-                whole, parts[i] = split_samples(value, computed)
-                shortcut = whole if value is shortcut else shortcut
+                passed_on = value is shortcut
+                whole, parts[i] = split_samples(
+                    value, computed, own_gradient=self._relu or not passed_on
+                )
+                shortcut = whole if passed_on else shortcut
         out = self.branch(*parts)
         out = _scaled(out[:1] if alone else out, self.scale * self._alpha)
-        return add_to_samples(shortcut, out, samples)
+        return add_to_samples(shortcut, out, samples, relu=self._relu)
 
 
-def insert_gates(network: ResidualNetwork) -> tuple[fx.GraphModule, list[Gate]]:
+def insert_gates(
+    network: ResidualNetwork, *, take_relu: bool = False
+) -> tuple[fx.GraphModule, list[Gate]]:
     """Return the network's graph with a gate for each branch, and the gates in order.
 
     The graph runs on the very modules of the network, under the same names.
+
+    Args:
+        network: the network to gate.
+        take_relu: whether a ReLU that alone reads an addition becomes part of its gate.
     """
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
@@ -91,15 +109,30 @@ def insert_gates(network: ResidualNetwork) -> tuple[fx.GraphModule, list[Gate]]:
         branch, inputs = _cut_out(network.module, branch_nodes)
         add = _addition(addition, branch_first=addition.args[0] is nodes[site.branch])
         alpha: Any = addition.kwargs.get("alpha", 1)
-        gate = Gate(branch, add, alpha)
+        relu = _relu_after(network.module, addition) if take_relu else None
+        gate = Gate(branch, add, alpha, relu=relu is not None)
         with graph.inserting_before(addition):
             call = graph.call_function(gate, (nodes[site.shortcut], *inputs))
-        addition.replace_all_uses_with(call)
-        nodes[site.addition] = call  # the shortcut of the next block, if nothing lies between
-        for node in [addition, *reversed(branch_nodes)]:
+        replaced = [addition] if relu is None else [relu, addition]
+        replaced[0].replace_all_uses_with(call)
+        # It may be the shortcut of the next block.
+        nodes |= {name: call for name, node in nodes.items() if node in replaced}
+        for node in [*replaced, *reversed(branch_nodes)]:
             graph.erase_node(node)
         gates.append(gate)
     return _graph_over(network.module, graph, "Gated"), gates
+
+
+def _relu_after(module: nn.Module, addition: fx.Node) -> fx.Node | None:
+    """Return the ReLU that alone reads an addition, if there is one."""
+    if len(addition.users) != 1:
+        return None
+    (reader,) = addition.users
+    if reader.op == "call_module":
+        found = type(module.get_submodule(str(reader.target))) is nn.ReLU
+    else:
+        found = reader.target in _RELUS
+    return reader if found else None
 
 
 def _cut_out(

@@ -57,7 +57,8 @@ class GatedNetwork:
         check_choice("compensation", compensation, COMPENSATIONS)
         self.network = network
         self._mode = mode
-        self.module, gates = insert_gates(network)
+        # A gate that knows the ReLU after it makes the gradient itself and need not copy it.
+        self.module, gates = insert_gates(network, take_relu=mode == "sample")
         self._branches = tuple(branch for branch, _ in network.kept())
         self._gates = {b.index: gate for b, gate in zip(self._branches, gates, strict=True)}
         foldable = fold_targets(network) if compensation == "test_time" else {}

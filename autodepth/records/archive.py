@@ -100,10 +100,11 @@ def _copy_consistently(folder: StudyFolder, draft: Path) -> None:
 
 
 def _copy_ledger(folder: StudyFolder, to: Path) -> None:
-    Ledger.open(folder.ledger_path, read_only=True).close()  # tells what is wrong with it, if so
-    source = sqlite3.connect(f"{folder.ledger_path.absolute().as_uri()}?mode=ro", uri=True)
-    with closing(source), closing(sqlite3.connect(to)) as copy:
-        source.backup(copy)
+    with (
+        Ledger.open(folder.ledger_path, read_only=True) as ledger,
+        closing(sqlite3.connect(to)) as copy,
+    ):
+        ledger.database.copy_to(copy)
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
         copy.execute("DELETE FROM tracking")
         copy.commit()

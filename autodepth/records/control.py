@@ -21,6 +21,7 @@ from autodepth.atomic import write_atomically
 from autodepth.errors import InputError, StudyError, StudyInUseError
 from autodepth.records.lease import LEASE_SECONDS, Driver, Lease, is_dead, read_driver
 from autodepth.records.lock_probe import check_locks_work
+from autodepth.records.storage import taking
 from autodepth.records.studies import StudyFolder
 
 LOCK_FILE, WISHES_FILE, WISHES_LOCK_FILE = "driver.lock", "wishes.json", "wishes.lock"
@@ -55,14 +56,21 @@ class DriverLock:
     Raises:
         StudyInUseError: on entering, another process drives the study.
         StudyError: on entering, the file system has no locks that keep others out.
+        StorageError: on entering, the folder is full or read-only.
     """
 
     def __init__(self, folder: StudyFolder, *, takeover: bool = False) -> None:
         self._folder, self._takeover = folder, takeover
         self._path = folder.path / LOCK_FILE
         self._handle = -1
+        self.taken_from: Driver | None = None
+        """Who held it and was dead, when it was taken over."""
 
     def __enter__(self) -> Self:
+        with taking(self._folder.path):
+            return self._enter()
+
+    def _enter(self) -> Self:
         handle = self._take()
         try:
             check_locks_work(self._path)
@@ -95,6 +103,7 @@ class DriverLock:
             try:
                 locked = self._wait_for(handle)
                 if not locked and self._takeover and is_dead(handle):
+                    self.taken_from = read_driver(handle)
                     self._put_aside(handle)
                 elif not locked:
                     self._refuse(read_driver(handle))

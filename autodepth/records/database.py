@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from autodepth.errors import StorageError, StudyError, StudyInUseError
+from autodepth.records.storage import refused
 
+Mode = Literal["create", "write", "read"]
 VERSION = 3
 # By the version they lead from. What is only read is read as it is.
 _MIGRATIONS = {
@@ -21,6 +23,12 @@ _MIGRATIONS = {
     )
 }
 BUSY_SECONDS = 30.0
+_NO_LOG = (
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+)
 # Epoch columns may be NULL, since that is what SQLite makes of the NaN a diverging trial reports.
 SCHEMA = f"""
 CREATE TABLE study (
@@ -60,14 +68,15 @@ class Database:
     Args:
         path: the file.
         mode: `create` a new file (whose first transaction runs `SCHEMA`), `write` to an existing
-            one, or only `read` it.
+            one, or only `read` it, which a read-only or full file system allows too.
 
     Raises:
         StudyError: the file is missing (or there already, for `create`), is no SQLite file, or
             holds tables of another version.
+        StorageError: it is to be written, and the file system is full or read-only.
     """
 
-    def __init__(self, path: Path, mode: Literal["create", "write", "read"]) -> None:
+    def __init__(self, path: Path, mode: Mode) -> None:
         self.path = path
         self.token: int | None = None
         """Of the driver that writes through this connection, see `take_over`; None of others."""
@@ -75,28 +84,22 @@ class Database:
         if path.exists() == (mode == "create"):
             problem = "there is one already" if mode == "create" else "there is no such file"
             raise StudyError(f"a study keeps its ledger at {path}, but {problem}")
-        uri = f"{path.absolute().as_uri()}?mode={'ro' if mode == 'read' else 'rwc'}"
-        self._connection = sqlite3.connect(
-            uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        self._connection.row_factory = sqlite3.Row
-        try:
-            self._prepare(mode)
-        except BaseException:
-            self.close()
-            raise
+        with _unusable_is_told(path, mode):
+            self._connection = _connect_to_read(path) if mode == "read" else _connect(path, "rwc")
+            try:
+                self._prepare(mode)
+            except BaseException:
+                self.close()
+                raise
 
-    def _prepare(self, mode: str) -> None:
-        try:
-            if mode != "read":
-                self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.execute("PRAGMA foreign_keys = ON")
-            (version,) = self.query("PRAGMA user_version")[0]
-            while mode == "write" and version in _MIGRATIONS:
-                version = self._migrate()
-        except sqlite3.DatabaseError as error:
-            raise StudyError(f"a ledger must be a SQLite file, but {self.path}: {error}") from error
+    def _prepare(self, mode: Mode) -> None:
+        if mode != "read":
+            self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        (version,) = self.query("PRAGMA user_version")[0]
+        while mode == "write" and version in _MIGRATIONS:
+            version = self._migrate()
         if mode != "create" and version != VERSION and version not in _MIGRATIONS:
             hint = "update autodepth" if version > VERSION else "an older autodepth wrote it"
             if version == 0:
@@ -146,11 +149,7 @@ class Database:
                 self._connection.commit()
             except sqlite3.OperationalError as error:
                 self._roll_back()
-                raise StorageError(
-                    f"a study's folder must take what happens, but {self.path.parent}: {error}; "
-                    "what was entered before is whole: once there is room, `autodepth resume "
-                    f"{self.path.parent.name}` goes on"
-                ) from error
+                raise refused(self.path.parent, error) from error
             except BaseException:
                 self._roll_back()
                 raise
@@ -191,3 +190,50 @@ class Database:
         """Run one reading statement."""
         with self._lock:
             return self._connection.execute(statement, values).fetchall()
+
+    def copy_to(self, other: sqlite3.Connection) -> None:
+        """Copy the file as it is now into another one."""
+        with self._lock:
+            self._connection.backup(other)
+
+
+def _connect(path: Path, how: str) -> sqlite3.Connection:
+    """Open a file; `how` as SQLite's URIs say it after `mode=`."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={how}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    """Open a file to read it, where no log can be made beside it too.
+
+    Readers make the log that goes with WAL where there is none. A file system that takes none takes
+    no entries either, so without a log the file itself is all there is, and does not change.
+    """
+    connection = _connect(path, "ro")
+    try:
+        connection.execute("PRAGMA user_version")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        log = path.with_name(f"{path.name}-wal")
+        empty = not log.exists() or not log.stat().st_size
+        if error.sqlite_errorcode & 0xFF not in _NO_LOG or not empty:
+            raise
+        return _connect(path, "ro&immutable=1")
+    return connection
+
+
+@contextmanager
+def _unusable_is_told(path: Path, mode: Mode) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if mode != "read" and isinstance(error, sqlite3.OperationalError):
+            raise refused(path.parent, error) from error
+        raise StudyError(f"a ledger must be a SQLite file, but {path}: {error}") from error

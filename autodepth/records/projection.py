@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from pathlib import PurePath
 from typing import Any
 
+from autodepth.data.settings import without_place
 from autodepth.front.hypervolume import relative_hypervolume
 from autodepth.front.objective import objective_values
 from autodepth.records.trial_record import StudyRecord, TrialRecord
@@ -69,10 +69,9 @@ def dataset(study: StudyRecord) -> DatasetInput | None:
     data, fingerprint = study.plan.get("data"), study.plan.get("data_fingerprint")
     if not data or not fingerprint:
         return None
-    kind, _, place = str(data["name"]).partition(":")
     counted = {name: data.get(name) for name in ("train_images", "validation", "image_size")}
     return DatasetInput(
-        name=f"{kind}:{PurePath(place).name}" if place else kind,
+        name=without_place(data["name"]),
         digest=str(fingerprint)[:36],
         source=json.dumps({"name": data["name"]}),
         profile=json.dumps({**counted, "classes": len(study.plan.get("classes", ()))}),
@@ -161,13 +160,13 @@ def epoch_measurements(record: TrialRecord, epochs: Sequence[EpochReport]) -> It
     time = milliseconds(record.started_at)
     for epoch in epochs:
         time += round(epoch.seconds * 1000)
-        for key, value in (
-            ("train/loss", epoch.train_loss),
+        for key, value in (  # accuracy first: with it the page that compares runs then begins
             ("val/accuracy", epoch.validation_accuracy),
-            ("generalisation_gap", epoch.generalisation_gap),
-            ("branches_expected", epoch.branches_expected),
-            ("branches_computed", epoch.branches_computed),
-            ("images_per_second", epoch.images_per_second),
+            ("val/generalisation_gap", epoch.generalisation_gap),
+            ("train/loss", epoch.train_loss),
+            ("train/branches_expected", epoch.branches_expected),
+            ("train/branches_computed", epoch.branches_computed),
+            ("train/images_per_second", epoch.images_per_second),
         ):
             yield Measurement(key=key, value=value, step=epoch.step, timestamp=time)
 
@@ -182,7 +181,7 @@ def final_measurements(record: TrialRecord, *, on_front: bool) -> Iterator[Measu
     values: dict[str, float] = {}
     if record.result is not None:
         values |= point_metrics(record.result.point)
-    values["device_seconds"] = record.device_seconds
+    values["trial_device_s"] = record.device_seconds
     time = milliseconds(record.ended_at)
     for key, value in values.items():
         yield Measurement(key=key, value=value, step=0, timestamp=time)
@@ -192,12 +191,16 @@ def final_measurements(record: TrialRecord, *, on_front: bool) -> Iterator[Measu
 
 
 def point_metrics(point: OperatingPoint) -> dict[str, float]:
-    """Return what a network costs and achieves, by the names that columns have."""
+    """Return what a network costs and achieves, by the names that columns have.
+
+    `final_accuracy` is the first of all metrics by the alphabet: where MLflow takes one by itself
+    for an axis, it takes the first.
+    """
     return {
         PRIMARY_METRIC: point.validation_accuracy,
         "macs_m": point.macs / 1e6,
         "params_m": point.parameters / 1e6,
-        "effective_macs_m": point.effective_macs / 1e6,
+        "macs_effective_m": point.effective_macs / 1e6,
         "latency_ms": point.latency_ms,
         "size_mb": point.size_bytes / 1e6,
     }

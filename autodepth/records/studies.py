@@ -12,6 +12,7 @@ from typing import Any
 
 from autodepth.errors import StudyError, did_you_mean
 from autodepth.records.ledger import Ledger
+from autodepth.records.storage import LEDGER, taking
 from autodepth.trial.result import TrialState
 
 HOME_VARIABLE = "AUTODEPTH_HOME"
@@ -19,7 +20,6 @@ LATEST = "latest"
 MLFLOW_STORE = "mlflow.db"
 MLFLOW_ARTIFACTS = "mlartifacts"
 CACHE = "cache"
-_LEDGER = "ledger.sqlite"
 _BEFORE_LEDGER = ("driver.lock", "space.yaml", "wishes.lock")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _RESERVED = (LATEST, MLFLOW_STORE, MLFLOW_ARTIFACTS, CACHE)
@@ -44,7 +44,7 @@ class StudyFolder:
     @property
     def ledger_path(self) -> Path:
         """The ledger."""
-        return self.path / _LEDGER
+        return self.path / LEDGER
 
     @property
     def space_path(self) -> Path:
@@ -123,12 +123,14 @@ def create_study_folder(name: str) -> StudyFolder:
 
     Raises:
         StudyError: the name is not allowed, or taken.
+        StorageError: the file system takes no folder.
     """
     folder = check_free(name)
-    try:
-        folder.path.mkdir(parents=True)
-    except FileExistsError:  # one that was never begun, or another process was quicker
-        return check_free(name)
+    with taking(folder.path):
+        try:
+            folder.path.mkdir(parents=True)
+        except FileExistsError:  # one that was never begun, or another process was quicker
+            return check_free(name)
     return folder
 
 
@@ -170,7 +172,7 @@ def list_studies() -> list[StudySummary]:
 
 def study_folders() -> list[StudyFolder]:
     """Return the folders of all studies, in no order; nothing in them is read."""
-    return [StudyFolder(ledger.parent) for ledger in studies_root().glob(f"*/{_LEDGER}")]
+    return [StudyFolder(ledger.parent) for ledger in studies_root().glob(f"*/{LEDGER}")]
 
 
 def _summarise(folder: StudyFolder) -> StudySummary:

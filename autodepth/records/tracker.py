@@ -69,8 +69,7 @@ class Tracker:
         """
         self._closing.set()
         self._thread.join(timeout)
-        with Ledger.open(self._folder.ledger_path, read_only=True) as ledger:
-            return len(Outbox(ledger, store_key(self.tracking_uri)).pending())
+        return unsent_trials(self._folder, self.tracking_uri)
 
     def unsent_events(self) -> int:
         """Return how many epochs and ends of trials MLflow lacks; any thread may ask."""
@@ -108,6 +107,13 @@ class Tracker:
         elif self._problem and not problem:
             _log.warning("MLflow at %s takes the trials again", where)
         self._problem = problem
+
+
+def unsent_trials(folder: StudyFolder, tracking_uri: str | None = None) -> int:
+    """Return how many trials a store does not have in full; arguments as of `Tracker`."""
+    uri = tracking_uri or default_tracking_uri(folder.path.parent)
+    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
+        return len(Outbox(ledger, store_key(uri)).pending())
 
 
 def sync_study(

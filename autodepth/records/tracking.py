@@ -199,16 +199,24 @@ class MlflowSender:
         return str(experiment.experiment_id)
 
     def _find_run(self, name: str, tags: Mapping[str, str], started_at: str) -> Progress:
-        """Return the run with the same key, else a new one: a crash may come after creating it."""
+        """Return the run with the same key, else a new one: a crash may come after creating it.
+
+        MLflow's client asks again where an answer is lost, and to create is the one request that
+        then happens twice: of several runs with the key one stays, the same for whoever looks.
+        """
         key = tags["autodepth.trial_key"]
-        found = self._client.search_runs(
-            [self.experiment], f"tags.`autodepth.trial_key` = '{key}'", max_results=1
-        )
-        if found:
-            return Progress(run_id=found[0].info.run_id)
-        started = projection.milliseconds(started_at)
-        run = self._client.create_run(self.experiment, started, dict(tags), run_name=name)
-        return Progress(run_id=run.info.run_id)
+        if not (runs := self._runs_with(key)):
+            started = projection.milliseconds(started_at)
+            self._client.create_run(self.experiment, started, dict(tags), run_name=name)
+            runs = self._runs_with(key)
+        for double in runs[1:]:
+            self._client.delete_run(double)
+        return Progress(run_id=runs[0])
+
+    def _runs_with(self, key: str) -> list[str]:
+        wanted = f"tags.`autodepth.trial_key` = '{key}'"
+        found = self._client.search_runs([self.experiment], wanted)
+        return sorted(run.info.run_id for run in found)
 
     def _log_dataset(self, run: Progress) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415

@@ -20,10 +20,12 @@ WORKER_DIED = "its worker died"
 """How the reason begins of a trial whose process is gone while its study goes on."""
 WEIGHTS_LOST = "its weights did not arrive"
 """How the reason begins of a trial on another node whose result came without its weights."""
+NODE_LEAVES = "its node leaves the cluster"
+"""Why a trial failed that was put down in time, to go on elsewhere."""
 TRIAL_KINDS: tuple[TrialKind, ...] = get_args(TrialKind)
 
 
-_BROKEN_OFF = (LOST, WORKER_DIED, WEIGHTS_LOST)
+_BROKEN_OFF = (LOST, WORKER_DIED, WEIGHTS_LOST, NODE_LEAVES)
 
 
 def utc_now() -> str:

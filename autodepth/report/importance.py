@@ -20,6 +20,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import KFold
 
+from autodepth.long_work import long_work
 from autodepth.records.trial_record import TrialRecord
 
 FEWEST_TRIALS = 20
@@ -147,17 +148,19 @@ def _resampled(
 ) -> tuple[Numbers, float]:
     """Return the rise of the error [resample, dimension], and the share of variance explained."""
     trials, rises, errors = len(left), list[Numbers](), list[float]()
-    while len(rises) < _RESAMPLES:
-        drawn = generator.integers(0, trials, trials)
-        unseen = np.setdiff1d(np.arange(trials), drawn)
-        if not len(unseen):
-            continue
-        forest = RandomForestRegressor(
-            _TREES, min_samples_leaf=2, max_features=0.5, random_state=_draw(generator)
-        ).fit(columns[drawn], left[drawn])
-        error, shuffled = _errors(forest, columns[unseen], left[unseen], generator)
-        rises.append((shuffled - error) / left.var())
-        errors.append(error)
+    with long_work("estimating importance", _RESAMPLES) as advance:
+        while len(rises) < _RESAMPLES:
+            drawn = generator.integers(0, trials, trials)
+            unseen = np.setdiff1d(np.arange(trials), drawn)
+            if not len(unseen):
+                continue
+            forest = RandomForestRegressor(
+                _TREES, min_samples_leaf=2, max_features=0.5, random_state=_draw(generator)
+            ).fit(columns[drawn], left[drawn])
+            error, shuffled = _errors(forest, columns[unseen], left[unseen], generator)
+            rises.append((shuffled - error) / left.var())
+            errors.append(error)
+            advance(1)
     return np.array(rises), float(1 - np.mean(errors) / left.var())
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from autodepth.atomic import write_atomically
 from autodepth.errors import InputError
+from autodepth.long_work import each
 from autodepth.records.trial_record import TrialRecord
 from autodepth.report.front_figure import ACCENT, GREY, GRID, INK, axes_of, axis_title, value
 from autodepth.report.study_report import StudyReport
@@ -55,7 +56,8 @@ def write_figures(report: StudyReport, folder: Path, formats: tuple[str, ...]) -
         raise InputError(f"a figure's format must be one of {', '.join(FORMATS)}: {unknown[0]}")
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, figure in report_figures(report).items():
+    drawn = report_figures(report).items()
+    for name, figure in each(drawn, "writing figures", len(drawn)):
         for ending in formats:
             buffer = io.BytesIO()
             figure.savefig(buffer, format=ending, dpi=200)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from autodepth.atomic import write_atomically
 from autodepth.errors import InputError
+from autodepth.long_work import each, long_work
 from autodepth.report.confirmed import ConfirmedMember, Replicates
 from autodepth.report.pdf import pdf_of
 from autodepth.report.report_figures import as_svg, report_figures
@@ -29,7 +30,11 @@ def write_report(report: StudyReport, to: Path) -> None:
         raise InputError(f"a report's file must end in .html or .pdf, but got {to}")
     to.parent.mkdir(parents=True, exist_ok=True)
     page = report_html(report)
-    write_atomically(to, pdf_of(page) if ending == ".pdf" else page)
+    if ending == ".html":
+        write_atomically(to, page)
+        return
+    with long_work("printing the page"):
+        write_atomically(to, pdf_of(page))
 
 
 def report_html(report: StudyReport) -> str:
@@ -42,11 +47,11 @@ def report_html(report: StudyReport) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    status = report.status
+    status, drawn = report.status, report_figures(report).items()
     return environment.get_template("report.html.jinja").render(
         report=report,
         version=__version__,
-        figures={name: as_svg(figure) for name, figure in report_figures(report).items()},
+        figures={name: as_svg(figure) for name, figure in each(drawn, "drawing", len(drawn))},
         complete=sum(r.result is not None and r.of_search for r in report.records),
         front=[_front_row(member, report.unpruned_macs) for member in report.members],
         controls=[row for member in report.members for row in _control_rows(member)],

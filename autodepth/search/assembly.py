@@ -12,6 +12,7 @@ from autodepth.search.confirming import Confirming, Evidence
 from autodepth.search.estimate import unpruned_policy
 from autodepth.search.foresight import Foresight
 from autodepth.search.front_keeper import FrontKeeper
+from autodepth.search.gaps import Gaps
 from autodepth.search.going_on import GoingOn
 from autodepth.search.knowledge import Knowledge
 from autodepth.search.parents import Parents
@@ -70,6 +71,11 @@ def make_driver(
         ),
         foresight=Foresight(plan.network, plan.setting, space.constraints),
         parents=Parents(seed=derive_seed(space.seed, "parents")),
+        gaps=Gaps(
+            plan.objectives,
+            whole_macs=plan.network.total_macs,
+            share=0.0 if space.sampler.name in {"random", "qmc"} else space.sampler.gap_share,
+        ),
         first=start_points(space.start_with, dimensions),
         seed=derive_seed(space.seed, "blind points"),
         most_parked=max(FEWEST_PARKED, concurrency),
@@ -84,8 +90,6 @@ def make_driver(
             control := unpruned_policy(space, plan.network),
             proposals=proposals,
             meter=meter,
-            places=concurrency,
-            pools_places=places.device == "cpu" and places.pooled,
         ),
         unpruned_point=parent_point(control, dimensions),
         rungs=Rungs(at=space.rungs.at, keep=space.rungs.keep),

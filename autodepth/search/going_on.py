@@ -129,6 +129,7 @@ class GoingOn:
         assert record.result is not None
         known.turns.any_complete = True
         known.completed += 1
+        proposals.gaps.ended(record.number, known.values(record.result.point))
         if record.kind == "unpruned":
             new_parent = policy.train.epochs > 0
             proposals.parents.ready(proposals.foresight.parent(policy), known.unpruned_point)

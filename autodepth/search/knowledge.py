@@ -38,7 +38,6 @@ class Running:
         started: seconds on a clock that only ever rises.
         kind: as the ledger has it.
         new_parent: whether it trains its parent.
-        places: how many of the study's places it computes on.
     """
 
     policy: Policy
@@ -46,7 +45,6 @@ class Running:
     started: float = 0.0
     kind: TrialKind = "search"
     new_parent: bool = True
-    places: int = 1
     epochs: Counter[str] = field(default_factory=Counter)
     last: EpochReport | None = None
     stop: str = ""  # why it has to stop
@@ -131,8 +129,8 @@ class Knowledge:
         running.epochs[epoch.stage] += 1
         running.last = epoch
         self.longest_epoch = max(self.longest_epoch, epoch.seconds)
-        if epoch.stage != "parent" and running.of_search:
-            self._parent_is_ready(running)
+        if running.of_search:
+            self._learn_of_parent(running, epoch)
         stage, policy = epoch.stage, running.policy
         if epoch.replayed or running.kind != "search" or stage not in self.space.rungs.stages:
             return None
@@ -156,6 +154,7 @@ class Knowledge:
         if running.of_search:
             self._parent_is_ready(running)
             foresight.learn(running.policy, result.sensitivities)
+            self.proposals.gaps.ended(number, self.values(result.point))
             self.rungs.final(number, result.point.validation_accuracy)
         if running.proposal is not None:
             values, violations = self.values(result.point), self.violations(result.point)
@@ -174,7 +173,16 @@ class Knowledge:
         self.proposals.parents.lost(number, given_up=stopped)
         if running.proposal is not None:
             values = self._reached(running.last) if stopped else None
+            self.proposals.gaps.ended(number, values)
+            self.proposals.left_undone(running.policy, running.epochs["fine_tune"])
             self.proposals.answer(running.proposal, values, settled=stopped)
+
+    def _learn_of_parent(self, running: Running, epoch: EpochReport) -> None:
+        if epoch.stage != "parent":
+            self._parent_is_ready(running)
+        else:
+            parent = self.proposals.foresight.parent(running.policy)
+            self.proposals.parents.trained(parent, epoch.validation_accuracy)
 
     def _parent_is_ready(self, running: Running) -> None:
         point = self.unpruned_point if running.proposal is None else running.proposal.point

@@ -30,6 +30,11 @@ def versions() -> dict[str, str]:
     return {"autodepth": autodepth, "torch": torch, "python": platform.python_version()}
 
 
+def sees(path: str) -> bool:
+    """Whether this node has something at a path."""
+    return Path(path).exists()
+
+
 def leave_word(where: str, word: str, host: str) -> None:
     """Write a word under a host's name.
 

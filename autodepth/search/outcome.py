@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import traceback
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from autodepth.errors import DivergenceError, InfeasibleError
 from autodepth.policy.policy import Policy
+from autodepth.records.storage import NO_ROOM
 from autodepth.trial.memory import free_memory, is_out_of_memory, memory_limit
 from autodepth.trial.result import TrialResult, TrialState
 from autodepth.trial.run_trial import OnEpoch, run_trial
@@ -28,7 +28,6 @@ class TrialTask:
         folder: where its files go.
         replicate: which seeds it runs on; 0 in the search itself.
         bounded: whether it may end where the study's bounds are broken; controls go on.
-        places: how many of the study's places it computes on.
     """
 
     number: int
@@ -36,7 +35,6 @@ class TrialTask:
     folder: Path
     replicate: int = 0
     bounded: bool = True
-    places: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +85,6 @@ class TrialOutcome:
 
 ERROR_FILE = "error.txt"
 _SMALLEST_BATCH = 2  # below it there is no batch norm
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 Again = Callable[[str], None]
@@ -121,7 +118,7 @@ def carry_out(
     except (DivergenceError, InfeasibleError) as error:
         return TrialOutcome(state=TrialState.INFEASIBLE, reason=str(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this trial
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
             reason = f"{task.folder.parent.parent} takes no more files: {error.strerror}"
             return TrialOutcome(state=TrialState.CANCELLED, reason=reason, halts=True)
         with contextlib.suppress(OSError):

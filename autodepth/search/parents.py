@@ -1,8 +1,9 @@
 """Which parents there are, which are being trained, and whether the next policy takes a known one.
 
 A parent is the costly part of a trial, and any number of policies can share one. So work that goes
-into new parents is kept in balance with work that goes into what is tried on them. Work is
-counted in epochs of the whole network, not in seconds: the same study decides the same.
+into new parents is kept in proportion to work that goes into what is tried on them, and the fewer
+of the new ones brought a member of the front, the less goes into further ones. Work is counted in
+epochs of the whole network, not in seconds: the same study decides the same.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ class Parents:
 
     Args:
         seed: of the choice between known parents.
-        balance: how much work may go into new parents per work on known ones.
+        balance: how much work may go into new parents per work on known ones, while every parent
+            brings a member of the front.
     """
 
-    def __init__(self, *, seed: int, balance: float = 1.0) -> None:
+    def __init__(self, *, seed: int, balance: float = 0.5) -> None:
         self._random = random.Random(seed)  # noqa: S311 - no secret
         self._balance = balance
         self._ready: set[str] = set()
@@ -40,6 +42,7 @@ class Parents:
         self._training: dict[str, int] = {}  # the trial that trains it
         self._given_up: set[str] = set()
         self._merit: dict[str, float] = {}
+        self._accuracy: dict[str, float] = {}
         self._work = {"new": 0.0, "known": 0.0}
 
     def state(self, key: str) -> ParentState:
@@ -85,6 +88,15 @@ class Parents:
             if given_up:
                 self._given_up.add(key)
 
+    def trained(self, key: str, accuracy: float) -> None:
+        """A parent has this validation accuracy, a fraction, so far in its training."""
+        self._accuracy[key] = accuracy
+
+    def promise(self, key: str) -> float:
+        """Return a parent's accuracy as a share of the best one's; 1 where it is not known."""
+        best = max(self._accuracy.values(), default=0.0)
+        return self._accuracy.get(key, best) / best if best else 1.0
+
     def praise(self, key: str) -> None:
         """A policy on this parent reached the front."""
         self._merit[key] = self._merit.get(key, 0.0) + 1.0
@@ -94,7 +106,9 @@ class Parents:
 
         Parents that brought members of the front are taken more often.
         """
-        if not self._points or self._work["new"] <= self._balance * self._work["known"]:
+        success = (1 + len(self._merit)) / (1 + len(self._ready))  # Laplace's rule of succession
+        balance = self._balance * min(success, 1.0)
+        if not self._points or self._work["new"] <= balance * self._work["known"]:
             return None
         return self.known()
 

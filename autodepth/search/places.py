@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -25,7 +25,6 @@ class Places:
         count: trials at the same time.
         cpus: CPUs per trial.
         gpus: GPUs per trial; a share of one puts several trials on it.
-        pooled: whether all places are of one machine, so that a trial may compute on several.
         ranks: processes that train one trial together, each on its part of those.
         per_trial: what was wished for, as it was written; empty without a wish.
     """
@@ -34,7 +33,6 @@ class Places:
     count: int
     cpus: float
     gpus: float
-    pooled: bool = True
     ranks: int = 1
     per_trial: str = ""
 
@@ -109,9 +107,7 @@ def choose_places(
         )
     if device == "cpu":
         machines = [(count, 0) for count, _ in machines]
-    places = shared_out(device, machines, concurrency=concurrency, wish=wish, where=where)
-    alone = places.ranks == 1 and all(node.here for node in nodes)
-    return replace(places, pooled=device == "cpu" and alone)
+    return shared_out(device, machines, concurrency=concurrency, wish=wish, where=where)
 
 
 def _this_machine() -> tuple[int, int]:

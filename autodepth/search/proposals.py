@@ -14,13 +14,15 @@ from dataclasses import dataclass, field
 
 from autodepth.policy.policy import Policy
 from autodepth.search.foresight import Foresight
+from autodepth.search.gaps import Gaps
 from autodepth.search.parents import Parents
 from autodepth.search.searcher import Point, Searcher
-from autodepth.space.domains import Dimension, random_value
+from autodepth.space.domains import Dimension, largest_value, random_value
 
 _EXPLORE_AFTER = 16  # fruitless suggestions in a row: from then on points are drawn blindly
 _GIVE_UP_AFTER = 200
 FEWEST_PARKED = 8
+_DRAWS_FOR_A_GAP = 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +63,14 @@ class Proposals:
         searcher: suggests points.
         foresight: knows parents, ends and costs ahead.
         parents: which parents there are.
+        gaps: of the front.
         first: points to try before any other.
         seed: of the points drawn blindly.
         most_parked: how many suggestions may wait for parents that are being trained; on many
             places as many as there are, else these would stand still for what a few wait for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the one place where what is known ahead meets the sampler
         self,
         dimensions: Sequence[Dimension],
         policy_of: Callable[[Point], Policy],
@@ -75,17 +78,22 @@ class Proposals:
         searcher: Searcher,
         foresight: Foresight,
         parents: Parents,
+        gaps: Gaps,
         first: Sequence[Point] = (),
         seed: int = 0,
         most_parked: int = FEWEST_PARKED,
     ) -> None:
         self._dimensions, self._policy_of = dimensions, policy_of
         self.searcher, self.foresight, self.parents = searcher, foresight, parents
+        self.gaps = gaps
         self._first = deque(first)
         self._parked: list[tuple[str, tuple[int, Point, Policy]]] = []  # by parent
         self._most_parked = most_parked
         self._answers: dict[str, _Answer] = {}
         self._awaited: dict[str, list[int]] = {}  # tokens of twins of a running trial, by end
+        self._longest = {
+            d.name: largest_value(d.domain) for d in dimensions if d.name == "fine_tune_epochs"
+        }
         self._random = random.Random(seed)  # noqa: S311 - no secret
         # Suggestions in a row that led to no trial, by whether new parents were allowed.
         self._fruitless = {True: 0, False: 0}
@@ -132,7 +140,15 @@ class Proposals:
         """A trial began to carry a policy out."""
         self._fruitless, self._short_of_time = {True: 0, False: 0}, False
         self.parents.started(proposal.parent, trial)
+        self.gaps.began(trial, self.foresight.share_left(proposal.policy))
         self._count_work(proposal.policy, new_parent=proposal.new_parent)
+
+    def left_undone(self, policy: Policy, fine_tuned: int) -> None:
+        """A trial ended after so many epochs of fine-tuning: the others were no work."""
+        self.parents.add_work(
+            new=0.0,
+            known=-self.foresight.share_left(policy) * (policy.fine_tune_epochs - fine_tuned),
+        )
 
     def again(self, point: Point) -> None:
         """Try a point before any other, though it was tried."""
@@ -203,14 +219,40 @@ class Proposals:
         if self._first:
             given: Point | None = self._first.popleft()
         elif self._fruitless[new_parents] >= _EXPLORE_AFTER:
-            given = {d.name: random_value(d.domain, self._random) for d in self._dimensions}
-            given |= (None if new_parents else self.parents.known()) or {}
-        elif new_parents:
-            given = self.parents.choose_known()
+            given = self._drawn((None if new_parents else self.parents.known()) or {})
         else:
-            given = self.parents.known()
+            given = self.parents.choose_known() if new_parents else self.parents.known()
+            if given is not None and self.gaps.turn():
+                given = self._into_a_gap() or given
         token, point = self.searcher.ask(given)
         return token, point, self._policy_of(point)
+
+    def _into_a_gap(self) -> Point | None:
+        """Return the point on a known parent, of some drawn blindly, that promises the front most.
+
+        It is fine-tuned for as long as the space lets it: what is tried in a gap is to fill it.
+        """
+        best, most = None, 0.0
+        for _ in range(_DRAWS_FOR_A_GAP):
+            point = self._drawn({**self._longest, **(self.parents.known() or {})})
+            policy = self._policy_of(point)
+            end = self.foresight.end(policy)
+            if end is None or end in self._answers or end in self._awaited:
+                continue
+            promise = self.parents.promise(self.foresight.parent(policy))
+            worth = self.gaps.worth(self.foresight.share_left(policy), promise)
+            if worth > most and not self.foresight.broken(policy):
+                best, most = point, worth
+        return best
+
+    def _drawn(self, given: Point) -> Point:
+        """Return a point drawn blindly but for what is given."""
+        drawn = {d.name: random_value(d.domain, self._random) for d in self._dimensions} | given
+        point: Point = {}
+        for d in self._dimensions:
+            if d.condition is None or d.condition.holds(point):
+                point[d.name] = drawn[d.name]
+        return point
 
     def _considered(
         self,

@@ -26,6 +26,8 @@ import ray  # noqa: E402
 from ray.exceptions import AuthenticationError, GetTimeoutError, RayError  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
+from autodepth.search.ray_shutdown import shut_down_ray  # noqa: E402
+
 _Answer = TypeVar("_Answer")
 _ANSWER_SECONDS = 120.0  # a node may have to start a process and import torch for its answer
 _CONNECT_SECONDS = 5.0
@@ -69,6 +71,19 @@ class Cluster:
             cause = getattr(error, "cause", None)
             raise (cause if isinstance(cause, InputError) else ClusterError(str(error))) from error
 
+    def check_sees(self, path: Path) -> None:
+        """Refuse nodes that do not have at a path what the driver has there.
+
+        Raises:
+            ClusterError: some have not; all of them are named.
+        """
+        seen = _ask(self.nodes, node_probe.sees, lambda _: (str(path),))
+        if blind := [name for name, sees in seen.items() if not sees]:
+            raise ClusterError(
+                f"images too many for memory stay files, so every node must have {path}, but "
+                f"{', '.join(blind)} has not"
+            )
+
 
 @contextmanager
 def connected(address: str, *, storage: str | None = None) -> Iterator[Cluster]:
@@ -94,7 +109,7 @@ def connected(address: str, *, storage: str | None = None) -> Iterator[Cluster]:
             _try_storage(nodes, storage)
         yield Cluster(nodes=nodes, storage=storage, notes=tuple(notes))
     finally:
-        ray.shutdown()
+        shut_down_ray()
 
 
 def checked_storage(storage: str) -> str:

@@ -19,7 +19,6 @@ from autodepth.search.ray_environment import prepare_for_ray
 
 prepare_for_ray(own=True)
 
-import ray  # noqa: E402
 from ray import tune  # noqa: E402
 from ray.tune.execution import class_cache  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler  # noqa: E402
@@ -31,6 +30,7 @@ from autodepth.search.outcome import ERROR_FILE, TrialOutcome  # noqa: E402
 from autodepth.search.places import Places  # noqa: E402
 from autodepth.search.ray_local import start_local  # noqa: E402
 from autodepth.search.ray_metrics import StudyMetrics  # noqa: E402
+from autodepth.search.ray_shutdown import shut_down_ray  # noqa: E402
 from autodepth.search.ray_worker import Elsewhere, work  # noqa: E402
 from autodepth.search.study_driver import StudyDriver  # noqa: E402
 from autodepth.trial.result import EpochReport, TrialState  # noqa: E402
@@ -74,7 +74,7 @@ def run_on_ray(
                 trainable, tune.PlacementGroupFactory(places.bundles, strategy="STRICT_PACK")
             ),
             tune_config=tune.TuneConfig(
-                search_alg=_Tasks(driver, spare=places.count - 1, ready=scratch / "ready"),
+                search_alg=_Tasks(driver),
                 scheduler=_Rungs(driver),
                 num_samples=-1,
                 max_concurrent_trials=places.count,
@@ -97,7 +97,7 @@ def run_on_ray(
         driver.meter.stop()
         metrics.close()
         if local:
-            ray.shutdown()
+            shut_down_ray()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -130,32 +130,13 @@ class _DriverHook:
 
 
 class _Tasks(_DriverHook, Searcher):
-    """Hands the driver's tasks to Tune; results reach the driver through `_Recorder`.
-
-    While the first trial has all places, the other workers get ready for theirs: started only
-    when they are needed, they would lose those to workers that are there, again and again.
-
-    Args:
-        driver: asked for tasks.
-        spare: how many other workers there will be.
-        ready: path of a file that does not exist; made when they are needed.
-    """
-
-    def __init__(self, driver: StudyDriver, *, spare: int, ready: Path) -> None:
-        super().__init__(driver)
-        self._spare, self._ready = spare, ready
+    """Hands the driver's tasks to Tune; results reach the driver through `_Recorder`."""
 
     def suggest(self, trial_id: str) -> Any:  # noqa: ARG002
         task = self._driver.next_task()
-        if not self._driver.first_alone:
-            self._ready.touch()
-        elif task is None and self._driver.running and self._spare:
-            self._spare -= 1
-            return {"number": -1 - self._spare, "until": str(self._ready)}
         if task is None and self._driver.waiting:
             return None
         if task is None:
-            self._ready.touch()
             return Searcher.FINISHED
         return {
             "number": task.number,
@@ -163,7 +144,6 @@ class _Tasks(_DriverHook, Searcher):
             "folder": str(task.folder.resolve()),
             "replicate": task.replicate,
             "bounded": task.bounded,
-            "places": task.places,
             "seconds": self._driver.longest_trial,
         }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray import tune
 
+from autodepth.errors import ClusterError
 from autodepth.policy.policy import Policy
-from autodepth.records.trial_record import WEIGHTS_LOST
+from autodepth.records.trial_record import NODE_LEAVES, WEIGHTS_LOST
 from autodepth.search.luggage import Luggage
 from autodepth.search.outcome import ERROR_FILE, TrialOutcome, TrialTask, carry_out
 from autodepth.search.places import Places
+from autodepth.search.ray_notice import NodeLeaves, Notice, watching_for_notice
 from autodepth.search.weights_transit import WeightsTransit
 from autodepth.trial.result import EpochReport, TrialState
 from autodepth.trial.setting import TrialSetting
@@ -27,7 +28,6 @@ from autodepth.trial.setting import TrialSetting
 if TYPE_CHECKING:
     from autodepth.search.ray_ranks import Company
 
-_LOOK_SECONDS = 0.05
 _companies: list[Company] = []
 
 
@@ -55,7 +55,6 @@ def work(
     Args:
         config: `number`, `policy` and `folder` of the task, as plain values; `seconds` after which
             the process is ended if the trial still goes on, None for never.
-            Or `until`, a file: then the worker only gets ready, and waits for that file.
         setting: what all trials share; Ray keeps one copy of its images per machine.
         places: what a trial reserves; with several ranks, this worker is the first of them.
         elsewhere: what is needed besides on another host; kept likewise.
@@ -63,38 +62,47 @@ def work(
     if elsewhere is not None:
         setting = elsewhere.luggage.unpack(setting)
     company = None if places.ranks == 1 else _company(setting, places)
-    if "until" in config:
-        _get_ready(Path(config["until"]))
-        return
     if company is not None:
         setting = replace(setting, ranks=company.ranks)
-    setting.limit_threads(config["places"])
-    task, trace = _task_of(config), {}
-    told = _Told(task, setting)
-    with _ending_after(config["seconds"]):
-        if elsewhere is not None:
-            told.tell(node=_this_node())
-        if elsewhere is None or elsewhere.transit is None:
-            outcome = carry_out(task, setting, told.epoch, told.again)
-        else:
-            outcome, trace["trace"] = _carry_out_elsewhere(task, setting, elsewhere.transit, told)
-        if company is not None:
-            company.check()
-    told.tell(outcome=outcome.to_json(), **trace)
+    setting.limit_threads()
+    told = _Told(_task_of(config), setting)
+    try:
+        with _ending_after(config["seconds"]):
+            end = _carry_out(told, elsewhere)
+            if company is not None:
+                company.check()
+    except NodeLeaves:
+        lost = TrialOutcome(state=TrialState.FAILED, reason=NODE_LEAVES, lost=True)
+        told.tell(outcome=lost.to_json())
+        raise ClusterError(NODE_LEAVES) from None  # or this worker would get the next trial
+    told.tell(**end)
     if company is not None:
         company.check_step()
+
+
+def _carry_out(told: _Told, elsewhere: Elsewhere | None) -> dict[str, str]:
+    """Run a trial, and return what is to be told of its end.
+
+    Raises:
+        NodeLeaves: it was put down before its end.
+    """
+    if elsewhere is None:
+        return {"outcome": carry_out(told.task, told.setting, told.epoch, told.again).to_json()}
+    trace = {}
+    with watching_for_notice() as notice:
+        told.heed(notice)
+        told.tell(node=_this_node())
+        if elsewhere.transit is None:
+            outcome = carry_out(told.task, told.setting, told.epoch, told.again)
+        else:
+            outcome, trace["trace"] = _carry_out_elsewhere(told, elsewhere.transit)
+    return {"outcome": outcome.to_json(), **trace}
 
 
 def _this_node() -> str:
     """Return the address by which the cluster knows this node; the host may have several."""
     here, nodes = ray.get_runtime_context().get_node_id(), ray.nodes()  # type: ignore[no-untyped-call]
     return next(str(node["NodeManagerAddress"]) for node in nodes if node["NodeID"] == here)
-
-
-def _get_ready(until: Path) -> None:
-    while not until.exists():
-        time.sleep(_LOOK_SECONDS)
-    tune.report({"epochs": []})  # Tune prints the ends of trials that tell nothing
 
 
 def _task_of(config: Mapping[str, Any]) -> TrialTask:
@@ -104,7 +112,6 @@ def _task_of(config: Mapping[str, Any]) -> TrialTask:
         folder=Path(config["folder"]),
         replicate=config["replicate"],
         bounded=config["bounded"],
-        places=config["places"],
     )
 
 
@@ -112,8 +119,14 @@ class _Told:
     """What the driver is told of one trial."""
 
     def __init__(self, task: TrialTask, setting: TrialSetting) -> None:
-        self._task, self._setting = task, setting
+        self.task, self.setting = task, setting
         self._waiting: list[str] = []
+        self._notice: Notice | None = None
+
+    def heed(self, notice: Notice) -> None:
+        """Put the trial down at the end of an epoch once notice is given."""
+        self._notice = notice
+        self.setting = replace(self.setting, leaving=notice)
 
     def tell(self, **more: str) -> None:
         """Tell what waits, and more."""
@@ -125,8 +138,8 @@ class _Told:
         self._waiting.append(report.to_json())
         if not report.replayed:
             self.tell()
-            if self._task.places > 1:  # what else the machine does may have changed
-                self._setting.limit_threads(self._task.places)
+        if self._notice is not None and self._notice.heeded:
+            raise NodeLeaves
 
     def again(self, reason: str) -> None:
         """Tell that the trial begins anew."""
@@ -145,16 +158,14 @@ def _company(setting: TrialSetting, places: Places) -> Company:
     return _companies[0]
 
 
-def _carry_out_elsewhere(
-    task: TrialTask, setting: TrialSetting, transit: str, told: _Told
-) -> tuple[TrialOutcome, str]:
+def _carry_out_elsewhere(told: _Told, transit: str) -> tuple[TrialOutcome, str]:
     """Run a trial on a disk the driver does not see; return its end, and its traceback."""
     with tempfile.TemporaryDirectory(prefix="autodepth-") as place:
-        here = replace(task, folder=Path(place))
-        outcome = carry_out(here, setting, told.epoch, told.again)
+        here = replace(told.task, folder=Path(place))
+        outcome = carry_out(here, told.setting, told.epoch, told.again)
         if outcome.result is not None:
             try:
-                WeightsTransit(transit).leave(task.number, outcome.result, here.folder)
+                WeightsTransit(transit).leave(here.number, outcome.result, here.folder)
             except OSError as error:
                 reason = f"{WEIGHTS_LOST}: {transit} does not take them: {error}"
                 return TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True), ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from autodepth.errors import InputError
 from autodepth.front.hypervolume import relative_hypervolume
-from autodepth.front.objective import objective_values
+from autodepth.front.objective import Objective, objective_values
 from autodepth.front.selection import FrontPoint
 from autodepth.records.cache_place import cache_limit_bytes, cache_location
 from autodepth.records.ledger import Ledger
@@ -137,7 +137,22 @@ def run_study(
         outcome = EXHAUSTED
     driver.cancel_running(outcome)
     driver.close(outcome)
-    return _result(driver, folder, outcome, signal_number=received[0] if received else 0)
+    return replace(
+        _result(ledger, folder, driver.objectives, outcome),
+        signal=received[0] if received else 0,
+        halted=bool(driver.halted),
+    )
+
+
+def ended_result(folder: StudyFolder, ledger: Ledger) -> StudyResult:
+    """Return how a study ended, as its ledger has it.
+
+    Args:
+        folder: the study's folder.
+        ledger: its ledger; the study has ended.
+    """
+    study = ledger.study
+    return _result(ledger, folder, study.objectives, study.outcome or SPENT)
 
 
 def _run_on_ray(
@@ -164,21 +179,18 @@ def _transit_place(storage: str, study: StudyRecord) -> str:
 
 
 def _result(
-    driver: StudyDriver, folder: StudyFolder, outcome: str, *, signal_number: int
+    ledger: Ledger, folder: StudyFolder, objectives: Sequence[Objective], outcome: str
 ) -> StudyResult:
-    front = driver.ledger.front()
-    values = objective_values([member.point for member in front], driver.objectives)
-    records = driver.ledger.trials()
+    front, records = ledger.front(), ledger.trials()
+    values = objective_values([member.point for member in front], objectives)
     return StudyResult(
         study=folder.name,
         outcome=outcome,
         front=tuple(front),
-        hypervolume=relative_hypervolume(values, driver.objectives),
+        hypervolume=relative_hypervolume(values, objectives),
         trials=len(records),
         complete=sum(record.result is not None for record in records),
-        spent_device_seconds=driver.ledger.spent(),
-        signal=signal_number,
-        halted=bool(driver.halted),
+        spent_device_seconds=ledger.spent(),
     )
 
 

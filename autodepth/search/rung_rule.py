@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from autodepth.errors import InputError
-from autodepth.front.dominance import dominates
 from autodepth.front.objective import Goal
 from autodepth.front.ranking import contributions, ranks
 
@@ -110,23 +109,24 @@ class RungRule:
         Returns:
             Its rank, 1 on the first front; whether it is stopped; and why or why not.
         """
-        rows = [(point.accuracy, point.cost) for point in there.values()]
-        rank = dict(zip(there, ranks(rows, _GOALS), strict=True))
-        if rank[trial] == 1:
+        rivals = _dominators(there, there[trial])
+        if not rivals:
             return 1, False, "none that costs no more is more accurate"
+        # A chain of dominators that ends at a trial holds none but its own.
+        rank = 1 + max(ranks([_row(point) for point in rivals.values()], _GOALS))
         passed = [(point, ends[number]) for number, point in there.items() if number in ends]
         if len(passed) < self.fewest:
             why = f"nobody is stopped before {self.fewest} came to the end from here"
-            return rank[trial], False, why
-        if self._kept(trial, rank, rows):
+            return rank, False, why
+        if len(rivals) < self.keep * len(there) and self._kept(trial, there):
             why = f"among the best {100 * self.keep:.3g} % by rank and contribution"
-            return rank[trial], False, why
-        return rank[trial], *self._compared(trial, there, _Expectation.learn(passed))
+            return rank, False, why
+        return rank, *self._compared(there[trial], rivals, _Expectation.learn(passed))
 
-    def _kept(
-        self, trial: int, rank: Mapping[int, int], rows: Sequence[tuple[float, float]]
-    ) -> bool:
+    def _kept(self, trial: int, there: Mapping[int, RungPoint]) -> bool:
         """Return whether fewer than the share `keep` stand before a trial."""
+        rows = [_row(point) for point in there.values()]
+        rank = dict(zip(there, ranks(rows, _GOALS), strict=True))
         room = self.keep * len(rank) - sum(other < rank[trial] for other in rank.values())
         if room <= 0:
             return False
@@ -136,22 +136,17 @@ class RungRule:
         )
 
     def _compared(
-        self, trial: int, there: Mapping[int, RungPoint], expectation: _Expectation
+        self, own: RungPoint, rivals: Mapping[int, RungPoint], expectation: _Expectation
     ) -> tuple[bool, str]:
         """Compare a dominated trial with the one, of those that dominate it, that promises most."""
         if not expectation.of_error > 0:
             return False, "so far, accuracy here told nothing of the end"
-        own = there[trial]
         # Of equal ones the first by number, so that nothing depends on who came when.
-        error, rival = min(
-            (expectation.at(point), number)
-            for number, point in there.items()
-            if dominates((point.accuracy, point.cost), (own.accuracy, own.cost), _GOALS)
-        )
+        error, rival = min((expectation.at(point), number) for number, point in rivals.items())
         behind = expectation.at(own) - error
         open_still = self.margin * expectation.deviation
         stop = behind > open_still
-        best, scale = there[rival], 100 * math.exp(expectation.at(own))
+        best, scale = rivals[rival], 100 * math.exp(expectation.at(own))
         less = f"{100 * (1 - best.cost / own.cost):.1f} % less" if best.cost < own.cost else ""
         gap = -scale * math.expm1(-behind)  # in points of accuracy, as all that a person reads
         return stop, (
@@ -205,6 +200,21 @@ class _Expectation:
         """Return the log error expected at the end of a trial from its point at the rung."""
         here = self.of_error * _log_error(point.accuracy)
         return self.constant + here + self.of_rate * math.log(point.rate)
+
+
+def _row(point: RungPoint) -> tuple[float, float]:
+    return point.accuracy, point.cost
+
+
+def _dominators(there: Mapping[int, RungPoint], own: RungPoint) -> dict[int, RungPoint]:
+    """Return the trials that are no worse on both objectives and better on one."""
+    return {
+        number: point
+        for number, point in there.items()
+        if point.cost <= own.cost
+        and point.accuracy >= own.accuracy
+        and (point.cost < own.cost or point.accuracy > own.accuracy)
+    }
 
 
 class _Centred(NamedTuple):

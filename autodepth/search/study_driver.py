@@ -6,11 +6,9 @@ per task; `should_stop` tells it which running trial has to stop.
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 import time
-from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
@@ -21,19 +19,16 @@ from autodepth.records.control import read_wishes
 from autodepth.records.held_entries import HeldEntries
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
-from autodepth.records.trial_record import WEIGHTS_LOST
+from autodepth.records.trial_record import NODE_LEAVES, WEIGHTS_LOST
 from autodepth.search.budget_meter import BudgetMeter
 from autodepth.search.confirmation import ExtraTrial
 from autodepth.search.confirming import Confirming
+from autodepth.search.failures import Failures
 from autodepth.search.knowledge import Knowledge, Running
 from autodepth.search.outcome import TrialOutcome, TrialTask
 from autodepth.search.proposals import Proposal, Proposals
 from autodepth.trial.result import EpochReport, TrialState
 
-# When so many trials fail and none has succeeded, the rest would too; likewise when twice as many
-# did and they are more than those that succeeded.
-_HOPELESS = 4
-_MOST_ATTEMPTS = 3  # of a policy whose workers die
 # A worker that tells nothing for so many seconds after the budget ended, or for so many of its
 # epochs, does not answer any more.
 _PATIENCE_SECONDS, _PATIENCE_EPOCHS = 30.0, 2.0
@@ -76,9 +71,7 @@ class StudyDriver:
         self._running: dict[int, Running] = {}
         self._interrupted = threading.Event()
         self._limits = knowledge.space.limits
-        self._failures: list[str] = []
-        self._failed_before = failed_before
-        self._attempts: Counter[str] = Counter()
+        self._failures = Failures(borne=self._limits.failed_trials, before=failed_before)
         self.halted = ""
         """Why no trial can be carried out for now: the disk takes no more; else empty."""
         self._confirming = confirming
@@ -92,6 +85,15 @@ class StudyDriver:
     def objectives(self) -> tuple[Objective, ...]:
         """What is optimised, in absolute numbers."""
         return self.known.objectives
+
+    @property
+    def asked(self) -> dict[int, int] | None:
+        """Trials asked for about each member of the front, at most; None where a search goes on."""
+        only = self._confirming.only
+        if only is None:
+            return None
+        each = only.seeds * (1 + len(only.roles))
+        return {member.trial: each for member in self._front.members}
 
     @property
     def stop_requested(self) -> bool:
@@ -137,18 +139,7 @@ class StudyDriver:
     @property
     def hopeless(self) -> str:
         """Why going on would only spend the budget on more failures; empty while it would not."""
-        failed, borne = len(self._failures), self._limits.failed_trials
-        if borne is not None:
-            every = failed + self._failed_before
-            last = f": {self._failures[-1]}" if self._failures else ""
-            told = f"{every} trials failed, and limits.failed_trials bears {borne}{last}"
-            return told if every > borne else ""
-        if failed >= _HOPELESS and not self._turns.any_complete:
-            return f"the first {failed} trials all failed, the last one: {self._failures[-1]}"
-        if failed >= 2 * _HOPELESS and failed > self.known.completed:
-            ended = failed + self.known.completed
-            return f"{failed} of {ended} trials failed, the last one: {self._failures[-1]}"
-        return ""
+        return self._failures.hopeless(self.known.completed, any_complete=self._turns.any_complete)
 
     @property
     def interrupted(self) -> bool:
@@ -165,8 +156,7 @@ class StudyDriver:
         One of them is the unpruned control: the network trained without random depth and left
         whole, against which every other point is read.
         """
-        first = self._turns.first_alone and bool(self._running)
-        if self.stop_requested or self._at_wished_concurrency() or first:
+        if self.stop_requested or self._at_wished_concurrency():
             return None
         if extra := self._confirming.next(self._front.members):
             return self._start_extra(extra)
@@ -188,16 +178,11 @@ class StudyDriver:
             self._refuse(proposal)
 
     @property
-    def first_alone(self) -> bool:
-        """Whether a trial has all places to itself, the others waiting for it."""
-        return self._turns.first_alone
-
-    @property
     def waiting(self) -> bool:
         """Whether a trial may start later, though none may now."""
         if self.stop_requested or not self._running:
             return False
-        if self._confirming.waits or self._at_wished_concurrency() or self._turns.first_alone:
+        if self._confirming.waits or self._at_wished_concurrency():
             return True
         if self._confirming.only:
             return False
@@ -246,9 +231,9 @@ class StudyDriver:
         if outcome.result is not None:
             # What its stages took; waiting for a worker to start is overhead of the study.
             seconds = sum(outcome.result.stage_seconds.values())
-            self.known.took(seconds * running.places, running)
+            self.known.took(seconds, running)
         self._confirming.ended(number, complete=outcome.result is not None)
-        device_seconds = seconds * self.meter.devices * running.places / self.concurrency
+        device_seconds = seconds * self.meter.devices / self.concurrency
         if outcome.result is None:
             self._came_to_nothing(number, running, outcome, device_seconds)
             return
@@ -325,18 +310,14 @@ class StudyDriver:
         return self._task(number, extra.policy, bounded=False, replicate=extra.replicate)
 
     def _note(self, number: int, policy: Policy, **about: Any) -> None:
-        places = self._turns.places
-        self._running[number] = Running(
-            policy=policy, started=time.monotonic(), places=places, **about
-        )
+        self._running[number] = Running(policy=policy, started=time.monotonic(), **about)
 
     def _task(
         self, number: int, policy: Policy, *, bounded: bool = True, replicate: int = 0
     ) -> TrialTask:
         folder = self.folder.trial_folder(number)
         return TrialTask(
-            number=number, policy=policy, folder=folder, bounded=bounded, replicate=replicate,
-            places=self._running[number].places,
+            number=number, policy=policy, folder=folder, bounded=bounded, replicate=replicate
         )  # fmt: skip
 
     def _at_wished_concurrency(self) -> bool:
@@ -361,19 +342,17 @@ class StudyDriver:
         )
         stopped = outcome.state is TrialState.STOPPED
         self.known.came_to_nothing(number, running, stopped=stopped)
-        again = outcome.lost and self._try_again(running)
+        again = outcome.lost and self._try_again(running, outcome.reason)
         if outcome.state is TrialState.FAILED and not again:  # a lost node proves nothing
-            self._failures.append(outcome.reason)
+            self._failures.add(outcome.reason)
 
-    def _try_again(self, running: Running) -> bool:
+    def _try_again(self, running: Running, reason: str) -> bool:
         """Carry a policy out once more whose worker died; its training goes on where it was.
 
         Returns:
             Whether it is tried again; not when it was so often that it must be to blame.
         """
-        key = json.dumps(running.policy.to_dict(), sort_keys=True)
-        self._attempts[key] += 1
-        if self._attempts[key] >= _MOST_ATTEMPTS:
+        if reason != NODE_LEAVES and not self._failures.may_try_again(running.policy):
             return False
         if running.of_search:
             self.meter.trial_lost()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
+from autodepth.long_work import long_work
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.search.estimate import Pace, measure_pace
-from autodepth.search.luggage import Luggage
+from autodepth.search.luggage import Luggage, pack
 from autodepth.search.places import Places
 from autodepth.trial.device import device_name
 from autodepth.trial.latency import measure_table
 from autodepth.trial.latency_table import LatencyTable
+
+if TYPE_CHECKING:
+    from autodepth.search.ray_cluster import Cluster
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +34,45 @@ class Timing:
 
     pace: Pace
     hardware: str
+
+
+def time_on_a_place(
+    spec: NetworkSpec,
+    network: ResidualNetwork,
+    policy: Policy,
+    places: Places,
+    cluster: Cluster | None,
+) -> Timing:
+    """Time a few steps where trials will run: the driver's host may have no GPU, or another CPU.
+
+    Args:
+        spec: what builds the network elsewhere.
+        network: the same, built; left as it is.
+        policy: a typical one; its training is timed.
+        places: where trials run.
+        cluster: whose nodes have these places; None for this machine.
+    """
+    if cluster is None:
+        # Timing moves batch statistics, so it happens on a copy.
+        with long_work("timing a few steps"):
+            return time_steps(copy.deepcopy(network), policy, places)
+    return cluster.run(
+        time_steps_elsewhere, spec, pack(spec.name, None), policy, places,
+        cpus=places.cpus, gpus=places.gpus,
+    )  # fmt: skip
+
+
+def table_on_a_place(
+    spec: NetworkSpec, network: ResidualNetwork, places: Places, cluster: Cluster | None
+) -> LatencyTable:
+    """Measure where trials will run what branches add to the latency."""
+    if cluster is None:
+        with long_work("measuring what each branch adds to the latency"):
+            return measure_table(network, places.torch_device, places.threads)
+    return cluster.run(
+        measure_table_elsewhere, spec, pack(spec.name, None), places,
+        cpus=places.cpus, gpus=places.gpus,
+    )  # fmt: skip
 
 
 def time_steps(network: ResidualNetwork, policy: Policy, places: Places) -> Timing:

@@ -1,4 +1,4 @@
-"""Whose turn it is: when the control comes, and when one trial gets all places."""
+"""When the control comes: the network trained without random depth and left whole."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ class Turns:
         control: the policy that leaves the network whole.
         proposals: what the search goes on with.
         meter: minds the budget.
-        places: how many trials share the reserved devices.
-        pools_places: whether one trial can compute on several places, as CPUs can.
     """
 
     def __init__(
@@ -27,33 +25,18 @@ class Turns:
         *,
         proposals: Proposals,
         meter: BudgetMeter,
-        places: int,
-        pools_places: bool,
     ) -> None:
         self.control = control
         self._control_begun = False
         self._proposals, self._meter = proposals, meter
-        self._places = places if pools_places else 1
         self.any_complete = False
 
-    @property
-    def first_alone(self) -> bool:
-        """Whether the trial that starts now gets all places, and no other starts beside it.
-
-        Until there is one network nothing compares with it, and the sooner its parent is there,
-        the sooner others share it.
-        """
-        return self._places > 1 and not self.any_complete
-
-    @property
-    def places(self) -> int:
-        """How many places the trial that starts now computes on."""
-        return self._places if self.first_alone else 1
-
     def control_is_due(self) -> bool:
-        """Return whether the control comes next: once it is cheap beside what was done already.
+        """Return whether the control comes next.
 
-        No parent costs more than that of the control, and the front gains nothing from it.
+        Beside the very first trial: nothing is known then that would tell of a better use of a
+        second place, and policies may share its parent later. Else once it is cheap beside what was
+        done already, for no parent costs more.
         """
         if self._control_begun:
             return False
@@ -63,7 +46,8 @@ class Turns:
         state = parents.state(self._proposals.foresight.parent(self.control))
         if state == "ready" or not epochs:
             return True
-        begun = parents.work >= _WORK_BEFORE_CONTROL * epochs
+        beside_first = parents.work > 0 and not self.any_complete
+        begun = beside_first or parents.work >= _WORK_BEFORE_CONTROL * epochs
         work = self._proposals.foresight.work(self.control, new_parent=True)
         time = self._meter.leaves_time_for(work, new_parent=True)
         return state != "training" and begun and time

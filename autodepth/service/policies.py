@@ -11,6 +11,7 @@ from pathlib import Path
 from autodepth.errors import InputError, SpaceFileError
 from autodepth.export.exporting import export_network
 from autodepth.export.writing import Tell, refuse_existing
+from autodepth.long_work import each
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Criterion, Policy
 from autodepth.policy.removal import unit_of
@@ -111,7 +112,7 @@ def measure_sensitivities(
     given = Policy(train=replace(Policy().train, epochs=0))
     network = train_parent(given, setting, lambda _: None).network
     found = {}
-    for criterion in criteria:
+    for criterion in each(criteria, "measuring sensitivity", len(criteria)):
         raw = score_branches(replace(given, criterion=criterion), setting, network)
         unit = unit_of(raw)
         found[criterion] = Sensitivity(raw=raw, scaled={b: s / unit for b, s in raw.items()})

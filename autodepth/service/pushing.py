@@ -12,7 +12,7 @@ from autodepth.export.bundle import read_architecture
 from autodepth.export.writing import refuse_existing
 
 _PLACE = re.compile(r"hf://([A-Za-z0-9][\w.-]{0,95})/([A-Za-z0-9][\w.-]{0,95})", re.ASCII)
-_LARGE = ("*.safetensors", "*.onnx", "*.onnx.data", "*.pt2")
+_LARGE = ("*.safetensors", "*.onnx", "*.onnx.data", "*.pt2", "*.pte")
 
 
 def read_place(text: str) -> str:

@@ -13,17 +13,17 @@ from autodepth.errors import (
     AutodepthError,
     BundleError,
     InputError,
-    StudyError,
     TrackingError,
 )
 from autodepth.export import bundle as files
 from autodepth.export.architecture import Architecture
 from autodepth.export.bundle import read_architecture
+from autodepth.export.origin import study_of
 from autodepth.front.selection import select
 from autodepth.records import projection
 from autodepth.records.ledger import Ledger
 from autodepth.records.registry import Files, Member, ModelRegistry
-from autodepth.records.studies import StudyFolder, find_study, studies_root
+from autodepth.records.studies import StudyFolder, studies_root
 from autodepth.records.tracker import default_tracking_uri, without_password
 from autodepth.records.tracking import MlflowSender
 from autodepth.report.study_files import write_study_files
@@ -90,7 +90,7 @@ def register_bundle(
     if set(name) & set("/:"):
         raise InputError(f"a registered model's name must be without / and :, but got {name!r}")
     uri = tracking_uri or default_tracking_uri(studies_root())
-    study = _study_of(folder, record)
+    study = study_of(folder, record)
     with _told_plainly(uri, folder):
         registry = ModelRegistry(uri)
         if study is None:
@@ -119,20 +119,6 @@ class _Origin:
     member: Member
     roles: tuple[str, ...]
     listed: int
-
-
-def _study_of(folder: Path, record: Mapping[str, Any]) -> StudyFolder | None:
-    """Return the study a bundle comes from; None where it is not at hand."""
-    if "study" not in record:
-        return None
-    try:
-        study = find_study(record["study"])
-        with Ledger.open(study.ledger_path, read_only=True) as ledger:
-            result = ledger.trial(record["trial"]).result
-    except (StudyError, InputError):
-        return None
-    same = result is not None and result.weights_sha256 == sha256_of(folder / files.WEIGHTS)
-    return study if same else None  # another one of the same name may be here
 
 
 def _from_study(registry: ModelRegistry, uri: str, study: StudyFolder, trial: int) -> _Origin:

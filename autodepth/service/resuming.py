@@ -8,16 +8,19 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from autodepth.errors import BudgetSpentError, InputError, StudyError
+from autodepth.errors import BudgetSpentError, InputError, StorageError, StudyError
 from autodepth.policy.survival import check_choice
 from autodepth.records.control import DriverLock
+from autodepth.records.lease import Driver
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, find_study
+from autodepth.records.tracker import unsent_trials
 from autodepth.search.confirming import Evidence
 from autodepth.search.control_policies import ROLES
 from autodepth.search.per_trial import parse_per_trial
-from autodepth.search.plan import StudyPlan, make_plan
-from autodepth.search.run_study import Runner, StudyResult, Watch
+from autodepth.search.plan import StudyPlan
+from autodepth.search.planning import make_plan
+from autodepth.search.run_study import Runner, StudyResult, Watch, ended_result
 from autodepth.service.searching import drive, on_cluster
 from autodepth.space.space_file import load_space
 from autodepth.trial.latency_table import LatencyTable
@@ -76,6 +79,7 @@ def resume(  # noqa: PLR0913 - as `search`
         StudyError: there is no such study, or its data or network are not what they were.
         StudyInUseError: another process drives it, and lives.
         BudgetError: nothing is left, or what was added is of another kind.
+        StorageError: the study's folder is full or read-only.
     """
     with on_cluster(ray_address, storage) as cluster:
         plan, folder = plan_resume(
@@ -118,6 +122,14 @@ def plan_resume(
         _check_left(limits, spent, trials, before)
     plan = _plan_again(folder, limits, concurrency, own_code=own_code, cluster=cluster)
     return plan, folder
+
+
+def ended(study: str, *, tracking_uri: str | None = None) -> StudyResult:
+    """Return how a study ended that nothing is left to spend of; arguments as of `resume`."""
+    folder = find_study(study)
+    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
+        result = ended_result(folder, ledger)
+    return replace(result, unsent=unsent_trials(folder, tracking_uri))
 
 
 def _plan_again(
@@ -238,10 +250,29 @@ def carry_on(
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
     """Carry a planned resumption out; arguments as of `resume`."""
-    with DriverLock(folder, takeover=takeover), Ledger.open(folder.ledger_path) as ledger:
-        ledger.begin_driving()  # before the first write
+    with (
+        DriverLock(folder, takeover=takeover) as lock,
+        Ledger.open(folder.ledger_path) as ledger,
+    ):
+        _begin_driving(ledger, lock.taken_from)  # before the first write
         ledger.extend(plan.to_dict())
         return drive(plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch)
+
+
+def _begin_driving(ledger: Ledger, taken_from: Driver | None) -> None:
+    """Make the token of earlier drivers worthless; say who keeps the ledger where one does.
+
+    A driver that was stopped in the midst of a write keeps the ledger until it ends.
+    """
+    try:
+        ledger.begin_driving()
+    except StorageError as error:
+        if taken_from is None:
+            raise
+        raise StorageError(
+            f"{error}; if that is process {taken_from.pid} on {taken_from.host}, which the study "
+            f"was taken from, `kill -9 {taken_from.pid}` there ends it"
+        ) from error
 
 
 def _as_before(plan: Mapping[str, Any]) -> list[str]:

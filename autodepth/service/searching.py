@@ -15,13 +15,15 @@ from autodepth.atomic import write_atomically
 from autodepth.errors import AutodepthError, InputError, StorageError
 from autodepth.records.control import DriverLock
 from autodepth.records.ledger import Ledger
+from autodepth.records.storage import taking
 from autodepth.records.studies import StudyFolder, check_free, create_study_folder
 from autodepth.records.tracker import Tracker
 from autodepth.report.study_files import write_study_files
 from autodepth.search.confirming import Evidence
 from autodepth.search.optuna_mirror import mirror_path, write_mirror
 from autodepth.search.per_trial import parse_per_trial
-from autodepth.search.plan import StudyPlan, make_plan
+from autodepth.search.plan import StudyPlan
+from autodepth.search.planning import make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch, run_study, start_ledger
 from autodepth.service.warm_start import front_policies
 from autodepth.space.shipped import default_space
@@ -84,6 +86,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
     Raises:
         InputError: something that was written cannot be used; nothing was started.
         ClusterError: the cluster cannot be used; likewise.
+        StorageError: the study's folder is full or read-only.
     """
     if study is not None:
         check_free(study)  # before data are read and steps are timed
@@ -184,7 +187,8 @@ def carry_out_plan(
     folder = create_study_folder(study or _study_name(plan))
     with DriverLock(folder):
         # Before the ledger, which makes the folder a study: whoever finds that can go on with it.
-        write_atomically(folder.space_path, write_yaml(plan.space.to_dict()))
+        with taking(folder.path):
+            write_atomically(folder.space_path, write_yaml(plan.space.to_dict()))
         with start_ledger(plan, folder) as ledger:
             return drive(
                 plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch

@@ -162,6 +162,17 @@ def random_value(domain: Domain, generator: random.Random) -> Scalar:
             return _log_uniform(low, high, generator) if log else generator.uniform(low, high)
 
 
+def largest_value(domain: Domain) -> Scalar:
+    """Return the largest value of a domain of numbers."""
+    match domain:
+        case Fixed(value=value):
+            return value
+        case Choice(values=values):
+            return max(values, key=lambda value: float(value or 0))
+        case IntRange(high=high) | FloatRange(high=high):
+            return high
+
+
 def _log_uniform(low: float, high: float, generator: random.Random) -> float:
     return min(high, max(low, math.exp(generator.uniform(math.log(low), math.log(high)))))
 

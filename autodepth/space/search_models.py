@@ -36,6 +36,11 @@ class SamplerSection(Section):
     startup_trials: Annotated[int, Field(ge=0), must("a whole number of at least 0")] = Field(
         8, description="trials drawn at random before tpe or gp learn from them"
     )
+    gap_share: Annotated[float, Field(ge=0, le=1), must("a share in [0, 1]")] = Field(
+        0.5,
+        description="share of the policies on known parents that fall into a gap of the front, "
+        "as costs known ahead tell; random and qmc have none",
+    )
     population: Annotated[Count, Field(ge=2), must("a whole number of at least 2")] = Field(
         16, description="policies per generation of nsga2"
     )

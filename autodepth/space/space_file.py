@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,10 +69,13 @@ def read_document(path: Path | str) -> Document:
         SpaceFileError: it is none; keys given twice are left to the caller.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
             content = file.read(MAX_BYTES + 1)
+            silent = not content and stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
     except OSError as error:
         raise SpaceFileError([f"{path}: cannot be read: {error.strerror}"]) from None
+    if silent:
+        raise SpaceFileError([f"{path}:1:1: is a pipe that nobody writes to"])
     if len(content) > MAX_BYTES:
         raise SpaceFileError([f"{path}:1:1: a space file must be at most 1 MB"])
     try:
@@ -87,6 +92,13 @@ def read_document(path: Path | str) -> Document:
         got = shown(document.content)
         raise SpaceFileError([f"{path}:{line}:{column}: must be a mapping, but got {got}"])
     return document
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file; a named pipe without waiting for somebody who may never write to it."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _parse_override(text: str) -> _Override:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from autodepth.data.batches import Batches
+from autodepth.long_work import long_work
 from autodepth.networks.ablation import WHOLE, scores_without_each
 from autodepth.networks.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
@@ -45,12 +46,15 @@ def ablate(network: ResidualNetwork, batches: Batches) -> Ablation:
     correct: defaultdict[int, float] = defaultdict(float)
     loss_sum: defaultdict[int, float] = defaultdict(float)
     images_seen = 0
-    for images, labels in batches:
-        for number, scores in scores_without_each(gated, images):
-            with torch.inference_mode():
-                correct[number] += (scores.argmax(1) == labels).sum().item()
-                loss_sum[number] += F.cross_entropy(scores, labels, reduction="sum").item()
-        images_seen += len(labels)
+    passes = len(batches) * (1 + len(gated.removable_gates()))
+    with long_work("leaving out each branch", passes) as advance:
+        for images, labels in batches:
+            for number, scores in scores_without_each(gated, images):
+                with torch.inference_mode():
+                    correct[number] += (scores.argmax(1) == labels).sum().item()
+                    loss_sum[number] += F.cross_entropy(scores, labels, reduction="sum").item()
+                advance(1)
+            images_seen += len(labels)
     measured = {
         number: Evaluation(
             accuracy=correct[number] / images_seen, loss=loss_sum[number] / images_seen

@@ -26,6 +26,7 @@ class Checkpoints:
         seconds: between two partial states, at least 0; 0 keeps one after every epoch.
         open_ended: whether the course may go on for longer.
         clock: seconds that go by.
+        leaving: whether this process has to go, so that nothing waits until it is time to.
     """
 
     def __init__(
@@ -36,9 +37,11 @@ class Checkpoints:
         seconds: float,
         open_ended: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        leaving: Callable[[], bool] = lambda: False,
     ) -> None:
         self._cache, self._key, self._open_ended = cache, key, open_ended
         self._seconds, self._clock = seconds, clock
+        self._leaving = leaving
         self._due = clock() + seconds
         self._last = ""
 
@@ -53,9 +56,10 @@ class Checkpoints:
         return None
 
     def offer(self, epoch: int, state: Callable[[], TrainingState]) -> None:
-        """Keep the state after an epoch, if it is time to."""
+        """Keep the state after an epoch, if it is time to, or the last chance."""
         start = self._clock()
-        if not self._cache.keeps or start < self._due:
+        due = self._leaving() or start >= self._due
+        if not self._cache.keeps or not due:
             return
         key = f"{self._name(epoch)}{_PARTIAL}"
         if self._cache.store(key, state().write, stage="partial"):

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from autodepth.data.batches import Batches
 from autodepth.errors import NetworkError
+from autodepth.long_work import each
 from autodepth.networks.branch_parts import branch_layers, branch_parameters
 from autodepth.networks.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
@@ -98,7 +99,7 @@ def _of_operands(
     for number, gate in gated.removable_gates().items():
         gate.watch = partial(watch, number)
     images_seen = 0
-    for images, _ in batches:
+    for images, _ in each(batches, "watching branches", len(batches)):
         gated(images)
         images_seen += len(images)
     return {number: float(total) / images_seen for number, total in sums.items()}
@@ -109,7 +110,7 @@ def _taylor(network: ResidualNetwork, batches: Batches) -> Scores:
     gates = gated.removable_gates()
     sums = dict.fromkeys(gates, 0.0)
     images_seen = 0
-    for images, labels in batches:
+    for images, labels in each(batches, "deriving the loss by branch", len(batches)):
         ones = [torch.ones(len(images), device=images.device, requires_grad=True) for _ in gates]
         for gate, one in zip(gates.values(), ones, strict=True):
             gate.scale = one

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from autodepth.data.batches import Batches
 from autodepth.errors import DivergenceError
+from autodepth.long_work import each
 
 Network = Callable[[Tensor], Tensor]
 
@@ -37,7 +38,7 @@ def evaluate(network: Network, batches: Batches) -> Evaluation:
     """
     correct = loss_sum = 0.0
     images_seen = 0
-    for images, labels in batches:
+    for images, labels in each(batches, "measuring accuracy", len(batches)):
         scores = network(images)
         correct += (scores.argmax(1) == labels).sum().item()
         loss_sum += F.cross_entropy(scores, labels, reduction="sum").item()

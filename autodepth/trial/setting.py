@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,11 @@ from autodepth.space.objectives import Constraint
 from autodepth.trial.data_parallel import ALONE, Ranks
 from autodepth.trial.latency_table import LatencyTable
 from autodepth.trial.stage_cache import LIMIT_BYTES
-from autodepth.trial.threads import threads_that_pay
+
+
+def never() -> bool:
+    """Say that this process may stay."""
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,8 @@ class TrialSetting:
         cache_limit_bytes: what those stages together may take.
         checkpoint_seconds: training that takes longer is kept about so often, at the end of an
             epoch, for whoever comes to the same training; 0 keeps it after every epoch.
+        leaving: asked at the end of an epoch whether this process has to go, so that training is
+            kept at once.
         replicate: 0 in a search; other numbers give fresh seeds to the same policy.
         memory_bytes: host memory that a trial may take on top of its process; None for any.
         evaluation_batch: images at a time where nothing is learned. That needs no gradients, so
@@ -63,6 +70,7 @@ class TrialSetting:
     cache: str | Path | None = None
     cache_limit_bytes: int = LIMIT_BYTES
     checkpoint_seconds: float = 20.0
+    leaving: Callable[[], bool] = never
     replicate: int = 0
     memory_bytes: int | None = None
     evaluation_batch: int = 256
@@ -101,14 +109,10 @@ class TrialSetting:
         index = np.linspace(0, len(validation) - 1, self.sensitivity_images).round()
         return validation.subset(index.astype(np.int64))
 
-    def limit_threads(self, places: int = 1) -> None:
-        """Let this process compute with no more threads than so many places have.
-
-        With several places only if that is faster at this moment.
-        """
-        threads = threads_that_pay(self.threads, places * self.threads)
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
+    def limit_threads(self) -> None:
+        """Let this process compute with no more threads than a trial may use."""
+        if torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)
 
     def evaluation_batches(self, images: Images) -> Batches:
         """Return images in their order, as they are."""

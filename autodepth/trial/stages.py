@@ -188,8 +188,14 @@ class Stages:
         return found
 
     def _checkpoints(self, key: str, *, open_ended: bool = False) -> Checkpoints:
-        seconds = self._setting.checkpoint_seconds
-        return Checkpoints(self._cache, key, seconds=seconds, open_ended=open_ended)
+        setting = self._setting
+        return Checkpoints(
+            self._cache,
+            key,
+            seconds=setting.checkpoint_seconds,
+            open_ended=open_ended,
+            leaving=setting.leaving,
+        )
 
 
 def _both(one: OnEpoch, other: OnEpoch) -> OnEpoch:

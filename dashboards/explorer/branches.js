@@ -41,7 +41,7 @@ async function drawSurvival(table, chosen, number) {
   const traces = [
     { type: "bar", name: "share of trials that removed it", x, y: table.removed, marker: { color: colour("line") } },
     line("lowest", table.survival_low, { line: { width: 0 }, showlegend: false, hoverinfo: "skip" }),
-    line("from lowest to highest", table.survival_high, { line: { width: 0 }, fill: "tonexty", fillcolor: "rgba(0,114,178,0.2)", hoverinfo: "skip" }),
+    line("from lowest to highest", table.survival_high, { line: { width: 0 }, fill: "tonexty", fillcolor: `${colour("accent")}40`, hoverinfo: "skip" }),
     line("mean survival probability", table.survival, { line: { color: colour("accent"), width: 2.5 } }),
   ];
   if (chosen?.survival.length) {

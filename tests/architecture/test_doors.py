@@ -9,13 +9,16 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "autodepth"
 DOORS = {
+    "executorch": {"export/executorch_file.py"},
     "fsspec": {"trial/remote_store.py"},
     "ray": {
         "search/ray_cluster.py",
         "search/ray_local.py",
         "search/ray_metrics.py",
+        "search/ray_notice.py",
         "search/ray_ranks.py",
         "search/ray_runner.py",
+        "search/ray_shutdown.py",
         "search/ray_worker.py",
         "service/jobs.py",
     },

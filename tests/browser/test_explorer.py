@@ -252,7 +252,8 @@ def test_the_keyboard_alone_will_do(look, served, make_study):
     assert looking.errors == []
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_every_view_is_accessible_and_fits(look, served, make_study, width, dark):
     if not AXE.is_file():
         pytest.skip("needs axe-core: make browser-tools")

@@ -37,6 +37,15 @@ def test_init_writes_a_space_that_check_finds_without_mistakes(run, tmp_path):
     assert run("init").returncode == 2
 
 
+def test_init_tells_a_script_what_it_wrote(run, tmp_path):
+    told = json.loads(run("init", "cifar10_resnet56.yaml", "--to", "mine.yaml", "--json").stdout)
+
+    assert told == {"space": "cifar10_resnet56", "file": "mine.yaml"}
+    assert "resnet56" in (tmp_path / told["file"]).read_text()
+    again = run("init", "--to", "mine.yaml", "--json")
+    assert (again.returncode, again.stdout) == (2, "")
+
+
 def test_check_tells_every_mistake_with_its_place(run, tmp_path):
     (tmp_path / "bad.yaml").write_text(
         "version: 1\nnetwork: resnet20\ndata: digits\nsearch:\n  p_l: 0.5\n"
@@ -172,4 +181,5 @@ def test_a_shell_completes_commands_and_names_of_studies(run):
 
     assert completed("autodepth res") == ["resume"]
     assert completed("autodepth status di") == ["digits-one"]
+    assert completed("autodepth status --json di") == ["digits-one"]
     assert completed("autodepth stop la") == ["latest"]

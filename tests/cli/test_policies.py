@@ -1,6 +1,7 @@
 """One policy without a search: carried out, told, exported; wrong ones are one message."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -65,16 +66,18 @@ def test_a_trained_network_is_pruned_without_training_it_first(run, tmp_path, we
 def test_all_criteria_fit_a_terminal_and_a_figure(run, tmp_path, weights):
     done = run(
         "sensitivity", "resnet14", "--weights", weights, "--data", "digits",
-        "--criterion", "all", "--images", "50", "--to", "heat.png",
+        "--criterion", "all", "--images", "50", "--to", "heat.png", TTY_COMPATIBLE="1",
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).splitlines()
     assert max(map(len, lines)) <= 80
     assert "…" not in done.stdout
     assert [line.split()[0] for line in lines[2:8]] == list("123456")
     assert "measured on 50 images of the validation split" in done.stderr
     assert (tmp_path / "heat.png").read_bytes().startswith(b"\x89PNG")
+    for words in ("measuring sensitivity", "leaving out each branch"):
+        assert words in done.stderr
 
 
 def test_sensitivities_as_json_and_as_a_page(run, tmp_path, weights):

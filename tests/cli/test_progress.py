@@ -12,6 +12,7 @@ import pytest
 from autodepth.cli.progress import watching
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
+from autodepth.service.resuming import confirm
 from autodepth.service.searching import carry_out_plan, plan_search
 from autodepth.trial.result import TrialState
 
@@ -20,9 +21,7 @@ SMALL = ("network.name=resnet14", "data.train_images=96", "data.validation=60", 
 
 def watched(capfd, name):
     plan = plan_search(budget="3trials", settings=SMALL)
-    carry_out_plan(
-        plan, study=name, runner="in-process", watch=lambda driver: watching(plan, driver)
-    )
+    carry_out_plan(plan, study=name, runner="in-process", watch=watching)
     return capfd.readouterr()
 
 
@@ -44,6 +43,16 @@ def test_without_a_terminal_every_trial_that_ended_is_one_line(capfd):
 
     assert [line.split(":")[0] for line in lines] == [f"trial {i} complete" for i in range(3)]
     assert "% of the budget" in lines[-1]
+
+
+def test_a_confirmation_tells_how_far_it_is_of_what_was_asked_for(capfd):
+    watched(capfd, "asked")
+    confirm("asked", seeds=1, runner="in-process", watch=watching)
+    lines = capfd.readouterr().err.splitlines()
+
+    assert lines
+    assert all("on fresh seeds) complete" in line for line in lines)  # none of the search
+    assert lines[-1].endswith("(100% of what was asked for)")
 
 
 @pytest.mark.slow

@@ -97,6 +97,20 @@ def test_watching_ends_with_the_study(make_recorded):
     assert watching.returncode == 0
 
 
+def test_a_script_that_watches_reads_a_document_a_line(make_recorded):
+    folder = make_recorded("digits", TRIALS, ended=None)
+    with DriverLock(folder):
+        watching = start("status", "digits", "--watch", "--json")
+        first = json.loads(watching.stdout.readline())
+    out, _ = watching.communicate(timeout=60)
+    last = json.loads(out)
+
+    assert out.count("\n") == 1
+    assert first["driver"]["pid"] == os.getpid()
+    assert last["driver"] is None
+    assert first["trials"] == last["trials"]
+
+
 def test_watching_on_a_terminal_draws_over_itself_and_leaves_the_study_alone(make_recorded):
     folder = make_recorded("digits", TRIALS, ended=None)
     here, there = pty.openpty()

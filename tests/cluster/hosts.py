@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 VENV = Path(sys.executable).parent
+SLOW_LINK = Path(__file__).with_name("slow_link.py")
 NET = "10.77.0"  # inside the namespaces only
 TOKEN = "canary-8f1d4c"
 # Lower than Ray's own, or a host that is cut off is missed for a minute; a busy machine needs more.
@@ -105,6 +106,33 @@ class Host:
 
     def join(self) -> None:
         run("ip", "-n", self.switch, "link", "set", self.port, "up")
+
+    @contextlib.contextmanager
+    def slow(self, *, delay: float, loss: float) -> Iterator[dict[str, int]]:
+        """Put a slow and lossy link between this host and the switch; its counts come at the end.
+
+        Args:
+            delay: seconds that each frame takes more, each way.
+            loss: share of frames that never arrive, each way.
+        """
+        near, far, counts = f"{self.port}n", f"{self.port}f", {}
+        ip = ("ip", "-n", self.switch, "link")
+        run(*ip, "add", near, "type", "veth", "peer", "name", far)
+        run(*ip, "set", far, "master", "br0", "up")
+        run(*ip, "set", near, "up")
+        run(*ip, "set", self.port, "nomaster")
+        link = subprocess.Popen(
+            ["ip", "netns", "exec", self.switch, sys.executable, SLOW_LINK, self.port, near,
+             str(delay), str(loss)], stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            yield counts
+        finally:
+            link.terminate()
+            _, said = link.communicate(timeout=60)
+            run(*ip, "set", self.port, "master", "br0")
+            run(*ip, "delete", near)
+        counts["came"], counts["lost"] = map(int, said.split())
 
     def kill_all(self) -> None:
         """End every process of this host, whoever started it."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
+from autodepth.trial.result import TrialState
 
 SMALL = (
     "network.name=resnet14",
@@ -14,6 +16,26 @@ SMALL = (
     "train.epochs=2",
     "search.fine_tune_epochs={type: int, min: 0, max: 2}",
 )
+# Long enough that trials run on a node when something happens to it, and after that.
+LONGER = [*SMALL, "train.epochs=30", "search.fine_tune_epochs={type: int, min: 150, max: 200}"]
+
+
+def wait_for(what, condition, seconds=900):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.5)
+    raise AssertionError(f"{what} did not come in {seconds} s")
+
+
+def running_on(cluster, study: str, host: str):
+    """Return the trials that the ledger has as running on a host."""
+    if not study_folder(cluster, study).ledger_path.exists():
+        return []
+    address = cluster[host].address
+    found = trials(cluster, study)
+    return [r for r in found if r.state is TrialState.RUNNING and r.node == address]
 
 
 def dashboard(cluster) -> str:

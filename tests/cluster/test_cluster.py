@@ -1,5 +1,6 @@
 """Studies submitted from one host to a Ray cluster of three; each test a part of one story."""
 
+import json
 import time
 
 import pytest
@@ -76,8 +77,10 @@ def test_a_study_runs_once_and_stops_in_order_and_goes_on(cluster):
     desk = cluster["desk"]
     long = [*SMALL, "train.epochs=30"]
     begin = submission(cluster, "long", "--budget", "9trials", settings=long)
-    status, text = desk.run(*begin)
-    assert status == 0, text
+    status, text = desk.run("sh", "-c", 'exec "$@" 2>told', "sh", *begin, "--json")
+    assert status == 0, (desk.folder / "told").read_text()
+    told = json.loads(text)
+    assert (told["id"], told["address"]) == ("autodepth-long.1", dashboard(cluster))
 
     status, text = desk.run(*begin)
     assert status == 75, text

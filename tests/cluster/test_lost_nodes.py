@@ -4,13 +4,12 @@ import json
 import os
 import signal
 import sys
-import time
 from datetime import UTC, datetime
 
 import pytest
 from cluster.hosts import start_worker
 from cluster.servers import start_mlflow, start_postgres, why_no_postgres
-from cluster.studies import SMALL, study_folder, submission, trials
+from cluster.studies import LONGER, running_on, study_folder, submission, trials, wait_for
 
 from autodepth.records.invariants import broken_invariants
 from autodepth.records.trial_record import WORKER_DIED
@@ -22,9 +21,7 @@ pytestmark = [
     pytest.mark.skipif(bool(why_no_postgres()), reason=why_no_postgres()),
 ]
 STUDY = "lost"
-WANTED = 24
-# Long enough that trials run on a node when it is lost, and after it is back.
-LONGER = [*SMALL, "train.epochs=30", "search.fine_tune_epochs={type: int, min: 40, max: 60}"]
+WANTED = 12
 ASK_MLFLOW = """
 import json, sys
 from mlflow.tracking import MlflowClient
@@ -34,24 +31,6 @@ runs = client.search_runs([found.experiment_id], max_results=1000)
 print("RUNS" + json.dumps([(run.data.tags.get("autodepth.trial"),
     run.data.tags.get("autodepth.state"), run.info.status) for run in runs]))
 """
-
-
-def wait_for(what, condition, seconds=900):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.5)
-    raise AssertionError(f"{what} did not come in {seconds} s")
-
-
-def running_on(cluster, host):
-    """Return the trials that the ledger has as running on a host, those with an epoch first."""
-    if not study_folder(cluster, STUDY).ledger_path.exists():
-        return []
-    address = cluster[host].address
-    found = trials(cluster, STUDY)
-    return [r for r in found if r.state is TrialState.RUNNING and r.node == address]
 
 
 def recovery(cluster, lost, since):
@@ -73,7 +52,7 @@ def complete_again(cluster, lost):
     return None
 
 
-def test_nothing_is_lost_with_the_nodes(cluster, capsys):
+def test_nothing_is_lost_with_the_nodes(cluster, capsys, observed):
     desk, one, two = cluster["desk"], cluster["one"], cluster["two"]
     server = start_mlflow(desk, start_postgres(desk))
     begin = submission(
@@ -82,7 +61,7 @@ def test_nothing_is_lost_with_the_nodes(cluster, capsys):
     status, text = desk.run(*begin)
     assert status == 0, text
 
-    (killed, *_) = wait_for("a trial on one", lambda: running_on(cluster, "one"))
+    (killed, *_) = wait_for("a trial on one", lambda: running_on(cluster, STUDY, "one"))
     at = datetime.now(UTC).timestamp()
     for pid in one.processes("raylet"):
         os.kill(pid, signal.SIGKILL)
@@ -90,7 +69,7 @@ def test_nothing_is_lost_with_the_nodes(cluster, capsys):
     one.kill_all()
     start_worker(one, cluster["head"])
 
-    (cut, *_) = wait_for("a trial on two", lambda: running_on(cluster, "two"))
+    (cut, *_) = wait_for("a trial on two", lambda: running_on(cluster, STUDY, "two"))
     at = datetime.now(UTC).timestamp()
     two.cut()
     told["cut off"] = recovery(cluster, cut, at)
@@ -116,6 +95,10 @@ def test_nothing_is_lost_with_the_nodes(cluster, capsys):
     states = {int(number): state for number, state, _ in runs if number is not None}
     assert states == {record.number: record.state.value for record in records}
     for what, (noticed, again) in told.items():
+        observed(
+            "a node is killed, or cut off from the others",
+            f"{what}: until its policy is complete", again,
+        )  # fmt: skip
         with capsys.disabled():  # the figures of benchmarks/results/cluster.md
             sys.stdout.write(
                 f"\n{what}: noticed after {noticed:.0f} s, complete after {again:.0f} s"

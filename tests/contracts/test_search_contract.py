@@ -88,12 +88,16 @@ def test_bounds_known_only_afterwards_keep_trials_off_the_front(runner):
 
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_a_search_begins_with_the_policies_it_is_given(runner):
-    first = "start_with=[{p_L: 0.9, branches_removed: 2, fine_tune_epochs: 1}, unpruned]"
-    _, trials = run("first", runner, first, budget="4trials")
+    first = (
+        "start_with=[{p_L: 0.9, branches_removed: 2, fine_tune_epochs: 1}, "
+        "{p_L: 0.8, branches_removed: 1}, unpruned]"
+    )
+    _, trials = run("first", runner, first, budget="5trials")
     tried = [(t.point["p_L"], t.point["branches_removed"]) for t in trials if t.kind == "search"]
 
-    assert tried[0] == (0.9, 2)
-    assert (1.0, 0) in tried[1:]  # on Ray another one may come before it
+    assert tried[:2] == [(0.9, 2), (0.8, 1)]
+    if runner == "in-process":  # else it waits for the control, which trains the same parent
+        assert tried[2] == (1.0, 0)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "qmc", "random"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -155,6 +156,27 @@ def test_it_ends_on_a_signal_without_a_traceback_while_a_page_listens(
     assert first == b"event: change\n"
     assert server.returncode == status
     assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_a_script_is_told_where_it_is_and_not_the_token(make_recorded):
+    folder = make_recorded("digits", TRIALS)
+    server = start("--port", "0", "--json", AUTODEPTH_DASHBOARD_TOKEN=TOKEN)
+    try:
+        told = json.loads(server.stdout.readline())
+        port = int(told["address"].rpartition(":")[2])
+        answer, _ = ask(port, "/api/studies", Authorization=f"Bearer {TOKEN}")
+        server.send_signal(signal.SIGINT)
+        out, _ = server.communicate(timeout=60)
+    finally:
+        server.kill()
+
+    assert told == {
+        "address": f"127.0.0.1:{port}",
+        "url": f"http://127.0.0.1:{port}/",
+        "studies": str(folder.path.parent),
+    }
+    assert (answer.status, out) == (200, "")
 
 
 @pytest.mark.slow

@@ -1,6 +1,9 @@
 """Named sets and npz files: what they hold, and what is said when they cannot be read."""
 
 import hashlib
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -126,6 +129,28 @@ def test_svhn_is_read_height_first_and_its_ten_is_a_zero(tmp_path, monkeypatch):
     np.testing.assert_array_equal(images.pixels, pixels)
     assert images.labels.tolist() == [0, 1, 2, 9]
     assert len(classes) == 10
+
+
+def test_a_download_is_told_byte_by_byte_and_not_printed(tmp_path, monkeypatch, heard, capfd):
+    file = tmp_path / "train_32x32.mat"
+    pixels = np.arange(40 * 32 * 32 * 3, dtype=np.uint64).astype(np.uint8)
+    labels = np.tile(np.arange(1, 11, dtype=np.uint8), 4)[:, None]
+    scipy.io.savemat(file, {"X": pixels.reshape(32, 32, 3, 40), "y": labels})
+    content = file.read_bytes()
+    checksum = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    known = import_torchvision().datasets.SVHN.split_list
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/{file.name}"
+        monkeypatch.setitem(known, "train", [address, file.name, checksum])
+        images, _ = read_part(DataSettings(name="svhn", root=str(tmp_path / "new")), "train")
+        server.shutdown()
+
+    assert len(images) == 40
+    assert heard["downloading"] == [len(content), len(content)]
+    assert list(heard) == ["fetching and reading svhn", "downloading"]
+    assert "%" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,20 @@
 """The fields of KubeRay's RayJob, as a JSON Schema.
 
-Written after the field reference of KubeRay 1.7 (ray.io/v1): its names, types and choices. What is
-Kubernetes' own (pods, containers' security) is left to the schemas of Kubernetes. A field that
-KubeRay does not have is refused here, where a cluster would leave it out in silence.
+Names, types and choices are those of KubeRay's own reference of ray.io/v1 at its release 1.6.2
+(docs/reference/api.md of ray-project/kuberay at `COMMIT`, generated there from the Go types, as the
+definition in a cluster is). Which fields are required is told by these types (ray-operator/apis),
+and the rules between fields by the operator's validation.go. What is Kubernetes' own (pods,
+containers' security) is left to the schemas of Kubernetes. A field that KubeRay does not have is
+refused here, where a cluster would leave it out in silence.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+VERSION = "1.6.2"
+COMMIT = "0a9eabde561ab59ab4bbe626072c359da9214484"
+RAY_WITH_TOKENS = (2, 52)  # the operator refuses authOptions.mode token for older ones
 TEXT: dict[str, Any] = {"type": "string"}
 WHOLE: dict[str, Any] = {"type": "integer", "minimum": 0}
 POSITIVE: dict[str, Any] = {"type": "integer", "minimum": 1}
@@ -47,8 +53,6 @@ AUTOSCALER = fields(
     env=rows(KUBERNETES),
     envFrom=rows(KUBERNETES),
     volumeMounts=rows(KUBERNETES),
-    command=rows(TEXT),
-    args=rows(TEXT),
 )
 HEAD = fields(
     ["rayStartParams", "template"],
@@ -78,9 +82,8 @@ WORKERS = fields(
 CLUSTER = fields(
     ["headGroupSpec"],
     upgradeStrategy=fields([], type=choice("Recreate", "None")),
-    authOptions=fields(
-        [], mode=choice("disabled", "token"), secretName=TEXT, enableK8sTokenAuth=SWITCH
-    ),
+    # enableK8sTokenAuth is there too, but the operator refuses it in a RayJob.
+    authOptions=fields([], mode=choice("disabled", "token"), secretName=TEXT),
     suspend=SWITCH,
     managedBy=choice("ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue"),
     autoscalerOptions=AUTOSCALER,
@@ -91,32 +94,54 @@ CLUSTER = fields(
     rayVersion=TEXT,
     workerGroupSpecs=rows(WORKERS),
 )
+NAME = {"type": "string", "pattern": "^[a-z]([a-z0-9-]*[a-z0-9])?$", "maxLength": 47}
+SPEC = fields(
+    ["rayClusterSpec"],
+    activeDeadlineSeconds=POSITIVE,
+    backoffLimit=WHOLE,
+    rayClusterSpec=CLUSTER,
+    submitterPodTemplate=KUBERNETES,
+    metadata=TEXTS,
+    clusterSelector=TEXTS,
+    submitterConfig=fields([], backoffLimit=WHOLE),
+    managedBy=choice("ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue"),
+    deletionStrategy=KUBERNETES,
+    entrypoint=TEXT,
+    runtimeEnvYAML=TEXT,
+    jobId=TEXT,
+    submissionMode=choice("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"),
+    entrypointResources=TEXT,
+    entrypointNumCpus=NUMBER,
+    entrypointNumGpus=NUMBER,
+    ttlSecondsAfterFinished=WHOLE,
+    preRunningDeadlineSeconds=POSITIVE,
+    shutdownAfterJobFinishes=SWITCH,
+    suspend=SWITCH,
+)
+# A time to live is that of a cluster which is shut down, and a sidecar needs no pod to submit.
+RULES = [
+    {
+        "if": {
+            "properties": {"ttlSecondsAfterFinished": POSITIVE},
+            "required": ["ttlSecondsAfterFinished"],
+        },
+        "then": {
+            "properties": {"shutdownAfterJobFinishes": {"const": True}},
+            "required": ["shutdownAfterJobFinishes"],
+        },
+    },
+    {
+        "if": {
+            "properties": {"submissionMode": {"const": "SidecarMode"}},
+            "required": ["submissionMode"],
+        },
+        "then": {"not": {"required": ["submitterPodTemplate"]}},
+    },
+]
 RAY_JOB = fields(
     ["apiVersion", "kind", "metadata", "spec"],
     apiVersion=choice("ray.io/v1"),
     kind=choice("RayJob"),
-    metadata=KUBERNETES,
-    spec=fields(
-        [],
-        activeDeadlineSeconds=POSITIVE,
-        backoffLimit=WHOLE,
-        rayClusterSpec=CLUSTER,
-        submitterPodTemplate=KUBERNETES,
-        metadata=TEXTS,
-        clusterSelector=TEXTS,
-        submitterConfig=fields([], backoffLimit=WHOLE),
-        managedBy=choice("ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue"),
-        deletionStrategy=KUBERNETES,
-        entrypoint=TEXT,
-        runtimeEnvYAML=TEXT,
-        jobId=TEXT,
-        submissionMode=choice("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"),
-        entrypointResources=TEXT,
-        entrypointNumCpus=NUMBER,
-        entrypointNumGpus=NUMBER,
-        ttlSecondsAfterFinished=WHOLE,
-        preRunningDeadlineSeconds=POSITIVE,
-        shutdownAfterJobFinishes=SWITCH,
-        suspend=SWITCH,
-    ),
+    metadata={"type": "object", "properties": {"name": NAME}, "required": ["name"]},
+    spec=SPEC | {"allOf": RULES},
 )

@@ -162,9 +162,29 @@ def test_no_secret_is_on_a_command_line():
 def test_the_ray_job_has_fields_of_kuberay_alone():
     jsonschema.validate(JOB, kuberay.RAY_JOB)
 
-    for change in ({"backofLimit": 3}, {"entrypoint": ["autodepth"]}, {"submissionMode": "Job"}):
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(JOB | {"spec": JOB["spec"] | change}, kuberay.RAY_JOB)
+    version = tuple(map(int, CLUSTER["rayVersion"].split(".")))
+    assert version >= kuberay.RAY_WITH_TOKENS
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        {"backofLimit": 3},
+        {"entrypoint": ["autodepth"]},
+        {"submissionMode": "Job"},
+        {"submissionMode": "SidecarMode"},
+        {"shutdownAfterJobFinishes": False},
+        {"rayClusterSpec": CLUSTER | {"authOptions": {"mode": "tokens"}}},
+        {
+            "rayClusterSpec": CLUSTER
+            | {"authOptions": {"mode": "token", "enableK8sTokenAuth": True}}
+        },
+        {"rayClusterSpec": CLUSTER | {"workerGroupSpecs": [{"groupName": "no template"}]}},
+    ],
+)
+def test_kuberay_would_refuse_or_overlook_a_slip(slip):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(JOB | {"spec": JOB["spec"] | slip}, kuberay.RAY_JOB)
 
 
 @pytest.mark.skipif(
@@ -194,6 +214,15 @@ def test_pods_fit_the_schema_of_kubernetes_and_have_no_rights(name):
         assert container["resources"]["limits"]["memory"]
         mounted = {mount["name"] for mount in container.get("volumeMounts", ())}
         assert mounted <= {volume["name"] for volume in spec.get("volumes", ())}
+
+
+def test_the_autoscaler_is_given_what_a_container_has():
+    """KubeRay puts these into the container that it adds to the head's pod."""
+    ours = ("idleTimeoutSeconds", "upscalingMode", "version")
+    options = {k: v for k, v in CLUSTER["autoscalerOptions"].items() if k not in ours}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}}
+    spec = {"containers": [{"name": "autoscaler", **options}]}
+    kubernetes_validate.validate(pod | {"spec": spec}, "1.37", strict=True)
 
 
 def test_kubernetes_would_refuse_a_pod_with_a_slip():

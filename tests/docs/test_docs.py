@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from fault_times import measured, with_times
 
 from autodepth.cli.main import app
 from autodepth.policy.reference import reference_page
@@ -57,6 +58,26 @@ def test_the_reference_of_space_files_is_that_of_the_models():
     page = ROOT / "docs" / "reference" / "space.md"
 
     assert page.read_text() == reference_page(), "write it anew: make schema"
+
+
+def test_the_times_in_the_table_of_faults_are_those_that_were_measured():
+    page = (ROOT / "docs" / "reliability.md").read_text()
+
+    assert page == with_times(page, measured()), "write it anew: python benchmarks/fault_times.py"
+
+
+def test_times_are_of_the_fault_that_they_were_measured_of(tmp_path):
+    lines = ["| fault | measured | time |", "|---|---|---|"]
+    lines += [f"| Ray's head is killed | until it goes on | {s} s |" for s in (4.0, 6.0)]
+    (tmp_path / "fault_times.md").write_text("\n".join(lines) + "\n")
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    told = [row for row in with_times(page, measured(tmp_path)).splitlines() if " s until" in row]
+
+    assert len(told) == 1
+    assert told[0].startswith("| Ray's head is killed |")
+    assert told[0].endswith("| 4.0 s and 6.0 s until it goes on |")
+    with pytest.raises(ValueError, match=r"but not: .*the driver is bored"):
+        with_times(page, {"the driver is bored": "1 s"})
 
 
 def test_every_page_is_in_the_navigation():

@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from autodepth.data.settings import DataSettings
+from autodepth.data.sources import read_part
 from autodepth.export.exporting import export_selected
 from autodepth.front.selection import FrontPoint
-from autodepth.records.studies import StudyFolder, find_study
+from autodepth.records.studies import HOME_VARIABLE, StudyFolder, find_study
 from autodepth.service.searching import search
 
 
 @pytest.fixture(scope="session")
-def study(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The digits as data of a person's own, in a place of this machine."""
+    place = tmp_path_factory.mktemp("data") / "numerals.npz"
+    parts = {part: read_part(DataSettings(name="digits"), part)[0] for part in ("train", "test")}
+    np.savez(
+        place,
+        **{f"x_{part}": images.pixels for part, images in parts.items()},
+        **{f"y_{part}": images.labels for part, images in parts.items()},
+    )
+    return f"npz:{place}"
+
+
+@pytest.fixture(scope="session")
+def study(data: str, tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTODEPTH_HOME", str(tmp_path_factory.mktemp("exported")))
         search(
             budget="5trials",
             study="source",
-            settings=["network.name=resnet14", "data.train_images=200", "train.epochs=4"],
+            settings=[
+                f"data.name={data}",
+                *("network.name=resnet14", "data.train_images=200", "train.epochs=4"),
+            ],
             runner="in-process",
         )
         return find_study("source")
@@ -30,10 +52,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
 def exported(
     study: StudyFolder, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, FrontPoint, list[str]]:
-    """The smallest network of the study as a bundle, never to be changed, and what was told."""
+    """The smallest network of the study, never to be changed, and what was told."""
     to = tmp_path_factory.mktemp("exports") / "smallest"
     told: list[str] = []
-    return to, export_selected(study, "smallest", to, tell=told.append), told
+    formats = ("torch", "onnx", "int8")  # executorch is an extra: test_executorch.py
+    point = export_selected(study, "smallest", to, formats=formats, tell=told.append)
+    return to, point, told
 
 
 @pytest.fixture
@@ -41,3 +65,27 @@ def bundle(exported: tuple[Path, FrontPoint, list[str]], tmp_path: Path) -> tupl
     """A copy of it that a test may change."""
     folder, point, _ = exported
     return Path(shutil.copytree(folder, tmp_path / "bundle")), point
+
+
+@pytest.fixture
+def home(study: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of studies, as the program sees it."""
+    monkeypatch.setenv(HOME_VARIABLE, str(study.path.parent))
+    return study.path.parent
+
+
+@pytest.fixture
+def places_told() -> Callable[[Path], dict[str, set[str]]]:
+    """Tells which files of a folder name places of this machine, and which places."""
+    places = {sys.prefix, sys.base_prefix, tempfile.gettempdir(), str(Path.home()), str(Path.cwd())}
+
+    def told(folder: Path) -> dict[str, set[str]]:
+        contents = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        assert contents
+        found = {
+            path.name: {place for place in places if f"{place}/".encode() in content}
+            for path, content in contents.items()
+        }
+        return {name: places for name, places in found.items() if places}
+
+    return told

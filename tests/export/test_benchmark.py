@@ -16,7 +16,7 @@ from autodepth.export.torch_program import make_program
 from autodepth.networks.catalogue import NetworkSpec, build_network
 
 
-def test_an_export_is_timed_beside_its_parent_in_both_runtimes(exported):
+def test_an_export_is_timed_beside_its_parent_in_both_runtimes(exported, heard):
     to, point, _ = exported
     threads = len(os.sched_getaffinity(0))
     found = benchmark_bundle(to, against="parent", seconds=0.05)
@@ -38,6 +38,9 @@ def test_an_export_is_timed_beside_its_parent_in_both_runtimes(exported):
         assert timing.calls >= 7
         assert timing.device
     json.dumps(found.to_dict(), allow_nan=False)
+    timed = [counts for what, counts in heard.items() if what.startswith("timing ")]
+    assert len(timed) == 4
+    assert all(told == steps for steps, told in timed)
 
 
 def test_memory_rises_with_the_batch(tmp_path):

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from autodepth import load
-from autodepth.errors import BundleError, InputError, SelectionError
-from autodepth.export.bundle import check, read_architecture
+from autodepth.errors import BundleError, DataError, InputError, SelectionError
+from autodepth.export.bundle import check, read_architecture, write_checksums
 from autodepth.export.evaluation import evaluate_bundle
 from autodepth.export.exporting import export_selected
 from autodepth.export.seal import read_sealed, sealed
@@ -17,12 +17,16 @@ from autodepth.networks.weights import load_weights, read_weights
 from autodepth.networks.widths import changed_shapes, take_shapes
 from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
+from autodepth.records.studies import HOME_VARIABLE
+from autodepth.service.pushing import write_repository
 from autodepth.space.yaml_text import parse_yaml
 
 GUARDED = (
-    *("model.safetensors", "model.onnx", "model.pt2", "architecture.json", "policy.yaml"),
-    *("record.json", "verification.json", "predict.py", "README.md"),
+    *("model.safetensors", "model.onnx", "model.int8.onnx", "model.pt2"),
+    *("architecture.json", "policy.yaml", "record.json", "verification.json"),
+    *("predict.py", "README.md"),
 )
+BESIDE = "model.onnx.data"  # holds weights above 2 GB
 
 
 def test_a_loaded_network_equals_the_searched_one_bit_for_bit(study, bundle):
@@ -60,9 +64,11 @@ def test_a_bundle_holds_the_files_it_says_and_no_others(bundle):
 
 
 @pytest.mark.parametrize("place", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("name", [*GUARDED, "checksums.json", "test_openings.json"])
+@pytest.mark.parametrize("name", [*GUARDED, BESIDE, "checksums.json", "test_openings.json"])
 def test_one_altered_byte_is_refused_with_the_files_name(bundle, name, place):
     to, _ = bundle
+    (to / BESIDE).write_bytes(b"weights")
+    write_checksums(to)
     (to / "test_openings.json").write_text(sealed({"openings": []}))
     check(to)
     content = bytearray((to / name).read_bytes())
@@ -123,7 +129,34 @@ def test_an_impossible_wish_names_the_nearest(study, tmp_path):
         export_selected(study, "accuracy>=0.9999,macs<=1k", tmp_path / "none")
 
 
-def test_the_test_split_is_opened_once_and_every_opening_is_recorded(bundle):
+def test_a_bundle_that_is_handed_on_tells_no_place_of_this_machine(
+    data, bundle, home, places_told, tmp_path
+):
+    to, _ = bundle
+    evaluate_bundle(to)
+    evaluate_bundle(to, data)
+    write_repository(to, "hf://me/digits", tmp_path / "repository")
+
+    assert json.loads((to / "record.json").read_text())["data"]["name"] == "npz:numerals.npz"
+    assert places_told(tmp_path / "repository") == {}
+    assert places_told(home) != {}  # where the data is stands in the study
+
+
+def test_data_of_ones_own_is_found_through_the_study_or_has_to_be_named(
+    data, bundle, home, tmp_path, monkeypatch
+):
+    to, _ = bundle
+    found = evaluate_bundle(to)
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "elsewhere"))
+
+    with pytest.raises(DataError, match=r"npz:numerals\.npz .* not here: give --data npz:PATH"):
+        evaluate_bundle(to)
+    named = evaluate_bundle(to, data)
+    assert (named.data, named.test_accuracy) == ("npz:numerals.npz", found.test_accuracy)
+    assert named.openings_before == 1
+
+
+def test_the_test_split_is_opened_once_and_every_opening_is_recorded(bundle, home):
     to, point = bundle
     first, second = evaluate_bundle(to), evaluate_bundle(to)
     openings = read_sealed(to / "test_openings.json")["openings"]
@@ -136,14 +169,12 @@ def test_the_test_split_is_opened_once_and_every_opening_is_recorded(bundle):
     load(to)  # openings carry a checksum of their own, so recording one breaks nothing
 
 
-def test_eight_bits_are_written_beside_and_told_with_their_accuracy(study, exported, tmp_path):
+def test_eight_bits_are_written_beside_and_told_with_their_accuracy(exported):
     import onnxruntime
 
-    to, point, _ = exported
-    told = []
-    export_selected(study, "smallest", tmp_path / "q", formats=("onnx", "int8"), tell=told.append)
-    int8 = json.loads((tmp_path / "q" / "verification.json").read_text())["int8"]
-    session = onnxruntime.InferenceSession(tmp_path / "q" / "model.int8.onnx")
+    to, point, told = exported
+    int8 = json.loads((to / "verification.json").read_text())["int8"]
+    session = onnxruntime.InferenceSession(to / "model.int8.onnx")
     images = np.zeros((7, 1, 8, 8), dtype=np.float32)
 
     assert session.run(["scores"], {"images": images})[0].shape == (7, 10)
@@ -153,5 +184,4 @@ def test_eight_bits_are_written_beside_and_told_with_their_accuracy(study, expor
     assert int8["float_accuracy"] == point.point.validation_accuracy
     assert int8["validation_accuracy"] > int8["float_accuracy"] - 0.1
     assert int8["calibration_images"] == 200
-    assert (tmp_path / "q" / "model.int8.onnx").stat().st_size < (to / "model.onnx").stat().st_size
-    load(tmp_path / "q")
+    assert (to / "model.int8.onnx").stat().st_size < (to / "model.onnx").stat().st_size

@@ -12,7 +12,8 @@ from PIL import Image
 from autodepth import load
 from autodepth.data.batches import Batches
 from autodepth.data.load import load_data
-from autodepth.export.bundle import read_architecture, recorded_data
+from autodepth.data.settings import DataSettings
+from autodepth.export.bundle import read_architecture
 
 # Stands in for an interpreter that has numpy and onnxruntime alone.
 ALONE = """
@@ -41,8 +42,8 @@ def predict(exported, tmp_path):
 
 
 @pytest.fixture
-def images(exported):
-    return load_data(recorded_data(exported[0])).open_test().subset(np.arange(40))
+def images():
+    return load_data(DataSettings(name="digits")).open_test().subset(np.arange(40))
 
 
 def expected(folder, images):

@@ -29,12 +29,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def home(study, monkeypatch):
-    """The folder of studies, as the program sees it; no file of MLflow may be unpickled."""
-    monkeypatch.setenv(HOME_VARIABLE, str(study.path.parent))
+@pytest.fixture(autouse=True)
+def no_pickles(monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    return study.path.parent
 
 
 def real_images(folder):
@@ -44,7 +41,9 @@ def real_images(folder):
     return ((shares - constants.mean[0]) / constants.std[0]).astype(np.float32)
 
 
-def test_the_champion_is_loaded_by_mlflow_and_answers_real_images(study, exported, home):
+def test_the_champion_is_loaded_by_mlflow_and_answers_real_images(
+    study, exported, home, places_told, tmp_path
+):
     import mlflow
     from mlflow.tracking import MlflowClient
 
@@ -64,7 +63,9 @@ def test_the_champion_is_loaded_by_mlflow_and_answers_real_images(study, exporte
     images = real_images(folder)
     with torch.inference_mode():
         expected = load(folder)(torch.from_numpy(images))
+    files = mlflow.artifacts.download_artifacts("models:/source@champion", dst_path=str(tmp_path))
 
+    assert places_told(Path(files)) == {}
     assert (found.version, again.version) == ("1", "1")
     assert found.aliases[0] == "champion"
     assert "smallest" in again.aliases

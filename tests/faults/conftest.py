@@ -1,7 +1,7 @@
 """Studies that are killed, in copies of a process that has everything imported."""
 
-import os
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 from crash_loop import SETTINGS, front_of, start_copy
@@ -27,15 +27,33 @@ def run_in_copy():
 
 
 @pytest.fixture
-def observed():
-    """Return what notes how long something took, where `make faults` keeps a list of that."""
+def remount(tmp_path, monkeypatch):
+    """Return what changes the options of the file system, 1.5 MB of its own, of all studies."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", disk],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("only root can mount a small file system here")
+    monkeypatch.setenv("AUTODEPTH_HOME", str(disk))
+    yield lambda options: subprocess.run(["mount", "-o", f"remount,{options}", disk], check=True)
+    subprocess.run(["umount", "--lazy", disk], check=True)
 
-    def note(fault, what, seconds):
-        if path := os.environ.get("AUTODEPTH_FAULT_TIMES"):
-            with Path(path).open("a") as file:
-                file.write(f"| {fault} | {what} | {seconds:.1f} s |\n")
 
-    return note
+@pytest.fixture
+def autodepth(tmp_path):
+    """Return what runs the command line in a process of its own."""
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "autodepth", *map(str, arguments)],
+            capture_output=True, text=True, timeout=600, check=False, cwd=tmp_path,
+        )  # fmt: skip
+
+    return run
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from autodepth.service.resuming import resume
 from autodepth.service.searching import search
 
 
-def test_a_folder_that_vanishes_ends_the_study_and_it_goes_on_once_it_is_back(monkeypatch):
+def test_a_folder_that_vanishes_ends_the_study_and_it_goes_on_once_it_is_back(observed):
     """Row 10: the ledger stays open under another name, so nothing is lost."""
 
     class MoveAway:
@@ -43,7 +43,9 @@ def test_a_folder_that_vanishes_ends_the_study_and_it_goes_on_once_it_is_back(mo
             budget="4trials", study="moved", settings=SETTINGS, runner="in-process", watch=MoveAway
         )
     (studies_root() / "elsewhere").rename(studies_root() / "moved")
+    begun = time.monotonic()
     result = resume("moved", runner="in-process")
+    observed("the folder is gone", "from its return to the end", time.monotonic() - begun)
 
     assert result.complete == 4
     assert broken_invariants(find_study("moved")) == []

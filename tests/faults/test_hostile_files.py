@@ -13,13 +13,17 @@ import struct
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
+from autodepth.data.settings import Normalisation
+from autodepth.export import bundle
+from autodepth.export.architecture import Architecture
 from autodepth.networks.catalogue import NetworkSpec, build_network
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(800)]
@@ -173,6 +177,46 @@ def hostile_policies():
     }
 
 
+def forged_bundles(folder):
+    """Write exports that were sealed again after they were altered; return their names."""
+    network = NetworkSpec(name="resnet8")
+    sound = Architecture(
+        network=network, removed=(), widths={}, classes=tuple("abcdefghij"), macs=1,
+        normalisation=Normalisation(mean=(0.5,) * 3, std=(0.5,) * 3),
+    )  # fmt: skip
+    state = build_network(network).module.state_dict()
+    usual = {
+        **dict.fromkeys(bundle._ALWAYS, b"{}"),
+        bundle.ARCHITECTURE: sound.to_json().encode(),
+        bundle.RECORD: b'{"data": {"name": "digits"}}',
+        bundle.WEIGHTS: save({name: tensor.clone() for name, tensor in state.items()}),
+    }
+
+    def built(network):
+        return replace(sound, network=network).to_json().encode()
+
+    deep = b'{"a":' + b"[" * 100_000
+    altered = {
+        "pickle": {bundle.WEIGHTS: pickle.dumps(Touch(folder / "owned"))},
+        "code": {bundle.ARCHITECTURE: built(replace(network, name="os:mkdir"))},
+        "endless": {bundle.ARCHITECTURE: built(replace(network, classes=10**12))},
+        "words": {bundle.ARCHITECTURE: built(replace(network, classes="many"))},
+        "branches": {bundle.ARCHITECTURE: replace(sound, removed=(99,)).to_json().encode()},
+        "deep": {bundle.ARCHITECTURE: deep},
+        "binary": {bundle.ARCHITECTURE: bytes(range(256))},
+        "no_record": {bundle.RECORD: b"not JSON"},
+        "deep_record": {bundle.RECORD: deep},
+        "list_record": {bundle.RECORD: b"[1]"},
+        "other_macs": {},
+    }
+    for name, files in altered.items():
+        (folder / name).mkdir(parents=True)
+        for file, content in {**usual, **files}.items():
+            (folder / name / file).write_bytes(content)
+        bundle.write_checksums(folder / name)
+    return altered
+
+
 NAMES = {
     "up": "../outside", "absolute": "/tmp/outside", "below": "a/b", "empty": "", "dots": "..",
     "hidden": ".x", "long": "x" * 300, "look_alike": "d\u0456gits", "nul": "a\0b", "blank": "a b",
@@ -251,6 +295,8 @@ def told(tmp_path_factory):
     (folder / "bundle" / "checksums.json").write_text('{"files": {"../../x": "00"}}')
     for name in ("bundle", "outside", "absent"):
         hostile[f"export {name}"] = ["evaluate", str(folder / name)]
+    for name in forged_bundles(folder / "forged"):
+        hostile[f"export forged {name}"] = ["evaluate", str(folder / "forged" / name)]
     wanted = folder / "wanted.json"
     sound_ones = [
         ["inspect", "resnet8", "--weights", str(folder / "sound.safetensors")],

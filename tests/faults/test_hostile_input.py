@@ -1,5 +1,6 @@
 """Space files made to do harm: read in one process that notes whatever it is made to do."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -10,10 +11,11 @@ import pytest
 
 BROKEN = sorted((Path(__file__).parents[1] / "space" / "broken").glob("*.yaml"))
 MOST_MEGABYTES = 200
+MOST_SECONDS = 10  # of CPU time, for one file
 
 # Runs `autodepth check` on one file after the other, after a sound one that imports what is needed.
 WATCHED = """
-import json, sys
+import json, sys, time
 from autodepth.cli.main import main
 noted, watching = [], False
 ACTS = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename", "os.mkdir",
@@ -26,20 +28,21 @@ def note(event, arguments):
     if event in ACTS or writes or theirs:
         noted.append(f"{event} {arguments!r:.120}")
 sys.addaudithook(note)
-told, imported = [], set()
+told, took, imported = [], [], set()
 for path in sys.argv[1:]:
-    sys.argv = ["autodepth", "check", path]
+    sys.argv, begun = ["autodepth", "check", path], time.process_time()
     try:
         main()
         status = 0
     except SystemExit as end:
         status = end.code or 0
     told.append(status)
+    took.append(time.process_time() - begun)
     imported = imported if watching else set(sys.modules)
     watching = True
 noted += [f"import {name}" for name in set(sys.modules) - imported]
 (peak,) = [int(line.split()[1]) / 1024 for line in open('/proc/self/status') if 'VmHWM' in line]
-print(json.dumps({"status": told, "noted": noted, "megabytes": peak}))
+print(json.dumps({"status": told, "seconds": took, "noted": noted, "megabytes": peak}))
 """
 
 
@@ -82,6 +85,24 @@ HOSTILE = {
 }
 
 
+@contextlib.contextmanager
+def without_end(folder):
+    """Make files that are too large to read, or have no end; give their paths."""
+    with (folder / "huge.yaml").open("wb") as file:
+        file.write(b"network: resnet20 #")
+        file.truncate(10**9)  # a billion bytes to whoever reads them, a few on the disk
+    (folder / "zeros.yaml").symlink_to("/dev/zero")
+    os.mkfifo(folder / "silent.yaml")
+    os.mkfifo(folder / "pipe.yaml")
+    writer = subprocess.Popen(["sh", "-c", "exec yes 'network: resnet20' > pipe.yaml"], cwd=folder)
+    try:
+        names = ("huge.yaml", "zeros.yaml", "pipe.yaml", "silent.yaml")
+        yield [folder / name for name in names]
+    finally:
+        writer.kill()  # it waits for ever where nobody has read
+        writer.wait()
+
+
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
@@ -93,15 +114,18 @@ def told(tmp_path_factory):
     (folder / "folder.yaml").mkdir()
     (folder / "loop.yaml").symlink_to(folder / "loop.yaml")
     paths += [folder / "folder.yaml", folder / "loop.yaml", folder / "absent.yaml"]
-    done = subprocess.run(
-        [sys.executable, "-c", WATCHED, *map(str, paths)],
-        capture_output=True, text=True, cwd=folder, timeout=240, check=False,
-        env={**os.environ, "NO_COLOR": "1"},
-    )  # fmt: skip
+    with without_end(folder) as endless:
+        paths += endless
+        done = subprocess.run(
+            [sys.executable, "-c", WATCHED, *map(str, paths)],
+            capture_output=True, text=True, cwd=folder, timeout=240, check=False,
+            env={**os.environ, "NO_COLOR": "1"},
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     values = json.loads(done.stdout.splitlines()[-1])
     names = [path.name for path in paths[1:]]
     return {**values, "by_name": dict(zip(names, values["status"][1:], strict=True)),
+            "seconds": dict(zip(names, values["seconds"][1:], strict=True)),
             "errors": done.stderr, "folder": folder}  # fmt: skip
 
 
@@ -128,3 +152,11 @@ def test_nothing_is_run_imported_written_or_called(told):
 
 def test_none_of_them_takes_much_memory(told):
     assert told["megabytes"] <= MOST_MEGABYTES
+
+
+def test_none_of_them_takes_long(told):
+    """Row 21: nor does one of a gigabyte, or one that has no end."""
+    for name in ("huge.yaml", "zeros.yaml", "pipe.yaml"):
+        assert f"{name}:1:1: a space file must be at most 1 MB" in told["errors"].replace("\n", "")
+    assert "silent.yaml:1:1: is a pipe that nobody writes to" in told["errors"].replace("\n", "")
+    assert max(told["seconds"].values()) <= MOST_SECONDS

@@ -1,6 +1,7 @@
 """Real memory and real time on real workers: what takes too much of either is ended by itself."""
 
 import sys
+from datetime import datetime
 
 import pytest
 
@@ -89,7 +90,12 @@ def greedy(tmp_path, monkeypatch):
     sys.modules.pop("greedy", None)
 
 
-def test_memory_that_runs_out_and_a_worker_that_always_dies(greedy):
+def lasted(first, last):
+    begun, ended = map(datetime.fromisoformat, (first.started_at, last.ended_at))
+    return (ended - begun).total_seconds()
+
+
+def test_memory_that_runs_out_and_a_worker_that_always_dies(greedy, observed):
     """Rows 2 and 12 of the faults."""
     by_size = greedy([32, 96, 56, 16], "memory: 600MB, failed_trials: 9", trials=5)
     halved, told = by_size[32][0]
@@ -101,12 +107,15 @@ def test_memory_that_runs_out_and_a_worker_that_always_dies(greedy):
     died = [record for record, _ in by_size[56] if record.kind == "search"]
     assert [record.state for record in died] == [TrialState.FAILED] * 3
     assert all(record.reason.startswith("its worker died") for record in died)
+    observed("every worker of one policy dies", "for three attempts", lasted(died[0], died[-1]))
     assert by_size[16][0][0].state is TrialState.COMPLETE
 
 
-def test_a_trial_that_hangs_is_ended_with_its_worker(greedy, monkeypatch):
+def test_a_trial_that_hangs_is_ended_with_its_worker(greedy, monkeypatch, observed):
     monkeypatch.setattr(study_driver, "_PATIENCE_SECONDS", 5.0)
     records = [record for record, _ in greedy([8], "trial: 20s", trials=2)[8]]
 
     assert [record.state for record in records] == [TrialState.FAILED] * 2
     assert {record.reason for record in records} == {"took longer than 20s (limits.trial)"}
+    for record in records:
+        observed("a trial hangs", "beyond its limit", lasted(record, record) - 20)

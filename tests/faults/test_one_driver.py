@@ -1,6 +1,7 @@
 """Two drivers of one study: exactly one runs, at any time."""
 
 import contextlib
+import datetime as dt
 import os
 import signal
 import sqlite3
@@ -9,11 +10,12 @@ import sys
 import time
 from multiprocessing.connection import wait
 
+import psutil
 import pytest
 from crash_loop import SETTINGS, drive, front_of, start_copy
 
-from autodepth.errors import StudyError, StudyInUseError
-from autodepth.records import lease
+from autodepth.errors import StorageError, StudyError, StudyInUseError
+from autodepth.records import database, lease, trial_record
 from autodepth.records.control import DriverLock, driver_of
 from autodepth.records.invariants import broken_invariants
 from autodepth.records.ledger import Ledger
@@ -35,12 +37,14 @@ def drive_until(end, folder, log):
         sys.exit(75)
 
 
-def test_of_two_started_at_once_exactly_one_runs_every_time(tmp_path):
+def test_of_two_started_at_once_exactly_one_runs_every_time(tmp_path, observed):
     folder = create_study_folder("contested")
     for turn in range(TURNS):
         log, end = tmp_path / f"log-{turn}", tmp_path / f"end-{turn}"
+        begun = time.monotonic()
         both = [start_copy(drive_until, end, folder, log) for _ in "ab"]
         wait([each.sentinel for each in both])
+        observed("two drivers at once", "until one has ended", time.monotonic() - begun)
         (loser,) = [each for each in both if not each.is_alive()]
         (winner,) = set(both) - {loser}
         assert loser.exitcode == 75
@@ -74,6 +78,24 @@ def drive_or_say_so(study, trials):
         sys.exit(75)
 
 
+class OffClock(dt.datetime):
+    """A clock that is some days off."""
+
+    off = dt.timedelta()
+
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) + cls.off
+
+
+def drive_with_clock(days, study, trials):
+    """Drive a study on a host whose clock is days off; to be run in a process of its own."""
+    OffClock.off = dt.timedelta(days=days)
+    trial_record.datetime = OffClock
+    time.time = lambda real=time.time: real() + OffClock.off.total_seconds()
+    drive_or_say_so(study, trials)
+
+
 def everything(name):
     with contextlib.closing(sqlite3.connect(studies_root() / name / "ledger.sqlite")) as ledger:
         return list(ledger.iterdump())
@@ -87,6 +109,51 @@ def completed(name):
         return 0
 
 
+def stop_between_writes(pid, name):
+    """Stop a driver that holds nothing of the ledger at that moment."""
+    path = studies_root() / name / "ledger.sqlite"
+    with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as ledger:
+        while True:
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                ledger.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                os.kill(pid, signal.SIGCONT)
+                time.sleep(0.01)
+            else:
+                ledger.rollback()
+                return
+
+
+def stop_within_a_write(name):
+    folder = StudyFolder(studies_root() / name)
+    with DriverLock(folder), Ledger.open(folder.ledger_path) as ledger:
+        ledger.begin_driving()
+        with ledger.database.transaction():
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@pytest.mark.slow
+def test_a_driver_that_was_stopped_within_a_write_is_named_and_once_it_ended_the_study_goes_on(
+    monkeypatch,
+):
+    drive("held", 2)
+    held = start_copy(stop_within_a_write, "held")
+    while psutil.Process(held.pid).status() != psutil.STATUS_STOPPED:
+        time.sleep(0.01)
+    before = everything("held")
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.1)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    with pytest.raises(StorageError, match=f"is locked; .* `kill -9 {held.pid}` there ends it"):
+        resume("held", budget="+1trials", runner="in-process", takeover=True)
+    held.kill()
+    held.join()
+    assert everything("held") == before
+
+    assert resume("held", budget="+1trials", runner="in-process").complete == 3
+    assert broken_invariants(find_study("held")) == []
+
+
 @pytest.mark.slow
 def test_a_driver_that_was_stopped_and_taken_over_enters_nothing_when_it_goes_on(
     monkeypatch, observed
@@ -97,7 +164,7 @@ def test_a_driver_that_was_stopped_and_taken_over_enters_nothing_when_it_goes_on
     first = start_copy(drive_or_say_so, "hung", trials)
     while completed("hung") < 1:
         time.sleep(0.01)
-    os.kill(first.pid, signal.SIGSTOP)
+    stop_between_writes(first.pid, "hung")
     with pytest.raises(StudyInUseError, match="has driven hung since"):
         resume("hung", runner="in-process")
     with monkeypatch.context() as patch:
@@ -107,7 +174,9 @@ def test_a_driver_that_was_stopped_and_taken_over_enters_nothing_when_it_goes_on
     begun = time.monotonic()
     os.kill(first.pid, signal.SIGCONT)
     first.join(120)
-    observed("a driver taken over goes on", "until it has ended", time.monotonic() - begun)
+    observed(
+        "a driver is stopped, taken over, goes on", "until it has ended", time.monotonic() - begun
+    )
     whole.join(120)
 
     assert first.exitcode == 75
@@ -116,6 +185,42 @@ def test_a_driver_that_was_stopped_and_taken_over_enters_nothing_when_it_goes_on
     assert result.complete == trials
     assert broken_invariants(find_study("hung")) == []
     assert front_of("hung") == front_of("whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("days", [1, -1])
+def test_drivers_whose_clocks_are_a_day_apart_follow_each_other(days, monkeypatch, observed):
+    """Row 15: the first one's clock neither makes it look dead nor keeps it alive."""
+    trials = 4
+    whole = start_copy(drive, "whole", trials)
+    first = start_copy(drive_with_clock, days, "apart", trials)
+    while completed("apart") < 1:
+        time.sleep(0.01)
+    stop_between_writes(first.pid, "apart")
+    with pytest.raises(StudyInUseError, match="--takeover is for drivers that have not for 30 s"):
+        resume("apart", runner="in-process", takeover=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(lease, "LEASE_SECONDS", 0.1)
+        begun = time.monotonic()
+        result = resume("apart", runner="in-process", takeover=True)
+    observed(
+        "the clocks of two drivers are a day apart", "from takeover to the end",
+        time.monotonic() - begun,
+    )  # fmt: skip
+    os.kill(first.pid, signal.SIGCONT)
+    first.join(120)
+    whole.join(120)
+    with Ledger.open(find_study("apart").ledger_path, read_only=True) as ledger:
+        begun = [dt.datetime.fromisoformat(record.started_at) for record in ledger.trials()]
+        spent = [seconds for _, seconds in ledger.endings()]
+
+    assert abs(begun[-1] - begun[0]) > dt.timedelta(hours=23)  # they were apart
+    assert first.exitcode == 75
+    assert spent == sorted(spent)
+    assert result.spent_device_seconds < 3600
+    assert result.complete == trials
+    assert broken_invariants(find_study("apart")) == []
+    assert front_of("apart") == front_of("whole")
 
 
 @pytest.mark.slow
@@ -131,7 +236,7 @@ def test_the_same_by_the_command_line_under_ray():
     while completed("hung") < 1:
         time.sleep(0.1)
     driver = driver_of(StudyFolder(studies_root() / "hung")).pid
-    os.kill(driver, signal.SIGSTOP)
+    stop_between_writes(driver, "hung")
     resume = [*command, "resume", "hung", "--takeover"]
     time.sleep(lease.LEASE_SECONDS)
     late = subprocess.run(resume, capture_output=True, text=True, timeout=600, check=False)

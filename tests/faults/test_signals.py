@@ -124,7 +124,8 @@ def test_ctrl_c_at_a_terminal_ends_in_order_once_and_at_once_twice(times, termin
         os.write(at.end, CTRL_C)
         time.sleep(0.5)
     status = at.status()
-    observed("Ctrl-C" if times == 1 else "Ctrl-C twice", "until it has ended", elapsed(begun))
+    fault = "Ctrl-C at a terminal, once and twice"
+    observed(fault, f"after {times}, until it has ended", elapsed(begun))
 
     assert status == 130
     assert b"\x1b[?25l" in at.shown  # it was hidden
@@ -153,7 +154,8 @@ def test_notice_of_a_time_limit_ends_a_search_in_order(number, observed):
     begun = time.monotonic()
     found.send_signal(number)
     _, said = found.communicate(timeout=PATIENCE)
-    observed(number.name, "until it has ended", elapsed(begun))
+    fault = "SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 to the command"
+    observed(fault, "until it has ended", elapsed(begun))
 
     assert found.returncode == 143, said
     assert all_gone(below)
@@ -163,7 +165,7 @@ def test_notice_of_a_time_limit_ends_a_search_in_order(number, observed):
 
 
 @pytest.mark.long
-def test_sigterm_to_a_worker_and_then_to_the_driver_itself():
+def test_sigterm_to_a_worker_and_then_to_the_driver_itself(observed):
     """Row 17, the two processes below: a worker is replaced, a driver ends in order."""
     found = search("below")
     folder = StudyFolder(studies_root() / "below")
@@ -174,8 +176,10 @@ def test_sigterm_to_a_worker_and_then_to_the_driver_itself():
         worker.terminate()
     before = complete("below")
     wait_for(lambda: complete("below") > before + 1)
+    begun = time.monotonic()
     driver.terminate()
     _, said = found.communicate(timeout=PATIENCE)
+    observed("SIGTERM to a worker, to the driver", "until it has ended", elapsed(begun))
 
     assert workers
     assert found.returncode == 143, said

@@ -80,7 +80,8 @@ def test_a_search_whose_driver_dies_goes_on_by_itself(kill, searching, observed)
     begun, ended = time.monotonic(), complete(folder)
     kill(search, driver)
     wait_for(lambda: complete(folder) > ended or search.poll() is not None)
-    observed(kill.__name__, "until the next trial is complete", time.monotonic() - begun)
+    fault = "the driver is killed" if kill is kill_driver else "Ray's head is killed"
+    observed(fault, "until the next trial is complete", time.monotonic() - begun)
     out, err = search.communicate(timeout=400)
 
     assert driver != search.pid

@@ -142,6 +142,55 @@ def test_gradients_of_sample_mode_are_those_of_masking(channels_last):
         assert torch.allclose(one, other, atol=1e-5 * other.abs().max().item())
 
 
+class Rectified(nn.Module):
+    """Linear branches, each with its ReLU after the addition written in another way."""
+
+    def __init__(self):
+        super().__init__()
+        self.branches = nn.ModuleList(nn.Linear(6, 6) for _ in range(5))
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x, masks=(1.0, 1.0, 1.0, 1.0, 1.0)):
+        a, b, c, d, e = (self._dropped(*pair) for pair in zip(self.branches, masks, strict=True))
+        x = self.relu(x + a(x))
+        x = F.relu(x + b(x))
+        x = (x + c(x)).relu_()
+        x = torch.relu(x + d(x))
+        total = x + e(x)
+        return total + total.relu()  # read twice: this one is no part of the addition
+
+    @staticmethod
+    def _dropped(branch, mask):
+        return lambda x: branch(x) if isinstance(mask, float) else branch(x) * mask
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_sample_mode_takes_up_a_relu_however_it_is_written(order):
+    """Gradients too, and theirs, as a gradient penalty needs them."""
+    module = Rectified()
+    gated = GatedNetwork(
+        ResidualNetwork.from_module(module, (4, 6)), mode="sample", compensation="inverted"
+    )
+    tokens = torch.randn(8, 4, 6, requires_grad=True)
+    gated.draw([0.5] * 5, generator(3), len(tokens))
+    masks = (torch.rand(5, 8, generator=generator(3)) < 0.5) / 0.5
+    assert not [n for n in gated.module.graph.nodes if n.op == "call_module"]
+
+    found, expected = (
+        gradients(out.square().sum(), [tokens, *module.parameters()], order)
+        for out in (gated(tokens), module(tokens, masks[:, :, None, None]))
+    )
+
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, atol=1e-5 * other.abs().max().item())
+
+
+def gradients(value, parameters, order):
+    """Differentiate so many times, the squares of the gradients every time but the first."""
+    found = torch.autograd.grad(value, parameters, create_graph=order > 1)
+    return gradients(sum(g.square().sum() for g in found), parameters, 1) if order > 1 else found
+
+
 def test_sample_mode_computes_survivors_only():
     network = small()
     gated = GatedNetwork(network, mode="sample")

@@ -63,7 +63,7 @@ def test_a_failed_trial_says_why(ledger: Ledger) -> None:
     assert tags["autodepth.state"] == "failed"
     assert tags["autodepth.reason"].endswith(" the cause")
     assert len(tags["autodepth.reason"]) < 8000
-    assert [m.key for m in final_measurements(record, on_front=False)] == ["device_seconds"]
+    assert [m.key for m in final_measurements(record, on_front=False)] == ["trial_device_s"]
 
 
 def test_leaving_the_front_is_dated_after_being_on_it(

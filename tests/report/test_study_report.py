@@ -184,13 +184,14 @@ def test_a_study_without_a_trial_has_a_report_too(make_recorded):
     assert "<svg" not in page
 
 
-def test_its_figures_are_files_for_a_paper(folder, tmp_path):
+def test_its_figures_are_files_for_a_paper(folder, tmp_path, heard):
     report = read(folder)
     files = write_figures(report, tmp_path / "figures", ("svg", "png"))
 
     assert {file.stem for file in files} == set(report_figures(report)) >= {"front", "hypervolume"}
     assert (tmp_path / "figures" / "front.png").read_bytes().startswith(b"\x89PNG")
     assert "on fresh seeds" in report_html(report)
+    assert heard["drawing"] == heard["writing figures"] == [len(report_figures(report))] * 2
     with pytest.raises(InputError, match="one of svg, png, pdf: gif"):
         write_figures(report, tmp_path, ("gif",))
 

@@ -90,7 +90,7 @@ def test_the_cache_of_a_cluster_is_in_its_storage(monkeypatch):
 def test_a_trial_on_cpus_stays_on_one_node(nodes, wish, count, cpus):
     places = choose_places(parse_budget("1cpu-h"), wish, nodes)
 
-    assert (places.count, places.cpus, places.pooled) == (count, cpus, False)
+    assert (places.count, places.cpus) == (count, cpus)
 
 
 def test_gpus_of_all_nodes_count_and_several_trials_may_share_one():

@@ -1,24 +1,18 @@
 """A search on a Ray that was there before, and is there afterwards."""
 
 import json
-import os
-import shutil
-import signal
-import socket
+import re
 import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
 
-import psutil
 import pytest
 
 from autodepth.errors import ClusterError, InputError
 from autodepth.records.invariants import broken_invariants
 from autodepth.records.ledger import Ledger
-from autodepth.records.studies import find_study
+from autodepth.records.studies import find_study, list_studies
 from autodepth.service.searching import on_cluster
+from autodepth.version import __version__
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
@@ -34,72 +28,89 @@ SETTINGS = (
 )
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def without_token_mode():
-    """Return the environment as a person has it: other tests may have begun a Ray with tokens."""
-    kept = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
-    return {**kept, "RAY_USAGE_STATS_ENABLED": "0"}
-
-
-@pytest.fixture
-def running_ray():
-    """The address of a head with two CPUs; no other Ray of this machine is touched."""
-    place = Path(tempfile.mkdtemp(prefix="adr", dir="/tmp"))  # sockets take short paths only
-    port = free_port()
-    command = [
-        Path(sys.executable).parent / "ray", "start", "--head", "--block", "--num-cpus", "2",
-        "--node-ip-address", "127.0.0.1", "--port", str(port), "--include-dashboard", "false",
-        "--ray-client-server-port", str(free_port()), "--object-store-memory", "80000000",
-        "--temp-dir", place, "--disable-usage-stats",
-    ]  # fmt: skip
-    environment = {**without_token_mode(), "HOME": str(place)}
-    with (place / "log").open("w") as log:
-        head = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-    deadline = time.monotonic() + 120
-    while not (place / "ray_current_cluster").exists():
-        assert head.poll() is None, (place / "log").read_text()
-        assert time.monotonic() < deadline, (place / "log").read_text()
-        time.sleep(0.2)
-    yield f"127.0.0.1:{port}"
-    family = [psutil.Process(head.pid), *psutil.Process(head.pid).children(recursive=True)]
-    for process in family:
-        process.send_signal(signal.SIGKILL)
-    head.wait()
-    psutil.wait_procs(family, timeout=30)
-    shutil.rmtree(place, ignore_errors=True)
-
-
 # In a process of its own: what Ray's core reads of its environment it reads once.
 SEARCHING = """
 import json, sys
+from pathlib import Path
+from autodepth.errors import ClusterError
 from autodepth.service.searching import on_cluster, search
 address, *settings = sys.argv[1:]
 result = search(budget="3trials", study="first", settings=settings, ray_address=address)
 with on_cluster(address) as cluster:  # nobody has ended it
     nodes = [[node.name, node.cpus, node.here] for node in cluster.nodes]
-    print(json.dumps([result.complete, nodes]))
+    cluster.check_sees(Path(sys.executable))
+    try:
+        cluster.check_sees(Path("/no/image.jpg"))
+    except ClusterError as error:
+        print(json.dumps([result.complete, nodes, str(error)]))
 """
 
 
 @pytest.mark.slow
-def test_a_search_on_a_ray_that_runs_leaves_it_running(running_ray):
+def test_a_search_on_a_ray_that_runs_leaves_it_running(ray_head, a_person):
     done = subprocess.run(
-        [sys.executable, "-c", SEARCHING, running_ray, *SETTINGS],
-        capture_output=True, text=True, check=False, env=without_token_mode(),
+        [sys.executable, "-c", SEARCHING, ray_head(), *SETTINGS],
+        capture_output=True, text=True, check=False, env=a_person,
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    complete, ((name, *node),) = json.loads(done.stdout.splitlines()[-1])
+    complete, ((name, *node),), blind = json.loads(done.stdout.splitlines()[-1])
+    assert blind.endswith(f"every node must have /no/image.jpg, but {name} has not")
     assert (complete, node) == (3, [2, True])
     assert broken_invariants(find_study("first")) == []
     with Ledger.open(find_study("first").ledger_path, read_only=True) as ledger:
         assert ledger.study.plan["concurrency"] == 2
         assert {trial.node for trial in ledger.trials()} == {name}
+
+
+@pytest.mark.slow
+def test_workers_of_another_version_are_refused_before_the_first_trial(
+    ray_head, a_person, tmp_path
+):
+    (tmp_path / "theirs" / "autodepth").mkdir(parents=True)
+    (tmp_path / "theirs" / "autodepth" / "__init__.py").touch()
+    (tmp_path / "theirs" / "autodepth" / "version.py").write_text('__version__ = "0.0.1"\n')
+    address = ray_head(PYTHONPATH=str(tmp_path / "theirs"))
+    done = subprocess.run(
+        [sys.executable, "-m", "autodepth", "search", "--budget", "3trials", "--study", "first",
+         "--ray-address", address],
+        capture_output=True, text=True, check=False, env=a_person, cwd=tmp_path,
+    )  # fmt: skip
+
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    wrong = (
+        rf"all nodes must run autodepth {re.escape(__version__)}, the driver's, "
+        r"but [0-9.]+ has autodepth 0\.0\.1$"
+    )
+    assert re.search(wrong, " ".join(done.stderr.split())), done.stderr
+    assert list_studies() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("token", ["a7" * 32, None])
+def test_without_a_clusters_token_nothing_begins_and_the_status_is_77(
+    ray_head, a_person, token, tmp_path
+):
+    address = ray_head(**_with_token("5e" * 32))
+    done = subprocess.run(
+        [sys.executable, "-m", "autodepth", "search", "--budget=1trials", "--study=kept-out",
+         "--ray-address", address, *(f"--set={setting}" for setting in SETTINGS)],
+        capture_output=True, text=True, check=False,
+        env={**a_person, "HOME": str(tmp_path), **_with_token(token)},
+    )  # fmt: skip
+
+    assert done.returncode == 77, done.stderr
+    assert "token" in done.stderr
+    assert "5e5e" not in done.stderr
+    assert "a7a7" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list_studies() == []
+
+
+def _with_token(token):
+    """Return what enters a cluster that wants a token; nothing for None."""
+    return {} if token is None else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
 
 
 @pytest.mark.parametrize(

@@ -31,17 +31,42 @@ def test_a_parent_whose_trial_ends_is_new_again_and_one_that_was_given_up_never_
     assert parents.known() is None
 
 
-def test_known_parents_are_taken_until_as_much_was_tried_on_them_as_they_took():
+def test_known_parents_are_taken_until_twice_as_much_was_tried_on_them_as_they_took():
     parents = Parents(seed=0)
     parents.add_work(new=10.0, known=0.0)
     assert parents.choose_known() is None  # there is none yet
     parents.ready("a", {"p_L": 0.5})
+    parents.praise("a")
+
+    assert taken_until_balanced(parents) == 10
+
+
+def test_the_fewer_new_parents_brought_something_the_more_is_tried_on_known_ones():
+    parents = Parents(seed=0, balance=1.0)
+    for name in "abc":
+        parents.ready(name, {"p_L": name})
+    parents.add_work(new=10.0, known=0.0)
+    parents.praise("b")
+
+    assert taken_until_balanced(parents) == 10  # one of three: (1 + 1) / (1 + 3)
+
+
+def taken_until_balanced(parents):
     taken = 0
     while parents.choose_known() is not None:
         parents.add_work(new=0.0, known=2.0)
         taken += 1
+    return taken
 
-    assert taken == 5
+
+def test_a_parent_promises_by_its_accuracy_beside_that_of_the_best():
+    parents = Parents(seed=0)
+    assert parents.promise("a") == 1.0
+    parents.trained("a", 0.2)
+    parents.trained("a", 0.3)
+    parents.trained("b", 0.6)
+
+    assert [parents.promise(name) for name in "abc"] == [0.5, 1.0, 1.0]
 
 
 def test_parents_that_reached_the_front_are_taken_more_often():

@@ -85,6 +85,49 @@ def test_without_time_for_a_new_parent_a_known_one_is_taken(make_proposals):
     assert second.parent == first.parent
 
 
+def test_a_policy_on_a_known_parent_falls_into_the_gap_of_the_front(make_proposals):
+    proposals = make_proposals(
+        "search={p_L: {type: float, min: 0.5, max: 1.0},"
+        " branches_removed: {type: int, min: 0, max: 4},"
+        " fine_tune_epochs: {type: int, min: 1, max: 4}}",
+        first=[{"p_L": 0.8, "branches_removed": 4}],
+        gap_share=1.0,
+    )
+    first, gaps, foresight = proposals.next(), proposals.gaps, proposals.foresight
+    proposals.started(first, 0)
+    proposals.parents.ready(first.parent, first.point)
+    foresight.learn(first.policy, SCORES)
+    for trial, (policy, accuracy) in enumerate(
+        [(first.policy, 0.5), (first.policy.removing(branches_removed=0), 0.6)]
+    ):
+        gaps.ended(trial, [accuracy, foresight.share_left(policy) * foresight.whole_macs])
+
+    def best():
+        between = [first.policy.removing(branches_removed=count) for count in (1, 2, 3)]
+        return max(between, key=lambda policy: gaps.worth(foresight.share_left(policy)))
+
+    expected = best()
+    second = proposals.next(new_parents=False)
+
+    assert second.parent == first.parent
+    assert second.policy.branches_removed == expected.branches_removed
+    assert second.policy.fine_tune_epochs == 4
+    proposals.started(second, 2)
+    third = proposals.next(new_parents=False)
+    assert foresight.end(third.policy) != foresight.end(second.policy)
+
+
+def test_work_that_a_stopped_trial_left_undone_is_not_counted(make_proposals):
+    proposals = make_proposals(*ONE_PARENT)
+    first = proposals.next()
+    proposals.started(first, 0)
+    begun, share = proposals.parents.work, proposals.foresight.share_left(first.policy)
+    epochs = first.policy.fine_tune_epochs
+    proposals.left_undone(first.policy, 1)
+
+    assert proposals.parents.work == pytest.approx(begun - share * (epochs - 1))
+
+
 def test_first_policies_by_name_and_by_value():
     space = load_space(default_space(), ["start_with=[unpruned, {p_L: 0.8, fine_tune_epochs: 2}]"])
     dimensions = space.dimensions_for(3, 9)

@@ -11,6 +11,9 @@ import pytest
 from autodepth.errors import BudgetError, DataError, InputError, StudyError
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study, list_studies
+from autodepth.records.trial_record import NODE_LEAVES
+from autodepth.search import in_process
+from autodepth.search.outcome import TrialOutcome
 from autodepth.service.searching import plan_search, search
 from autodepth.trial.result import TrialState
 
@@ -224,3 +227,16 @@ def test_a_name_that_is_taken_is_refused():
 
     with pytest.raises(StudyError, match="taken"):
         study("1trials", study="taken")
+
+
+def test_a_policy_whose_nodes_leave_is_not_to_blame_however_often_they_do(monkeypatch):
+    lost = TrialOutcome(state=TrialState.FAILED, reason=NODE_LEAVES, lost=True)
+    left = iter([lost] * 8)  # of two policies: more than three of one
+    carry_out = in_process.carry_out
+    monkeypatch.setattr(in_process, "carry_out", lambda *task: next(left, None) or carry_out(*task))
+    result = study("2trials", study="spot")
+    *failed, one, other = records("spot")
+
+    assert [trial.reason for trial in failed] == [NODE_LEAVES] * 8
+    assert all(trial.policy in (one.policy, other.policy) for trial in failed)
+    assert result.complete == 2

@@ -1,4 +1,4 @@
-"""The control waits until it is cheap, and the first trial gets every place that can help it."""
+"""The control comes beside the first trial, or waits until it is cheap."""
 
 import pytest
 
@@ -11,15 +11,13 @@ from autodepth.units import parse_budget
 
 @pytest.fixture
 def make(make_proposals):
-    def turns(
-        budget="1cpu-h", *, epochs=4, begun=False, places=2, pools_places=True, any_complete=False
-    ):
+    def turns(budget="1cpu-h", *, epochs=4, begun=False, any_complete=True):
         proposals = make_proposals("search={p_L: {type: float, min: 0.5, max: 1.0}}")
         meter = BudgetMeter(parse_budget(budget), device="cpu", devices=2.0, clock=lambda: 0.0)
         meter.start()
         found = Turns(
             Policy(survival_prob_last=1.0, train=TrainingSettings(epochs=epochs)),
-            proposals=proposals, meter=meter, places=places, pools_places=pools_places,
+            proposals=proposals, meter=meter,
         )  # fmt: skip
         found.any_complete = any_complete
         if begun:
@@ -89,10 +87,11 @@ def test_a_part_before_may_have_carried_it_out(make):
     assert not make(epochs=0, begun=True)[0].control_is_due()
 
 
-def test_the_first_trial_has_all_places_until_one_is_complete(make):
-    turns = make(places=4)[0]
-    assert (turns.first_alone, turns.places) == (True, 4)
+def test_beside_the_very_first_trial_nothing_better_is_known(make):
+    turns, proposals, _ = make(any_complete=False)
+    due = [turns.control_is_due()]
+    proposals.parents.add_work(new=4.0, known=1.0)  # the first trial began
+    due.append(turns.control_is_due())
     turns.any_complete = True
-    assert (turns.first_alone, turns.places) == (False, 1)
-    assert make(places=4, pools_places=False)[0].places == 1
-    assert not make(places=1)[0].first_alone
+
+    assert [*due, turns.control_is_due()] == [False, True, False]

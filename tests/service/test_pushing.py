@@ -1,10 +1,14 @@
 """What would be put on the hub is the bundle, whole, with a card that the hub reads."""
 
+import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from autodepth.cli.main import app
 from autodepth.errors import AutodepthError, BundleError, InputError
 from autodepth.export import bundle as files
 from autodepth.export.bundle import write_checksums
@@ -64,3 +68,24 @@ def test_a_hub_that_cannot_be_reached_is_said_plainly(bundle, monkeypatch):
     monkeypatch.setattr(hub, "HfApi", lambda: hub.hf_api.HfApi(endpoint="http://127.0.0.1:9"))
     with pytest.raises(AutodepthError, match=r"the hub must take me/digits, but: .*--to FOLDER"):
         upload(bundle, "hf://me/digits")
+
+
+def test_a_script_is_told_what_was_pushed_and_where(bundle, monkeypatch, tmp_path):
+    uploaded = []
+    hub = SimpleNamespace(
+        create_repo=lambda name, **_: uploaded.append(name),
+        upload_folder=lambda folder_path, **_: uploaded.append((folder_path / files.CARD).exists()),
+    )
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(HfApi=lambda: hub))
+
+    def told(*options):
+        words = ["push", str(bundle), "hf://me/digits", "--json", *options]
+        return json.loads(CliRunner().invoke(app, words).stdout)
+
+    pushed = {"folder": str(bundle), "place": "hf://me/digits"}
+    to = tmp_path / "repository"
+    assert told("--to", str(to)) == {**pushed, "address": None, "repository": str(to)}
+    assert (uploaded, (to / files.CARD).exists()) == ([], True)
+    address = "https://huggingface.co/me/digits"
+    assert told() == {**pushed, "address": address, "repository": None}
+    assert uploaded == ["me/digits", True]

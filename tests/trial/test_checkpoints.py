@@ -378,6 +378,17 @@ def test_short_training_leaves_no_checkpoint(cached, tmp_path):
     assert StageCache(cached.cache).kept() == []
 
 
+def test_whoever_has_to_go_keeps_what_it_trained_at_once(cached, tmp_path):
+    chances = iter([False, True])  # notice comes within the second epoch
+    leaving = replace(cached, checkpoint_seconds=60.0, leaving=lambda: next(chances))
+    with pytest.raises(BrokenOffError):
+        run(HYBRID, leaving, tmp_path, until=2)
+    broken = run(HYBRID, cached, tmp_path)
+
+    assert new(broken[0]) == [3, 4, 5, 6]
+    assert_same(broken, straight(HYBRID, cached, tmp_path))
+
+
 def test_a_checkpoint_is_tensors_and_plain_values(cached, tmp_path):
     with pytest.raises(BrokenOffError):
         run(HYBRID, cached, tmp_path, until=2)
