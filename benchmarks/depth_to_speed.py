@@ -7,12 +7,18 @@ of 1 and 128, all networks by turns, on one CPU thread, of which the computing t
 minutes for ResNet-56:
 
     python benchmarks/depth_to_speed.py --network resnet56
+
+glibc may give the memory of large layers back after every pass and fetch it again page by page;
+which network pays for that differs from run to run. So the process keeps its memory here, as under
+the allocators that servers use; `--glibc` leaves it so.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -36,6 +42,7 @@ RESULTS = Path(__file__).parent / "results"
 SHARES = (1 / 3, 2 / 3)  # of the branches
 BATCHES = (1, 128)
 PROMISED = 0.85
+KEPT = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
 PARENT = "parent"
 
 
@@ -43,7 +50,11 @@ def main() -> None:
     """Measure, and write results/depth_to_speed_NETWORK.{json,md}."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--network", default="resnet56", help="resnet20, resnet56, ...")
-    name = parser.parse_args().network
+    parser.add_argument("--glibc", action="store_true", help="leave glibc's malloc as it is")
+    arguments = parser.parse_args()
+    name, kept = arguments.network, not arguments.glibc
+    if kept and not KEPT.keys() <= os.environ.keys():  # malloc reads them as a process starts
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEPT)
     torch.set_num_threads(1)
     whole = build_network(NetworkSpec(name=name, height=32, width=32))
     networks = {PARENT: whole, **dict(smaller(whole))}
@@ -51,10 +62,11 @@ def main() -> None:
     found = {
         "network": f"{name}, 32 px",
         "cpu": cpu_name(),
+        "memory": "kept by the process" if kept else "glibc's malloc as it is",
         "versions": {name: version(name) for name in ("torch", "onnxruntime", "torch-pruning")},
         "rows": rows,
     }
-    to = RESULTS / f"depth_to_speed_{name}"
+    to = RESULTS / f"depth_to_speed_{name}{'' if kept else '_glibc'}"
     to.with_suffix(".json").write_text(json.dumps(found, indent=2) + "\n")
     to.with_suffix(".md").write_text(table(found))
     print(table(found))
@@ -131,7 +143,7 @@ def table(found: dict[str, Any]) -> str:
         "# Depth turns into speed",
         "",
         f"{found['network']}, one thread of {found['cpu']}, of which the computing time counts; "
-        f"networks by turns, on a machine shared with other work. {versions}. Random weights.",
+        f"networks by turns. Memory: {found['memory']}. {versions}. Random weights.",
         "",
         "`MACs left` and `time left` are shares of the parent's. `of promised` is the speed-up "
         f"over the one that MACs promise; at batch 128, {PROMISED} is what removal should reach.",

@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 from importlib.metadata import version
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,11 @@ from autodepth import load
 from autodepth.data.batches import Batches
 from autodepth.data.images import Images
 from autodepth.data.load import load_data
-from autodepth.export.bundle import VERIFICATION, read_architecture, read_record, recorded_data
+from autodepth.data.settings import without_place
+from autodepth.export.bundle import VERIFICATION, read_architecture, read_record
 from autodepth.export.evaluation import evaluate_bundle
 from autodepth.export.exporting import export_wishes
+from autodepth.export.origin import searched_data
 from autodepth.records.studies import find_study
 
 RESULTS = Path(__file__).parent / "results"
@@ -73,7 +75,7 @@ def installed(python: Path) -> list[str]:
 def of_study(name: str, to: Path, python: Path) -> list[dict[str, Any]]:
     """Export three networks of a study and classify test images by each."""
     exports = export_wishes(find_study(name), WISHES, to, tell=print)
-    settings = recorded_data(exports[0].folder)
+    settings = searched_data(exports[0].folder)
     images = load_data(settings).open_test()
     every = max(1, len(images) // IMAGES)
     sample = images.subset(np.arange(len(images))[::every][:IMAGES])
@@ -86,7 +88,7 @@ def of_study(name: str, to: Path, python: Path) -> list[dict[str, Any]]:
         checks = json.loads((export.folder / VERIFICATION).read_text())["files"]
         rows.append(
             {
-                "data": PurePath(settings.name.partition(":")[2] or settings.name).name,
+                "data": without_place(settings.name).rpartition(":")[2],
                 "network": record_network(export.folder),
                 "selected": export.wish,
                 "trial": point.trial,

@@ -47,13 +47,18 @@ _START_SECONDS = 180.0
 
 
 class Server:
-    """An MLflow server of its own, over one SQLite file and port for all its lives."""
+    """An MLflow server of its own, over one store and port for all its lives.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: takes its files.
+        store: a database it keeps runs in; empty for a SQLite file in the folder.
+    """
+
+    def __init__(self, folder: Path, store: str = "") -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self._folder = folder
+        self._folder, self._store = folder, store or f"sqlite:///{folder}/mlflow.db"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -65,7 +70,7 @@ class Server:
         """Start it, and wait until it answers."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1",
-             "--port", str(self.port), "--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db",
+             "--port", str(self.port), "--backend-store-uri", self._store,
              "--artifacts-destination", str(self._folder / "artifacts")],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
             env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},

@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from cluster.hosts import hosts, start_head, start_worker
-from cluster.studies import SMALL, storage, study_folder, submission
+from cluster.studies import LONGER, storage, study_folder, submission
 
 from autodepth.records.ledger import Ledger
 from autodepth.trial.result import TrialState
@@ -73,7 +73,7 @@ def measure(made: dict, study: str, nodes: int, chosen: argparse.Namespace) -> S
     command = submission(
         made, study, "--budget", f"{chosen.trials}trials", "--concurrency", str(nodes),
         "--storage", f"file://{place}", "--follow",
-        settings=[*SMALL, f"train.epochs={chosen.epochs}"],
+        settings=[*LONGER, f"train.epochs={chosen.epochs}"],
     )  # fmt: skip
     status, text = made["desk"].run(*command, timeout=1800)
     if status:
