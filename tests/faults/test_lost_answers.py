@@ -268,7 +268,6 @@ class Restarts(logging.Handler):
         self.postgres.control("restart", "immediate")
 
     def be_away(self):
-        self.noticed.clear()
         self.postgres.control("stop")
         assert self.noticed.wait(120)
 
@@ -279,7 +278,9 @@ class Restarts(logging.Handler):
 
     def emit(self, record):
         if "does not take the trials" in record.getMessage():
-            self.noticed.set()
+            self.noticed.set()  # of a row of failures the first alone is told
+        elif "takes the trials again" in record.getMessage():
+            self.noticed.clear()
 
     def __enter__(self):
         ended = self.driver.ended

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from autodepth.errors import StorageError, StudyError
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, create_study_folder, studies_root
 from autodepth.service.searching import search
+from autodepth.trial.result import TrialState
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SMALL = [f"--set={setting}" for setting in SETTINGS]
@@ -28,8 +30,24 @@ def trials_of(name):
         return []
 
 
+def running(name):
+    return any(record.state is TrialState.RUNNING for record in trials_of(name))
+
+
 def completed(name):
     return sum(record.result is not None for record in trials_of(name))
+
+
+def kill_within_a_trial(driver, name):
+    """Kill a driver that has left something to be mended: it is stopped while that is looked up."""
+    while True:
+        os.kill(driver.pid, signal.SIGSTOP)
+        if running(name):
+            break
+        os.kill(driver.pid, signal.SIGCONT)
+        time.sleep(0.05)
+    driver.kill()
+    driver.join()
 
 
 @pytest.fixture
@@ -40,8 +58,7 @@ def read_only(remount, run_in_copy):
     killed = start_copy(drive, "killed", 200)
     while not completed("killed"):
         time.sleep(0.05)
-    killed.kill()
-    killed.join()
+    kill_within_a_trial(killed, "killed")
     remount("ro")
     return remount
 
