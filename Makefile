@@ -10,6 +10,7 @@ DATA ?= cifar10
 CIFAR ?= data/cifar10_jpeg
 PEER ?= ../shared/peers/plain_tune.py
 FAULT_TIMES := $(CURDIR)/benchmarks/results/fault_times.md
+CLUSTER_TIMES := $(CURDIR)/benchmarks/results/fault_times_cluster.md
 
 AXE := $(VENV)/axe-core/axe.min.js
 AXE_VERSION := 4.14.1
@@ -71,7 +72,9 @@ faults: $(VENV)/.tools ## Let every write fail, and kill drivers again and again
 	$(BIN)/python benchmarks/fault_times.py
 
 cluster-test: $(VENV)/.tools ## Studies on Ray clusters of hosts of their own; as root, with PostgreSQL (25 minutes)
-	$(BIN)/pytest -m cluster tests/cluster
+	printf '| fault | measured | time |\n|---|---|---|\n' > $(CLUSTER_TIMES)
+	AUTODEPTH_FAULT_TIMES=$(CLUSTER_TIMES) $(BIN)/pytest -m cluster tests/cluster
+	$(BIN)/python benchmarks/fault_times.py
 
 lint: $(VENV)/.tools ## Check style, types, and that imports go one way
 	$(BIN)/ruff check .

@@ -2,8 +2,9 @@
 
     python benchmarks/fault_times.py
 
-`make faults` has its tests note times in benchmarks/results/fault_times.md, a line each, under the
-name that the fault has in the table; kills under Ray are in benchmarks/results/crash_loop.json.
+`make faults` has its tests note times in benchmarks/results/fault_times.md, `make cluster-test` in
+fault_times_cluster.md, a line each, under the name that the fault has in the table; kills under Ray
+are in benchmarks/results/crash_loop.json.
 A fault that nothing was measured of has an empty cell.
 """
 
@@ -23,8 +24,13 @@ HEADER = "| fault | what happens | test | time |"
 def measured(results: Path = RESULTS) -> dict[str, str]:
     """Return what was measured of each fault, in words."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    path = results / "fault_times.md"
-    for line in path.read_text().splitlines()[2:] if path.exists() else ():
+    lines = [
+        line
+        for path in (results / "fault_times.md", results / "fault_times_cluster.md")
+        if path.exists()
+        for line in path.read_text().splitlines()[2:]
+    ]
+    for line in lines:
         fault, what, seconds = (cell.strip() for cell in line.strip("|").split("|"))
         found[fault][what].append(float(seconds.removesuffix(" s")))
     path = results / "crash_loop.json"

@@ -79,6 +79,10 @@ def _run(arguments: Sequence[str]) -> tuple[int, int | None]:
     )
     with _signals_go_to(child) as asked:
         status = child.wait()
+    if status == -signal.SIGKILL and asked.count(signal.SIGINT) > 1:
+        _show_cursor()
+        say("interrupted at once; whatever had ended is kept, and `autodepth resume` goes on")
+        status = 128 + signal.SIGINT
     return status, None if asked else child.pid
 
 
@@ -88,6 +92,9 @@ def _signals_go_to(child: subprocess.Popen[bytes]) -> Iterator[list[int]]:
 
     def forward(number: int, _: FrameType | None) -> None:
         asked.append(number)
+        if asked.count(signal.SIGINT) > 1:  # Ray and MLflow take seconds to be left in order
+            child.kill()
+            return
         child.send_signal(number if number == signal.SIGINT else signal.SIGTERM)
 
     previous: dict[int, Any] = {}
@@ -99,6 +106,12 @@ def _signals_go_to(child: subprocess.Popen[bytes]) -> Iterator[list[int]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _show_cursor() -> None:
+    """Give a terminal back what a progress display had hidden when its process was killed."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h\n")
 
 
 def _left_by(pid: int) -> str | None:
