@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from autodepth.front.dominance import pareto_front
 from autodepth.front.hypervolume import relative_hypervolume
@@ -122,3 +123,9 @@ def kept(steps: Sequence[Step], level: float) -> float | None:
 def at(steps: Sequence[Step], moment: float) -> float:
     """Return the hypervolume after so many device seconds; 0 before the first trial ended."""
     return final([step for step in steps if step.ended <= moment])
+
+
+def mean_curve(curves: Sequence[Sequence[Step]]) -> list[Step]:
+    """Return the mean of several runs' hypervolume, a step for every end of any of their trials."""
+    ends = sorted({step.ended for steps in curves for step in steps})
+    return [Step(ended=end, hypervolume=fmean(at(steps, end) for steps in curves)) for end in ends]

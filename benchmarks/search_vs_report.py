@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search_vs_curves import Point, Step, curve, earliest_ends, final, kept, reached
+from search_vs_curves import Point, Step, curve, earliest_ends, final, kept, mean_curve, reached
 from search_vs_data import DATA
 
 RESULTS = Path(__file__).parent / "results" / "search_vs_plain_tune"
@@ -172,7 +172,8 @@ def _reached_table(runs: dict[tuple[str, str, int], Run]) -> list[str]:
     lines = [
         "Reached: device seconds until the final hypervolume of the contestant beside it was "
         "there, first and for good. Share: of that one's budget, and of what it had spent at its "
-        "own last gain (at the earliest).",
+        "own last gain (at the earliest). Mean: of the curves of all seeds, until it is "
+        "at the mean of what the other ended with.",
         "",
         "| data | beside | hypervolume | who | seed | reached | for good | share | of its gain |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -195,30 +196,30 @@ def _reached_row(peer: Run, ours: Run) -> str:
     cells = [data, peer.cell[1], f"{level:.4f}", who, str(seed)]
     if not peer.steps:
         return f"| {' | '.join(cells)} | it finished no trial | | | |"
-    first, for_good = reached(ours.steps, level), kept(ours.steps, level)
-    if first is None:
-        return f"| {' | '.join(cells)} | never, {final(ours.steps):.4f} at the end | | | |"
-    cells += [
-        f"{first:.0f}",
-        "no" if for_good is None else f"{for_good:.0f}",
-        f"1/{peer.budget / first:.1f}",
-        f"1/{peer.last_gain / first:.1f}",
-    ]
-    return f"| {' | '.join(cells)} |"
+    return _row(cells, [peer], ours.steps, level)
 
 
 def _mean_row(pairs: Sequence[tuple[Run, Run]]) -> str:
-    told = [(peer, reached(ours.steps, final(peer.steps))) for peer, ours in pairs if peer.steps]
-    times = [(peer, first) for peer, first in told if first is not None]
+    """Return when the mean of our runs was where theirs ended on average: no seed is left out."""
+    peers, ours = [peer for peer, _ in pairs], mean_curve([run.steps for _, run in pairs])
+    levels = [final(peer.steps) for peer in peers]
     data, who, _ = pairs[0][1].cell
-    cells = [
-        data, pairs[0][0].cell[1],
-        _spread([final(peer.steps) for peer, _ in told], 4),
-        who, f"mean, {len(times)} of {len(pairs)} reached",
-        _spread([first for _, first in times], 0), "",
-        _spread([first / peer.budget for peer, first in times], 3),
-        _spread([first / peer.last_gain for peer, first in times], 3),
-    ]  # fmt: skip
+    cells = [data, peers[0].cell[1], _spread(levels, 4), who, f"mean of {len(pairs)}"]
+    return _row(cells, peers, ours, statistics.fmean(levels))
+
+
+def _row(cells: list[str], peers: Sequence[Run], ours: Sequence[Step], level: float) -> str:
+    first, for_good = reached(ours, level), kept(ours, level)
+    if first is None:
+        return f"| {' | '.join(cells)} | never, {final(ours):.4f} at the end | | | |"
+    budget = statistics.fmean(peer.budget for peer in peers)
+    gain = statistics.fmean(peer.last_gain for peer in peers)
+    cells += [
+        f"{first:.0f}",
+        "no" if for_good is None else f"{for_good:.0f}",
+        f"1/{budget / first:.1f}",
+        f"1/{gain / first:.1f}",
+    ]
     return f"| {' | '.join(cells)} |"
 
 

@@ -4,7 +4,17 @@ import math
 
 from hypothesis import given
 from hypothesis import strategies as st
-from search_vs_curves import Point, curve, earliest_ends, ever_on_front, final, kept, reached
+from search_vs_curves import (
+    Point,
+    at,
+    curve,
+    earliest_ends,
+    ever_on_front,
+    final,
+    kept,
+    mean_curve,
+    reached,
+)
 
 WHOLE = 100.0
 durations = st.lists(st.floats(0.1, 100), max_size=12)
@@ -89,3 +99,10 @@ def test_a_level_is_reached_first_and_kept_from_later_on(points, level):
     starts = [i for i in range(len(steps)) if all(above[i:])]
     assert for_good == (steps[starts[0]].ended if starts else None)
     assert (for_good is not None) == (bool(steps) and final(steps) >= level)
+
+
+@given(st.lists(trials(), min_size=1, max_size=4), st.integers(0, 10))
+def test_the_mean_of_curves_is_the_mean_at_every_moment(runs, moment):
+    curves = [curve(points, WHOLE) for points in runs]
+    expected = math.fsum(at(steps, moment) for steps in curves) / len(curves)
+    assert math.isclose(at(mean_curve(curves), moment), expected, abs_tol=1e-12)
