@@ -89,15 +89,15 @@ def end_lost_trials(ledger: Ledger, devices_each: float) -> None:
             ledger.end_trial(record.number, TrialState.FAILED, LOST, charged, spent=spent)
 
 
-def half_written(folder: StudyFolder) -> list[Path]:
-    """Return what dead writers left; of a study that is driven, also what is just being written."""
-    found = folder.path.rglob(".*")
+def half_written(root: Path) -> list[Path]:
+    """Return what dead writers left below a folder, and what is just being written there."""
+    found = root.rglob(".*")
     return sorted(path for path in found if _TEMPORARY.fullmatch(path.name) and path.is_file())
 
 
-def sweep(folder: StudyFolder) -> None:
-    """Delete what dead writers left in a study that nothing else drives."""
-    for path in half_written(folder):
+def sweep(root: Path) -> None:
+    """Delete what dead writers left below a folder; nobody may be writing there."""
+    for path in half_written(root):
         path.unlink(missing_ok=True)
 
 
@@ -216,11 +216,11 @@ def _nothing_is_left_running(
 
 
 def _nothing_is_half_written(folder: StudyFolder) -> Iterator[Breach]:
-    if found := half_written(folder):
+    if found := half_written(folder.path):
         yield Breach(
             rule="no file stays half written",
             found=", ".join(str(path.relative_to(folder.path)) for path in found),
-            mend=lambda: sweep(folder),
+            mend=lambda: sweep(folder.path),
         )
 
 

@@ -57,9 +57,14 @@ class StudyFolder:
         with Ledger.open(self.ledger_path, read_only=True) as ledger:
             return ledger.study.plan
 
+    @property
+    def trial_folders(self) -> Path:
+        """Where the folders of trials lie."""
+        return self.path / "trials"
+
     def trial_folder(self, number: int) -> Path:
         """Return where a trial keeps its files."""
-        return self.path / "trials" / str(number)
+        return self.trial_folders / str(number)
 
 
 @dataclass(frozen=True, kw_only=True)

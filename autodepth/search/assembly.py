@@ -52,7 +52,7 @@ def make_driver(
     concurrency = places.count if side_by_side else 1
     devices = places.devices * concurrency / places.count
     end_lost_trials(ledger, devices / concurrency)
-    sweep(folder)
+    sweep(folder.path)
     records = ledger.trials()
     meter = BudgetMeter(
         plan.budget,

@@ -15,6 +15,7 @@ from autodepth.networks.width_pruning import prune_width
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import in_units, unit_of
 from autodepth.policy.survival import survival_probabilities
+from autodepth.search.ends import End
 from autodepth.space.objectives import Constraint
 from autodepth.trial.pruning import removal_from
 from autodepth.trial.setting import TrialSetting
@@ -88,17 +89,14 @@ class Foresight:
         removal = removal_from(self._network, policy)
         return removal.step(in_units(scores, unit_of(scores)), ())
 
-    def end(self, policy: Policy) -> str | None:
-        """Return the content key of the network a policy ends with; None where it is not known."""
+    def end(self, policy: Policy) -> End | None:
+        """Return the network a policy ends with; None where it is not known."""
         removed = self.removed(policy)
         if removed is None:
             return None
-        content = fine_tuning_content(policy, removed)
-        # Constant rates leave the number of epochs out of a stage's key; an end has it.
-        return content_key(
-            **{**content, "stage": "end", "epochs": policy.fine_tune_epochs},
-            parent=self.parent(policy),
-        )
+        content = fine_tuning_content(policy, removed) | {"stage": "end", "epochs": None}
+        network = content_key(**content, parent=self.parent(policy))
+        return End(network=network, epochs=policy.fine_tune_epochs)
 
     def broken(self, policy: Policy) -> dict[str, float]:
         """Return the bounds that a policy breaks for certain, and by what share of the bound."""

@@ -42,6 +42,7 @@ class Parents:
         self._training: dict[str, int] = {}  # the trial that trains it
         self._given_up: set[str] = set()
         self._merit: dict[str, float] = {}
+        self._tried: dict[str, int] = {}
         self._accuracy: dict[str, float] = {}
         self._work = {"new": 0.0, "known": 0.0}
 
@@ -101,10 +102,14 @@ class Parents:
         """A policy on this parent reached the front."""
         self._merit[key] = self._merit.get(key, 0.0) + 1.0
 
+    def tried(self, key: str) -> None:
+        """A policy on this parent came to an end, good or not."""
+        self._tried[key] = self._tried.get(key, 0) + 1
+
     def choose_known(self) -> dict[str, Scalar] | None:
         """Return the settings of a parent the next policy should take, or None for any.
 
-        Parents that brought members of the front are taken more often.
+        Parents whose policies reached the front more often are taken more often.
         """
         success = (1 + len(self._merit)) / (1 + len(self._ready))  # Laplace's rule of succession
         balance = self._balance * min(success, 1.0)
@@ -117,5 +122,5 @@ class Parents:
         keys = list(self._points)
         if not keys:
             return None
-        weights = [1.0 + self._merit.get(key, 0.0) for key in keys]
+        weights = [(1 + self._merit.get(key, 0.0)) / (1 + self._tried.get(key, 0)) for key in keys]
         return dict(self._points[self._random.choices(keys, weights)[0]])

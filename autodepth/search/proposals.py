@@ -1,8 +1,9 @@
 """What to try next: the searcher's suggestions, seen through what is known before training.
 
-A suggestion that comes to a network there is already is answered at once and costs nothing. One
-that breaks a bound for certain is never trained. One whose parent another worker is training waits
-until that is there, and another suggestion takes the free place.
+A suggestion that comes to a network there is already is answered at once and costs nothing, and one
+that would only fine-tune such a network less is passed over. One that breaks a bound for certain is
+never trained. One whose parent another worker is training waits until that is there, and another
+suggestion takes the free place.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autodepth.policy.policy import Policy
+from autodepth.search.ends import End, Ends
 from autodepth.search.foresight import Foresight
 from autodepth.search.gaps import Gaps
 from autodepth.search.parents import Parents
@@ -35,7 +37,7 @@ class Proposal:
         policy: what they say.
         parent: content key of its parent.
         new_parent: whether the parent has to be trained.
-        end: content key of the network it ends with, where that is known.
+        end: the network it ends with, where that is known.
         broken: bounds it breaks for certain, by how much; then it is not to be carried out.
     """
 
@@ -44,7 +46,7 @@ class Proposal:
     policy: Policy
     parent: str
     new_parent: bool
-    end: str | None = None
+    end: End | None = None
     broken: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -89,8 +91,8 @@ class Proposals:
         self._first = deque(first)
         self._parked: list[tuple[str, tuple[int, Point, Policy]]] = []  # by parent
         self._most_parked = most_parked
-        self._answers: dict[str, _Answer] = {}
-        self._awaited: dict[str, list[int]] = {}  # tokens of twins of a running trial, by end
+        self._answers: Ends[_Answer] = Ends()
+        self._awaited: Ends[list[int]] = Ends()  # tokens of twins of a running trial
         self._longest = {
             d.name: largest_value(d.domain) for d in dimensions if d.name == "fine_tune_epochs"
         }
@@ -177,11 +179,11 @@ class Proposals:
         answer = _Answer(values=values, violations=violations or {})
         self._tell(proposal.token, answer)
         end = proposal.end or self.foresight.end(proposal.policy)
-        if end is None:
-            return
         if values is not None or settled:
-            self._answers[end] = answer
-        for token in self._awaited.pop(end, ()):
+            self.parents.tried(proposal.parent)
+            if end is not None:
+                self._answers.add(end, answer)
+        for token in (end and self._awaited.pop(end)) or ():
             self._tell(token, answer)
 
     def remember(
@@ -198,8 +200,10 @@ class Proposals:
         self.parents.ready(parent, point)
         self.searcher.learn(point, values, violations)
         end = self.foresight.end(policy)
-        if end is not None and values is not None:
-            self._answers[end] = _Answer(values=values, violations=violations or {})
+        if values is not None:
+            self.parents.tried(parent)
+            if end is not None:
+                self._answers.add(end, _Answer(values=values, violations=violations or {}))
         return new_parent
 
     def _count_work(self, policy: Policy, *, new_parent: bool) -> None:
@@ -237,7 +241,7 @@ class Proposals:
             point = self._drawn({**self._longest, **(self.parents.known() or {})})
             policy = self._policy_of(point)
             end = self.foresight.end(policy)
-            if end is None or end in self._answers or end in self._awaited:
+            if end is None or self._answers.reached(end) or self._awaited.reached(end):
                 continue
             promise = self.parents.promise(self.foresight.parent(policy))
             worth = self.gaps.worth(self.foresight.share_left(policy), promise)
@@ -265,13 +269,8 @@ class Proposals:
         """Return a suggestion that is to be carried out; deal with any other."""
         parent, end = self.foresight.parent(policy), self.foresight.end(policy)
         state = self.parents.state(parent) if policy.train.epochs else "ready"
-        if end is not None and end in self._answers:
+        if end is not None and self._is_known(token, end):
             self.duplicates += 1
-            self._tell(token, self._answers[end])
-            return None
-        if end is not None and end in self._awaited:
-            self.duplicates += 1
-            self._awaited[end].append(token)
             return None
         if state == "given_up" or (state == "new" and not new_parents):
             self.searcher.tell_failed(token)
@@ -285,7 +284,7 @@ class Proposals:
             self.searcher.tell_failed(token)
             return None
         if end is not None and not broken:
-            self._awaited[end] = []
+            self._awaited.add(end, [])
         return Proposal(
             token=token,
             point=point,
@@ -295,3 +294,16 @@ class Proposals:
             end=end,
             broken=broken,
         )
+
+    def _is_known(self, token: int, end: End) -> bool:
+        """Return whether there is no need to come to an end; the searcher is told what is known."""
+        answer, twins = self._answers.get(end), self._awaited.get(end)
+        if answer is not None:
+            self._tell(token, answer)
+        elif twins is not None:
+            twins.append(token)
+        elif self._answers.reached(end) or self._awaited.reached(end):
+            self.searcher.tell_failed(token)  # what more fine-tuning came to is not its answer
+        else:
+            return False
+        return True

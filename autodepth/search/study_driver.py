@@ -17,6 +17,7 @@ from autodepth.front.selection import FrontPoint
 from autodepth.policy.policy import Policy
 from autodepth.records.control import read_wishes
 from autodepth.records.held_entries import HeldEntries
+from autodepth.records.invariants import sweep
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import NODE_LEAVES, WEIGHTS_LOST
@@ -269,6 +270,7 @@ class StudyDriver:
     def close(self, outcome: str) -> None:
         """End the study: what was reserved but served no trial is charged as overhead."""
         self.meter.stop()
+        sweep(self.folder.trial_folders)  # a worker that died may have left half a file
         self.ledger.balance(self.meter.spent)
         self.ledger.end_study(outcome)
 

@@ -41,7 +41,7 @@ OBJECTIVES = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright has an event loop run in this thread until it ends
 def chromium():
     """The browser; every test opens pages of its own in it."""
     sync_api = pytest.importorskip("playwright.sync_api")

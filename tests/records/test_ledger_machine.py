@@ -134,7 +134,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = Ledger.open(self.folder.ledger_path)
         self.ledger.begin_driving()
         self._end_lost()
-        sweep(self.folder)
+        sweep(self.folder.path)
         return multiple()
 
     def _end_lost(self):

@@ -81,6 +81,21 @@ def test_parents_that_reached_the_front_are_taken_more_often():
     assert {"a", "c"} <= set(chosen)
 
 
+def test_parents_on_which_much_was_tried_in_vain_are_taken_less_often():
+    parents = Parents(seed=1)
+    for name in "abc":
+        parents.ready(name, {"p_L": name})
+    for _ in range(9):
+        parents.tried("a")
+        parents.tried("b")
+        parents.praise("b")
+    chosen = [parents.known()["p_L"] for _ in range(300)]
+
+    assert 0 < chosen.count("a") < 40
+    assert chosen.count("b") > 100
+    assert chosen.count("c") > 100  # nothing is known against it
+
+
 @given(st.integers(0, 99))
 def test_the_same_seed_chooses_the_same(seed):
     def choices():

@@ -62,6 +62,35 @@ def test_a_twin_of_a_running_trial_gets_its_answer_too(make_proposals):
     proposals.answer(first, [0.9, 1.0])  # raises if the twin could not be told
 
 
+TUNED = (
+    "search={branches_removed: {type: int, min: 0, max: 1},"
+    " fine_tune_epochs: {type: int, min: 1, max: 9}}",
+)
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "running"])
+def test_a_network_that_was_fine_tuned_longer_is_not_fine_tuned_anew(ended, make_proposals):
+    proposals = make_proposals(*TUNED, first=[{"branches_removed": 1, "fine_tune_epochs": 5}])
+    first = proposals.next()
+    proposals.parents.ready(first.parent, first.point)
+    proposals.foresight.learn(first.policy, SCORES)
+    proposals.answer(first, None)  # its place was lost: it is tried again, its end known by now
+    proposals.again(first.point)
+    known = proposals.next()
+    if ended:
+        proposals.answer(known, [0.5, 1e6])
+
+    longest = {1: 5, 0: 0}
+    while (proposal := proposals.next()) is not None:
+        removed, epochs = proposal.policy.branches_removed, proposal.policy.fine_tune_epochs
+        assert epochs > longest[removed]
+        longest[removed] = epochs
+        proposals.started(proposal, 1)
+        proposals.answer(proposal, [0.5, 1e6])
+    assert longest == {1: 9, 0: 9}
+    assert proposals.exhausted
+
+
 def test_what_breaks_a_bound_for_certain_says_so(make_proposals):
     proposals = make_proposals(
         *ONE_PARENT, "constraints=[macs <= 60%]", first=[{"branches_removed": 0}]

@@ -301,15 +301,16 @@ class KillWriter(KillWorkers):
         worker = the_worker()
         if worker is None or len(self.driver.ledger.epochs(number)) < moment:
             return None
-        while not (written := list(being_written())):
-            if self.over.wait(0.0005) or self.driver.ledger.trials()[number].state.ended:
-                return None
-        worker.suspend()  # so that it is known what it was doing
-        while worker.status() != psutil.STATUS_STOPPED:
-            time.sleep(0.0005)
-        if written[0].exists():
-            return worker
-        worker.resume()
+        # Whoever sees a file being written may come too late on a busy machine: the worker is
+        # stopped at one moment after the other until it is stopped within a write.
+        while not self.driver.ledger.trials()[number].state.ended:
+            worker.suspend()
+            while worker.status() != psutil.STATUS_STOPPED:
+                time.sleep(0.0005)
+            if list(being_written()):
+                return worker
+            worker.resume()
+            self.over.wait(random.uniform(0.0005, 0.005))
         return None
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from autodepth.errors import BudgetError, DataError, InputError, StudyError
+from autodepth.records.invariants import broken_invariants
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study, list_studies
 from autodepth.records.trial_record import NODE_LEAVES
@@ -55,6 +56,31 @@ def test_a_study_ends_with_a_front_in_ledger_folder_and_tracking():
     }
     assert kept == {point.trial for point in result.front}
     assert list_studies()[0].outcome == "the budget was spent"
+
+
+class HalfWritten:
+    """Leaves half a file in a trial's folder, as a worker that is killed within a write does."""
+
+    def __init__(self, driver):
+        self.driver = driver
+
+    def __enter__(self):
+        ended = self.driver.ended
+
+        def then_leave(number, outcome):
+            ended(number, outcome)
+            (self.driver.folder.trial_folder(number) / f".model.safetensors.{'0a' * 16}").touch()
+
+        self.driver.ended = then_leave
+
+    def __exit__(self, *_):
+        del self.driver.ended
+
+
+def test_what_a_worker_that_died_left_half_written_is_gone_when_the_study_ends():
+    study("3trials", study="torn", watch=HalfWritten)
+
+    assert broken_invariants(find_study("torn")) == []
 
 
 def test_the_same_seed_gives_the_same_study():
