@@ -77,11 +77,12 @@ def run_path(data: str, who: str, seed: int) -> Path:
 
 def read_runs() -> list[Run]:
     """Return the runs there are."""
-    runs = []
-    for path in sorted(RESULTS.glob("*_seed*.json")):
-        told = json.loads(path.read_text())
-        runs.append(Run(told=told, steps=curve(_points(told), told["unpruned_macs"])))
-    return runs
+    return [run_of(json.loads(path.read_text())) for path in sorted(RESULTS.glob("*_seed*.json"))]
+
+
+def run_of(told: dict[str, Any]) -> Run:
+    """Return a run from what its file tells."""
+    return Run(told=told, steps=curve(_points(told), told["unpruned_macs"]))
 
 
 def _points(told: dict[str, Any]) -> list[Point]:
