@@ -38,8 +38,8 @@ from autodepth.units import Budget
 if TYPE_CHECKING:
     from autodepth.search.ray_cluster import Cluster
 
-# `train_images: auto` takes as many images as let the budget buy this many trials.
 _ENOUGH_VALIDATION = 200  # images: steps of half a point
+# `train_images: auto` takes as many images as let the budget buy this many trials.
 _WANTED_TRIALS = 10
 _FEWEST_PER_CLASS = 10
 

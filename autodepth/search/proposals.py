@@ -179,11 +179,14 @@ class Proposals:
         answer = _Answer(values=values, violations=violations or {})
         self._tell(proposal.token, answer)
         end = proposal.end or self.foresight.end(proposal.policy)
-        if values is not None or settled:
+        known = values is not None or settled
+        if known:
             self.parents.tried(proposal.parent)
-            if end is not None:
-                self._answers.add(end, answer)
-        for token in (end and self._awaited.pop(end)) or ():
+        if end is None:
+            return
+        if known:
+            self._answers.add(end, answer)
+        for token in self._awaited.pop(end) or ():
             self._tell(token, answer)
 
     def remember(
@@ -200,10 +203,8 @@ class Proposals:
         self.parents.ready(parent, point)
         self.searcher.learn(point, values, violations)
         end = self.foresight.end(policy)
-        if values is not None:
-            self.parents.tried(parent)
-            if end is not None:
-                self._answers.add(end, _Answer(values=values, violations=violations or {}))
+        if end is not None and values is not None:
+            self._answers.add(end, _Answer(values=values, violations=violations or {}))
         return new_parent
 
     def _count_work(self, policy: Policy, *, new_parent: bool) -> None:

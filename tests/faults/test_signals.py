@@ -128,6 +128,7 @@ def test_ctrl_c_at_a_terminal_ends_in_order_once_and_at_once_twice(times, termin
     observed(fault, f"from the last of {times}, until it has ended", elapsed(begun))
 
     assert status == 130
+    assert (b"interrupted at once" in at.shown) == (times == 2)
     assert b"\x1b[?25l" in at.shown  # it was hidden
     assert cursor_is_shown(at.shown)
     assert b"Traceback" not in at.shown

@@ -58,22 +58,23 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.slow
-def test_references_left_in_cycles_do_not_end_the_process():
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+def run(program):
+    return subprocess.run(
+        [sys.executable, "-c", program],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_references_left_in_cycles_do_not_end_the_process():
+    done = run(PROGRAM)
 
     assert (done.returncode, done.stdout.strip()) == (0, "goes on"), done.stderr
 
 
 @pytest.mark.slow
 def test_ctrl_c_while_references_are_collected_is_not_lost():
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    done = run(INTERRUPTED)
 
     assert done.stdout.split() == ["collected", "interrupted"], done.stderr
     assert "ignored" not in done.stderr
