@@ -14,13 +14,14 @@ from autodepth.errors import StorageError, StudyError, StudyInUseError
 from autodepth.records.storage import refused
 
 Mode = Literal["create", "write", "read"]
-VERSION = 3
+VERSION = 4
 # By the version they lead from. What is only read is read as it is.
 _MIGRATIONS = {
     2: (
         "ALTER TABLE study ADD COLUMN token INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE trial ADD COLUMN node TEXT",
-    )
+    ),
+    3: ("ALTER TABLE epoch ADD COLUMN sensitivities TEXT NOT NULL DEFAULT '{}'",),
 }
 BUSY_SECONDS = 30.0
 _NO_LOG = (
@@ -46,7 +47,7 @@ CREATE TABLE epoch (
     trial INTEGER NOT NULL REFERENCES trial, step INTEGER NOT NULL, stage TEXT NOT NULL,
     train_loss REAL, train_accuracy REAL, validation_accuracy REAL, branches_expected REAL,
     branches_computed REAL, gradient_norms TEXT NOT NULL, images_per_second REAL,
-    macs REAL, replayed INTEGER NOT NULL, seconds REAL,
+    macs REAL, replayed INTEGER NOT NULL, seconds REAL, sensitivities TEXT NOT NULL,
     PRIMARY KEY (trial, step)) WITHOUT ROWID;
 CREATE TABLE spending (
     id INTEGER PRIMARY KEY AUTOINCREMENT, trial INTEGER REFERENCES trial, stage TEXT NOT NULL,

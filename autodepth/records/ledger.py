@@ -140,11 +140,12 @@ class Ledger(LedgerReader):
             for number in {number for number, _ in epochs}:
                 self._check_running(number)
             connection.executemany(
-                "INSERT OR REPLACE INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(number, epoch.step, epoch.stage, epoch.train_loss, epoch.train_accuracy,
                   epoch.validation_accuracy, epoch.branches_expected, epoch.branches_computed,
                   json.dumps(dict(epoch.gradient_norms)), epoch.images_per_second, epoch.macs,
-                  epoch.replayed, epoch.seconds) for number, epoch in epochs],
+                  epoch.replayed, epoch.seconds, json.dumps(dict(epoch.sensitivities)))
+                 for number, epoch in epochs],
             )  # fmt: skip
             connection.executemany(
                 "INSERT OR REPLACE INTO verdict VALUES (?, ?, ?)",

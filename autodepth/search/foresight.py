@@ -77,15 +77,34 @@ class Foresight:
     def learn(self, policy: Policy, scores: Mapping[int, float]) -> None:
         """Take in what the branches of a policy's parent are worth, in the criterion's unit."""
         if scores:
-            self._scores[self.parent(policy), policy.criterion] = scores
+            self._scores[self.scoring(policy)] = scores
+
+    def scored(self, policy: Policy) -> bool:
+        """Return whether it is known what the branches of a policy's parent are worth."""
+        return self.scoring(policy) in self._scores
+
+    def scoring(self, policy: Policy) -> tuple[str, str]:
+        """Return what is scored for a policy: its parent, by content key, and the criterion."""
+        return self.parent(policy), policy.criterion
 
     def removed(self, policy: Policy) -> tuple[int, ...] | None:
         """Return which branches a policy removes, in order; None where that is not known yet."""
         if not policy.scores_branches:
             return policy.branches or ()
-        scores = self._scores.get((self.parent(policy), policy.criterion))
+        scores = self._scores.get(self.scoring(policy))
         if scores is None or policy.removal != "one_shot":
             return None
+        return self._removed_by(scores, policy)
+
+    def _likely_removed(self, policy: Policy) -> tuple[int, ...] | None:
+        """Return the same, where it is not known as if the parent were like one that was scored."""
+        removed = self.removed(policy)
+        if removed is not None or not self._scores or policy.removal != "one_shot":
+            return removed
+        _, likely = min(self._scores.items(), key=lambda item: item[0][1] != policy.criterion)
+        return self._removed_by(likely, policy)
+
+    def _removed_by(self, scores: Mapping[int, float], policy: Policy) -> tuple[int, ...]:
         removal = removal_from(self._network, policy)
         return removal.step(in_units(scores, unit_of(scores)), ())
 
@@ -140,7 +159,7 @@ class Foresight:
 
     def share_left(self, policy: Policy) -> float:
         """Return about what share of the whole network's MACs a policy leaves, in (0, 1]."""
-        removed = self.removed(policy)
+        removed = self._likely_removed(policy)
         gone = self._most_that_may_go(policy) if removed is None else removed
         all_of_them = sum(b.macs for b in self._network.branches if b.index in gone)
         saved = all_of_them * (1.0 if removed is not None else 0.5)

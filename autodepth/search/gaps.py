@@ -4,7 +4,8 @@ What a network costs is known before it is trained, as soon as its parent was sc
 learns from what was tried and does not use that. Between two neighbours on the front, a network is
 expected on the straight line that joins them, and is worth the hypervolume it would add there: most
 in the middle of a wide gap, nothing beside a member. What was tried in a gap and did not reach the
-front halves its worth, then makes it a third, and so on, and so does what runs there now.
+front halves its worth, then makes it a third, and so on. What runs there now is taken for a member
+on that line.
 """
 
 from __future__ import annotations
@@ -42,8 +43,14 @@ class Gaps:
         self._running: dict[int, float] = {}
         self._whole_known = False
 
-    def turn(self) -> bool:
-        """Return whether the next policy on a known parent is to fall into a gap."""
+    def turn(self, *, always: bool = False) -> bool:
+        """Return whether the next policy on a known parent is to fall into a gap.
+
+        Args:
+            always: whether it is to wherever there are gaps, as nothing else is known.
+        """
+        if always and self._share and self._front:
+            return True
         self._due += self._share
         if self._due < 1 or not self._front:
             return False
@@ -87,17 +94,26 @@ class Gaps:
             promise: what share of the accuracy on that line to expect, in [0, 1]: a parent that is
                 less accurate than the best one keeps less.
         """
-        place = bisect_right([c for c, _ in self._front], cost)
-        left = self._front[place - 1] if place else _NOTHING
-        if place < len(self._front):
-            right = self._front[place]
-        elif self._whole_known:
+        expected = [(c, self._on_line(c, self._front)) for c in self._running.values()]
+        members = sorted({*self._front, *((c, a) for c, a in expected if a is not None)})
+        line = self._on_line(cost, members)
+        if line is None:
             return 0.0
-        else:
-            right = _PERFECT
-        if right[0] <= left[0]:
-            return 0.0
-        line = left[1] + (right[1] - left[1]) * (cost - left[0]) / (right[0] - left[0])
+        left, right = self._neighbours(cost, members)
         rise = max(0.0, promise * line - left[1])
-        tried = [*self._missed, *self._running.values()]
-        return rise * (right[0] - cost) / (1 + sum(left[0] < c < right[0] for c in tried))
+        missed = sum(left[0] < c < right[0] for c in self._missed)
+        return rise * (right[0] - cost) / (1 + missed)
+
+    def _on_line(self, cost: float, members: Sequence[Member]) -> float | None:
+        """Return the accuracy on the line between a cost's neighbours; None where is no gap."""
+        left, right = self._neighbours(cost, members)
+        if right[0] <= left[0]:
+            return None
+        return left[1] + (right[1] - left[1]) * (cost - left[0]) / (right[0] - left[0])
+
+    def _neighbours(self, cost: float, members: Sequence[Member]) -> tuple[Member, Member]:
+        place = bisect_right([c for c, _ in members], cost)
+        left = members[place - 1] if place else _NOTHING
+        if place < len(members):
+            return left, members[place]
+        return left, left if self._whole_known else _PERFECT

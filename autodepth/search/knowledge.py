@@ -130,7 +130,7 @@ class Knowledge:
         running.last = epoch
         self.longest_epoch = max(self.longest_epoch, epoch.seconds)
         if running.of_search:
-            self._learn_of_parent(running, epoch)
+            self._learn_of_parent(number, running, epoch)
         stage, policy = epoch.stage, running.policy
         if epoch.replayed or running.kind != "search" or stage not in self.space.rungs.stages:
             return None
@@ -177,9 +177,13 @@ class Knowledge:
             self.proposals.left_undone(running.policy, running.epochs["fine_tune"])
             self.proposals.answer(running.proposal, values, settled=stopped)
 
-    def _learn_of_parent(self, running: Running, epoch: EpochReport) -> None:
+    def _learn_of_parent(self, number: int, running: Running, epoch: EpochReport) -> None:
         if epoch.stage != "parent":
             self._parent_is_ready(running)
+            if epoch.sensitivities:
+                self.proposals.foresight.learn(running.policy, epoch.sensitivities)
+                if running.proposal is not None:
+                    self.proposals.scored(running.proposal, number)
         else:
             parent = self.proposals.foresight.parent(running.policy)
             self.proposals.parents.trained(parent, epoch.validation_accuracy)

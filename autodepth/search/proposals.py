@@ -93,6 +93,7 @@ class Proposals:
         self._most_parked = most_parked
         self._answers: Ends[_Answer] = Ends()
         self._awaited: Ends[list[int]] = Ends()  # tokens of twins of a running trial
+        self._scoring: set[tuple[str, str]] = set()  # parents and criteria, by running trials
         self._longest = {
             d.name: largest_value(d.domain) for d in dimensions if d.name == "fine_tune_epochs"
         }
@@ -144,6 +145,17 @@ class Proposals:
         self.parents.started(proposal.parent, trial)
         self.gaps.began(trial, self.foresight.share_left(proposal.policy))
         self._count_work(proposal.policy, new_parent=proposal.new_parent)
+        if proposal.end is None:
+            self._scoring.add(self.foresight.scoring(proposal.policy))
+
+    def scored(self, proposal: Proposal, trial: int) -> None:
+        """A trial had its parent scored: its end and its cost are known from now on."""
+        self.gaps.began(trial, self.foresight.share_left(proposal.policy))
+        self._scoring.discard(self.foresight.scoring(proposal.policy))
+        if proposal.end is not None or (end := self.foresight.end(proposal.policy)) is None:
+            return
+        if self._answers.get(end) is None and self._awaited.get(end) is None:
+            self._awaited.add(end, [])
 
     def left_undone(self, policy: Policy, fine_tuned: int) -> None:
         """A trial ended after so many epochs of fine-tuning: the others were no work."""
@@ -178,6 +190,7 @@ class Proposals:
         """
         answer = _Answer(values=values, violations=violations or {})
         self._tell(proposal.token, answer)
+        self._scoring.discard(self.foresight.scoring(proposal.policy))
         end = proposal.end or self.foresight.end(proposal.policy)
         known = values is not None or settled
         if known:
@@ -227,7 +240,7 @@ class Proposals:
             given = self._drawn((None if new_parents else self.parents.known()) or {})
         else:
             given = self.parents.choose_known() if new_parents else self.parents.known()
-            if given is not None and self.gaps.turn():
+            if given is not None and self.gaps.turn(always=self.searcher.draws_blindly):
                 given = self._into_a_gap() or given
         token, point = self.searcher.ask(given)
         return token, point, self._policy_of(point)
@@ -235,20 +248,30 @@ class Proposals:
     def _into_a_gap(self) -> Point | None:
         """Return the point on a known parent, of some drawn blindly, that promises the front most.
 
-        It is fine-tuned for as long as the space lets it: what is tried in a gap is to fill it.
+        Most for the work it takes, since cheap networks are soon done. It is fine-tuned for as long
+        as the space lets it: what is tried in a gap is to fill it. A parent that was not scored
+        yet comes first: what its policies cost is known from then on.
         """
-        best, most = None, 0.0
+        best, most = None, (False, 0.0)
         for _ in range(_DRAWS_FOR_A_GAP):
             point = self._drawn({**self._longest, **(self.parents.known() or {})})
             policy = self._policy_of(point)
+            unscored = policy.scores_branches and not self.foresight.scored(policy)
             end = self.foresight.end(policy)
-            if end is None or self._answers.reached(end) or self._awaited.reached(end):
+            if unscored and self.foresight.scoring(policy) in self._scoring:
+                continue
+            if not unscored and (end is None or self._is_reached(end)):
                 continue
             promise = self.parents.promise(self.foresight.parent(policy))
             worth = self.gaps.worth(self.foresight.share_left(policy), promise)
-            if worth > most and not self.foresight.broken(policy):
-                best, most = point, worth
+            rate = worth / self.foresight.tuning_work(policy)
+            if rate > 0 and (unscored, rate) > most and not self.foresight.broken(policy):
+                best, most = point, (unscored, rate)
         return best
+
+    def _is_reached(self, end: End) -> bool:
+        """Return whether this network is known, or soon will be, fine-tuned as long or longer."""
+        return self._answers.reached(end) or self._awaited.reached(end)
 
     def _drawn(self, given: Point) -> Point:
         """Return a point drawn blindly but for what is given."""
@@ -303,7 +326,7 @@ class Proposals:
             self._tell(token, answer)
         elif twins is not None:
             twins.append(token)
-        elif self._answers.reached(end) or self._awaited.reached(end):
+        elif self._is_reached(end):
             self.searcher.tell_failed(token)  # what more fine-tuning came to is not its answer
         else:
             return False

@@ -61,6 +61,12 @@ class Searcher:
         self._study = self._new_study()
         self._asked: dict[int, tuple[optuna.Study, optuna.Trial]] = {}
         self._tokens = itertools.count()
+        self._learned = 0  # points that came to something
+
+    @property
+    def draws_blindly(self) -> bool:
+        """Whether the sampler knows too little yet to suggest anything better than chance."""
+        return self._windowed and self._learned < self._section.startup_trials
 
     def ask(self, given: Mapping[str, Scalar] | None = None) -> tuple[int, Point]:
         """Return a token for `tell` and the next point: a value per dimension that counts.
@@ -90,6 +96,7 @@ class Searcher:
             violations: by constraint; above 0 where it is broken, by how much.
         """
         if all(math.isfinite(value) for value in values):
+            self._learned += 1
             self._tell(token, violations, values=list(values))
         else:
             self._tell(token, {}, state=TrialState.FAIL)
@@ -130,6 +137,7 @@ class Searcher:
                 return
             distributions[dimension.name], params[dimension.name] = distribution, value
         complete = values is not None and all(map(math.isfinite, values))
+        self._learned += complete
         self._study.add_trial(
             optuna.create_trial(
                 state=TrialState.COMPLETE if complete else TrialState.FAIL,

@@ -6,7 +6,7 @@ import enum
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from autodepth.errors import InputError
@@ -86,6 +86,8 @@ class EpochReport:
         macs: multiply-accumulates per image of the network that is fine-tuned; 0 for a parent.
         replayed: whether an earlier trial trained this epoch; it took no time now.
         seconds: time of the epoch, validation included.
+        sensitivities: as in the trial's result, told with the first epoch after they were measured
+            so that others hear of them before the trial ends; else empty.
     """
 
     stage: Stage
@@ -100,6 +102,7 @@ class EpochReport:
     macs: int = 0
     replayed: bool = False
     seconds: float
+    sensitivities: Mapping[int, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the report as text; numbers that are not finite stay what they are."""
@@ -109,8 +112,9 @@ class EpochReport:
     def from_json(cls, text: str) -> EpochReport:
         """Read what `to_json` wrote."""
         values = json.loads(text)
-        norms = {int(branch): norm for branch, norm in values.pop("gradient_norms").items()}
-        return cls(**values, gradient_norms=norms)
+        for name in ("gradient_norms", "sensitivities"):
+            values[name] = {int(branch): value for branch, value in values[name].items()}
+        return cls(**values)
 
     @property
     def generalisation_gap(self) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,6 +56,7 @@ def run_trial(
         parent_accuracy = evaluate(parent.network.module, validation).accuracy
     with clock("sensitivity"):
         sensitivities = stages.scores(parent)
+        report.scored(sensitivities)
     with clock("prune"):
         pruned = _pruned(parent, policy, setting, sensitivities, stages, report)
         network = pruned.network
@@ -136,10 +137,20 @@ class _Reporter:
 
     def __init__(self, on_epoch: OnEpoch) -> None:
         self._on_epoch, self._steps = on_epoch, itertools.count(1)
+        self._untold: Mapping[int, float] = {}
+
+    def scored(self, sensitivities: Mapping[int, float]) -> None:
+        """Tell what the parent's branches are worth with the next epoch."""
+        self._untold = sensitivities
 
     def of(self, stage: Stage, macs: int = 0) -> Callable[[Epoch], None]:
         """Return what tells of epochs of one stage, in which a network of so many MACs trains."""
-        return lambda epoch: self._on_epoch(_report(epoch, stage, next(self._steps), macs))
+
+        def tell(epoch: Epoch) -> None:
+            told, self._untold = self._untold, {}
+            self._on_epoch(_report(epoch, stage, next(self._steps), macs, told))
+
+        return tell
 
 
 class _StageClock:
@@ -155,7 +166,9 @@ class _StageClock:
         self.seconds[stage] = time.monotonic() - start
 
 
-def _report(epoch: Epoch, stage: Stage, step: int, macs: int) -> EpochReport:
+def _report(
+    epoch: Epoch, stage: Stage, step: int, macs: int, sensitivities: Mapping[int, float]
+) -> EpochReport:
     return EpochReport(
         stage=stage,
         step=step,
@@ -169,4 +182,5 @@ def _report(epoch: Epoch, stage: Stage, step: int, macs: int) -> EpochReport:
         macs=macs,
         replayed=epoch.replayed,
         seconds=epoch.seconds,
+        sensitivities=sensitivities,
     )

@@ -35,6 +35,7 @@ EPOCH = EpochReport(
     gradient_norms={1: 0.5, 9: 0.25},
     images_per_second=800.0,
     seconds=0.25,
+    sensitivities={1: 0.0125, 9: -0.5},
 )
 
 
@@ -204,7 +205,7 @@ def test_what_is_no_ledger_is_refused_in_words(tmp_path: Path, ledger: Ledger) -
 
 
 @pytest.mark.parametrize(
-    ("version", "hint"), [(0, "never finished starting"), (1, "an older autodepth"), (4, "update")]
+    ("version", "hint"), [(0, "never finished starting"), (1, "an older autodepth"), (5, "update")]
 )
 def test_another_version_is_refused(tmp_path: Path, version: int, hint: str) -> None:
     path = tmp_path / "ledger.sqlite"
@@ -212,27 +213,32 @@ def test_another_version_is_refused(tmp_path: Path, version: int, hint: str) -> 
     connection.execute(f"PRAGMA user_version = {version}")
     connection.execute("CREATE TABLE t (a)")
     connection.close()
-    with pytest.raises(StudyError, match=f"must have version 3, but .* has {version}: .*{hint}"):
+    with pytest.raises(StudyError, match=f"must have version 4, but .* has {version}: .*{hint}"):
         Ledger.open(path)
 
 
-def test_a_ledger_of_the_version_before_is_read_as_it_is_and_brought_on_when_written(
+def test_a_ledger_of_two_versions_before_is_read_as_it_is_and_brought_on_when_written(
     ledger: Ledger,
 ) -> None:
     path = ledger.database.path
-    ledger.start_trial("search", {}, {})
+    number = ledger.start_trial("search", {}, {})
+    ledger.record_epochs(number, EPOCH)
     with ledger.database.transaction() as connection:
+        connection.execute("ALTER TABLE epoch DROP COLUMN sensitivities")
         connection.execute("ALTER TABLE study DROP COLUMN token")
         connection.execute("ALTER TABLE trial DROP COLUMN node")
         connection.execute("PRAGMA user_version = 2")
     ledger.close()
     with Ledger.open(path, read_only=True) as old:
         assert old.study.name
+        assert old.epochs(number) == [replace(EPOCH, sensitivities={})]
         assert old.database.query("PRAGMA user_version")[0][0] == 2
     with Ledger.open(path) as new:
         assert new.begin_driving() == 1
         assert len(new.trials()) == 1
-        assert new.database.query("PRAGMA user_version")[0][0] == 3
+        new.record_epochs(number, replace(EPOCH, step=2))
+        assert [bool(epoch.sensitivities) for epoch in new.epochs(number)] == [False, True]
+        assert new.database.query("PRAGMA user_version")[0][0] == 4
 
 
 def test_what_a_driver_that_was_taken_over_has_to_say_is_not_entered(ledger: Ledger) -> None:

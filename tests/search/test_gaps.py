@@ -49,7 +49,7 @@ def volume(points):
     return hypervolume([(a, 1000 * c) for c, a in points], (ACCURACY, MACS)) / 1000
 
 
-def test_what_missed_the_front_in_a_gap_and_what_runs_there_lower_its_worth():
+def test_what_missed_the_front_in_a_gap_lowers_its_worth_and_what_runs_there_is_a_member():
     gaps = gaps_after((0.2, 0.5), (1.0, 0.6))
     fresh = gaps.worth(0.6)
     gaps.ended(7, [0.4, 500.0])
@@ -58,7 +58,8 @@ def test_what_missed_the_front_in_a_gap_and_what_runs_there_lower_its_worth():
     twice = gaps.worth(0.6)
     gaps.ended(8, None)
 
-    assert [once, twice] == pytest.approx([fresh / 2, fresh / 3])
+    assert once == pytest.approx(fresh / 2)
+    assert twice == pytest.approx((0.1 / 0.8) * (0.6 - 0.3) * (1 - 0.6) / 2)
     assert gaps.worth(0.6) == once
 
 
@@ -79,6 +80,9 @@ def test_turns_come_by_share_once_something_is_known():
     assert [gaps.turn() for _ in range(6)] == [False, True] * 3
     assert not any(gaps_after(share=1.0).turn() for _ in range(4))
     assert not any(gaps_after((0.2, 0.5), share=0.0).turn() for _ in range(4))
+    assert [gaps.turn(always=True) for _ in range(3)] == [True] * 3
+    assert not gaps_after(share=1.0).turn(always=True)
+    assert not gaps_after((0.2, 0.5), share=0.0).turn(always=True)
 
 
 def test_without_accuracy_against_macs_all_is_left_to_the_sampler():

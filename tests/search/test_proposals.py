@@ -1,5 +1,7 @@
 """Suggestions are answered, refused or parked before anything is trained."""
 
+from dataclasses import replace
+
 import pytest
 
 from autodepth.errors import InputError
@@ -114,13 +116,17 @@ def test_without_time_for_a_new_parent_a_known_one_is_taken(make_proposals):
     assert second.parent == first.parent
 
 
-def test_a_policy_on_a_known_parent_falls_into_the_gap_of_the_front(make_proposals):
+@pytest.mark.parametrize(("sampler", "gap_share"), [("random", 1.0), ("tpe", 0.01)])
+def test_a_policy_on_a_known_parent_falls_into_the_gap_of_the_front(
+    sampler, gap_share, make_proposals
+):  # by its share, or since the sampler could but draw blindly
     proposals = make_proposals(
         "search={p_L: {type: float, min: 0.5, max: 1.0},"
         " branches_removed: {type: int, min: 0, max: 4},"
         " fine_tune_epochs: {type: int, min: 1, max: 4}}",
         first=[{"p_L": 0.8, "branches_removed": 4}],
-        gap_share=1.0,
+        sampler=sampler,
+        gap_share=gap_share,
     )
     first, gaps, foresight = proposals.next(), proposals.gaps, proposals.foresight
     proposals.started(first, 0)
@@ -133,7 +139,10 @@ def test_a_policy_on_a_known_parent_falls_into_the_gap_of_the_front(make_proposa
 
     def best():
         between = [first.policy.removing(branches_removed=count) for count in (1, 2, 3)]
-        return max(between, key=lambda policy: gaps.worth(foresight.share_left(policy)))
+        return max(between, key=lambda policy: rate(replace(policy, fine_tune_epochs=4)))
+
+    def rate(policy):
+        return gaps.worth(foresight.share_left(policy)) / foresight.tuning_work(policy)
 
     expected = best()
     second = proposals.next(new_parents=False)
@@ -144,6 +153,47 @@ def test_a_policy_on_a_known_parent_falls_into_the_gap_of_the_front(make_proposa
     proposals.started(second, 2)
     third = proposals.next(new_parents=False)
     assert foresight.end(third.policy) != foresight.end(second.policy)
+
+
+def test_a_known_parent_that_was_not_scored_comes_before_any_gap_and_in_one_trial(make_proposals):
+    proposals = make_proposals(
+        "search={p_L: {type: choice, values: [0.8, 1.0]},"
+        " branches_removed: {type: int, min: 0, max: 4}}",
+        first=[{"p_L": 0.8, "branches_removed": 4}],
+        gap_share=1.0,
+    )
+    first, gaps, foresight = proposals.next(), proposals.gaps, proposals.foresight
+    proposals.started(first, 0)
+    proposals.parents.ready(first.parent, first.point)
+    foresight.learn(first.policy, SCORES)
+    for trial, values in enumerate([(0.5, 0.2), (0.6, 1.0)]):
+        gaps.ended(trial, [values[0], values[1] * foresight.whole_macs])
+    control = foresight.parent(replace(first.policy, survival_prob_last=1.0))
+    proposals.parents.ready(control, {"p_L": 1.0})
+
+    second = proposals.next(new_parents=False)
+    proposals.started(second, 2)
+    third = proposals.next(new_parents=False)
+
+    assert (second.parent, third.parent) == (control, first.parent)
+    proposals.answer(second, None)  # its place was lost
+    assert proposals.next(new_parents=False).parent == control
+
+
+def test_what_runs_is_known_by_its_network_once_its_parent_was_scored(make_proposals):
+    proposals = make_proposals(*ONE_PARENT, first=[{"branches_removed": 2}])
+    first = proposals.next()
+    proposals.started(first, 0)
+    assert first.end is None
+    proposals.parents.ready(first.parent, first.point)
+    proposals.foresight.learn(first.policy, SCORES)
+    proposals.scored(first, 0)
+
+    others = []
+    while (proposal := proposals.next()) is not None:
+        others.append(proposal.policy.branches_removed)
+    assert sorted(others) == [0, 1, 3]
+    proposals.answer(first, [0.9, 1.0])  # raises if a twin could not be told
 
 
 def test_work_that_a_stopped_trial_left_undone_is_not_counted(make_proposals):

@@ -39,6 +39,7 @@ def test_a_hybrid_policy_removes_fine_tunes_and_reports(setting, tmp_path):
     unit = unit_of(result.sensitivities)
     assert all(result.sensitivities[branch] < unit for branch in result.removed)
     assert set(result.sensitivities) == {1, 2, 3, 4, 5, 6}
+    assert [e.sensitivities for e in epochs] == [{}, {}, {}, result.sensitivities, {}]
     assert [(e.stage, e.step) for e in epochs] == [
         ("parent", 1), ("parent", 2), ("parent", 3), ("fine_tune", 4), ("fine_tune", 5),
     ]  # fmt: skip
