@@ -34,7 +34,8 @@ class SamplerSection(Section):
         "process), qmc (quasi-random) or random",
     )
     startup_trials: Annotated[int, Field(ge=0), must("a whole number of at least 0")] = Field(
-        8, description="trials before tpe or gp learn from them: in gaps of the front, else at random"
+        8,
+        description="trials before tpe or gp learn from them: in gaps of the front, else at random",
     )
     gap_share: Annotated[float, Field(ge=0, le=1), must("a share in [0, 1]")] = Field(
         0.5,

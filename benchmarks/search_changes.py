@@ -1,14 +1,17 @@
-"""What it brought that known networks are not fine-tuned anew, at equal work.
+"""What changes in how a search chooses have brought, at equal work.
 
-Two rules came in together: a policy that would only fine-tune a network less than was done already
-is passed over, and known parents are taken by the share of their policies that reached the front.
-Runs of `search_vs_plain_tune.py --who autodepth` from before and after lie beside each other. The
-machine had become half as fast in between, so time is told in units of what the run's own unpruned
-control took to train; it reserves one of two CPUs, as every trial does.
+Known networks: a policy that would only fine-tune a network less than was done already is passed
+over, and known parents are taken by the share of their policies that reached the front. Gaps first:
+until the sampler learns, policies on known parents fall into gaps of the front, the one that
+promises most for its work; scores are told while a trial runs.
 
-    python benchmarks/known_networks.py
+Runs of `search_vs_plain_tune.py --who autodepth` from before and after each lie beside each other.
+Some ran on a machine half as fast, so time is told in units of what the run's own unpruned control
+took to train; it reserves one of two CPUs, as every trial does.
 
-Writes benchmarks/results/known_networks/README.md.
+    python benchmarks/search_changes.py
+
+Writes benchmarks/results/search_changes/README.md.
 """
 
 from __future__ import annotations
@@ -20,9 +23,14 @@ from statistics import fmean
 from search_vs_curves import at
 from search_vs_report import RESULTS, Run, run_of
 
-AFTER = RESULTS.parent / "known_networks"
+KEPT = RESULTS.parent / "search_changes"
+FOLDERS = {
+    "before": KEPT / "before",
+    "known networks": KEPT / "known_networks",
+    "gaps first": RESULTS,
+}
 SEEDS = (0, 1, 2)
-MOMENTS = (3.0, 4.0, 5.0, 5.5)
+MOMENTS = (2.5, 3.0, 4.0, 5.0, 5.5)
 
 
 def runs(folder: Path) -> list[Run]:
@@ -50,21 +58,20 @@ def main() -> None:
     heads = " | ".join(f"after {moment:g}" for moment in MOMENTS)
     text = "\n".join(
         [
-            "# known_networks",
+            "# search_changes",
             "",
-            "Written by `python benchmarks/known_networks.py`, which says what is compared.",
+            "Written by `python benchmarks/search_changes.py`, which says what is compared.",
             "CIFAR-10 JPEG, ResNet-20, 5,000 training images, two CPUs. Hypervolume on the test",
             "split of fronts chosen on validation, mean and each of seeds 0, 1, 2, after so many",
             "times what the control took to train.",
             "",
             f"| runs | control, s | {heads} |",
             f"|---|---|{'---|' * len(MOMENTS)}",
-            row("before", runs(RESULTS)),
-            row("after", runs(AFTER)),
+            *(row(name, runs(folder)) for name, folder in FOLDERS.items()),
             "",
         ]
     )
-    (AFTER / "README.md").write_text(text)
+    (KEPT / "README.md").write_text(text)
     print(text)
 
 
