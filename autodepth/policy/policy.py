@@ -173,7 +173,8 @@ class Policy:
         Raises:
             InputError: a name is unknown or a value outside its range.
         """
-        _check_names(values, [*cls().to_dict()], "")
+        names = ["p_L", *(item.name for item in fields(cls) if item.name != "survival_prob_last")]
+        _check_names(values, names, "")
         values = dict(values)
         train = values.pop("train", {})
         if not isinstance(train, dict):

@@ -21,10 +21,13 @@ from autodepth.search.parents import Parents
 from autodepth.search.searcher import Point, Searcher
 from autodepth.space.domains import Dimension, largest_value, random_value
 
-_EXPLORE_AFTER = 16  # fruitless suggestions in a row: from then on points are drawn blindly
+# Suggestions in a row that led to no trial. The sampler is slow and suggests much the same again:
+# after so many, a gap of the front is filled, and where there is none points are drawn blindly.
+_ASK_NO_MORE_AFTER = 2
 _GIVE_UP_AFTER = 200
 FEWEST_PARKED = 8
 _DRAWS_FOR_A_GAP = 24
+_DRAWS_FOR_A_NEW_NETWORK = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,16 +237,28 @@ class Proposals:
             self.searcher.tell(token, answer.values, answer.violations)
 
     def _asked(self, new_parents: bool) -> tuple[int, Point, Policy]:
-        if self._first:
-            given: Point | None = self._first.popleft()
-        elif self._fruitless[new_parents] >= _EXPLORE_AFTER:
-            given = self._drawn((None if new_parents else self.parents.known()) or {})
-        else:
-            given = self.parents.choose_known() if new_parents else self.parents.known()
-            if given is not None and self.gaps.turn(always=self.searcher.draws_blindly):
-                given = self._into_a_gap() or given
-        token, point = self.searcher.ask(given)
+        token, point = self.searcher.ask(self._given(new_parents))
         return token, point, self._policy_of(point)
+
+    def _given(self, new_parents: bool) -> Point | None:
+        """Return what the next point is to have; the sampler chooses the rest, None for all."""
+        if self._first:
+            return self._first.popleft()
+        given = self.parents.choose_known() if new_parents else self.parents.known()
+        repeats_itself = self._fruitless[new_parents] >= _ASK_NO_MORE_AFTER
+        alone = repeats_itself or self.searcher.draws_blindly
+        if given is not None and self.gaps.turn(always=alone) and (gap := self._into_a_gap()):
+            return gap
+        return self._blindly(new_parents) if repeats_itself else given
+
+    def _blindly(self, new_parents: bool) -> Point:
+        """Return a point drawn blindly, of a network that is not known where one is found."""
+        for _ in range(_DRAWS_FOR_A_NEW_NETWORK):
+            point = self._drawn((None if new_parents else self.parents.known()) or {})
+            end = self.foresight.end(self._policy_of(point))
+            if end is None or not self._is_reached(end):
+                break
+        return point
 
     def _into_a_gap(self) -> Point | None:
         """Return the point on a known parent, of some drawn blindly, that promises the front most.

@@ -155,6 +155,39 @@ def test_a_policy_on_a_known_parent_falls_into_the_gap_of_the_front(
     assert foresight.end(third.policy) != foresight.end(second.policy)
 
 
+@pytest.mark.parametrize("gap_share", [1e-9, 0.0], ids=["gap", "blindly"])
+def test_a_sampler_that_repeats_itself_is_not_asked_again_and_again(
+    gap_share, make_proposals, monkeypatch
+):
+    proposals = make_proposals(
+        "search={branches_removed: {type: int, min: 0, max: 4},"
+        " fine_tune_epochs: {type: int, min: 1, max: 4}}",
+        first=[{"branches_removed": 4, "fine_tune_epochs": 4}],
+        gap_share=gap_share,
+    )
+    first, searcher, ask = proposals.next(), proposals.searcher, proposals.searcher.ask
+    proposals.started(first, 0)
+    proposals.parents.ready(first.parent, first.point)
+    proposals.foresight.learn(first.policy, SCORES)
+    proposals.gaps.ended(0, [0.5, proposals.foresight.costs(first.policy).least["macs"]])
+    proposals.answer(first, [0.5, 1e6])
+    asked = []
+
+    def the_same_again(given=None):
+        by_the_sampler = "branches_removed" not in (given or {})
+        asked.append(by_the_sampler)
+        return ask(first.point if by_the_sampler else given)
+
+    monkeypatch.setattr(searcher, "ask", the_same_again)
+    second = proposals.next()
+
+    assert proposals.foresight.end(second.policy) != proposals.foresight.end(first.policy)
+    assert sum(asked) == 2
+    assert len(asked) == 3
+    if gap_share:
+        assert second.policy.fine_tune_epochs == 4
+
+
 def test_a_known_parent_that_was_not_scored_comes_before_any_gap_and_in_one_trial(make_proposals):
     proposals = make_proposals(
         "search={p_L: {type: choice, values: [0.8, 1.0]},"
