@@ -1,17 +1,23 @@
 """Where the front has gaps, and what a network may be worth that falls into one.
 
 What a network costs is known before it is trained, as soon as its parent was scored. A sampler
-learns from what was tried and does not use that. Between two neighbours on the front, a network is
-expected on the straight line that joins them, and is worth the hypervolume it would add there: most
-in the middle of a wide gap, nothing beside a member. What was tried in a gap and did not reach the
-front halves its worth, then makes it a third, and so on. What runs there now is taken for a member
-on that line.
+learns from what was tried and does not use that. A network is expected on the straight line between
+its neighbours on the front, and around it as far as networks came above that line so far. It is
+worth the hypervolume it then adds on average (the expected improvement of Mockus 1978, summed over
+the steps of the front). At first, when only the line is known, that is most in the middle of a wide
+gap and nothing beside a member; where networks cost one of few amounts, gaps are soon filled, and
+what counts is how much the front would gain from a better one of the same cost. What was tried in a
+gap, or at that cost, and did not reach the front halves the worth, then makes it a third, and so
+on. What runs there now is taken for a member on that line.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
+from statistics import NormalDist
 
 from autodepth.front.objective import Objective
 
@@ -19,6 +25,8 @@ Member = tuple[float, float]  # share of the whole network's MACs, accuracy
 
 _NOTHING: Member = (0.0, 0.0)
 _PERFECT: Member = (1.0, 1.0)
+_DIGITS = 9  # of costs, so that equal ones are, however they were come by
+_NORMAL = NormalDist()
 
 
 class Gaps:
@@ -40,8 +48,14 @@ class Gaps:
         self._due = 0.0
         self._front: list[Member] = []  # by cost, and so by accuracy
         self._missed: list[float] = []  # costs of what did not reach the front, or fell from it
-        self._running: dict[int, float] = {}
+        self._running: dict[int, Member] = {}  # cost, and share of the accuracy to expect
+        self._compared, self._above = 0, 0.0  # networks, and how far they came above the line
         self._whole_known = False
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of accuracy around the line, as far as it is above it; 0 at first."""
+        return math.sqrt(2 * math.pi) * self._above / max(1, self._compared)
 
     def turn(self, *, always: bool = False) -> bool:
         """Return whether the next policy on a known parent is to fall into a gap.
@@ -57,21 +71,35 @@ class Gaps:
         self._due -= 1
         return True
 
-    def began(self, trial: int, cost: float) -> None:
-        """A trial began whose network will cost about this share of the whole one's MACs."""
-        self._running[trial] = cost
+    def began(self, trial: int, cost: float, promise: float = 1.0) -> None:
+        """A trial began whose network will cost about this much; arguments as for `worth`."""
+        self._running[trial] = round(cost, _DIGITS), promise
 
-    def ended(self, trial: int, values: Sequence[float] | None) -> None:
+    def ended(self, trial: int, values: Sequence[float] | None, *, complete: bool = True) -> None:
         """A trial ended.
 
         Args:
             trial: its number.
             values: of the objectives, when it was complete or stopped; None where not known.
+            complete: whether they are what its policy comes to.
         """
-        self._running.pop(trial, None)
-        if values is not None and self._columns is not None:
-            macs, accuracy = (values[column] for column in self._columns)
-            self._add((macs / self._whole, accuracy))
+        _, promise = self._running.pop(trial, _PERFECT)
+        if values is None or self._columns is None:
+            return
+        macs, accuracy = (values[column] for column in self._columns)
+        found = round(macs / self._whole, _DIGITS), accuracy
+        if complete:
+            self._compare(found, promise)
+        self._add(found)
+
+    def _compare(self, found: Member, promise: float) -> None:
+        """Learn how far above the line between two members a network came."""
+        cost, accuracy = found
+        if self._front and self._front[0][0] <= cost <= self._front[-1][0]:
+            line = self._on_line(cost, self._front)
+            expected = self._front[-1][1] if line is None else line
+            self._compared += 1
+            self._above += max(0.0, accuracy - promise * expected)
 
     def _add(self, found: Member) -> None:
         cost, accuracy = found
@@ -94,15 +122,24 @@ class Gaps:
             promise: what share of the accuracy on that line to expect, in [0, 1]: a parent that is
                 less accurate than the best one keeps less.
         """
-        expected = [(c, self._on_line(c, self._front)) for c in self._running.values()]
-        members = sorted({*self._front, *((c, a) for c, a in expected if a is not None)})
+        cost = round(cost, _DIGITS)
+        running = [c for c, _ in self._running.values()]
+        on_line = [(c, self._on_line(c, self._front)) for c in running]
+        members = sorted({*self._front, *((c, a) for c, a in on_line if a is not None)})
         line = self._on_line(cost, members)
         if line is None:
             return 0.0
         left, right = self._neighbours(cost, members)
-        rise = max(0.0, promise * line - left[1])
-        missed = sum(left[0] < c < right[0] for c in self._missed)
-        return rise * (right[0] - cost) / (1 + missed)
+        steps = [(cost, left[1]), *(m for m in members if m[0] > cost), _PERFECT]
+        added = math.fsum(
+            (end - start) * _improvement(promise * line, self.spread, accuracy)
+            for (start, accuracy), (end, _) in pairwise(steps)
+        )
+        if left[0] == cost:
+            tried = self._missed.count(cost) + running.count(cost)
+        else:
+            tried = sum(left[0] < c < right[0] for c in self._missed)
+        return added / (1 + tried)
 
     def _on_line(self, cost: float, members: Sequence[Member]) -> float | None:
         """Return the accuracy on the line between a cost's neighbours; None where is no gap."""
@@ -117,3 +154,12 @@ class Gaps:
         if place < len(members):
             return left, members[place]
         return left, left if self._whole_known else _PERFECT
+
+
+def _improvement(expected: float, spread: float, over: float) -> float:
+    """Return by how much a normal variable is on average above a value, 0 where it is below."""
+    ahead = expected - over
+    if spread <= 0:
+        return max(0.0, ahead)
+    deviations = ahead / spread
+    return ahead * _NORMAL.cdf(deviations) + spread * _NORMAL.pdf(deviations)

@@ -173,7 +173,7 @@ class Knowledge:
         self.proposals.parents.lost(number, given_up=stopped)
         if running.proposal is not None:
             values = self._reached(running.last) if stopped else None
-            self.proposals.gaps.ended(number, values)
+            self.proposals.gaps.ended(number, values, complete=False)
             self.proposals.left_undone(running.policy, running.epochs["fine_tune"])
             self.proposals.answer(running.proposal, values, settled=stopped)
 

@@ -146,19 +146,23 @@ class Proposals:
         """A trial began to carry a policy out."""
         self._fruitless, self._short_of_time = {True: 0, False: 0}, False
         self.parents.started(proposal.parent, trial)
-        self.gaps.began(trial, self.foresight.share_left(proposal.policy))
+        self._note_running(proposal, trial)
         self._count_work(proposal.policy, new_parent=proposal.new_parent)
         if proposal.end is None:
             self._scoring.add(self.foresight.scoring(proposal.policy))
 
     def scored(self, proposal: Proposal, trial: int) -> None:
         """A trial had its parent scored: its end and its cost are known from now on."""
-        self.gaps.began(trial, self.foresight.share_left(proposal.policy))
+        self._note_running(proposal, trial)
         self._scoring.discard(self.foresight.scoring(proposal.policy))
         if proposal.end is not None or (end := self.foresight.end(proposal.policy)) is None:
             return
         if self._answers.get(end) is None and self._awaited.get(end) is None:
             self._awaited.add(end, [])
+
+    def _note_running(self, proposal: Proposal, trial: int) -> None:
+        promise = self.parents.promise(proposal.parent)
+        self.gaps.began(trial, self.foresight.share_left(proposal.policy), promise)
 
     def left_undone(self, policy: Policy, fine_tuned: int) -> None:
         """A trial ended after so many epochs of fine-tuning: the others were no work."""
