@@ -284,7 +284,12 @@ class Proposals:
             promise = self.parents.promise(self.foresight.parent(policy))
             worth = self.gaps.worth(self.foresight.share_left(policy), promise)
             rate = worth / self.foresight.tuning_work(policy)
-            if rate > 0 and (unscored, rate) > most and not self.foresight.broken(policy):
+            # Where no parent was scored yet all are taken to cost the same, and so to add nothing.
+            if (
+                (unscored or rate > 0)
+                and (unscored, rate) > most
+                and not self.foresight.broken(policy)
+            ):
                 best, most = point, (unscored, rate)
         return best
 

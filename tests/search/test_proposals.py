@@ -213,6 +213,29 @@ def test_a_known_parent_that_was_not_scored_comes_before_any_gap_and_in_one_tria
     assert proposals.next(new_parents=False).parent == control
 
 
+def test_before_any_scores_a_known_parent_is_taken_and_fine_tuned_for_as_long_as_the_space_lets_it(
+    make_proposals,
+):
+    proposals = make_proposals(
+        "search={p_L: {type: choice, values: [0.8, 1.0]},"
+        " sensitivity_threshold: {type: float, min: 0.0, max: 2.0},"
+        " fine_tune_epochs: {type: int, min: 1, max: 4}}",
+        first=[{"p_L": 0.8}],
+        gap_share=1.0,
+    )
+    first, gaps, foresight = proposals.next(), proposals.gaps, proposals.foresight
+    proposals.started(first, 0)  # its parent is still being trained
+    control = first.policy.removing(branches_removed=0)
+    control = replace(control, survival_prob_last=1.0)
+    proposals.parents.ready(foresight.parent(control), {"p_L": 1.0})
+    gaps.ended(1, [0.6, foresight.whole_macs])
+
+    second = proposals.next(new_parents=False)
+
+    assert second.parent == foresight.parent(control)
+    assert second.policy.fine_tune_epochs == 4
+
+
 def test_what_runs_is_known_by_its_network_once_its_parent_was_scored(make_proposals):
     proposals = make_proposals(*ONE_PARENT, first=[{"branches_removed": 2}])
     first = proposals.next()
