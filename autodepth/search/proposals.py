@@ -284,12 +284,8 @@ class Proposals:
             promise = self.parents.promise(self.foresight.parent(policy))
             worth = self.gaps.worth(self.foresight.share_left(policy), promise)
             rate = worth / self.foresight.tuning_work(policy)
-            # Where no parent was scored yet all are taken to cost the same, and so to add nothing.
-            if (
-                (unscored or rate > 0)
-                and (unscored, rate) > most
-                and not self.foresight.broken(policy)
-            ):
+            # Before any scores all are taken to cost the same, and a rate of 0 is no objection.
+            if (unscored, rate) > most and not self.foresight.broken(policy):
                 best, most = point, (unscored, rate)
         return best
 
