@@ -3,7 +3,8 @@
 Known networks: a policy that would only fine-tune a network less than was done already is passed
 over, and known parents are taken by the share of their policies that reached the front. Gaps first:
 until the sampler learns, policies on known parents fall into gaps of the front, the one that
-promises most for its work; scores are told while a trial runs.
+promises most for its work; scores are told while a trial runs. On average: a policy promises the
+hypervolume it adds on average, so that better networks of a member's cost are looked for too.
 
 Runs of `search_vs_plain_tune.py --who autodepth` from before and after each lie beside each other.
 Some ran on a machine half as fast, so time is told in units of what the run's own unpruned control
@@ -27,10 +28,11 @@ KEPT = RESULTS.parent / "search_changes"
 FOLDERS = {
     "before": KEPT / "before",
     "known networks": KEPT / "known_networks",
-    "gaps first": RESULTS,
+    "gaps first": KEPT / "gaps_first",
+    "on average": RESULTS,
 }
 SEEDS = (0, 1, 2)
-MOMENTS = (2.5, 3.0, 4.0, 5.0, 5.5)
+MOMENTS = (2.5, 3.0, 4.0, 5.0, 6.0)
 
 
 def runs(folder: Path) -> list[Run]:
