@@ -14,7 +14,7 @@ on. What runs there now is taken for a member on that line.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import NormalDist
@@ -47,7 +47,7 @@ class Gaps:
         self._whole, self._share = whole_macs, share if known else 0.0
         self._due = 0.0
         self._front: list[Member] = []  # by cost, and so by accuracy
-        self._missed: list[float] = []  # costs of what did not reach the front, or fell from it
+        self._missed: list[float] = []  # costs of what is not on the front, or fell from it, rising
         self._running: dict[int, Member] = {}  # cost, and share of the accuracy to expect
         self._compared, self._above = 0, 0.0  # networks, and how far they came above the line
         self._whole_known = False
@@ -105,10 +105,11 @@ class Gaps:
         cost, accuracy = found
         self._whole_known = self._whole_known or cost >= 1
         if any(c <= cost and a >= accuracy for c, a in self._front):
-            self._missed.append(cost)
+            insort(self._missed, cost)
             return
         fallen = [m for m in self._front if m[0] >= cost and m[1] <= accuracy]
-        self._missed += [c for c, _ in fallen]
+        for former, _ in fallen:
+            insort(self._missed, former)
         self._front = sorted([*(m for m in self._front if m not in fallen), found])
 
     def worth(self, cost: float, promise: float = 1.0) -> float:
@@ -136,10 +137,10 @@ class Gaps:
             for (start, accuracy), (end, _) in pairwise(steps)
         )
         if left[0] == cost:
-            tried = self._missed.count(cost) + running.count(cost)
+            missed = bisect_right(self._missed, cost) - bisect_left(self._missed, cost)
         else:
-            tried = sum(left[0] < c < right[0] for c in self._missed)
-        return added / (1 + tried)
+            missed = bisect_left(self._missed, right[0]) - bisect_right(self._missed, left[0])
+        return added / (1 + missed + running.count(cost))
 
     def _on_line(self, cost: float, members: Sequence[Member]) -> float | None:
         """Return the accuracy on the line between a cost's neighbours; None where is no gap."""
