@@ -48,7 +48,7 @@ class Gaps:
         self._due = 0.0
         self._front: list[Member] = []  # by cost, and so by accuracy
         self._missed: list[float] = []  # costs of what is not on the front, or fell from it, rising
-        self._running: dict[int, Member] = {}  # cost, and share of the accuracy to expect
+        self._running: dict[int, tuple[float, float]] = {}  # cost and promise
         self._compared, self._above = 0, 0.0  # networks, and how far they came above the line
         self._whole_known = False
 
@@ -83,7 +83,7 @@ class Gaps:
             values: of the objectives, when it was complete or stopped; None where not known.
             complete: whether they are what its policy comes to.
         """
-        _, promise = self._running.pop(trial, _PERFECT)
+        _, promise = self._running.pop(trial, (0.0, 1.0))
         if values is None or self._columns is None:
             return
         macs, accuracy = (values[column] for column in self._columns)
