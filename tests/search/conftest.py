@@ -52,6 +52,38 @@ def make_proposals():
     return proposals
 
 
+class AfterTheEnd:
+    """What a search is told, and what it begins, once its budget has ended: `watch=` it.
+
+    Seconds would tell as much of the machine: what else runs can hold one epoch up for long.
+    """
+
+    def __init__(self):
+        self.epochs = self.begun = 0
+
+    @contextmanager
+    def __call__(self, driver):
+        report, next_task = driver.report, driver.next_task
+
+        def counted(number, *epochs):
+            self.epochs += len(epochs) * driver.meter.exhausted
+            report(number, *epochs)
+
+        def noted():
+            ended = driver.meter.exhausted
+            task = next_task()
+            self.begun += ended and task is not None
+            return task
+
+        driver.report, driver.next_task = counted, noted
+        yield
+
+
+@pytest.fixture
+def after_the_end():
+    return AfterTheEnd()
+
+
 @pytest.fixture
 def free_port():
     def free_port():

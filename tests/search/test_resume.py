@@ -74,15 +74,24 @@ def test_an_interrupted_study_goes_on_with_what_was_under_way():
     assert all(path.exists() for path in weights)
 
 
-def test_more_budget_is_added_and_every_second_is_counted_once():
-    first = search(budget="6cpu-s", study="longer", settings=SMALL, runner="in-process")
+def test_more_budget_is_added_and_every_second_is_counted_once(after_the_end):
+    small = {"settings": SMALL, "runner": "in-process"}
+    first = search(budget="6cpu-s", study="longer", **small, watch=after_the_end)
+    late = after_the_end.epochs
     with pytest.raises(BudgetError, match="only what limits a budget can be added"):
         resume("longer", budget="+3trials", runner="in-process")
-    second = resume("longer", budget="+6cpu-s", runner="in-process")
+    begun = time.monotonic()
+    second = resume("longer", budget="+6cpu-s", runner="in-process", watch=after_the_end)
+    took = time.monotonic() - begun
     split = spending("longer")
 
-    assert first.spent_device_seconds == pytest.approx(6, abs=3)
-    assert second.spent_device_seconds == pytest.approx(12, abs=3)
+    assert (first.outcome, second.outcome) == ("the budget was spent",) * 2
+    assert first.spent_device_seconds > 3  # else another trial as long would have begun
+    assert second.spent_device_seconds > first.spent_device_seconds
+    assert second.spent_device_seconds <= first.spent_device_seconds + took
+    assert late <= 1
+    assert after_the_end.epochs - late <= 1
+    assert not after_the_end.begun
     assert math.fsum(split.values()) == pytest.approx(second.spent_device_seconds)
     assert split["overhead"] >= 0
 

@@ -95,13 +95,15 @@ def test_the_same_seed_gives_the_same_study():
     assert fronts[0] == fronts[1]
 
 
-def test_the_budget_in_seconds_is_charged_in_full_and_not_exceeded_by_much():
-    result = study("8cpu-s", study="timed")
+def test_the_budget_in_seconds_is_charged_in_full_and_not_exceeded_by_much(after_the_end):
+    result = study("8cpu-s", study="timed", watch=after_the_end)
     with sqlite3.connect(find_study("timed").ledger_path) as connection:
         rows = connection.execute("SELECT TOTAL(device_seconds) FROM spending").fetchone()
 
     assert result.spent_device_seconds == rows[0]
-    assert result.spent_device_seconds < 8 + 4  # one epoch at most beyond it
+    assert result.spent_device_seconds > 4  # else another trial as long would have begun
+    assert after_the_end.epochs <= 1
+    assert not after_the_end.begun
     assert result.complete >= 1
 
 
