@@ -222,7 +222,7 @@ class TrialCost:
         )
         share = expected_branches(survival) / branches
         pruned = self.reach.middle / self.reach.most
-        scorings, between = self._rounds()
+        scorings, between = rounds(policy, branches)
         tuning = policy.fine_tune_epochs + between * policy.between_epochs
         training = training_images * (policy.train.epochs * share + tuning * pruned)
         epochs = policy.train.epochs + tuning
@@ -232,15 +232,20 @@ class TrialCost:
         evaluated = validation_images * (epochs + 3) + taught + scored * passes * scorings
         return self.pace.training * training + self.pace.evaluation * evaluated
 
-    def _rounds(self) -> tuple[float, float]:
-        """Return how often branches are scored, and how often fine-tuned in between."""
-        policy = self.policy
-        if policy.removal == "one_shot" or not policy.removes_branches:
-            return float(policy.scores_branches), 0.0
-        count = policy.branches_removed if policy.branches is None else len(policy.branches)
-        steps = (len(self.network.branches) / 2 if count is None else count) / policy.removal_step
-        scorings = steps + 1 if policy.scores_branches else 0.0
-        return scorings, steps if policy.removal == "iterative" else 0.0
+
+def rounds(policy: Policy, branches: int) -> tuple[float, float]:
+    """Return about how often a policy scores branches, and how often it fine-tunes in between.
+
+    Args:
+        policy: what to do.
+        branches: of the whole network.
+    """
+    if policy.removal == "one_shot" or not policy.removes_branches:
+        return float(policy.scores_branches), 0.0
+    count = policy.branches_removed if policy.branches is None else len(policy.branches)
+    steps = (branches / 2 if count is None else count) / policy.removal_step
+    scorings = steps + 1 if policy.scores_branches else 0.0
+    return scorings, steps if policy.removal == "iterative" else 0.0
 
 
 def _seconds(call: Callable[[], None], device: torch.device) -> float:

@@ -16,6 +16,7 @@ from autodepth.policy.policy import Policy
 from autodepth.policy.removal import in_units, unit_of
 from autodepth.policy.survival import survival_probabilities
 from autodepth.search.ends import End
+from autodepth.search.estimate import rounds
 from autodepth.space.objectives import Constraint
 from autodepth.trial.pruning import removal_from
 from autodepth.trial.setting import TrialSetting
@@ -24,6 +25,7 @@ from autodepth.trial.stage_keys import fine_tuning_content, parent_content
 
 _COSTS = ("macs", "parameters")
 _SCORING_WORK = 0.5  # about what pruning and measuring take, in epochs of the whole network
+_TEACHING_WORK = 1 / 3  # of such an epoch: the parent sees every image, forwards only
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +182,10 @@ class Foresight:
 
     def tuning_work(self, policy: Policy) -> float:
         """Return about what a policy takes once its parent is there, in the same unit, above 0."""
-        return policy.fine_tune_epochs * self.share_left(policy) + _SCORING_WORK
+        left, (_, steps) = self.share_left(policy), rounds(policy, len(self._network.branches))
+        between = steps * policy.between_epochs  # of networks from the whole one to what is left
+        taught = (policy.fine_tune_epochs + between) * _TEACHING_WORK * bool(policy.distillation)
+        return policy.fine_tune_epochs * left + between * (1 + left) / 2 + taught + _SCORING_WORK
 
     def work(self, policy: Policy, *, new_parent: bool) -> float:
         """Return about what a policy takes, in epochs of the whole network, above 0."""

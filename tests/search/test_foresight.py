@@ -104,3 +104,17 @@ def test_a_bound_on_latency_is_checked_by_the_table_of_branches(plan):
     assert foresight.broken(two_may_go) == {"latency_ms <= 60%": pytest.approx(0.2)}
     assert foresight.broken(replace(three_go, filter_sparsity=0.5)) == {}
     assert Foresight(plan.network, plan.setting, bound).broken(nothing_goes) == {}
+
+
+def test_work_counts_the_teacher_and_what_comes_between_removals(plan):
+    foresight = Foresight(plan.network, plan.setting)
+    at_once = Policy(branches=(1, 2, 3), fine_tune_epochs=6, train=TRAIN)
+    taught = replace(at_once, distillation=0.5)
+    apart = replace(at_once, removal="iterative", removal_step=1, between_epochs=2)
+    one, left = foresight.tuning_work(at_once), foresight.share_left(at_once)
+
+    assert foresight.tuning_work(taught) == pytest.approx(one + 6 / 3)
+    assert foresight.tuning_work(apart) == pytest.approx(one + 3 * 2 * (1 + left) / 2)
+    assert foresight.tuning_work(replace(apart, distillation=0.5)) == pytest.approx(
+        foresight.tuning_work(apart) + (6 + 3 * 2) / 3
+    )
