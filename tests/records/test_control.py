@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
+import timeit
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -264,7 +264,5 @@ def test_whatever_is_in_the_file_there_are_wishes_or_none(
 
 def test_reading_wishes_is_cheap(folder: StudyFolder) -> None:
     wish(folder, concurrency=2)
-    started = time.perf_counter()
-    for _ in range(100):
-        read_wishes(folder)
-    assert (time.perf_counter() - started) / 100 < 0.005
+    rounds = timeit.repeat(lambda: read_wishes(folder), number=20, repeat=5)
+    assert min(rounds) / 20 < 0.005  # the best of them: a busy machine holds others up

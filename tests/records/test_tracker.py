@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -160,19 +159,20 @@ def test_a_study_is_in_mlflow_whole_and_once(
 def test_a_server_that_never_answers_holds_nothing_up(
     folder: StudyFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "600")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         uri = f"http://me:secret@127.0.0.1:{deaf.getsockname()[1]}"
         tracker = Tracker(folder, tracking_uri=uri)
-        start = time.monotonic()
         with Ledger.open(folder.ledger_path) as ledger:
             ledger.start_trial("search", {}, {})
-        assert time.monotonic() - start < 1.0
-        start = time.monotonic()
         assert tracker.close(timeout=0.5) == 5
-        assert time.monotonic() - start < 2.0
-        tracker._thread.join(30)
+        assert tracker._thread.is_alive()  # it waits for an answer, and nobody for it
+    tracker._thread.join(30)  # the connection is gone
+    assert not tracker._thread.is_alive()
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        uri = f"http://me:secret@127.0.0.1:{deaf.getsockname()[1]}"
         with caplog.at_level(logging.WARNING), pytest.raises(TrackingError, match="digits, but"):
             sync_study(folder, uri)
     messages = [record.getMessage() for record in caplog.records]
