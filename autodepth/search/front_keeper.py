@@ -56,7 +56,7 @@ class FrontKeeper:
         """
         if self._transit is None:
             return
-        members = front_points([*self.members, candidate], self._objectives) if candidate else []
+        members = self._with(candidate) if candidate else []
         if number in {member.trial for member in members}:
             self._transit.fetch(number, result, self._folder.trial_folder(number))
         with contextlib.suppress(OSError):  # the study clears the place when it ends
@@ -67,8 +67,16 @@ class FrontKeeper:
         candidate = self._ledger.trial(number).front_point
         before = {member.trial for member in self.members} | {number}
         if candidate is not None:
-            self.members = front_points([*self.members, candidate], self._objectives)
+            self.members = self._with(candidate)
         after = {member.trial for member in self.members}
         for fallen in before - after:
             (self._folder.trial_folder(fallen) / WEIGHTS_FILE).unlink(missing_ok=True)
         return number in after
+
+    def _with(self, candidate: FrontPoint) -> list[FrontPoint]:
+        """Return the front with one more; of equals the first trial stays, whichever ended first.
+
+        The ledger's front is the same: of its members the weights are wanted.
+        """
+        candidates = sorted([*self.members, candidate], key=lambda member: member.trial)
+        return front_points(candidates, self._objectives)
