@@ -29,6 +29,7 @@ class Studies:
         self._views: dict[str, StudyView] = {}
         self._importance: dict[str, tuple[int, dict[str, Any]]] = {}
         self._lock, self._analysing = threading.Lock(), threading.Lock()
+        self._building = threading.Lock()
 
     def list(self) -> list[dict[str, Any]]:
         """Return what there is to choose from, the newest first; no trial is read."""
@@ -61,7 +62,12 @@ class Studies:
 
         None for one that code of one's own builds: a server runs no such code.
         """
-        return _branches(json.dumps(found.study.plan["network"], sort_keys=True))
+        network = json.dumps(found.study.plan["network"], sort_keys=True)
+        try:
+            with self._building:  # seconds of work for a large network: once
+                return _branches(network)
+        except (NetworkError, TypeError):
+            return ()
 
     def importance(self, found: Snapshot) -> dict[str, Any]:
         """Return which dimensions matter, worked out anew when a tenth more trials are complete."""
@@ -106,10 +112,7 @@ class Studies:
 def _branches(network: str) -> tuple[Branch, ...]:
     from autodepth.networks.catalogue import NetworkSpec  # noqa: PLC0415 - torch: a second
 
-    try:
-        return known_branches(NetworkSpec.from_dict(json.loads(network)))
-    except (NetworkError, TypeError):
-        return ()
+    return known_branches(NetworkSpec.from_dict(json.loads(network)))
 
 
 def _line(folder: StudyFolder) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from torch.export import Dim, ExportedProgram
 
 from autodepth.errors import BundleError
 from autodepth.networks.cost import counting
+from autodepth.networks.one_thread import one_thread
 
 Shape: TypeAlias = tuple[int, int, int]
 
@@ -78,14 +79,14 @@ def program_macs(program: nn.Module, input_shape: Shape) -> int:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep what exporters say to their own developers from the person who exports."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with one_thread, warnings.catch_warnings():
+        disabled = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        warnings.simplefilter("ignore")
+        try:
             yield
-    finally:
-        logging.disable(disabled)
+        finally:
+            logging.disable(disabled)
 
 
 def first_line(error: BaseException) -> str:

@@ -18,6 +18,7 @@ from torch import nn
 from autodepth.errors import NetworkError, did_you_mean
 from autodepth.networks import timm_door
 from autodepth.networks.cifar_resnet import CifarResNet
+from autodepth.networks.one_thread import one_thread
 from autodepth.networks.own_builder import is_own, own_module
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights import load_weights, read_weights
@@ -96,7 +97,7 @@ def build_network(
             f"the network {spec.name} is built by code outside autodepth, and a file may come "
             "from elsewhere: allow it with --own-code (in Python own_code=True), if you trust it"
         )
-    with torch.random.fork_rng(devices=[]):
+    with one_thread, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = build_module(spec)
     if weights is not None:

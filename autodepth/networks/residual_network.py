@@ -12,6 +12,7 @@ from torch import fx, nn
 from autodepth.errors import NetworkError
 from autodepth.networks.effects import free_from_mutation
 from autodepth.networks.measuring import Measured, Part
+from autodepth.networks.one_thread import one_thread
 from autodepth.networks.residual_sites import ResidualSite, find_residual_sites, told_refused
 from autodepth.networks.tracing import drop_unread, fold_sizes, trace
 
@@ -83,6 +84,7 @@ class ResidualNetwork:
         self.notes = tuple(notes)
 
     @classmethod
+    @one_thread
     def from_module(
         cls, module: nn.Module, input_shape: tuple[int, int, int], *, classes: int | None = None
     ) -> ResidualNetwork:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -83,6 +84,7 @@ class SymbolicTracer(fx.Tracer):
         dropping = (getattr(library, name) for library, name in loaded if library is not None)
         super().__init__(autowrap_functions=(*_RECORDED, *dropping))
         self._autowrap_search.append(torch)
+        self._thread = threading.get_ident()
         self.kept_whole = kept_whole
         self.calls: list[Call] = []
         self._input_shape = input_shape
@@ -126,6 +128,8 @@ class SymbolicTracer(fx.Tracer):
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Record a call, from the inside where possible, else as one node."""
+        if threading.get_ident() != self._thread:  # torch.fx patches the calls of all threads
+            return forward(*args, **kwargs)
         name, start, depth = self.path_of_module(m), len(self.graph.nodes), len(self.module_stack)
         assigned = Assigned(m)
         try:

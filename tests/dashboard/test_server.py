@@ -4,46 +4,21 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 from contextlib import contextmanager
 from urllib.parse import urlencode
 
 import pytest
-import uvicorn
+from dashboard.servers import serving, start
 
-from autodepth.dashboard.explorer import explorer
 from autodepth.dashboard.guard import Access
 from autodepth.dashboard.server import serve
 from autodepth.errors import InputError
 
 TOKEN = "correct horse battery staple"
 TRIALS = ((0.9, 40_000_000, 40.0), (0.8, 10_000_000, 30.0))
-
-
-@contextmanager
-def serving(access):
-    """Serve in a thread of this process; give the port."""
-    server: uvicorn.Server
-    app = explorer(access, lambda: server.should_exit)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen()
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        yield listening.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        listening.close()
-    assert not thread.is_alive()
 
 
 def ask(port, path, method="GET", body=None, **headers):
@@ -125,14 +100,6 @@ def test_what_cannot_be_answered_is_said(make_recorded, path, status, told):
         assert (response.status, told in text) == (status, True)
         long = ask(port, "/api/studies/digits/branches", "POST", "x", Content_Length="9999999")
         assert long[0].status == 413
-
-
-def start(*arguments, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", "autodepth", "dashboard", *arguments],
-        env={**os.environ, "COLUMNS": "80", **environment}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
 
 
 @pytest.mark.slow
