@@ -32,10 +32,7 @@ class DataFlow:
         for place, node in enumerate(traced.graph.nodes):  # a topological order: one pass will do
             self.place[node] = place
             inputs = self.inputs(node)
-            reads_size = node.target in _SIZES or (
-                node.target is getattr and node.args[1] in _SIZES
-            )
-            self.carries[node] = node.op == "placeholder" or (bool(inputs) and not reads_size)
+            self.carries[node] = node.op == "placeholder" or (bool(inputs) and not is_size(node))
             self.weights[node] = self._weights_read(node)
             self._made_from[node] = reduce(
                 operator.or_, map(self._made_from.__getitem__, node.all_input_nodes), 1 << place
@@ -120,6 +117,11 @@ class DataFlow:
         shapes = [p.shape for p in parameters if p.ndim > 1]
         # A depthwise convolution has one input channel per filter.
         return (bool(parameters), bool(shapes), any(shape[1] > 1 for shape in shapes))
+
+
+def is_size(node: fx.Node) -> bool:
+    """Whether a node asks for what a tensor is like, not for its content."""
+    return node.target in _SIZES or (node.target is getattr and node.args[1] in _SIZES)
 
 
 def attribute(module: nn.Module, name: str) -> object:

@@ -13,10 +13,9 @@ each has its answer here:
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -25,24 +24,23 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.proxy import Attribute, ParameterProxy, TraceError
 
+from autodepth.networks.draws import DrawnValues, generator_states
 from autodepth.networks.effects import set_item
 from autodepth.networks.left_as_it_was import Assigned
 from autodepth.networks.shapes import BATCHES, Shapes
 
 _RECORDED = (
     *(torch.arange, torch.empty, torch.eye, torch.full, torch.linspace, torch.ones),
-    *(torch.rand, torch.randn, torch.tensor, torch.zeros),
+    *(torch.normal, torch.rand, torch.randint, torch.randn, torch.randperm),
+    *(torch.tensor, torch.zeros),
 )
 # torch's own layers are nodes of the graph, but for those that hold residual branches.
 _OPENED = (nn.TransformerEncoder, nn.TransformerEncoderLayer)
-# Stochastic depth that a network brings along, by class or function: nodes of their own.
-STOCHASTIC_DEPTH = frozenset(
-    {"StochasticDepth", "DropPath", "DropPath2d", "stochastic_depth", "drop_path"}
+
+ADVICE = (
+    "move control flow that depends on tensor values, or on the training flag, into a function "
+    "marked with torch.fx.wrap or into a submodule outside the residual branches"
 )
-_STOCHASTIC_DEPTH_FUNCTIONS = {
-    "torchvision.ops.stochastic_depth": "stochastic_depth",
-    "timm.layers.drop": "drop_path",
-}
 
 CANNOT_TRACE = (
     AssertionError,
@@ -73,20 +71,34 @@ class SymbolicTracer(fx.Tracer):
         kept_whole: why a submodule is kept as one node, by qualified name; what cannot be passed
             in this run is added.
         input_shape: (C, H, W) of one image; without it no size is told.
+        own_depth: names of modules that are stochastic depth, and no more: they give back their
+            input.
+        largest: whether a random number that Python asks for is the largest, or the smallest.
+        watch_draws: whether to note which modules draw from a generator while they are run.
     """
 
     proxy_buffer_attributes = True  # a buffer read now would be frozen into the graph
 
     def __init__(
-        self, kept_whole: dict[str, str], input_shape: tuple[int, int, int] | None
+        self,
+        kept_whole: dict[str, str],
+        input_shape: tuple[int, int, int] | None,
+        *,
+        own_depth: Collection[str] = (),
+        largest: bool = False,
+        watch_draws: bool = False,
     ) -> None:
-        loaded = ((sys.modules.get(m), name) for m, name in _STOCHASTIC_DEPTH_FUNCTIONS.items())
-        dropping = (getattr(library, name) for library, name in loaded if library is not None)
-        super().__init__(autowrap_functions=(*_RECORDED, *dropping))
+        super().__init__(autowrap_functions=_RECORDED)
         self._autowrap_search.append(torch)
         self._thread = threading.get_ident()
         self.kept_whole = kept_whole
         self.calls: list[Call] = []
+        self.drew: set[str] = set()
+        """The innermost modules that drew, by name; the empty one is the network."""
+        self._own_depth = own_depth
+        self._largest = largest
+        self._watch_draws = watch_draws
+        self._drawn: DrawnValues | None = None
         self._input_shape = input_shape
         self._shapes: list[Shapes] = []
         self._names: dict[int, str] = {}
@@ -122,7 +134,7 @@ class SymbolicTracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module becomes one node."""
-        if module_qualified_name in self.kept_whole or type(m).__name__ in STOCHASTIC_DEPTH:
+        if module_qualified_name in self.kept_whole:
             return True
         return not isinstance(m, _OPENED) and super().is_leaf_module(m, module_qualified_name)
 
@@ -131,6 +143,9 @@ class SymbolicTracer(fx.Tracer):
         if threading.get_ident() != self._thread:  # torch.fx patches the calls of all threads
             return forward(*args, **kwargs)
         name, start, depth = self.path_of_module(m), len(self.graph.nodes), len(self.module_stack)
+        if name in self._own_depth and len(given := (*args, *kwargs.values())) == 1:
+            return given[0]
+        states = generator_states() if self._watch_draws else ()
         assigned = Assigned(m)
         try:
             value = super().call_module(m, forward, args, kwargs)
@@ -142,6 +157,9 @@ class SymbolicTracer(fx.Tracer):
                 self.module_stack.popitem()
             value = super().call_module(m, forward, args, kwargs)
         self.calls.append(Call(module=name, start=start, stop=len(self.graph.nodes)))
+        inner = any(drew.startswith(f"{name}.") for drew in self.drew)
+        if self._watch_draws and not inner and generator_states() != states:
+            self.drew.add(name)
         return value
 
     def getattr(
@@ -184,6 +202,9 @@ class SymbolicTracer(fx.Tracer):
         first, second = self._for_batches(value)
         if isinstance(first, int | float) and first == second:
             return first
+        drawn = self._drawn_value(value.node)
+        if drawn is not None:
+            return drawn
         raise TraceError(
             "symbolically traced variables cannot be used as inputs to control flow, "
             "unless they depend on the size of the images alone"
@@ -201,6 +222,18 @@ class SymbolicTracer(fx.Tracer):
             return None, None
         first, second = (shapes.of(value.node) for shapes in self._shapes)
         return first, second
+
+    def _drawn_value(self, node: fx.Node) -> int | float | None:
+        """Return a number that random draws alone decide, as they are to fall in this run."""
+        if self._drawn is None or self._drawn.graph is not self.graph:
+            self._drawn = DrawnValues(self.root, self.graph, largest=self._largest)
+        value = self._drawn.of(node)
+        if isinstance(value, Tensor) and value.numel() == 1:
+            value = value.item()
+        if not isinstance(value, int | float):
+            return None
+        self.drew.add(next(reversed(self.module_stack.values()))[0] if self.module_stack else "")
+        return value
 
     def _forget_nodes_from(self, start: int) -> None:
         for node in reversed(list(self.graph.nodes)[start:]):

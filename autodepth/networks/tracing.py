@@ -7,16 +7,17 @@ changed in place named anew.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
 
-from autodepth.networks.both_modes import ADVICE, trace_both_modes
+from autodepth.networks.both_modes import BothModes, trace_both_modes
 from autodepth.networks.effects import drop_unread_nodes, name_mutations, nodes_with_effect
 from autodepth.networks.residual_sites import ResidualSite, find_residual_sites
 from autodepth.networks.shapes import BATCHES, Shapes
-from autodepth.networks.tracer import STOCHASTIC_DEPTH
+from autodepth.networks.stochastic_depth import told_taken_out
+from autodepth.networks.tracer import ADVICE
 
 __all__ = ["ResidualSite", "Traced", "drop_unread", "find_residual_sites", "fold_sizes", "trace"]
 
@@ -28,20 +29,25 @@ class Traced:
     Args:
         module: the network; its submodules and parameters are those of the original.
         kept_whole: why branches inside some submodules cannot be found, by qualified name.
+        taken_out: sentences about stochastic depth of its own.
     """
 
     module: fx.GraphModule
     kept_whole: Mapping[str, str]
+    taken_out: Sequence[str]
 
     def notes(self) -> list[str]:
-        """Return what could not be found, one line per reason."""
+        """Return what was taken out and what could not be found, one line per reason."""
         modules: dict[str, list[str]] = {}
         for name, reason in self.kept_whole.items():
             modules.setdefault(reason, []).append(name)
         return [
-            f"not looked into: {names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}, "
-            f"since {reason}; {ADVICE}"
-            for reason, names in modules.items()
+            *self.taken_out,
+            *(
+                f"not looked into: {names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}, "
+                f"since {reason}; {ADVICE}"
+                for reason, names in modules.items()
+            ),
         ]
 
 
@@ -57,14 +63,14 @@ def trace(module: nn.Module, input_shape: tuple[int, int, int] | None = None) ->
         NetworkError: the network cannot be traced, or differs between training and evaluation
             outside its submodules.
     """
-    traced, kept_whole = trace_both_modes(module, input_shape)
-    _remove_stochastic_depth(traced)
+    found = trace_both_modes(module, input_shape)
+    traced = found.module
     name_mutations(traced.graph)
     # Attention weights, sizes and assertions about them would look like readers of a branch.
     drop_unread(traced, nodes_with_effect(traced.graph))
     _keep_state_dict(traced, module)
-    hiding = {name: why for name, why in kept_whole.items() if _has_layers(module, name)}
-    return Traced(module=traced, kept_whole=hiding)
+    hiding = {name: why for name, why in found.kept_whole.items() if _has_layers(module, name)}
+    return Traced(module=traced, kept_whole=hiding, taken_out=_told_taken_out(found))
 
 
 def drop_unread(traced: fx.GraphModule, keep: Collection[str]) -> None:
@@ -103,19 +109,12 @@ def fold_sizes(traced: fx.GraphModule, input_shape: tuple[int, int, int]) -> Non
     drop_unread(traced, nodes_with_effect(traced.graph))
 
 
-def _remove_stochastic_depth(traced: fx.GraphModule) -> None:
-    """Take out the network's own: the gates take its place, so no branch is dropped twice.
-
-    Those modules and functions hold no weights, so the state dict stays as it was.
-    """
-    for node in list(traced.graph.nodes):
-        if node.op == "call_module":
-            kind = type(traced.get_submodule(node.target)).__name__
-        else:
-            kind = getattr(node.target, "__name__", "")
-        if kind in STOCHASTIC_DEPTH:
-            node.replace_all_uses_with(node.all_input_nodes[0])
-            traced.graph.erase_node(node)
+def _told_taken_out(found: BothModes) -> list[str]:
+    drawn = (
+        "parts that it leaves out in training by random numbers that Python looks at stay in; "
+        "the gates take the place of that"
+    )
+    return [*told_taken_out(found.taken_out), *[drawn] * found.drawn]
 
 
 def _keep_state_dict(traced: fx.GraphModule, module: nn.Module) -> None:
