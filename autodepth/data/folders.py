@@ -1,118 +1,178 @@
-"""Images in class folders: PATH/train/CLASS and PATH/test/CLASS, or PATH/CLASS alone."""
+"""Images in class folders: with splits above them, or drawn into splits."""
 
 from __future__ import annotations
 
-import logging
-import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from autodepth.data.images import GREY_MODES, UNREADABLE, FileImages, Images
-from autodepth.data.splits import Part, check_every_class, split_test
+from autodepth.data.content import keys_of_files
+from autodepth.data.images import GREY_MODES, UNREADABLE, ArrayImages, FileImages, Images, upright
+from autodepth.data.layout import find_held_out, find_layout, find_layout_by_name
+from autodepth.data.listing import Listing, check_same_classes, class_names, list_images
+from autodepth.data.splits import check_every_class, split_test, split_test_by_content
 from autodepth.errors import DataError
+from autodepth.long_work import long_work
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # Larger sets stay files: ImageNet decoded at 224 pixels would take 190 GB.
 IN_MEMORY_BYTES = 1_000_000_000
 
-_log = logging.getLogger(__name__)
 
-
-def read_folder(folder: Path, image_size: int | None, part: Part) -> tuple[Images, tuple[str, ...]]:
-    """Return the images of one part and the sorted names of the class folders.
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a source holds.
 
     Args:
-        folder: holds train/ and test/ (or val/), each with one folder per class, or the class
-            folders themselves, and then a fixed fifth of the images is the test part.
-        image_size: as in `DataSettings`.
-        part: which part.
+        train: images to train on, those to validate by among them.
+        test: returns the test images; they are read no sooner.
+        classes: name of each class, by label.
+        validation: images to validate by, where the source sets them apart itself.
+        drawn: whether test images were drawn from all, and not set apart by the source.
+        notes: what was taken for what, and what was left out, in sentences.
+    """
 
-    Returns:
-        Images in memory if they take less than `IN_MEMORY_BYTES` decoded, else files.
+    train: Images
+    test: Callable[[], Images]
+    classes: tuple[str, ...]
+    validation: Images | None = None
+    drawn: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def read_folder(folder: Path, image_size: int | None, *, by_content: bool = True) -> Parts:
+    """List the images of a folder and draw test images where it sets none apart.
+
+    Nothing is decoded. Images are in the order of class and content, so that names do not matter.
+
+    Args:
+        folder: holds train/ and a held-out split in any of the usual spellings, each with one
+            folder per class, or the class folders themselves: then a fifth of the images is the
+            test part. One folder round all of that is looked through.
+        image_size: as in `DataSettings`.
+        by_content: whether images are known by their content; earlier versions knew them by name,
+            and listed fewer kinds of files.
 
     Raises:
-        DataError: folders or images are missing, unreadable or do not fit each other.
+        DataError: folders or images are missing or do not fit each other.
     """
-    train, test = _find_parts(folder)
-    classes = _class_names(train)
-    if test is not None and (others := _class_names(test)) != classes:
-        odd = sorted(set(classes) ^ set(others))
-        raise DataError(
-            f"{train} and {test} must hold the same classes, but {odd[0]!r} is in one only"
-        )
-    root, files = train, _list_images(train, classes)
-    shape = _first_shape([train / paths[0] for paths in files], image_size)
-    if test is not None and part == "test":
-        root, files = test, _list_images(test, classes)
-    images = FileImages(
-        folder=str(root),
-        paths=tuple(path for paths in files for path in paths),
-        labels=np.repeat(np.arange(len(classes), dtype=np.int64), [len(paths) for paths in files]),
-        shape=shape,
-        resize=image_size is not None,
-    )
-    if test is None:
-        images = images.subset(split_test(images.labels, part))
-        check_every_class(images.labels, classes, part)
+    try:
+        return _read(folder, image_size, by_content=by_content)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error}") from error
+
+
+def read_held_out(folder: Path, shape: tuple[int, int, int], *, resize: bool) -> Parts:
+    """List the images of a folder that a network may be tested on: its test split, else all.
+
+    Args:
+        folder: as of `read_folder`; a class is enough.
+        shape: height, width and channels the network takes.
+        resize: whether images are brought to it, or must have it.
+
+    Raises:
+        DataError: as of `read_folder`.
+    """
+    try:
+        root = find_held_out(folder)
+        classes = class_names(root, fewest=1)
+        listing = list_images(root, classes)
+        images = _file_images(listing, shape, resize=resize, by_content=True)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error}") from error
+    return Parts(train=images, test=lambda: images, classes=classes, notes=listing.notes)
+
+
+def fits_memory(images: Images) -> bool:
+    """Whether images are to be held decoded."""
     small = len(images) * int(np.prod(images.shape)) < IN_MEMORY_BYTES
-    return images.decode_all() if small else images, classes
+    return isinstance(images, ArrayImages) or small
 
 
-def _find_parts(folder: Path) -> tuple[Path, Path | None]:
-    if not folder.is_dir():
-        raise DataError(f"folder:PATH must name a folder, but there is none at {folder}")
-    if not (folder / "train").is_dir():
-        return folder, None
-    for test in (folder / "test", folder / "val"):
-        if test.is_dir():
-            return folder / "train", test
-    raise DataError(f"a folder with train/ must also have test/ or val/, but {folder} has neither")
+def held(images: Images) -> Images:
+    """Return images decoded where they are to be held so, else as they are.
+
+    Raises:
+        DataError: some cannot be read, or are not what the first ones are.
+    """
+    return images.decode_all() if isinstance(images, FileImages) and fits_memory(images) else images
 
 
-def _class_names(root: Path) -> tuple[str, ...]:
-    # Hidden names are left by tools (.ipynb_checkpoints, ._image.jpg) and never meant.
-    folders = (entry for entry in root.iterdir() if entry.is_dir())
-    names = tuple(sorted(entry.name for entry in folders if not entry.name.startswith(".")))
-    if len(names) < 2:
-        raise DataError(f"{root} must hold one folder per class, at least 2, but has {len(names)}")
-    return names
+def look(images: Images) -> None:
+    """Look at images that stay files: see `FileImages.look_at_all`."""
+    if isinstance(images, FileImages):
+        images.look_at_all()
 
 
-def _list_images(root: Path, classes: tuple[str, ...]) -> list[list[str]]:
-    """Return the images of every class, at any depth, sorted, relative to `root`."""
-    found: list[list[str]] = []
-    others: list[str] = []
-    known = ", ".join(EXTENSIONS)
-    for name in classes:
-        files = [
-            os.path.relpath(f"{folder}/{file}", root)
-            for folder, _, files_here in os.walk(root / name)
-            for file in files_here
-            if not file.startswith(".")
-        ]
-        images = sorted(file for file in files if file.lower().endswith(EXTENSIONS))
-        if not images:
-            raise DataError(
-                f"a class folder must hold images ({known}), but {root / name} has none"
-            )
-        others += set(files).difference(images)
-        found.append(images)
-    if others:
-        message = "left out of %s: %d that are no images (%s), the first is %s"
-        _log.warning(message, root, len(others), known, min(others))
-    return found
+def _read(folder: Path, image_size: int | None, *, by_content: bool) -> Parts:
+    layout = find_layout(folder) if by_content else find_layout_by_name(folder)
+    roots = [root for root in (layout.train, layout.validation, layout.test) if root is not None]
+    names = [class_names(root) for root in roots]
+    classes = names[0]
+    check_same_classes(roots, names)
+    listed = {root: list_images(root, classes, former=not by_content) for root in roots}
+    firsts = [layout.train / paths[0] for paths in listed[layout.train].images]
+    shape = _first_shape(firsts, image_size, by_content=by_content)
+    found = {
+        root: _file_images(listing, shape, resize=image_size is not None, by_content=by_content)
+        for root, listing in listed.items()
+    }
+    train = found[layout.train]
+    if layout.test is None:
+        train, test = _drawn(train)
+        check_every_class(train.labels, classes, "train")
+        check_every_class(test.labels, classes, "test")
+    else:
+        test = found[layout.test]
+    return Parts(
+        train=train,
+        test=lambda: test,
+        classes=classes,
+        validation=found[layout.validation] if layout.validation else None,
+        drawn=layout.test is None,
+        notes=(*layout.notes, *(note for listing in listed.values() for note in listing.notes)),
+    )
 
 
-def _first_shape(firsts: list[Path], image_size: int | None) -> tuple[int, int, int]:
+def _drawn(images: FileImages) -> tuple[FileImages, FileImages]:
+    """Return the images to train on and the test images of a folder that has no splits."""
+    if images.keys is None:
+        train, test = (split_test(images.labels, part) for part in ("train", "test"))
+    else:
+        test, train = split_test_by_content(images.labels, images.keys)
+    return images.subset(train), images.subset(test)
+
+
+def _file_images(
+    listing: Listing, shape: tuple[int, int, int], *, resize: bool, by_content: bool
+) -> FileImages:
+    counts = [len(paths) for paths in listing.images]
+    images = FileImages(
+        folder=str(listing.root),
+        paths=tuple(path for paths in listing.images for path in paths),
+        labels=np.repeat(np.arange(len(counts), dtype=np.int64), counts),
+        shape=shape,
+        resize=resize,
+    )
+    if not by_content:
+        return images
+    with long_work("telling images apart"):
+        keys = keys_of_files(images.folder, images.paths)
+    return replace(images, keys=keys).subset(np.lexsort((keys, images.labels)))
+
+
+def _first_shape(
+    firsts: list[Path], image_size: int | None, *, by_content: bool
+) -> tuple[int, int, int]:
     """Return height, width and channels, judged by the first training image of every class."""
     modes, sizes = [], []
     for path in firsts:
         try:
             with Image.open(path) as image:
                 modes.append(image.mode)
-                sizes.append(image.size)
+                sizes.append((upright(image) if by_content else image).size)
         except UNREADABLE as error:
             raise DataError(f"image {path} cannot be read: {error}") from error
     width, height = (image_size, image_size) if image_size else sizes[0]

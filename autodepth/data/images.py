@@ -6,9 +6,12 @@ Shapes: N images, B batch, H height, W width, C channels (1 grey, 3 colour). Pix
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import os
-from collections.abc import Sequence
+import struct
+import zlib
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +19,9 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
+from autodepth.data.content import Keys, keys_of_files, keys_of_pixels
 from autodepth.errors import DataError
 from autodepth.long_work import each
 
@@ -26,10 +30,17 @@ Labels: TypeAlias = npt.NDArray[np.int64]
 Box: TypeAlias = tuple[float, float, float, float]
 Draws: TypeAlias = Sequence[float]
 
+# What earlier versions listed, and what is listed now.
+FORMER_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+EXTENSIONS = (*FORMER_EXTENSIONS, ".gif", ".tif", ".tiff", ".jfif", ".ppm", ".pgm")
 # What PIL raises on files that are not images, are cut short, or are made to exhaust memory.
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+UNREADABLE = (
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError,
+    AttributeError, struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
 DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 GREY_MODES = ("1", "L", "LA", "La")
+_FAULTS_TOLD = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +102,7 @@ class FileImages:
         labels: int64 [N], class numbers from 0.
         shape: height, width and channels every image is brought to.
         resize: whether images are resized and cut to `shape`; if not, they must have it.
+        keys: uint64 [N], the key of each file's content; None where files are known by name.
     """
 
     folder: str
@@ -98,21 +110,30 @@ class FileImages:
     labels: Labels
     shape: tuple[int, int, int]
     resize: bool
+    keys: Keys | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def subset(self, index: npt.NDArray[np.int64]) -> FileImages:
         """Return the images at `index`, in its order."""
-        return replace(self, paths=tuple(self.paths[i] for i in index), labels=self.labels[index])
+        return replace(
+            self,
+            paths=tuple(self.paths[i] for i in index),
+            labels=self.labels[index],
+            keys=None if self.keys is None else self.keys[index],
+        )
 
     def digest(self) -> str:
-        """Return the SHA-256 of shape, labels, names and file sizes; no file is read."""
+        """Return the SHA-256 of shape, labels and keys; without keys, of names and file sizes."""
         content = hashlib.sha256(repr((self.shape, self.resize)).encode())
         content.update(np.ascontiguousarray(self.labels).data)
+        if self.keys is not None:
+            content.update(np.ascontiguousarray(self.keys).data)
+            return content.hexdigest()
         for path in self.paths:
             size = (Path(self.folder) / path).stat().st_size
-            content.update(f"{path}\0{size}\0".encode())
+            content.update(f"{path}\0{size}\0".encode("utf-8", "surrogateescape"))
         return content.hexdigest()
 
     def decode(self, number: int, draws: Draws | None = None) -> Pixels:
@@ -130,8 +151,9 @@ class FileImages:
         height, width, channels = self.shape
         try:
             with Image.open(path) as image:
-                _check_kind(path, image, self.shape, resize=self.resize)
-                plain = image.convert("RGB" if channels == 3 else "L")
+                upright = self._upright(image)
+                _check_kind(path, upright, self.shape, resize=self.resize)
+                plain = upright.convert("RGB" if channels == 3 else "L")
         except DataError:
             raise
         except UNREADABLE as error:
@@ -142,16 +164,76 @@ class FileImages:
         return np.asarray(plain, dtype=np.uint8).reshape(self.shape)
 
     def decode_all(self) -> ArrayImages:
-        """Return all images held in memory, decoded in parallel threads."""
+        """Return all images held in memory, decoded in parallel threads.
+
+        Raises:
+            DataError: some cannot be read, or are not what the first images are; tells how many.
+        """
         pixels = np.empty((len(self), *self.shape), dtype=np.uint8)
-        with ThreadPoolExecutor(decoding_threads()) as pool:
-            decoded = pool.map(self.decode, range(len(self)))
-            for number, image in enumerate(each(decoded, "decoding images", len(self))):
-                pixels[number] = image
+
+        def keep(number: int) -> None:
+            pixels[number] = self.decode(number)
+
+        self._try_all(keep, "decoding images")
         return ArrayImages(pixels, self.labels)
+
+    def look_at_all(self) -> None:
+        """Read the header of every image, and see that its file goes on to the end.
+
+        Raises:
+            DataError: as of `decode_all`.
+        """
+        self._try_all(self._look, "looking at images")
+
+    def _look(self, number: int) -> None:
+        path = Path(self.folder) / self.paths[number]
+        try:
+            content = path.read_bytes()
+            with Image.open(io.BytesIO(content)) as image:
+                _check_kind(path, self._upright(image), self.shape, resize=self.resize)
+                _check_whole(image, content)
+        except DataError:
+            raise
+        except UNREADABLE as error:
+            raise DataError(f"image {path} cannot be read: {error}") from error
+
+    def _try_all(self, work: Callable[[int], None], what: str) -> None:
+        def fault(number: int) -> str | None:
+            try:
+                work(number)
+            except DataError as error:
+                return str(error)
+            return None
+
+        with ThreadPoolExecutor(decoding_threads()) as pool:
+            found = pool.map(fault, range(len(self)))
+            faults = [text for text in each(found, what, len(self)) if text is not None]
+        _raise_together(sorted(faults), len(self), self.folder)
+
+    def _upright(self, image: Image.Image) -> Image.Image:
+        # Earlier versions, which knew files by name, left images lying.
+        return image if self.keys is None else upright(image)
 
 
 Images: TypeAlias = ArrayImages | FileImages
+
+
+def keys_of(images: Images) -> Keys:
+    """Return the key of every image's content, uint64 [N]: of its file, or of its pixels."""
+    if isinstance(images, ArrayImages):
+        return keys_of_pixels(images.pixels)
+    return keys_of_files(images.folder, images.paths) if images.keys is None else images.keys
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return an image as its camera was held: the turn stands beside the pixels of a JPEG."""
+    if image.format not in {"JPEG", "MPO"}:
+        return image
+    try:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    except UNREADABLE:  # the pixels may be well nevertheless
+        return image
+    return ImageOps.exif_transpose(image) if turned else image
 
 
 def decoding_threads() -> int:
@@ -216,3 +298,25 @@ def _check_kind(
             f"the first image {width}x{height}; set data.image_size (for example "
             f"data.image_size={min(width, height)}) to bring all to one"
         )
+
+
+def _check_whole(image: Image.Image, content: bytes) -> None:
+    """Raise what PIL does unless a file goes on to the end; cheap for the usual kinds of files."""
+    if image.format == "PNG":
+        image.verify()  # a checksum of every piece
+    elif image.format != "JPEG" or not content.rstrip(b"\0").endswith(b"\xff\xd9"):
+        image.load()
+
+
+def _raise_together(faults: Sequence[str], images: int, folder: str) -> None:
+    """Raise one DataError for all images that cannot be used."""
+    if not faults:
+        return
+    if len(faults) == 1:
+        raise DataError(faults[0])
+    told = "".join(f"\n  {fault}" for fault in faults[:_FAULTS_TOLD])
+    more = f"\n  ... and {len(faults) - _FAULTS_TOLD:,} more" * (len(faults) > _FAULTS_TOLD)
+    raise DataError(
+        f"every image must be usable, but {len(faults):,} of {images:,} of {folder} are not:"
+        f"{told}{more}\nmend them, or take them out of the folder"
+    )

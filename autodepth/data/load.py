@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from autodepth.data.images import ArrayImages, Images, resize_all
+import numpy as np
+
+from autodepth.data.content import ContentRecord, Keys
+from autodepth.data.folders import Parts, fits_memory, held, look
+from autodepth.data.images import ArrayImages, FileImages, Images, keys_of, resize_all
 from autodepth.data.settings import DataSettings
-from autodepth.data.sources import read_part
-from autodepth.data.splits import Part, check_every_class, split_off
+from autodepth.data.sources import read_parts
+from autodepth.data.splits import (
+    Index,
+    check_every_class,
+    split_off,
+    split_off_share,
+    with_copies,
+)
 from autodepth.errors import DataError
 from autodepth.seeding import derive_seed
 
@@ -27,8 +38,12 @@ class ImageData:
         width: of every image, pixels.
         channels: 1 (grey) or 3 (colour).
         fingerprint: SHA-256 of the training part's content, its classes and how it was split;
-            equal fingerprints mean equal `train` and `validation`. Augmentation and
-            normalisation are not part of it.
+            equal fingerprints mean equal `train` and `validation`, wherever they lie.
+            Augmentation and normalisation are not part of it.
+        counts: images of each class, by label, per split; the test split only of a person's own.
+        record: which images these are and which are set apart for the test, by their content;
+            None of sets that cannot change, and of those that earlier versions split.
+        notes: what was taken for what, and what was left out, in sentences.
     """
 
     settings: DataSettings
@@ -39,6 +54,9 @@ class ImageData:
     width: int
     channels: int
     fingerprint: str
+    counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    record: ContentRecord | None = None
+    notes: tuple[str, ...] = ()
 
     def open_test(self) -> Images:
         """Read the test images from their source; the only way to them.
@@ -50,73 +68,141 @@ class ImageData:
         Raises:
             DataError: the source is gone, or its test images do not fit the training images.
         """
-        images, classes = _read(self.settings, "test")
-        if images.shape != (self.height, self.width, self.channels) or classes != self.classes:
+        parts = read_parts(self.settings)
+        images = _sized(held(parts.test()), self.settings)
+        if (
+            images.shape != (self.height, self.width, self.channels)
+            or parts.classes != self.classes
+        ):
             raise DataError(
                 f"test images of {self.settings.name} must be "
                 f"{self.height}x{self.width}x{self.channels} of {len(self.classes)} classes as in "
-                f"training, but are {'x'.join(map(str, images.shape))} of {len(classes)}"
+                f"training, but are {'x'.join(map(str, images.shape))} of {len(parts.classes)}"
             )
         return images
 
 
-def load_data(settings: DataSettings) -> ImageData:
-    """Read the training part of a data set and split it.
+def load_data(settings: DataSettings, *, trust: bool = False) -> ImageData:
+    """Read the training part of a data set and split it, and look at the test part.
 
-    The validation split is taken first, classes in proportion, and depends on `validation` and
-    `split_seed` alone; `train_images` then thins out the rest.
+    The validation split is taken first, and depends on `validation` and `split_seed` alone;
+    `train_images` then thins out the rest.
+
+    Args:
+        settings: which data, and how they are split.
+        trust: whether to leave out the look at images that are not decoded now: test images, and
+            all of a set too large for memory.
 
     Raises:
         DataError: the data is missing, unreadable, or too small for the splits.
     """
-    images, classes = _read(settings, "train")
-    seed = settings.split_seed
-    validating, training = split_off(
-        images.labels, _validation_count(settings, len(images)), derive_seed(seed, "validation")
-    )
-    if settings.train_images is not None:
-        if settings.train_images > len(training):
-            raise DataError(
-                f"data.train_images must be at most {len(training)}, what the validation split "
-                f"leaves of {settings.name}, but got {settings.train_images}"
-            )
-        thinned, _ = split_off(
-            images.labels[training], settings.train_images, derive_seed(seed, "train_images")
-        )
-        training = training[thinned]
-    train, validation = images.subset(training), images.subset(validating)
-    check_every_class(validation.labels, classes, "validation")
-    check_every_class(train.labels, classes, "training")
-    height, width, channels = images.shape
+    parts = read_parts(settings)
+    own = ":" in settings.name
+    test = parts.test() if own else None
+    train, validation = _split(parts, settings)
+    check_every_class(validation.labels, parts.classes, "validation")
+    check_every_class(train.labels, parts.classes, "training")
+    if test is not None and not trust:
+        look(test)
+    if fits_memory(parts.train):
+        train, validation = held(train), held(validation)
+    elif not trust:
+        for images in (train, validation):
+            look(images)
+    train, validation = _sized(train, settings), _sized(validation, settings)
+    record = _record(parts, test) if test is not None and settings.split_rule == "content" else None
+    height, width, channels = train.shape
     return ImageData(
         settings=settings,
         train=train,
         validation=validation,
-        classes=classes,
+        classes=parts.classes,
         height=height,
         width=width,
         channels=channels,
-        fingerprint=_fingerprint(train, validation, classes),
+        fingerprint=_fingerprint(train, validation, parts.classes),
+        counts={
+            name: tuple(np.bincount(images.labels, minlength=len(parts.classes)).tolist())
+            for name, images in (("train", train), ("validation", validation), ("test", test))
+            if images is not None
+        },
+        record=record,
+        notes=(*parts.notes, *_copies(parts, record)),
     )
 
 
-def _read(settings: DataSettings, part: Part) -> tuple[Images, tuple[str, ...]]:
-    images, classes = read_part(settings, part)
-    if settings.image_size is not None and isinstance(images, ArrayImages):
-        images = resize_all(images, settings.image_size)
-    return images, classes
-
-
-def _validation_count(settings: DataSettings, available: int) -> int:
-    count = settings.validation
-    if isinstance(count, float):
-        count = round(count * available)
-    if not 0 < count < available:
+def _split(parts: Parts, settings: DataSettings) -> tuple[Images, Images]:
+    """Return the images to train on and those to validate by."""
+    if parts.validation is None:
+        validating, training = _validating(parts.train, settings)
+        train, validation = parts.train.subset(training), parts.train.subset(validating)
+    else:
+        train, validation = parts.train, parts.validation
+        size = settings.validation
+        if not isinstance(size, float) and size < len(validation):
+            seed = derive_seed(settings.split_seed, "validation")
+            fewer, _ = split_off(validation.labels, size, seed, _keys(validation))
+            validation = validation.subset(fewer)
+    if settings.train_images is None:
+        return train, validation
+    if settings.train_images > len(train):
         raise DataError(
-            f"data.validation must leave images on both sides, but {settings.validation} of the "
-            f"{available} images of {settings.name} is {count}"
+            f"data.train_images must be at most {len(train)}, what the validation split "
+            f"leaves of {settings.name}, but got {settings.train_images}"
         )
-    return count
+    seed = derive_seed(settings.split_seed, "train_images")
+    thinned, _ = split_off(train.labels, settings.train_images, seed, _keys(train))
+    return train.subset(thinned), validation
+
+
+def _validating(images: Images, settings: DataSettings) -> tuple[Index, Index]:
+    """Return the positions of the images to validate by, and of the others."""
+    labels, keys, size = images.labels, _keys(images), settings.validation
+    seed = derive_seed(settings.split_seed, "validation")
+    if keys is not None and isinstance(size, float):
+        return split_off_share(labels, keys, size, seed)
+    count = round(size * len(images)) if isinstance(size, float) else size
+    if not 0 < count < len(images):
+        raise DataError(
+            f"data.validation must leave images on both sides, but {size} of the "
+            f"{len(images)} images of {settings.name} is {count}"
+        )
+    chosen, others = split_off(labels, count, seed, keys)
+    return (chosen, others) if keys is None else with_copies(keys, chosen)
+
+
+def _keys(images: Images) -> Keys | None:
+    return images.keys if isinstance(images, FileImages) else None
+
+
+def _sized(images: Images, settings: DataSettings) -> Images:
+    """Return images held in memory at the size that is wished; files are brought to it later."""
+    if settings.image_size is None or not isinstance(images, ArrayImages):
+        return images
+    return resize_all(images, settings.image_size)
+
+
+def _record(parts: Parts, test: Images) -> ContentRecord:
+    pieces = [images for images in (parts.train, parts.validation) if images is not None]
+    development = np.concatenate([keys_of(images) for images in pieces])
+    return ContentRecord(development=np.sort(development), test=np.sort(keys_of(test)))
+
+
+def _copies(parts: Parts, record: ContentRecord | None) -> tuple[str, ...]:
+    """Say where the source itself holds an image twice and that makes a number too good."""
+    if record is None:
+        return ()
+    notes = []
+    if twice := int(np.isin(record.test, record.development).sum()):
+        notes.append(
+            f"{twice:,} of {len(record.test):,} test images are among those to train on or to "
+            "validate by as well: a test accuracy will be too good by them"
+        )
+    keys = keys_of(parts.train)
+    pairs = np.unique(np.stack([keys, parts.train.labels.astype(np.uint64)]), axis=1)
+    if torn := pairs.shape[1] - len(np.unique(keys)):
+        notes.append(f"{torn:,} images to train on are in more than one class")
+    return tuple(notes)
 
 
 def _fingerprint(train: Images, validation: Images, classes: tuple[str, ...]) -> str:

@@ -14,6 +14,8 @@ AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 NAMES = ("digits", "cifar10", "cifar100", "svhn", "fashion-mnist")
 PREFIXES = ("folder:", "npz:")
 _NORMALISATIONS = ("auto", "data", "imagenet")
+SplitRule = Literal["content", "position"]
+SPLIT_RULES: tuple[SplitRule, ...] = get_args(SplitRule)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class DataSettings:
         normalisation: `data` takes mean and std of the training split, `imagenet` the usual
             constants, `auto` one of the two (see `prepare.resolve_normalisation`).
         split_seed: decides which images validate. The test split never depends on it.
+        split_rule: how images of folders are drawn into splits: by their `content`, so that more
+            images move none; by their `position` among all, as studies of earlier versions have.
 
     Raises:
         DataError: a value is unknown or outside its range.
@@ -77,6 +81,7 @@ class DataSettings:
     augment: Augment = "auto"
     normalisation: Literal["auto", "data", "imagenet"] | Normalisation = "auto"
     split_seed: int = 0
+    split_rule: SplitRule = "content"
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -91,6 +96,7 @@ class DataSettings:
             if value is not None and not _is_count(value):
                 raise DataError(f"data.{field} must be a whole number above 0, but got {value!r}")
         _check_choice("augment", self.augment, AUGMENTS)
+        _check_choice("split_rule", self.split_rule, SPLIT_RULES)
         if not isinstance(self.normalisation, Normalisation):
             _check_choice("normalisation", self.normalisation, _NORMALISATIONS)
 
@@ -106,7 +112,7 @@ class DataSettings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DataSettings:
-        """Read what `to_dict` wrote.
+        """Read what `to_dict` wrote; earlier versions did not tell `split_rule`, and had one.
 
         Raises:
             DataError: a name is unknown or missing, or a value outside its range.
@@ -114,7 +120,7 @@ class DataSettings:
         _check_keys("data", values, [item.name for item in fields(cls)])
         if "name" not in values:
             raise DataError(f"data.name is missing; it must be one of {_known()}")
-        values = dict(values)
+        values = {"split_rule": "position", **values}
         constants = values.get("normalisation")
         if isinstance(constants, dict):
             _check_keys("data.normalisation", constants, ["mean", "std"])

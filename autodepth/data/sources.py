@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from autodepth.data.folders import read_folder
-from autodepth.data.images import ArrayImages, Images
+from autodepth.data.folders import Parts, read_folder
+from autodepth.data.images import ArrayImages
 from autodepth.data.settings import DataSettings
 from autodepth.data.splits import Part, split_test
 from autodepth.errors import DataError
@@ -39,23 +39,28 @@ _TORCHVISION = {
 }
 
 
-def read_part(settings: DataSettings, part: Part) -> tuple[Images, tuple[str, ...]]:
-    """Return the images of one part, as the source has them, and the names of the classes.
+def read_parts(settings: DataSettings) -> Parts:
+    """Return the images of a source, as it has them, the test part apart.
 
     Raises:
         DataError: the data is missing, unreadable, or not what it must be.
     """
     kind, _, path = settings.name.partition(":")
     if kind == "folder":
-        return read_folder(Path(path).expanduser(), settings.image_size, part)
+        by_content = settings.split_rule == "content"
+        return read_folder(Path(path).expanduser(), settings.image_size, by_content=by_content)
     if kind == "npz":
-        return _read_npz(Path(path).expanduser(), part)
+        return _read_npz(Path(path).expanduser())
     if kind == "digits":
-        return _read_digits(part)
-    return _read_torchvision(settings.name, Path(settings.root).expanduser(), part)
+        return _read_digits()
+    root = Path(settings.root).expanduser()
+    train, classes = _read_torchvision(kind, root, "train")
+    return Parts(
+        train=train, test=lambda: _read_torchvision(kind, root, "test")[0], classes=classes
+    )
 
 
-def _read_digits(part: Part) -> tuple[Images, tuple[str, ...]]:
+def _read_digits() -> Parts:
     from sklearn.datasets import load_digits  # noqa: PLC0415  (half a second, only for this set)
 
     digits = load_digits()
@@ -63,10 +68,14 @@ def _read_digits(part: Part) -> tuple[Images, tuple[str, ...]]:
     pixels = (digits.images * 15.9375).astype(np.uint8)[..., None]
     labels = digits.target.astype(np.int64)
     images = ArrayImages(pixels, labels)
-    return images.subset(split_test(labels, part)), tuple(str(n) for n in digits.target_names)
+    return Parts(
+        train=images.subset(split_test(labels, "train")),
+        test=lambda: images.subset(split_test(labels, "test")),
+        classes=tuple(str(n) for n in digits.target_names),
+    )
 
 
-def _read_torchvision(name: str, root: Path, part: Part) -> tuple[Images, tuple[str, ...]]:
+def _read_torchvision(name: str, root: Path, part: Part) -> tuple[ArrayImages, tuple[str, ...]]:
     dataset, files = _TORCHVISION[name]
     make = getattr(import_torchvision().datasets, dataset)
     which: dict[str, Any] = {"split": part} if name == "svhn" else {"train": part == "train"}
@@ -87,7 +96,7 @@ def _read_torchvision(name: str, root: Path, part: Part) -> tuple[Images, tuple[
     return ArrayImages(pixels, np.asarray(labels, dtype=np.int64)), tuple(classes)
 
 
-def _read_npz(path: Path, part: Part) -> tuple[Images, tuple[str, ...]]:
+def _read_npz(path: Path) -> Parts:
     """Read both parts, so that a fault in the test part shows before training, not after."""
     arrays = _open_npz(path)
     train, test = (
@@ -108,7 +117,8 @@ def _read_npz(path: Path, part: Part) -> tuple[Images, tuple[str, ...]]:
             f"y_test of {path} must hold labels of y_train, 0 to {last}, "
             f"but got {test.labels.max()}"
         )
-    return train if part == "train" else test, tuple(str(number) for number in range(last + 1))
+    classes = tuple(str(number) for number in range(last + 1))
+    return Parts(train=train, test=lambda: test, classes=classes)
 
 
 def _open_npz(path: Path) -> dict[str, npt.NDArray[Any]]:

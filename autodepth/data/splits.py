@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from autodepth.data.content import Keys, places
 from autodepth.data.images import Labels
 from autodepth.errors import DataError
 from autodepth.seeding import derive_seed
@@ -19,7 +20,9 @@ _TEST_SHARE = 0.2
 _TEST_SEED = 0  # part of what the data is: changing it would move images between the parts
 
 
-def split_off(labels: Labels, count: int, seed: int) -> tuple[Index, Index]:
+def split_off(
+    labels: Labels, count: int, seed: int, keys: Keys | None = None
+) -> tuple[Index, Index]:
     """Return positions of `count` images, classes in proportion, and of the others; both rising.
 
     The same seed gives nested splits: fewer images are a subset of more.
@@ -28,15 +31,56 @@ def split_off(labels: Labels, count: int, seed: int) -> tuple[Index, Index]:
         labels: int64 [N], the class of each image.
         count: images split off, 0 to N.
         seed: decides which.
+        keys: uint64 [N], of what the images hold; with them the order within a class is by
+            content, so that more images move few. None goes by position.
     """
-    order = _stratified_order(labels, seed)
+    if keys is None:
+        shuffled = np.random.default_rng(derive_seed(seed, "split")).permutation(len(labels))
+    else:
+        shuffled = np.lexsort((keys, places(keys, seed)))
+    order = _stratified_order(labels, shuffled)
     return np.sort(order[:count]), np.sort(order[count:])
+
+
+def split_off_share(labels: Labels, keys: Keys, share: float, seed: int) -> tuple[Index, Index]:
+    """Return positions of about a share of the images, and of the others; both rising.
+
+    Content and seed give an image a place in [0, 1), and those below the share are taken: more
+    images move none of these, and images of equal content stay together. A class that has none
+    below, or none above, gives its nearest; only in so small a class may more images move one.
+
+    Args:
+        labels: int64 [N], the class of each image.
+        keys: uint64 [N], equal where the content is.
+        share: in (0, 1).
+        seed: decides which.
+    """
+    place = places(keys, seed)
+    chosen = place < share
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        if not chosen[of_class].any():
+            chosen |= keys == keys[of_class[place[of_class].argmin()]]
+        if chosen[of_class].all() and len(np.unique(keys[of_class])) > 1:
+            chosen &= keys != keys[of_class[place[of_class].argmax()]]
+    return np.flatnonzero(chosen), np.flatnonzero(~chosen)
+
+
+def with_copies(keys: Keys, chosen: Index) -> tuple[Index, Index]:
+    """Return chosen positions with those of equal content, and the others; both rising."""
+    together = np.isin(keys, keys[chosen])
+    return np.flatnonzero(together), np.flatnonzero(~together)
 
 
 def split_test(labels: Labels, part: Part) -> Index:
     """Return the positions of one part where the source has no test part of its own."""
     test, train = split_off(labels, round(_TEST_SHARE * len(labels)), _TEST_SEED)
     return test if part == "test" else train
+
+
+def split_test_by_content(labels: Labels, keys: Keys) -> tuple[Index, Index]:
+    """Return the positions of the test images and of the others, by their content."""
+    return split_off_share(labels, keys, _TEST_SHARE, derive_seed(_TEST_SEED, "test"))
 
 
 def check_every_class(labels: Labels, classes: Sequence[str], split: str) -> None:
@@ -51,13 +95,14 @@ def check_every_class(labels: Labels, classes: Sequence[str], split: str) -> Non
         )
 
 
-def _stratified_order(labels: Labels, seed: int) -> Index:
+def _stratified_order(labels: Labels, shuffled: Index) -> Index:
     """Return an order in which every beginning holds the classes in proportion.
+
+    Within a class it is that of `shuffled`, a permutation.
 
     The image of rank r among the n of its class comes at r / n, so one image of every class
     comes first, and a beginning of length m holds about m n / N of a class of n.
     """
-    shuffled = np.random.default_rng(derive_seed(seed, "split")).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     sizes = np.bincount(labels)
     starts = np.cumsum(sizes) - sizes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from autodepth.data.images import FileImages
 from autodepth.data.load import ImageData, load_data
 from autodepth.data.prepare import resolve_augment, resolve_normalisation
-from autodepth.data.settings import DataSettings
+from autodepth.data.settings import DataSettings, SplitRule
 from autodepth.errors import InputError
 from autodepth.front.objective import Objective
 from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
@@ -44,7 +44,7 @@ _WANTED_TRIALS = 10
 _FEWEST_PER_CLASS = 10
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
     space: SearchSpace,
     budget: Budget,
     *,
@@ -53,6 +53,8 @@ def make_plan(
     own_code: bool = False,
     latency_table: LatencyTable | None = None,
     cluster: Cluster | None = None,
+    trust_data: bool = False,
+    split_rule: SplitRule = "content",
 ) -> StudyPlan:
     """Load the data, build the network, time a step, and check that the wishes can be met.
 
@@ -65,6 +67,8 @@ def make_plan(
         latency_table: that of the network, where it was measured already; one of another device
             or number of threads is measured anew.
         cluster: where trials run; None for this machine.
+        trust_data: whether to leave out the look at images that are not decoded now.
+        split_rule: how a folder is split; a study goes on with the one it began with.
 
     Raises:
         InputError: data, network, weights, budget, constraints or $AUTODEPTH_METRICS_PORT cannot
@@ -78,8 +82,9 @@ def make_plan(
         )
     space, notes = _without_idle_dimensions(space)
     weights = None if space.network.weights is None else Path(space.network.weights)
-    settings, automatic = _data_settings(space)
-    data = load_data(settings)
+    settings, automatic = _data_settings(space, split_rule)
+    data = load_data(settings, trust=trust_data)
+    notes += data.notes
     if cluster is not None and isinstance(data.train, FileImages):
         cluster.check_sees(Path(data.train.folder, data.train.paths[0]))
     spec = NetworkSpec(
@@ -155,13 +160,13 @@ def _without_idle_dimensions(space: SearchSpace) -> tuple[SearchSpace, list[str]
     return replace(space, dimensions=kept), [note] if idle else []
 
 
-def _data_settings(space: SearchSpace) -> tuple[DataSettings, bool]:
+def _data_settings(space: SearchSpace, rule: SplitRule) -> tuple[DataSettings, bool]:
     """Return the data settings, and whether the number of training images is left to us."""
     values = space.data.model_dump()
     automatic = values["train_images"] == "auto"
     if automatic:
         values["train_images"] = None
-    return DataSettings.from_dict(values), automatic
+    return DataSettings.from_dict({**values, "split_rule": rule}), automatic
 
 
 def _trial_cost(space: SearchSpace, network: ResidualNetwork, pace: Pace, ranks: int) -> TrialCost:
@@ -193,7 +198,7 @@ def _affordable(
         "(data.train_images: auto)"
     )
     settings = replace(data.settings, train_images=training, validation=validation)
-    return load_data(settings), [note]
+    return load_data(settings, trust=True), [note]  # they were looked at
 
 
 def _coarse(validation: int) -> list[str]:

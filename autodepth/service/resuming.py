@@ -151,6 +151,7 @@ def _plan_again(
         own_code=own_code,
         cluster=cluster,
         latency_table=LatencyTable.from_dict(table) if table else None,
+        split_rule=before["data"].get("split_rule", "position"),
     )
     now = json.loads(json.dumps(plan.to_dict()))
     for name, what in _FINGERPRINT.items():

@@ -195,7 +195,7 @@ def test_streamed_files_that_are_resized_get_random_boxes_in_training(
     tmp_path, make_classes, monkeypatch
 ):
     monkeypatch.setattr("autodepth.data.folders.IN_MEMORY_BYTES", 0)
-    files, _ = read_folder(make_classes(tmp_path, size=(40, 30)), 16, "train")
+    files = read_folder(make_classes(tmp_path, size=(40, 30)), 16).train
     plain = pixels_of(batches(files))
     np.testing.assert_array_equal(plain, files.decode_all().pixels)
     augment = Augmentation(crop=True, flip=True)

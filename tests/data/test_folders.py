@@ -1,51 +1,48 @@
 """Class folders: both layouts, any size and colour, and messages that name the file."""
 
-import logging
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from autodepth.data import folders
-from autodepth.data.folders import read_folder
+from autodepth.data.folders import held, read_folder
 from autodepth.data.images import ArrayImages, FileImages
 from autodepth.errors import DataError
 
 
-def read_both(root):
-    return [read_folder(root, None, part)[0] for part in ("train", "test")]
+def read_both(root, image_size=None):
+    parts = read_folder(root, image_size)
+    return [held(parts.train), held(parts.test())]
+
+
+def contents(*images):
+    return {image.tobytes() for part in images for image in part.pixels}
 
 
 def test_train_and_test_folders_are_the_parts(tmp_path, make_classes):
     make_classes(tmp_path / "train", "dog cat", 6)
     make_classes(tmp_path / "test", "dog cat", 3)
-    train, classes = read_folder(tmp_path, None, "train")
-    test, _ = read_folder(tmp_path, None, "test")
-    assert classes == ("cat", "dog")
+    train, test = read_both(tmp_path)
+    assert read_folder(tmp_path, None).classes == ("cat", "dog")
     assert train.labels.tolist() == [0] * 6 + [1] * 6
     assert test.labels.tolist() == [0] * 3 + [1] * 3
     with Image.open(tmp_path / "test/dog/0.jpg") as image:
-        np.testing.assert_array_equal(test.pixels[3], np.asarray(image))
-
-
-def test_val_serves_as_the_test_part(tmp_path, make_classes):
-    make_classes(tmp_path / "train")
-    make_classes(tmp_path / "val", count=2)
-    assert len(read_folder(tmp_path, None, "test")[0]) == 4
+        assert np.asarray(image).tobytes() in {pixels.tobytes() for pixels in test.pixels[3:]}
 
 
 @pytest.mark.parametrize("extension", ["png", "bmp", "webp", "jpeg", "JPG"])
 def test_class_folders_alone_are_split_and_disjoint(tmp_path, make_classes, extension):
-    make_classes(tmp_path, count=10, extension=extension)
-    parts = read_both(tmp_path)
-    assert [len(part) for part in parts] == [16, 4]
-    assert len({image.tobytes() for part in parts for image in part.pixels}) == 20
+    make_classes(tmp_path, count=50, extension=extension)
+    train, test = read_both(tmp_path)
+    assert len(train) + len(test) == 100
+    assert 10 < len(test) < 32
+    assert len(contents(train, test)) == 100
 
 
 def test_image_size_resizes_the_shorter_side_and_cuts_out_the_centre(tmp_path, make_classes):
     make_classes(tmp_path, count=5, size=(40, 20), extension="png")
-    parts = [read_folder(tmp_path, 20, part)[0].pixels for part in ("train", "test")]
-    assert parts[0].shape == (8, 20, 20, 3)
+    parts = [part.pixels for part in read_both(tmp_path, 20)]
+    assert parts[0].shape[1:] == (20, 20, 3)
     with Image.open(tmp_path / "cat/0.png") as image:
         centre = np.asarray(image)[:, 10:30]
     assert any(np.array_equal(centre, image) for part in parts for image in part)
@@ -55,36 +52,31 @@ def test_grey_images_stay_grey_and_join_colour_ones(tmp_path, make_classes):
     make_classes(tmp_path / "grey", mode="L")
     make_classes(tmp_path / "both", "cat")
     make_classes(tmp_path / "both", "dog", mode="L")
-    assert read_folder(tmp_path / "grey", None, "train")[0].shape == (16, 16, 1)
-    assert read_folder(tmp_path / "both", None, "train")[0].shape == (16, 16, 3)
+    assert read_folder(tmp_path / "grey", None).train.shape == (16, 16, 1)
+    assert read_folder(tmp_path / "both", None).train.shape == (16, 16, 3)
 
 
 def test_a_large_set_stays_files_with_the_same_pixels(tmp_path, make_classes, monkeypatch):
     make_classes(tmp_path, size=(30, 24))
-    held, _ = read_folder(tmp_path, 16, "train")
+    decoded, _ = read_both(tmp_path, 16)
     monkeypatch.setattr(folders, "IN_MEMORY_BYTES", 0)
-    files, _ = read_folder(tmp_path, 16, "train")
-    assert isinstance(held, ArrayImages)
+    files, _ = read_both(tmp_path, 16)
+    assert isinstance(decoded, ArrayImages)
     assert isinstance(files, FileImages)
-    np.testing.assert_array_equal(files.decode_all().pixels, held.pixels)
-    np.testing.assert_array_equal(files.labels, held.labels)
+    np.testing.assert_array_equal(files.decode_all().pixels, decoded.pixels)
+    np.testing.assert_array_equal(files.labels, decoded.labels)
 
 
-def test_what_tools_leave_behind_is_passed_over_and_other_files_are_told(
-    tmp_path, make_classes, caplog
-):
+def test_what_tools_leave_behind_is_passed_over_and_other_files_are_told(tmp_path, make_classes):
     make_classes(tmp_path)
     (tmp_path / ".ipynb_checkpoints").mkdir()
     (tmp_path / "cat/._0.jpg").write_bytes(b"resource fork")
     (tmp_path / "cat/boxes.txt").write_text("0 0 1 1")
-    with caplog.at_level(logging.WARNING):
-        _, classes = read_folder(tmp_path, None, "train")
-    assert classes == ("cat", "dog")
-    (record,) = caplog.records
-    assert record.getMessage() == (
-        f"left out of {tmp_path}: 1 that are no images (.jpg, .jpeg, .png, .bmp, .webp), "
-        "the first is cat/boxes.txt"
-    )
+    parts = read_folder(tmp_path, None)
+    assert parts.classes == ("cat", "dog")
+    (note,) = parts.notes
+    assert f"left out of {tmp_path}: 1 that are no images" in note
+    assert "the first is cat/boxes.txt" in note
 
 
 def _cut_short(root):
@@ -107,7 +99,6 @@ def _deepen(root):
             r"dog/3.jpg has 20x16 pixels .* 16x16; set data.image_size .*data.image_size=16",
         ),
         (lambda root: (root / "fox").mkdir(), r"must hold images \(.jpg.*fox has none"),
-        (lambda root: (root / "train").mkdir(), r"must also have test/ or val/"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path, make_classes, spoil, message):
@@ -127,12 +118,12 @@ def test_a_colour_image_among_grey_ones_is_named(tmp_path, make_classes):
 def test_other_classes_in_the_test_folder_are_an_error(tmp_path, make_classes):
     make_classes(tmp_path / "train", "cat dog")
     make_classes(tmp_path / "test", "cat fox")
-    with pytest.raises(DataError, match="same classes, but 'dog' is in one only"):
-        read_folder(tmp_path, None, "train")
+    with pytest.raises(DataError, match="same classes, but 'dog' is in train/ only"):
+        read_folder(tmp_path, None)
 
 
 def test_a_folder_that_is_missing_or_holds_one_class_is_an_error(tmp_path, make_classes):
     with pytest.raises(DataError, match="there is none at"):
-        read_folder(tmp_path / "nowhere", None, "train")
+        read_folder(tmp_path / "nowhere", None)
     with pytest.raises(DataError, match="at least 2, but has 1"):
-        read_folder(make_classes(tmp_path, "cat"), None, "train")
+        read_folder(make_classes(tmp_path, "cat"), None)

@@ -82,9 +82,8 @@ def test_too_few_images_are_an_error(change, message):
 def test_test_images_of_another_size_are_an_error(tmp_path, make_classes):
     make_classes(tmp_path / "train")
     make_classes(tmp_path / "test", size=(20, 16))
-    data = load_data(DataSettings(name=f"folder:{tmp_path}"))
     with pytest.raises(DataError, match="has 20x16 pixels and the first image 16x16"):
-        data.open_test()
+        load_data(DataSettings(name=f"folder:{tmp_path}"))
 
 
 def test_cifar10_jpeg_folders(tmp_path):

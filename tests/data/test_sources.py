@@ -11,7 +11,7 @@ import scipy.io
 from sklearn.datasets import load_digits
 
 from autodepth.data.settings import DataSettings
-from autodepth.data.sources import read_part
+from autodepth.data.sources import read_parts
 from autodepth.errors import DataError
 from autodepth.torchvision_door import import_torchvision
 
@@ -31,7 +31,8 @@ def npz_settings(folder, **arrays):
 
 
 def test_digits_are_all_there_in_the_full_range():
-    parts = [read_part(DataSettings(name="digits"), part)[0] for part in ("train", "test")]
+    digits = read_parts(DataSettings(name="digits"))
+    parts = [digits.train, digits.test()]
     assert [len(part) for part in parts] == [1438, 359]
     assert {part.pixels.max() for part in parts} == {255}
     whole = sorted((load_digits().images * 15.9375).astype(np.uint8).reshape(1797, -1).tolist())
@@ -40,17 +41,17 @@ def test_digits_are_all_there_in_the_full_range():
 
 def test_the_test_part_of_digits_does_not_move_with_the_split_seed():
     first, other = (
-        read_part(DataSettings(name="digits", split_seed=seed), "test")[0] for seed in (0, 1)
+        read_parts(DataSettings(name="digits", split_seed=seed)).test() for seed in (0, 1)
     )
     np.testing.assert_array_equal(first.pixels, other.pixels)
 
 
 def test_npz_parts_are_returned_as_they_are(tmp_path):
     settings = npz_settings(tmp_path)
-    train, classes = read_part(settings, "train")
-    test, _ = read_part(settings, "test")
+    parts = read_parts(settings)
+    train, test = parts.train, parts.test()
     assert (train.shape, len(train), len(test)) == ((12, 10, 3), 20, 8)
-    assert classes == ("0", "1", "2", "3")
+    assert parts.classes == ("0", "1", "2", "3")
 
 
 @pytest.mark.parametrize("shape", [(8, 28, 28), (8, 28, 28, 1)])
@@ -58,7 +59,7 @@ def test_npz_parts_are_returned_as_they_are(tmp_path):
 def test_npz_grey_images_and_columns_of_labels_are_taken(tmp_path, shape, labels):
     images = np.zeros(shape, dtype=np.uint8)
     settings = npz_settings(tmp_path, x_train=images, y_train=labels, x_test=images, y_test=labels)
-    train, _ = read_part(settings, "train")
+    train = read_parts(settings).train
     assert train.pixels.shape == (8, 28, 28, 1)
     assert train.labels.tolist() == list(range(8))
 
@@ -86,7 +87,7 @@ def test_npz_grey_images_and_columns_of_labels_are_taken(tmp_path, shape, labels
 )
 def test_a_mistake_in_an_npz_file_is_named_before_training(tmp_path, arrays, message):
     with pytest.raises(DataError, match=message):
-        read_part(npz_settings(tmp_path, **arrays), "train")
+        read_parts(npz_settings(tmp_path, **arrays))
 
 
 def test_a_file_that_is_no_npz_is_an_error(tmp_path):
@@ -98,7 +99,7 @@ def test_a_file_that_is_no_npz_is_an_error(tmp_path):
         ("none.npz", "there is none at"),
     ]:
         with pytest.raises(DataError, match=message):
-            read_part(DataSettings(name=f"npz:{tmp_path / name}"), "train")
+            read_parts(DataSettings(name=f"npz:{tmp_path / name}"))
 
 
 def test_fashion_mnist_is_read_from_files_put_in_place(tmp_path):
@@ -111,7 +112,8 @@ def test_fashion_mnist_is_read_from_files_put_in_place(tmp_path):
         header = np.array([0x801, 20], dtype=">i4").tobytes()
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(header + bytes(range(10)) * 2)
     settings = DataSettings(name="fashion-mnist", root=str(tmp_path))
-    images, classes = read_part(settings, "train")
+    parts = read_parts(settings)
+    images, classes = parts.train, parts.classes
     np.testing.assert_array_equal(images.pixels[..., 0], pixels)
     assert images.labels.tolist() == [*range(10)] * 2
     assert classes[0] == "T-shirt/top"
@@ -125,7 +127,8 @@ def test_svhn_is_read_height_first_and_its_ten_is_a_zero(tmp_path, monkeypatch):
     checksum = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
     known = import_torchvision().datasets.SVHN.split_list
     monkeypatch.setitem(known, "train", ["no address", file.name, checksum])
-    images, classes = read_part(DataSettings(name="svhn", root=str(tmp_path)), "train")
+    parts = read_parts(DataSettings(name="svhn", root=str(tmp_path)))
+    images, classes = parts.train, parts.classes
     np.testing.assert_array_equal(images.pixels, pixels)
     assert images.labels.tolist() == [0, 1, 2, 9]
     assert len(classes) == 10
@@ -144,7 +147,7 @@ def test_a_download_is_told_byte_by_byte_and_not_printed(tmp_path, monkeypatch, 
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/{file.name}"
         monkeypatch.setitem(known, "train", [address, file.name, checksum])
-        images, _ = read_part(DataSettings(name="svhn", root=str(tmp_path / "new")), "train")
+        images = read_parts(DataSettings(name="svhn", root=str(tmp_path / "new"))).train
         server.shutdown()
 
     assert len(images) == 40
@@ -166,4 +169,4 @@ def test_a_set_that_cannot_be_fetched_says_which_file_to_place_where(tmp_path, n
     root = tmp_path / "taken"
     root.write_text("a file where the folder would be: nothing can be downloaded into it")
     with pytest.raises(DataError, match=f"{name} is not in {root} .* place .*{file}.* npz:PATH"):
-        read_part(DataSettings(name=name, root=str(root)), "train")
+        read_parts(DataSettings(name=name, root=str(root)))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from autodepth.data.settings import DataSettings
-from autodepth.data.sources import read_part
+from autodepth.data.sources import read_parts
 from autodepth.export.exporting import export_selected
 from autodepth.front.selection import FrontPoint
 from autodepth.records.studies import HOME_VARIABLE, StudyFolder, find_study
@@ -23,7 +23,8 @@ from autodepth.service.searching import search
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The digits as data of a person's own, in a place of this machine."""
     place = tmp_path_factory.mktemp("data") / "numerals.npz"
-    parts = {part: read_part(DataSettings(name="digits"), part)[0] for part in ("train", "test")}
+    digits = read_parts(DataSettings(name="digits"))
+    parts = {"train": digits.train, "test": digits.test()}
     np.savez(
         place,
         **{f"x_{part}": images.pixels for part, images in parts.items()},
