@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -37,6 +38,41 @@ class Budget:
     device: Device | None = None
     wall_seconds: float | None = None
     trials: int | None = None
+
+    def seconds_left(
+        self, devices: float, *, device_seconds: float = 0.0, wall_seconds: float = 0.0
+    ) -> float:
+        """Return for how many seconds devices may be reserved yet; infinite without such a limit.
+
+        Args:
+            devices: how many are reserved together, above 0.
+            device_seconds: what was spent, summed over devices.
+            wall_seconds: for how long any device was reserved.
+        """
+        left = [math.inf]
+        if self.device_seconds is not None:
+            left.append((self.device_seconds - device_seconds) / devices)
+        if self.wall_seconds is not None:
+            left.append(self.wall_seconds - wall_seconds)
+        return min(left)
+
+    def share_spent(
+        self, *, device_seconds: float, wall_seconds: float, trials: int
+    ) -> float | None:
+        """Return what share of the limit that ends first is used up, in [0, 1]; None without any.
+
+        Args:
+            device_seconds: as of `seconds_left`.
+            wall_seconds: as of `seconds_left`.
+            trials: that count.
+        """
+        used = (
+            (device_seconds, self.device_seconds),
+            (wall_seconds, self.wall_seconds),
+            (trials, self.trials),
+        )
+        shares = [amount / limit for amount, limit in used if limit is not None]
+        return min(1.0, max(shares)) if shares else None
 
     def plus(self, more: Budget) -> Budget:
         """Return this budget with more of what it limits.

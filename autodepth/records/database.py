@@ -14,7 +14,11 @@ from autodepth.errors import StorageError, StudyError, StudyInUseError
 from autodepth.records.storage import refused
 
 Mode = Literal["create", "write", "read"]
-VERSION = 4
+VERSION = 5
+_RESERVATION = (
+    "reservation (id INTEGER PRIMARY KEY AUTOINCREMENT, devices REAL NOT NULL CHECK (devices > 0),"
+    " spent REAL NOT NULL)"
+)
 # By the version they lead from. What is only read is read as it is.
 _MIGRATIONS = {
     2: (
@@ -22,6 +26,12 @@ _MIGRATIONS = {
         "ALTER TABLE trial ADD COLUMN node TEXT",
     ),
     3: ("ALTER TABLE epoch ADD COLUMN sensitivities TEXT NOT NULL DEFAULT '{}'",),
+    4: (
+        f"CREATE TABLE {_RESERVATION}",
+        # Of earlier parts it was not kept on how many devices they ran: on as many as planned.
+        "INSERT INTO reservation (devices, spent) SELECT"
+        " COALESCE(json_extract(plan, '$.devices'), 1), 0 FROM study",
+    ),
 }
 BUSY_SECONDS = 30.0
 _NO_LOG = (
@@ -55,6 +65,7 @@ CREATE TABLE spending (
 CREATE TABLE verdict (
     trial INTEGER NOT NULL REFERENCES trial, rung TEXT NOT NULL, content TEXT NOT NULL,
     PRIMARY KEY (trial, rung)) WITHOUT ROWID;
+CREATE TABLE {_RESERVATION};
 CREATE INDEX spending_of_trial ON spending (trial);
 CREATE TABLE tracking (
     store TEXT NOT NULL, trial INTEGER NOT NULL, run_id TEXT NOT NULL, epochs_sent INTEGER NOT NULL,
@@ -98,7 +109,7 @@ class Database:
             self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
-        (version,) = self.query("PRAGMA user_version")[0]
+        version = self.version
         while mode == "write" and version in _MIGRATIONS:
             version = self._migrate()
         if mode != "create" and version != VERSION and version not in _MIGRATIONS:
@@ -119,6 +130,11 @@ class Database:
                 version += 1
                 connection.execute(f"PRAGMA user_version = {version}")
         return int(version)
+
+    @property
+    def version(self) -> int:
+        """Of the tables, as they are in the file."""
+        return int(self.query("PRAGMA user_version")[0][0])
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

@@ -252,6 +252,18 @@ class Ledger(LedgerReader):
         with self.database.transaction() as connection:
             balance(connection, spent)
 
+    def reserve(self, devices: float) -> None:
+        """Enter how many devices are reserved from now on.
+
+        What was spent by then tells, part by part, for how long each number of them was.
+        """
+        with self.database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO reservation (devices, spent)"
+                " SELECT ?, TOTAL(device_seconds) FROM spending",
+                (devices,),
+            )
+
     def end_study(self, outcome: str) -> None:
         """Enter why the study ended; a study that is carried on and ends again says it anew."""
         with self.database.transaction() as connection:

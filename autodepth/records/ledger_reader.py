@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,6 +42,17 @@ class LedgerReader:
     def spent(self) -> float:
         """Return all device seconds spent, on failed and repeated work too."""
         return float(self.database.query("SELECT TOTAL(device_seconds) FROM spending")[0][0])
+
+    def wall_spent(self) -> float:
+        """Return for how many seconds any device was reserved, whatever their number was when."""
+        rows: list[tuple[float, float]] = []
+        if self.database.version >= 5:
+            found = self.database.query("SELECT devices, spent FROM reservation ORDER BY id")
+            rows = [(row["devices"], row["spent"]) for row in found]
+        rows = rows or [(float(self.study.plan.get("devices", 1)), 0.0)]
+        ends = [*(start for _, start in rows[1:]), self.spent()]
+        parts = zip(rows, ends, strict=True)
+        return math.fsum((end - start) / devices for (devices, start), end in parts)
 
     def spending(self) -> dict[str, float]:
         """Return device seconds by what they went to: stages, confirm, failed, overhead."""

@@ -125,15 +125,11 @@ def study_status(
     plan, charged = study.plan, math.fsum(spending.values())
     devices = float(plan["devices"])
     ended = [record for record in records if record.state.ended]
-    spent = charged
-    if driver is not None:
-        spent += devices * _since(max([driver.since, *(r.ended_at or "" for r in ended)]), now)
-    seconds_left, share_spent = _limits(
-        Budget(**plan["limits"]),
-        spent,
-        devices,
-        len(ended),
-    )
+    since = max([driver.since, *(r.ended_at or "" for r in ended)]) if driver else now
+    running = _since(since, now)
+    spent, wall = charged + devices * running, ledger.wall_spent() + running
+    budget = Budget(**plan["limits"])
+    left = budget.seconds_left(devices, device_seconds=spent, wall_seconds=wall)
     front = front_of(records, study.objectives)
     values = objective_values([member.point for member in front], study.objectives)
     counts = Counter(record.state for record in records)
@@ -146,8 +142,10 @@ def study_status(
         budget=plan["budget"],
         device=plan["device"],
         spent_device_seconds=spent,
-        share_spent=share_spent,
-        seconds_left=seconds_left,
+        share_spent=budget.share_spent(
+            device_seconds=spent, wall_seconds=wall, trials=len(ended)
+        ),
+        seconds_left=max(0.0, left) if math.isfinite(left) else None,
         trials={state.value: counts[state] for state in TrialState},
         seconds_per_trial=spent / devices / len(ended) if ended else None,
         spending={stage: spending[stage] for stage in _in_order(spending)},
@@ -193,19 +191,6 @@ def _since(start: str, now: str) -> float:
     except ValueError:
         return 0.0
     return max(0.0, passed.total_seconds())
-
-
-def _limits(
-    budget: Budget, spent: float, devices: float, ended: int
-) -> tuple[float | None, float | None]:
-    """Return the seconds left and the share spent, None where the budget has no such limit."""
-    elapsed = spent / devices
-    seconds = [] if budget.wall_seconds is None else [budget.wall_seconds]
-    seconds += [] if budget.device_seconds is None else [budget.device_seconds / devices]
-    shares = [elapsed / limit for limit in seconds]
-    shares += [] if budget.trials is None else [ended / budget.trials]
-    left = max(0.0, min(seconds) - elapsed) if seconds else None
-    return left, min(1.0, max(shares)) if shares else None
 
 
 def _running(record: TrialRecord, epochs: Sequence[EpochReport], now: str) -> RunningTrial:

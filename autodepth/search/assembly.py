@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from autodepth.policy.policy import Policy
 from autodepth.records.invariants import end_lost_trials, sweep
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
-from autodepth.records.trial_record import LOST
 from autodepth.search.budget_meter import BudgetMeter
 from autodepth.search.confirming import Confirming, Evidence
 from autodepth.search.estimate import unpruned_policy
+from autodepth.search.failures import Failures
 from autodepth.search.foresight import Foresight
 from autodepth.search.front_keeper import FrontKeeper
 from autodepth.search.gaps import Gaps
@@ -25,7 +28,6 @@ from autodepth.search.study_driver import StudyDriver
 from autodepth.search.turns import Turns
 from autodepth.search.weights_transit import WeightsTransit
 from autodepth.seeding import derive_seed
-from autodepth.trial.result import TrialState
 
 
 def make_driver(
@@ -36,6 +38,7 @@ def make_driver(
     side_by_side: bool,
     evidence: Evidence | None = None,
     transit: WeightsTransit | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> StudyDriver:
     """Return the driver of a study; one with trials goes on from them.
 
@@ -46,6 +49,7 @@ def make_driver(
         side_by_side: whether all places work at once, or one after the other in this process.
         evidence: what is asked of the front, with no search; None searches.
         transit: where trials on other nodes leave their weights; None where they write here.
+        clock: seconds that only ever rise, by which budget and trials are timed.
     """
     places, space = plan.places, plan.space
     dimensions = space.dimensions_for(plan.network.num_stages, len(plan.network.branches))
@@ -59,7 +63,10 @@ def make_driver(
         device=places.device,
         devices=devices,
         spent_before=ledger.spent(),
+        wall_before=ledger.wall_spent(),
+        clock=clock,
     )
+    ledger.reserve(devices)
     proposals = Proposals(
         dimensions,
         lambda point: Policy.from_dict(space.policy_values(point)),
@@ -95,7 +102,14 @@ def make_driver(
         rungs=Rungs(at=space.rungs.at, keep=space.rungs.keep),
         front=FrontKeeper(ledger, folder, plan.objectives, transit),
     )
-    going_on = GoingOn(knowledge, ledger, records, devices_each=devices / concurrency)
+    failures = Failures(borne=space.limits.failed_trials, records=records)
+    going_on = GoingOn(
+        knowledge,
+        ledger,
+        records,
+        devices_each=devices / concurrency,
+        given_up=failures.given_up,
+    )
     return StudyDriver(
         knowledge=knowledge,
         ledger=ledger,
@@ -111,6 +125,6 @@ def make_driver(
         ),
         # Whoever is only asked about the front does not go through the search again.
         next_up=going_on.take_in(search_again=evidence is None),
-        failed_before=sum(r.state is TrialState.FAILED and r.reason != LOST for r in records),
+        failures=failures,
         concurrency=concurrency,
     )

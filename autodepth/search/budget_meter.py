@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -19,7 +20,8 @@ class BudgetMeter:
         device: kind of the devices.
         devices: how many are reserved together, shares of one included.
         spent_before: device seconds that earlier parts of the study took.
-        clock: seconds that only ever rise.
+        wall_before: seconds for which they reserved any device.
+        clock: seconds that only ever rise; `now` reads it.
     """
 
     def __init__(
@@ -29,15 +31,16 @@ class BudgetMeter:
         device: Device,
         devices: float,
         spent_before: float = 0.0,
+        wall_before: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget = budget
         self.device = device
         self.devices = devices
-        self._clock = clock
+        self.now = clock
         self._started: float | None = None
         self._stopped: float | None = None
-        self._before = spent_before
+        self._before, self._wall_before = spent_before, wall_before
         # By whether the parent was trained: seconds, and seconds per unit of work.
         self._durations: dict[bool, list[float]] = {True: [], False: []}
         self._paces: dict[bool, list[float]] = {True: [], False: []}
@@ -45,44 +48,49 @@ class BudgetMeter:
 
     def start(self) -> None:
         """Begin to charge: the devices are reserved from now on."""
-        self._started = self._clock()
+        self._started = self.now()
 
     def stop(self) -> None:
         """Charge no more: the devices are released. Only the first call counts."""
         if self._stopped is None:
-            self._stopped = self._clock()
+            self._stopped = self.now()
 
     @property
-    def elapsed(self) -> float:
-        """Seconds for which the devices have been reserved, earlier parts of the study included."""
-        before = self._before / self.devices
+    def _elapsed(self) -> float:
+        """Seconds for which the devices have been reserved in this part of the study."""
         if self._started is None:
-            return before
-        return before + (self._clock() if self._stopped is None else self._stopped) - self._started
+            return 0.0
+        return (self.now() if self._stopped is None else self._stopped) - self._started
 
     @property
     def spent(self) -> float:
-        """Device seconds charged so far."""
-        return self.elapsed * self.devices
+        """Device seconds charged so far, earlier parts of the study included."""
+        return self._before + self._elapsed * self.devices
+
+    @property
+    def wall_spent(self) -> float:
+        """Seconds for which any device has been reserved, earlier parts included."""
+        return self._wall_before + self._elapsed
 
     @property
     def seconds_left(self) -> float:
         """Seconds until the first limit in time is reached; infinite without one."""
-        limits = [float("inf")]
-        if self.budget.device_seconds is not None:
-            limits.append(self.budget.device_seconds / self.devices)
-        if self.budget.wall_seconds is not None:
-            limits.append(self.budget.wall_seconds)
-        return min(limits) - self.elapsed
+        return self.budget.seconds_left(
+            self.devices, device_seconds=self.spent, wall_seconds=self.wall_spent
+        )
+
+    @property
+    def seconds_in_all(self) -> float:
+        """Seconds that the whole budget reserves these devices for; infinite without a limit."""
+        return self.budget.seconds_left(self.devices)
 
     @property
     def share_spent(self) -> float:
-        """Share of the tightest limit that is used up, in [0, 1]."""
-        left = self.seconds_left
-        share = 0.0 if left == float("inf") else self.elapsed / max(self.elapsed + left, 1e-9)
-        if self.budget.trials is not None:
-            share = max(share, self.trials_started / self.budget.trials)
-        return min(share, 1.0)
+        """Share of the limit that ends first that is used up, in [0, 1]; 0 without any."""
+        share = self.budget.share_spent(
+            device_seconds=self.spent, wall_seconds=self.wall_spent, trials=self.trials_started
+        )
+        return share or 0.0
 
     @property
     def exhausted(self) -> bool:
@@ -90,9 +98,9 @@ class BudgetMeter:
         return self.seconds_left <= 0
 
     @property
-    def last_trial(self) -> bool:
-        """Whether the budget is a number of trials and leaves one more."""
-        return self.budget.trials is not None and self.trials_started == self.budget.trials - 1
+    def trials_left(self) -> float:
+        """How many trials may yet start; infinite where the budget does not count them."""
+        return math.inf if self.budget.trials is None else self.budget.trials - self.trials_started
 
     def may_start(self, *, new_parent: bool = False) -> bool:
         """Whether another trial may start: there is one left, and time for one as long as usual.
@@ -100,7 +108,7 @@ class BudgetMeter:
         Args:
             new_parent: whether it has to train its parent.
         """
-        if self.budget.trials is not None and self.trials_started >= self.budget.trials:
+        if self.trials_left <= 0:
             return False
         return self.seconds_left > self.usual(new_parent=new_parent)
 

@@ -87,7 +87,8 @@ class Confirming:
                 continue
             new = key not in self._ready and trial.policy.train.epochs > 0
             work = self._foresight.work(trial.policy, new_parent=new)
-            if self._meter.may_start() and self._meter.leaves_time_for(work, new_parent=new):
+            # A count of trials is for the search; what confirms it needs time alone.
+            if self._meter.leaves_time_for(work, new_parent=new):
                 self._waits = False
                 return trial
         return None
@@ -138,7 +139,7 @@ class Confirming:
         left = self._meter.seconds_left
         if not (self._wanted and front):
             return False
-        kept_back = self._section.share * (self._meter.elapsed + left)
+        kept_back = self._section.share * self._meter.seconds_in_all
         if left <= min(kept_back, self._needed(front)):
             self._front = list(front)
         return bool(self._front)

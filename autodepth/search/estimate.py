@@ -267,9 +267,5 @@ def _middle(domain: Domain) -> Scalar:
             return value
         case Choice(values=values):
             return values[0]
-        case IntRange(low=low, high=high, log=log, step=step):
-            middle = math.sqrt(low * high) if log else (low + high) / 2
-            return low + round((middle - low) / step) * step
-        case FloatRange(low=low, high=high, log=log, step=step):
-            middle = math.sqrt(low * high) if log else (low + high) / 2
-            return middle if step is None else low + round((middle - low) / step) * step
+        case IntRange(low=low, high=high, log=log) | FloatRange(low=low, high=high, log=log):
+            return domain.snap(math.sqrt(low * high) if log else (low + high) / 2)

@@ -24,6 +24,10 @@ from autodepth.trial.stage_cache import content_key
 from autodepth.trial.stage_keys import fine_tuning_content, parent_content
 
 _COSTS = ("macs", "parameters")
+_RULE_OF_REMOVAL = (
+    *("criterion", "sensitivity_threshold", "threshold_per", "branches_removed", "macs_target"),
+    *("protected", "least_per_stage", "removal", "removal_step", "between_epochs"),
+)
 _SCORING_WORK = 0.5  # about what pruning and measuring take, in epochs of the whole network
 _TEACHING_WORK = 1 / 3  # of such an epoch: the parent sees every image, forwards only
 
@@ -111,12 +115,20 @@ class Foresight:
         return removal.step(in_units(scores, unit_of(scores)), ())
 
     def end(self, policy: Policy) -> End | None:
-        """Return the network a policy ends with; None where it is not known."""
+        """Return the network a policy ends with; None where it is not known.
+
+        Where branches are scored anew after each removal, what goes is known only afterwards. But
+        equal rules remove the same branches of the same parent, so there the rule names it.
+        """
         removed = self.removed(policy)
-        if removed is None:
+        if removed is not None:
+            rule = {}
+        elif policy.removal != "one_shot":
+            removed, rule = (), {name: getattr(policy, name) for name in _RULE_OF_REMOVAL}
+        else:
             return None
         content = fine_tuning_content(policy, removed) | {"stage": "end", "epochs": None}
-        network = content_key(**content, parent=self.parent(policy))
+        network = content_key(**content, rule=rule, parent=self.parent(policy))
         return End(network=network, epochs=policy.fine_tune_epochs)
 
     def broken(self, policy: Policy) -> dict[str, float]:

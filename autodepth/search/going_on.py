@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from autodepth.policy.policy import Policy
@@ -31,6 +31,7 @@ class GoingOn:
         ledger: knows what was.
         records: all trials, none running.
         devices_each: devices that one trial holds.
+        given_up: numbers of trials whose workers died so often that they are not tried again.
     """
 
     def __init__(
@@ -40,12 +41,16 @@ class GoingOn:
         records: Sequence[TrialRecord],
         *,
         devices_each: float,
+        given_up: Collection[int] = (),
     ) -> None:
         self._knowledge, self._ledger, self._records = knowledge, ledger, records
         self._devices_each = devices_each
         self._left: dict[tuple[TrialKind, str], deque[TrialRecord]] = defaultdict(deque)
+        self._to_do = {
+            r.number: r for r in records if r.broken_off and r.number not in given_up
+        }
         for record in records:
-            if record.of_search and not record.broken_off:
+            if record.of_search and record.number not in self._to_do:
                 self._left[record.kind, _key(record.policy)].append(record)
 
     def take_in(self, *, search_again: bool) -> Proposal | None:
@@ -61,7 +66,7 @@ class GoingOn:
             self._remember(rest)
             seed = derive_seed(known.space.seed, "sampler", len(self._records))
             known.proposals.searcher.draw_anew(seed)
-            known.proposals.begin_with(_broken_off(self._records))
+            known.proposals.begin_with(self._points_to_do())
             if next_up is not None:
                 known.proposals.answer(next_up, None)
                 next_up = None
@@ -74,8 +79,11 @@ class GoingOn:
         if known.turns.control_is_due():
             record = self._take("unpruned", known.turns.control)
             if record is not None:
-                known.control_began()
-                self._repeat(record, Running(policy=known.turns.control, kind="unpruned"))
+                new_parent = known.control_began(record.number)
+                running = Running(
+                    policy=known.turns.control, kind="unpruned", new_parent=new_parent
+                )
+                self._repeat(record, running)
             return record is not None, None
         proposal = known.proposals.next()
         record = None if proposal is None else self._take("search", proposal.policy)
@@ -115,7 +123,7 @@ class GoingOn:
             if record.result is not None:
                 proposals.foresight.learn(_policy(record), record.result.sensitivities)
         for record in records:
-            if record.counts:
+            if record.counts or record.broken_off:  # the latter only where it was given up
                 known.meter.trial_started()
             if record.kind == "unpruned":
                 known.turns.control_begins()
@@ -131,16 +139,30 @@ class GoingOn:
         known.completed += 1
         proposals.gaps.ended(record.number, known.values(record.result.point))
         if record.kind == "unpruned":
-            new_parent = policy.train.epochs > 0
-            proposals.parents.ready(proposals.foresight.parent(policy), known.unpruned_point)
+            parent = proposals.foresight.parent(policy)
+            new_parent = proposals.parents.state(parent) != "ready" and policy.train.epochs > 0
+            proposals.parents.ready(parent, known.unpruned_point)
         else:
             point = record.result.point
             values, violations = known.values(point), known.violations(point)
             new_parent = proposals.remember(dict(record.point), policy, values, violations)
-        self._note_duration(record, Running(policy=policy, new_parent=new_parent))
+        running = Running(policy=policy, new_parent=new_parent)
+        for epoch in self._ledger.epochs(record.number):
+            running.note(epoch)
+        self._note_duration(record, running)
 
     def _note_duration(self, record: TrialRecord, running: Running) -> None:
         self._knowledge.took(record.device_seconds / self._devices_each, running)
+
+    def _points_to_do(self) -> list[dict[str, Any]]:
+        """Return the points of the search that were under way when it ended, not settled since."""
+        settled = [r.point for r in self._records if r.number not in self._to_do]
+        found: list[dict[str, Any]] = []
+        for record in self._to_do.values():
+            point = dict(record.point)
+            if point and point not in [*settled, *found]:
+                found.append(point)
+        return found
 
     def _take(self, kind: TrialKind, policy: Policy) -> TrialRecord | None:
         found = self._left.get((kind, _key(policy.to_dict())))
@@ -149,17 +171,6 @@ class GoingOn:
     def _rest(self) -> list[TrialRecord]:
         left = [record for records in self._left.values() for record in records]
         return sorted(left, key=lambda record: record.number)
-
-
-def _broken_off(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
-    """Return the points of the search that were under way when it ended, and not settled since."""
-    settled = [record.point for record in records if not record.broken_off]
-    found: list[dict[str, Any]] = []
-    for record in records:
-        point = dict(record.point)
-        if record.broken_off and point and point not in [*settled, *found]:
-            found.append(point)
-    return found
 
 
 def _policy(record: TrialRecord) -> Policy:

@@ -46,6 +46,7 @@ class Running:
     kind: TrialKind = "search"
     new_parent: bool = True
     epochs: Counter[str] = field(default_factory=Counter)
+    found: Counter[str] = field(default_factory=Counter)  # epochs of another trial, told again
     last: EpochReport | None = None
     stop: str = ""  # why it has to stop
 
@@ -53,6 +54,19 @@ class Running:
     def of_search(self) -> bool:
         """Whether it belongs to the search, not to what is asked of a member of its front."""
         return self.kind in {"search", "unpruned"}
+
+    def note(self, epoch: EpochReport) -> None:
+        """Count an epoch."""
+        self.epochs[epoch.stage] += 1
+        self.found[epoch.stage] += epoch.replayed
+        self.last = epoch
+
+    @property
+    def parent_trained(self) -> bool | None:
+        """Whether its time holds the training of a parent; None where it holds a part of it."""
+        if not self.found["parent"]:
+            return self.new_parent
+        return False if self.found["parent"] == self.epochs["parent"] else None
 
 
 class Knowledge:
@@ -106,14 +120,21 @@ class Knowledge:
 
     def took(self, seconds: float, running: Running) -> None:
         """Take in how long the stages of a complete trial took, all on one place."""
-        new_parent = running.new_parent
+        new_parent = running.parent_trained
+        if new_parent is None:
+            return
         work = self.proposals.foresight.work(running.policy, new_parent=new_parent)
         self.meter.trial_completed(seconds, work, new_parent=new_parent)
 
-    def control_began(self) -> None:
-        """The control is carried out, and trains its parent."""
+    def control_began(self, number: int) -> bool:
+        """Note that a trial carries the control out; return whether it trains its parent."""
         self.turns.control_begins()
-        self.proposals.parents.add_work(new=self.turns.control.train.epochs, known=0.0)
+        parents, control = self.proposals.parents, self.turns.control
+        key = self.proposals.foresight.parent(control)
+        new_parent = parents.state(key) != "ready" and control.train.epochs > 0
+        parents.started(key, number)
+        parents.add_work(new=control.train.epochs if new_parent else 0.0, known=0.0)
+        return new_parent
 
     def take_in(
         self, number: int, running: Running, epoch: EpochReport, compare: Callable[..., _Compared]
@@ -126,8 +147,7 @@ class Knowledge:
             epoch: its next one.
             compare: `Rungs.report`, or `Rungs.note` where the trial was judged already.
         """
-        running.epochs[epoch.stage] += 1
-        running.last = epoch
+        running.note(epoch)
         self.longest_epoch = max(self.longest_epoch, epoch.seconds)
         if running.of_search:
             self._learn_of_parent(number, running, epoch)

@@ -20,8 +20,16 @@ ParentState = Literal["new", "training", "ready", "given_up"]
 _NOT_SHAPING = ("train.fine_tune_learning_rate",)
 
 
-def shapes_parent(name: str) -> bool:
-    """Return whether a searched setting shapes the parent, by its name."""
+def shapes_parent(name: str, point: Mapping[str, object]) -> bool:
+    """Return whether a searched setting shapes the parent.
+
+    Args:
+        name: of the setting.
+        point: settings it is searched with; where branches are scored while a parent is trained,
+            by what they are scored shapes it.
+    """
+    if name == "criterion":
+        return point.get("decay_shape") == "sensitivity"
     return name in RANDOM_DEPTH or (name.startswith("train.") and name not in _NOT_SHAPING)
 
 
@@ -70,7 +78,7 @@ class Parents:
         self._ready.add(key)
         if point is None:
             return
-        self._points.setdefault(key, {n: v for n, v in point.items() if shapes_parent(n)})
+        self._points.setdefault(key, {n: v for n, v in point.items() if shapes_parent(n, point)})
 
     @property
     def any_known(self) -> bool:

@@ -55,7 +55,7 @@ class StudyPlan:
     @property
     def affordable_trials(self) -> float:
         """About how many trials the budget buys."""
-        seconds = self.places.count * reserved_seconds(self.budget, self.places)
+        seconds = self.places.count * self.budget.seconds_left(self.places.devices)
         return min(seconds / self.seconds_per_trial, self.budget.trials or math.inf)
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,11 +85,3 @@ class StudyPlan:
             "concurrency": self.places.count,
             "per_trial": self.places.per_trial,
         }
-
-
-def reserved_seconds(budget: Budget, places: Places) -> float:
-    """Return for how many seconds the budget reserves the places; infinite without a limit."""
-    limits = [math.inf if budget.wall_seconds is None else budget.wall_seconds]
-    if budget.device_seconds is not None:
-        limits.append(budget.device_seconds / places.devices)
-    return min(limits)

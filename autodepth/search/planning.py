@@ -26,7 +26,7 @@ from autodepth.search.estimate import (
 )
 from autodepth.search.per_trial import PerTrial
 from autodepth.search.places import choose_places
-from autodepth.search.plan import StudyPlan, reserved_seconds
+from autodepth.search.plan import StudyPlan
 from autodepth.search.study_metrics import check_metrics_port
 from autodepth.search.timing import table_on_a_place, time_on_a_place
 from autodepth.space.domains import Dimension, Fixed
@@ -101,7 +101,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
     timed = time_on_a_place(spec, network, typical_policy(space, network), places, cluster)
     cost = _trial_cost(space, network, timed.pace, places.ranks)
     if automatic:
-        data, note = _affordable(data, cost, reserved_seconds(budget, places) * places.count)
+        data, note = _affordable(data, cost, budget.seconds_left(places.devices) * places.count)
         notes += note
     notes += _coarse(len(data.validation))
     if _asks_for_latency(space):

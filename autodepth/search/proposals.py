@@ -128,7 +128,8 @@ class Proposals:
                 break
         if not new_parents and not self.parents.any_known:
             return None
-        while self._fruitless[new_parents] < _GIVE_UP_AFTER:
+        # Policies that were lost are tried again even where nothing else is left to try.
+        while self._first or self._fruitless[new_parents] < _GIVE_UP_AFTER:
             if len(self._parked) >= self._most_parked:
                 return None
             proposal = self._considered(*self._asked(new_parents), fits, new_parents)
@@ -148,7 +149,7 @@ class Proposals:
         self.parents.started(proposal.parent, trial)
         self._note_running(proposal, trial)
         self._count_work(proposal.policy, new_parent=proposal.new_parent)
-        if proposal.end is None:
+        if proposal.policy.scores_branches and not self.foresight.scored(proposal.policy):
             self._scoring.add(self.foresight.scoring(proposal.policy))
 
     def scored(self, proposal: Proposal, trial: int) -> None:
@@ -279,7 +280,9 @@ class Proposals:
             end = self.foresight.end(policy)
             if unscored and self.foresight.scoring(policy) in self._scoring:
                 continue
-            if not unscored and (end is None or self._is_reached(end)):
+            # A network fills a gap by what it costs, so that has to be known.
+            cost_known = unscored or self.foresight.removed(policy) is not None
+            if not cost_known or (end is not None and self._is_reached(end)):
                 continue
             promise = self.parents.promise(self.foresight.parent(policy))
             worth = self.gaps.worth(self.foresight.share_left(policy), promise)

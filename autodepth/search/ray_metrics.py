@@ -8,6 +8,7 @@ port of `ray start --metrics-export-port`; a search's own Ray only where it was 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 
@@ -89,9 +90,8 @@ class StudyMetrics:
 
 def _allowed(meter: BudgetMeter) -> float | None:
     """Return the device seconds that the first limit in time allows; None without such a limit."""
-    wall = meter.budget.wall_seconds
-    limits = [meter.budget.device_seconds, None if wall is None else wall * meter.devices]
-    return min((limit for limit in limits if limit is not None), default=None)
+    allowed = meter.spent + meter.seconds_left * meter.devices
+    return allowed if math.isfinite(allowed) else None
 
 
 def _exported() -> bool:

@@ -191,7 +191,8 @@ def _suggest(trial: optuna.Trial, dimension: Dimension) -> Scalar:
         case Fixed(value=value):
             return value
         case FloatRange(low=low, high=high, log=log, step=step):
-            return trial.suggest_float(name, low, high, log=log, step=step)
+            value = trial.suggest_float(name, low, high, log=log, step=step)
+            return value if step is None else domain.snap(value)
         case IntRange(low=low, high=high, log=log, step=step):
             return trial.suggest_int(name, low, high, log=log, step=step)
         case Choice(values=values):

@@ -9,9 +9,9 @@ from autodepth.errors import InputError
 from autodepth.policy.policy import Policy
 from autodepth.search.parents import shapes_parent
 from autodepth.search.searcher import Point
-from autodepth.space.domains import Dimension, Domain, FloatRange, IntRange
+from autodepth.space.domains import Dimension, nearest_value
 from autodepth.space.search_models import StartPoint
-from autodepth.space.values import Scalar, is_number, shown
+from autodepth.space.values import Scalar, shown
 
 _ALL = 1e9  # the nearest value of a range is its end
 
@@ -67,7 +67,7 @@ def _point(start: StartPoint, dimensions: Sequence[Dimension]) -> Point:
             continue
         value = values[name]
         if isinstance(start, str):
-            value = _nearest(value, dimension.domain)
+            value = nearest_value(dimension.domain, value)
         if dimension.domain.contains(value):
             point[dimension.name] = value
         elif not isinstance(start, str):
@@ -84,13 +84,6 @@ def whole_name(name: str) -> str:
     return stem if number.isdigit() else name
 
 
-def _nearest(value: Scalar, domain: Domain) -> Scalar:
-    if isinstance(domain, FloatRange | IntRange) and is_number(value):
-        nearest = min(max(float(value or 0), domain.low), domain.high)
-        return round(nearest) if isinstance(domain, IntRange) else nearest
-    return value
-
-
 def parent_point(policy: Policy, dimensions: Sequence[Dimension]) -> Point | None:
     """Return the searched settings that give a policy's parent; None where the space has no such.
 
@@ -103,7 +96,7 @@ def parent_point(policy: Policy, dimensions: Sequence[Dimension]) -> Point | Non
     point: Point = {}
     for dimension in dimensions:
         counts = dimension.condition is None or dimension.condition.holds(values)
-        if not (shapes_parent(dimension.name) and counts):
+        if not (shapes_parent(dimension.name, values) and counts):
             continue
         if not dimension.domain.contains(values[dimension.name]):
             return None

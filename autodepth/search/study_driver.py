@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -20,7 +19,7 @@ from autodepth.records.held_entries import HeldEntries
 from autodepth.records.invariants import sweep
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
-from autodepth.records.trial_record import NODE_LEAVES, WEIGHTS_LOST
+from autodepth.records.trial_record import WEIGHTS_LOST
 from autodepth.search.budget_meter import BudgetMeter
 from autodepth.search.confirmation import ExtraTrial
 from autodepth.search.confirming import Confirming
@@ -45,7 +44,7 @@ class StudyDriver:
         meter: minds the budget.
         confirming: hands out what confirms the front.
         next_up: the policy that a search that goes on came to already.
-        failed_before: how many trials failed in earlier parts of the study.
+        failures: those of earlier parts of the study, and when they are too many.
         concurrency: how many trials share the reserved devices.
     """
 
@@ -57,8 +56,8 @@ class StudyDriver:
         folder: StudyFolder,
         meter: BudgetMeter,
         confirming: Confirming,
+        failures: Failures,
         next_up: Proposal | None = None,
-        failed_before: int = 0,
         concurrency: int = 1,
     ) -> None:
         self.known = knowledge
@@ -72,7 +71,7 @@ class StudyDriver:
         self._running: dict[int, Running] = {}
         self._interrupted = threading.Event()
         self._limits = knowledge.space.limits
-        self._failures = Failures(borne=self._limits.failed_trials, before=failed_before)
+        self._failures = failures
         self.halted = ""
         """Why no trial can be carried out for now: the disk takes no more; else empty."""
         self._confirming = confirming
@@ -121,7 +120,7 @@ class StudyDriver:
         running = self._running.get(number)
         if running is None:
             return False
-        return time.monotonic() - running.started > self._limits.trial_seconds
+        return self.meter.now() - running.started > self._limits.trial_seconds
 
     @property
     def longest_trial(self) -> float | None:
@@ -161,7 +160,11 @@ class StudyDriver:
             return None
         if extra := self._confirming.next(self._front.members):
             return self._start_extra(extra)
-        if self._confirming.waits or self._confirming.only or not self.meter.may_start():
+        if self._confirming.waits or self._confirming.only:
+            return None
+        if self.meter.trials_left <= 0 and not self._running:
+            return self._confirm_now()
+        if not self.meter.may_start():
             return None
         return self._start_unpruned() if self._turns.control_is_due() else self._next_proposed()
 
@@ -180,14 +183,12 @@ class StudyDriver:
 
     @property
     def waiting(self) -> bool:
-        """Whether a trial may start later, though none may now."""
-        if self.stop_requested or not self._running:
-            return False
-        if self._confirming.waits or self._at_wished_concurrency():
-            return True
-        if self._confirming.only:
-            return False
-        return self.meter.may_start() and not self.proposals.exhausted
+        """Whether a trial may start later, though none may now.
+
+        That is so as long as any trial runs: its worker may die, and its policy is then tried
+        again; and its result may bring members of the front that are to be confirmed.
+        """
+        return bool(self._running) and not self.stop_requested
 
     def report(self, number: int, *epochs: EpochReport) -> None:
         """Enter epochs of a running trial, and compare it with others."""
@@ -211,6 +212,7 @@ class StudyDriver:
         self.ledger.begin_again(number, reason)
         running = self._running[number]
         running.epochs.clear()
+        running.found.clear()
         running.last, running.stop = None, ""
 
     def ending(self, number: int) -> TrialOutcome:
@@ -228,7 +230,7 @@ class StudyDriver:
         self._held.commit()
         running = self._running.pop(number)
         outcome = self._with_weights(number, running, outcome)
-        seconds = time.monotonic() - running.started
+        seconds = self.meter.now() - running.started
         if outcome.result is not None:
             # What its stages took; waiting for a worker to start is overhead of the study.
             seconds = sum(outcome.result.stage_seconds.values())
@@ -282,10 +284,8 @@ class StudyDriver:
     def _start_unpruned(self) -> TrialTask:
         policy = self._turns.control
         number = self.ledger.start_trial("unpruned", {}, policy.to_dict())
-        parents, foresight = self.proposals.parents, self.proposals.foresight
-        parents.started(foresight.parent(policy), number)
-        self.known.control_began()
-        self._note(number, policy, kind="unpruned")
+        new_parent = self.known.control_began(number)
+        self._note(number, policy, kind="unpruned", new_parent=new_parent)
         self.meter.trial_started()
         return self._task(number, policy, bounded=False)
 
@@ -312,7 +312,7 @@ class StudyDriver:
         return self._task(number, extra.policy, bounded=False, replicate=extra.replicate)
 
     def _note(self, number: int, policy: Policy, **about: Any) -> None:
-        self._running[number] = Running(policy=policy, started=time.monotonic(), **about)
+        self._running[number] = Running(policy=policy, started=self.meter.now(), **about)
 
     def _task(
         self, number: int, policy: Policy, *, bounded: bool = True, replicate: int = 0
@@ -344,22 +344,16 @@ class StudyDriver:
         )
         stopped = outcome.state is TrialState.STOPPED
         self.known.came_to_nothing(number, running, stopped=stopped)
-        again = outcome.lost and self._try_again(running, outcome.reason)
-        if outcome.state is TrialState.FAILED and not again:  # a lost node proves nothing
-            self._failures.add(outcome.reason)
+        if outcome.state is TrialState.FAILED and self._failures.is_tried_again(
+            running.policy.to_dict(), outcome.reason, lost=outcome.lost
+        ):
+            self._try_again(running)
 
-    def _try_again(self, running: Running, reason: str) -> bool:
-        """Carry a policy out once more whose worker died; its training goes on where it was.
-
-        Returns:
-            Whether it is tried again; not when it was so often that it must be to blame.
-        """
-        if reason != NODE_LEAVES and not self._failures.may_try_again(running.policy):
-            return False
+    def _try_again(self, running: Running) -> None:
+        """Carry a policy out once more whose worker died; its training goes on where it was."""
         if running.of_search:
             self.meter.trial_lost()
         if running.proposal is not None:
             self.proposals.again(running.proposal.point)
         elif running.kind == "unpruned":
             self._turns.control_was_lost()
-        return True

@@ -40,7 +40,7 @@ class Turns:
         """
         if self._control_begun:
             return False
-        if self._meter.last_trial:
+        if self._meter.trials_left == 1:
             return True
         parents, epochs = self._proposals.parents, self.control.train.epochs
         state = parents.state(self._proposals.foresight.parent(self.control))

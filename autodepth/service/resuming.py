@@ -112,6 +112,7 @@ def plan_resume(
     folder = find_study(study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         before, spent, over = ledger.study.plan, ledger.spent(), ledger.study.outcome is not None
+        wall = ledger.wall_spent()
         trials = sum(record.counts for record in ledger.trials() if record.state.ended)
     limits = Budget(**before["limits"])
     if budget is not None:
@@ -119,7 +120,7 @@ def plan_resume(
     if total is not None:
         limits = parse_budget(total)
     if over:  # else its driver died: at least its end is still to be entered
-        _check_left(limits, spent, trials, before)
+        _check_left(limits, spent, wall, trials, before)
     plan = _plan_again(folder, limits, concurrency, own_code=own_code, cluster=cluster)
     return plan, folder
 
@@ -228,14 +229,19 @@ def confirm(  # noqa: PLR0913 - as `search`
         given_weights=plan.setting.weights is not None,
     )
     with DriverLock(folder), Ledger.open(folder.ledger_path) as ledger:
+        spent, wall = ledger.spent(), ledger.wall_spent()
         result = drive(
             plan, folder, ledger,
             tracking_uri=tracking_uri, runner=runner, watch=watch, evidence=evidence,
         )  # fmt: skip
         before = ledger.study
         limits = dict(before.plan["limits"])
-        if limits["device_seconds"] is not None:
-            limits["device_seconds"] = max(limits["device_seconds"], ledger.spent())
+        for name, cost in (
+            ("device_seconds", ledger.spent() - spent),
+            ("wall_seconds", ledger.wall_spent() - wall),
+        ):
+            if limits[name] is not None:
+                limits[name] += cost
         ledger.extend({**before.plan, "limits": limits})
         ledger.end_study(result.outcome)
     return result
@@ -285,15 +291,12 @@ def _as_before(plan: Mapping[str, Any]) -> list[str]:
     return [f"{path}={json.dumps(value)}" for path, value in changes.items()]
 
 
-def _check_left(limits: Budget, spent: float, trials: int, plan: Mapping[str, Any]) -> None:
+def _check_left(
+    limits: Budget, spent: float, wall: float, trials: int, plan: Mapping[str, Any]
+) -> None:
     """Refuse to go on with nothing."""
-    seconds = spent / plan["devices"]
-    over = [
-        limits.device_seconds is not None and spent >= limits.device_seconds,
-        limits.wall_seconds is not None and seconds >= limits.wall_seconds,
-        limits.trials is not None and trials >= limits.trials,
-    ]
-    if any(over):
+    share = limits.share_spent(device_seconds=spent, wall_seconds=wall, trials=trials)
+    if share == 1.0:
         amount = format_device_time(spent, plan["device"])
         raise BudgetSpentError(
             f"nothing is left of the budget ({amount} in {trials} trials spent): "

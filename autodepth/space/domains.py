@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from autodepth.errors import InputError
@@ -52,6 +53,15 @@ class FloatRange:
     def __post_init__(self) -> None:
         _check_range(self.low, self.high, log=self.log, step=self.step)
 
+    def snap(self, value: float) -> float:
+        """Return the nearest value of the range, as people write it: 0.8, not 0.7999999999999999."""
+        value = min(max(value, self.low), self.high)
+        if self.step is None:
+            return value
+        decimals = max(_decimals(self.low), _decimals(self.step))
+        steps = round((value - self.low) / self.step)
+        return min(self.high, round(self.low + steps * self.step, decimals))
+
     def contains(self, value: Scalar) -> bool:
         """Return whether the value lies in the range and on the grid."""
         return (
@@ -86,6 +96,11 @@ class IntRange:
 
     def __post_init__(self) -> None:
         _check_range(self.low, self.high, log=self.log, step=None if self.step == 1 else self.step)
+
+    def snap(self, value: float) -> int:
+        """Return the nearest value of the range."""
+        steps = round((min(max(value, self.low), self.high) - self.low) / self.step)
+        return self.low + steps * self.step
 
     def contains(self, value: Scalar) -> bool:
         """Return whether the value is whole, lies in the range and on the grid."""
@@ -158,8 +173,21 @@ def random_value(domain: Domain, generator: random.Random) -> Scalar:
             return low + step * generator.randint(0, (high - low) // step)
         case FloatRange(low=low, high=high, step=step, log=log):
             if step is not None:
-                return min(high, low + step * generator.randint(0, round((high - low) / step)))
+                steps = generator.randint(0, round((high - low) / step))
+                return domain.snap(low + step * steps)
             return _log_uniform(low, high, generator) if log else generator.uniform(low, high)
+
+
+def nearest_value(domain: Domain, value: Scalar) -> Scalar:
+    """Return the value of a domain that is nearest to a number; any other value as it is."""
+    if not is_number(value):
+        return value
+    match domain:
+        case FloatRange() | IntRange():
+            return domain.snap(float(value or 0))
+        case Choice(values=values) if all(map(is_number, values)):
+            return min(values, key=lambda known: abs(float(known or 0) - float(value or 0)))
+    return value
 
 
 def largest_value(domain: Domain) -> Scalar:
@@ -171,6 +199,12 @@ def largest_value(domain: Domain) -> Scalar:
             return max(values, key=lambda value: float(value or 0))
         case IntRange(high=high) | FloatRange(high=high):
             return high
+
+
+def _decimals(number: float) -> int:
+    """Return how many decimals a person writes a number with."""
+    exponent = Decimal(repr(float(number))).normalize().as_tuple().exponent
+    return max(0, -int(exponent))
 
 
 def _log_uniform(low: float, high: float, generator: random.Random) -> float:

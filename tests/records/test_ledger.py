@@ -205,7 +205,7 @@ def test_what_is_no_ledger_is_refused_in_words(tmp_path: Path, ledger: Ledger) -
 
 
 @pytest.mark.parametrize(
-    ("version", "hint"), [(0, "never finished starting"), (1, "an older autodepth"), (5, "update")]
+    ("version", "hint"), [(0, "never finished starting"), (1, "an older autodepth"), (6, "update")]
 )
 def test_another_version_is_refused(tmp_path: Path, version: int, hint: str) -> None:
     path = tmp_path / "ledger.sqlite"
@@ -213,7 +213,7 @@ def test_another_version_is_refused(tmp_path: Path, version: int, hint: str) -> 
     connection.execute(f"PRAGMA user_version = {version}")
     connection.execute("CREATE TABLE t (a)")
     connection.close()
-    with pytest.raises(StudyError, match=f"must have version 4, but .* has {version}: .*{hint}"):
+    with pytest.raises(StudyError, match=f"must have version 5, but .* has {version}: .*{hint}"):
         Ledger.open(path)
 
 
@@ -227,18 +227,20 @@ def test_a_ledger_of_two_versions_before_is_read_as_it_is_and_brought_on_when_wr
         connection.execute("ALTER TABLE epoch DROP COLUMN sensitivities")
         connection.execute("ALTER TABLE study DROP COLUMN token")
         connection.execute("ALTER TABLE trial DROP COLUMN node")
+        connection.execute("DROP TABLE reservation")
         connection.execute("PRAGMA user_version = 2")
     ledger.close()
     with Ledger.open(path, read_only=True) as old:
         assert old.study.name
         assert old.epochs(number) == [replace(EPOCH, sensitivities={})]
         assert old.database.query("PRAGMA user_version")[0][0] == 2
+        assert old.wall_spent() == old.spent() / old.study.plan.get("devices", 1)
     with Ledger.open(path) as new:
         assert new.begin_driving() == 1
         assert len(new.trials()) == 1
         new.record_epochs(number, replace(EPOCH, step=2))
         assert [bool(epoch.sensitivities) for epoch in new.epochs(number)] == [False, True]
-        assert new.database.query("PRAGMA user_version")[0][0] == 4
+        assert new.database.query("PRAGMA user_version")[0][0] == 5
 
 
 def test_what_a_driver_that_was_taken_over_has_to_say_is_not_entered(ledger: Ledger) -> None:

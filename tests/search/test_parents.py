@@ -111,5 +111,6 @@ def test_what_shapes_a_parent():
     shaping = ("p_L", "decay_power", "train.epochs", "train.learning_rate", "gate_mode")
     others = ("filter_sparsity", "sensitivity_threshold.1", "train.fine_tune_learning_rate")
 
-    assert all(map(shapes_parent, shaping))
-    assert not any(map(shapes_parent, others))
+    assert all(shapes_parent(name, {}) for name in shaping)
+    assert not any(shapes_parent(name, {}) for name in (*others, "criterion"))
+    assert shapes_parent("criterion", {"decay_shape": "sensitivity"})
