@@ -152,11 +152,9 @@ class MlflowSender:
                 files=preset_view.files_link(self.experiment, run.run_id),
             )
             self._client.set_experiment_tag(self.experiment, "mlflow.note.content", note)
-        values = list(
-            projection.hypervolume_curve(
-                study, self._ledger.trials(), self._ledger.endings(), run.epochs_sent
-            )
-        )
+        with self._ledger.database.one_moment():  # a policy may be refused in between
+            records, endings = self._ledger.trials(), self._ledger.endings()
+        values = list(projection.hypervolume_curve(study, records, endings, run.epochs_sent))
         self._log(run, values, tags, {})
         if study.ended_at:
             ended = projection.milliseconds(study.ended_at)

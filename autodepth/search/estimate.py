@@ -110,11 +110,14 @@ def _least(network: ResidualNetwork, space: SearchSpace, metric: str) -> int:
 
 
 def _most_that_goes(network: ResidualNetwork, space: SearchSpace, metric: str) -> set[int]:
-    """Return the branches that go where the cheapest of each stage stay."""
+    """Return the branches that go where the cheapest of each stage stay, and the protected ones."""
+    if space.branches is not None:
+        return set(space.branches)
     going: set[int] = set()
     for stage in range(1, network.num_stages + 1):
         branches = [b for b in network.branches if b.stage == stage]
-        removable = {b.index: int(getattr(b, metric)) for b in branches if b.removable}
+        free = [b for b in branches if b.removable and b.index not in space.network.protect]
+        removable = {b.index: int(getattr(b, metric)) for b in free}
         fixed = len(branches) - len(removable)
         staying = max(0, int(_extreme(space, "least_per_stage", 1, min)) - fixed)
         going.update(sorted(removable, key=removable.__getitem__)[staying:])

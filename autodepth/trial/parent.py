@@ -142,9 +142,18 @@ class SurvivalOverTime:
         )
 
     def deal_out(self, scores: dict[int, float]) -> None:
-        """Drop weak branches more from now on, at equal expected MACs."""
-        worth = [scores.get(branch.index, math.inf) for branch in self._branches]
-        self.lowest = by_sensitivity(self.lowest, worth, [b.macs for b in self._branches])
+        """Drop weak branches more from now on, at equal expected MACs.
+
+        A branch without a score cannot be removed, and no chance to drop it is dealt out.
+        """
+        places = [i for i, branch in enumerate(self._branches) if branch.index in scores]
+        dealt = by_sensitivity(
+            [self.lowest[i] for i in places],
+            [scores[self._branches[i].index] for i in places],
+            [self._branches[i].macs for i in places],
+        )
+        lowest = dict(enumerate(self.lowest)) | dict(zip(places, dealt, strict=True))
+        self.lowest = tuple(lowest[i] for i in range(len(lowest)))
 
     def remembered(self) -> list[float]:
         """Return the probabilities at their lowest, which may have been dealt out."""

@@ -130,7 +130,9 @@ def recalibrate_batch_norm(network: ResidualNetwork, batches: Batches, count: in
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative mean
-    network.module.train()
+    network.module.eval()  # so that nothing else draws, such as a dropout before a norm
+    for norm in norms:
+        norm.train()
     for number, (images, _) in enumerate(batches, start=1):
         network.module(images)
         if number == count:

@@ -129,8 +129,8 @@ class TrialResult:
     Args:
         point: what the final network costs and achieves.
         removed: numbers (1..L) of the branches that were removed.
-        sensitivities: validation accuracy lost when a branch is bypassed, by branch number;
-            empty if nothing could be removed.
+        sensitivities: what each removable branch is worth by the policy's criterion, in its unit
+            (validation cross-entropy by default), by branch number; empty where none was scored.
         survival: p_1..p_L the parent was trained with.
         parent_accuracy: validation accuracy of the parent before removal.
         pruned_accuracy: validation accuracy after removal, before fine-tuning.

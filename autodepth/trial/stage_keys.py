@@ -66,12 +66,16 @@ def parent_content(
     }
 
 
-def fine_tuning_content(policy: Policy, order: tuple[int, ...]) -> dict[str, Any]:
+def fine_tuning_content(
+    policy: Policy, order: tuple[int, ...], weights: str | None = None
+) -> dict[str, Any]:
     """Return everything that shapes a fine-tuned network, its parent apart.
 
     Args:
         policy: how the parent was pruned and is fine-tuned.
         order: numbers of the branches that went, in the order in which they did.
+        weights: digest of the pruned network's, see `weights_digest`; None where it is not there.
+            What was tuned between two removals depends on which branches went in which step.
     """
     names = ("filter_sparsity", "weight_sparsity", "recalibration_batches")
     content: dict[str, Any] = {name: getattr(policy, name) for name in names}
@@ -79,6 +83,7 @@ def fine_tuning_content(policy: Policy, order: tuple[int, ...]) -> dict[str, Any
         content["torch_pruning"] = metadata.version("torch-pruning")
     if policy.removal == "iterative" and order:
         content |= {"order": order, "step": policy.removal_step, "between": policy.between_epochs}
+        content |= {"weights": weights}
     return content | {"removed": sorted(order)} | _course(policy, policy.fine_tune_epochs)
 
 

@@ -78,12 +78,14 @@ class Stages:
 
     def recover(self, pruned: Pruned, parent: Parent, on_epoch: OnEpoch) -> None:
         """Fine-tune a pruned network in place, or give it the weights that came of it before."""
-        policy = self._policy
+        policy, weights = self._policy, None
+        if policy.removal == "iterative":
+            weights = weights_digest(pruned.network)
         self._fine_tune(
             pruned.network,
             parent,
             on_epoch,
-            content=fine_tuning_content(policy, pruned.order),
+            content=fine_tuning_content(policy, pruned.order, weights),
             epochs=policy.fine_tune_epochs,
             masks=pruned.masks,
         )

@@ -38,6 +38,21 @@ EPOCH = EpochReport(
 )
 
 
+def test_a_policy_refused_while_the_study_is_sent_does_not_stop_the_sending(
+    folder: StudyFolder, policy: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Ledger.endings
+
+    def refused_just_before(ledger: Ledger) -> list[tuple[int, float]]:
+        with Ledger.open(folder.ledger_path) as driver:
+            number = driver.start_trial("search", {}, policy)
+            driver.end_trial(number, TrialState.INFEASIBLE, "cannot keep macs <= 1%", 0.0)
+        return read(ledger)
+
+    monkeypatch.setattr(Ledger, "endings", refused_just_before)
+    sync_study(folder)  # raises where the two were read at two moments
+
+
 @pytest.fixture
 def folder(
     home: Path,

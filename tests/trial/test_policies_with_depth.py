@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from autodepth.errors import InputError
 from autodepth.networks.catalogue import build_network
 from autodepth.networks.gates import GatedNetwork
+from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.depth_schedule import survival_at
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
@@ -17,7 +19,7 @@ from autodepth.policy.survival import by_sensitivity, expected_cost, survival_pr
 from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.course import Course, Distillation
 from autodepth.trial.evaluation import evaluate
-from autodepth.trial.parent import score_branches, train_parent
+from autodepth.trial.parent import SurvivalOverTime, score_branches, train_parent
 from autodepth.trial.pruning import recalibrate_batch_norm
 from autodepth.trial.run_trial import run_trial
 from autodepth.trial.training import train
@@ -218,6 +220,43 @@ def test_recalibration_gives_the_mean_statistics_of_the_batches(setting):
     assert stem.momentum == 0.1
     assert not network.module.training
     assert all(torch.equal(v, weights[n]) for n, v in network.module.named_parameters())
+
+
+def test_a_branch_that_cannot_be_removed_takes_no_part_in_what_is_dealt_out(setting):
+    network = build_network(setting.spec, seed=1)
+    policy = Policy(survival_prob_last=0.5, decay_shape="sensitivity")
+    survival = SurvivalOverTime(policy, network)
+    before, macs = survival.lowest, [branch.macs for branch in network.branches]
+    survival.deal_out({b.index: float(b.index) for b in network.branches if b.index != 4})
+
+    assert survival.lowest[3] == before[3]  # it has no score, and is always computed
+    free = [i for i in range(len(macs)) if i != 3]
+    costs = [
+        expected_cost([chances[i] for i in free], [macs[i] for i in free])
+        for chances in (before, survival.lowest)
+    ]
+    assert costs[0] == pytest.approx(costs[1])
+    assert survival.lowest != before
+
+
+def test_recalibration_draws_nothing(setting):
+    class Dropping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)
+
+        def forward(self, x):
+            return x + self.norm(F.dropout(self.conv(x), 0.5, self.training))
+
+    stem, head = nn.Conv2d(1, 8, 3), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    module = nn.Sequential(stem, Dropping(), head, nn.Linear(8, 10))
+    network = ResidualNetwork.from_module(module, (1, 8, 8))
+
+    def statistics():
+        recalibrate_batch_norm(network, setting.training_batches(32, "test"), 2)
+        return network.module.get_buffer("1.norm.running_var").clone()
+
+    assert torch.equal(statistics(), statistics())
 
 
 def test_no_batches_leave_the_statistics(setting):

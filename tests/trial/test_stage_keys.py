@@ -25,6 +25,15 @@ def recovery_key(order=(1, 4), **change):
     return content_key(**fine_tuning_content(replace(POLICY, **change), order))
 
 
+def test_networks_that_iterative_removal_left_differ_though_the_same_branches_went():
+    """Branches 2, then 5 and 8, or 2 and 5, then 8: what was tuned between differs."""
+    iterative = replace(POLICY, removal="iterative", removal_step=2)
+    one, other = (
+        content_key(**fine_tuning_content(iterative, (2, 5, 8), weights)) for weights in "ab"
+    )
+    assert one != other
+
+
 OWN = """
 from torch import nn
 from torch.nn import functional as F
