@@ -93,7 +93,7 @@ docs: $(VENV)/.docs ## Build the documentation into site/, without a network
 
 schema: setup ## Write the space files' JSON Schema and their reference page anew
 	$(BIN)/python -m autodepth.space.schema
-	$(BIN)/python -m autodepth.policy.reference docs/reference/space.md
+	$(BIN)/python -m autodepth.space.reference docs/reference/space.md
 
 networks-table: $(VENV)/.tools ## Write docs/networks.md anew: what is found in which network (17 minutes)
 	$(BIN)/python benchmarks/networks_table.py

@@ -23,7 +23,7 @@ from search_vs_data import space_settings, split_as_the_peer, write_images
 from autodepth.networks.catalogue import build_network
 from autodepth.networks.weights import load_weights
 from autodepth.policy.policy import Policy
-from autodepth.policy.training_settings import TrainingSettings
+from autodepth.policy.settings import TrainingSettings
 from autodepth.service.searching import plan_search
 from autodepth.trial.device import device_name
 from autodepth.trial.evaluation import evaluate

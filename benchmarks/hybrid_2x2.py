@@ -34,9 +34,9 @@ from scipy.stats import spearmanr
 
 from autodepth.networks.catalogue import build_network
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.policy.policy import CRITERIA, Policy
+from autodepth.policy.policy import Policy
+from autodepth.policy.settings import CRITERIA, TrainingSettings
 from autodepth.policy.survival import expected_cost, survival_probabilities
-from autodepth.policy.training_settings import TrainingSettings
 from autodepth.service.searching import plan_search
 from autodepth.space.shipped import default_space
 from autodepth.trial.evaluation import evaluate

@@ -26,7 +26,7 @@ import torch
 
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
-from autodepth.policy.training_settings import TrainingSettings
+from autodepth.policy.settings import TrainingSettings
 from autodepth.service.searching import plan_search
 from autodepth.space.shipped import default_space
 from autodepth.trial.evaluation import evaluate

@@ -13,7 +13,8 @@ from autodepth.cli.studies import Json, OwnCode
 
 if TYPE_CHECKING:
     from autodepth.networks.residual_network import ResidualNetwork
-    from autodepth.policy.policy import Criterion, Policy
+    from autodepth.policy.policy import Policy
+    from autodepth.policy.settings import Criterion
     from autodepth.search.plan import StudyPlan
     from autodepth.service.policies import Sensitivity
     from autodepth.trial.result import EpochReport
@@ -106,7 +107,7 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
 
     Example: autodepth sensitivity resnet56 --weights r56.th --data cifar10 --criterion all
     """
-    from autodepth.policy.policy import CRITERIA  # noqa: PLC0415
+    from autodepth.policy.settings import CRITERIA  # noqa: PLC0415
     from autodepth.policy.survival import check_choice  # noqa: PLC0415
     from autodepth.report.sensitivity_figure import (  # noqa: PLC0415
         check_figure_file,

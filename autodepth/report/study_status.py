@@ -142,9 +142,7 @@ def study_status(
         budget=plan["budget"],
         device=plan["device"],
         spent_device_seconds=spent,
-        share_spent=budget.share_spent(
-            device_seconds=spent, wall_seconds=wall, trials=len(ended)
-        ),
+        share_spent=budget.share_spent(device_seconds=spent, wall_seconds=wall, trials=len(ended)),
         seconds_left=max(0.0, left) if math.isfinite(left) else None,
         trials={state.value: counts[state] for state in TrialState},
         seconds_per_trial=spent / devices / len(ended) if ended else None,

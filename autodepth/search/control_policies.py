@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from autodepth.policy.policy import Criterion, Policy
+from autodepth.policy.policy import Policy
+from autodepth.policy.settings import Criterion
 from autodepth.trial.result import TrialResult
 
 MOST_TIMES = 4

@@ -16,10 +16,10 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.width_pruning import prune_width
 from autodepth.policy.policy import Policy
 from autodepth.policy.survival import expected_branches, survival_probabilities
+from autodepth.policy.values import Scalar
 from autodepth.space.domains import Choice, Domain, Fixed, FloatRange, IntRange
 from autodepth.space.objectives import Constraint
 from autodepth.space.search_space import SearchSpace
-from autodepth.space.values import Scalar
 from autodepth.trial.device import autocast
 from autodepth.trial.latency_table import LatencyTable
 

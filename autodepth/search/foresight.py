@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.width_pruning import prune_width
@@ -24,10 +25,6 @@ from autodepth.trial.stage_cache import content_key
 from autodepth.trial.stage_keys import fine_tuning_content, parent_content
 
 _COSTS = ("macs", "parameters")
-_RULE_OF_REMOVAL = (
-    *("criterion", "sensitivity_threshold", "threshold_per", "branches_removed", "macs_target"),
-    *("protected", "least_per_stage", "removal", "removal_step", "between_epochs"),
-)
 _SCORING_WORK = 0.5  # about what pruning and measuring take, in epochs of the whole network
 _TEACHING_WORK = 1 / 3  # of such an epoch: the parent sees every image, forwards only
 
@@ -70,11 +67,7 @@ class Foresight:
 
     def parent(self, policy: Policy) -> str:
         """Return the content key of the parent a policy needs."""
-        shaping = (
-            *(policy.survival_prob_last, policy.decay_shape, policy.decay_power, policy.survival),
-            *(policy.depth_schedule, policy.depth_schedule_cutoff, policy.gate_mode),
-            *(policy.compensation, policy.criterion, policy.train),
-        )
+        shaping = tuple(policy.shaping("parent").items())
         if shaping not in self._parents:
             content = parent_content(policy, self._setting, self._network)
             self._parents[shaping] = content_key(**content)
@@ -122,9 +115,9 @@ class Foresight:
         """
         removed = self.removed(policy)
         if removed is not None:
-            rule = {}
+            rule: dict[str, Any] = {}
         elif policy.removal != "one_shot":
-            removed, rule = (), {name: getattr(policy, name) for name in _RULE_OF_REMOVAL}
+            removed, rule = (), policy.shaping("branches")
         else:
             return None
         content = fine_tuning_content(policy, removed) | {"stage": "end", "epochs": None}

@@ -46,9 +46,7 @@ class GoingOn:
         self._knowledge, self._ledger, self._records = knowledge, ledger, records
         self._devices_each = devices_each
         self._left: dict[tuple[TrialKind, str], deque[TrialRecord]] = defaultdict(deque)
-        self._to_do = {
-            r.number: r for r in records if r.broken_off and r.number not in given_up
-        }
+        self._to_do = {r.number: r for r in records if r.broken_off and r.number not in given_up}
         for record in records:
             if record.of_search and record.number not in self._to_do:
                 self._left[record.kind, _key(record.policy)].append(record)

@@ -13,11 +13,10 @@ import random
 from collections.abc import Mapping
 from typing import Literal
 
-from autodepth.policy.policy import RANDOM_DEPTH
-from autodepth.space.values import Scalar
+from autodepth.policy.settings import SETTINGS
+from autodepth.policy.values import Scalar
 
 ParentState = Literal["new", "training", "ready", "given_up"]
-_NOT_SHAPING = ("train.fine_tune_learning_rate",)
 
 
 def shapes_parent(name: str, point: Mapping[str, object]) -> bool:
@@ -30,7 +29,7 @@ def shapes_parent(name: str, point: Mapping[str, object]) -> bool:
     """
     if name == "criterion":
         return point.get("decay_shape") == "sensitivity"
-    return name in RANDOM_DEPTH or (name.startswith("train.") and name not in _NOT_SHAPING)
+    return name in SETTINGS and "parent" in SETTINGS[name].shapes
 
 
 class Parents:

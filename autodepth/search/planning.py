@@ -16,7 +16,8 @@ from autodepth.errors import InputError
 from autodepth.front.objective import Objective
 from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.policy.policy import RANDOM_DEPTH, Policy
+from autodepth.policy.policy import Policy
+from autodepth.policy.settings import RANDOM_DEPTH
 from autodepth.search.estimate import (
     Pace,
     TrialCost,

@@ -25,10 +25,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autodepth.front.dominance import pareto_front
 from autodepth.front.objective import Goal, Objective
+from autodepth.policy.values import Scalar
 from autodepth.search.samplers import make_sampler
 from autodepth.space.domains import Choice, Dimension, Fixed, FloatRange, IntRange
 from autodepth.space.search_models import SamplerSection
-from autodepth.space.values import Scalar
 
 Point = dict[str, Scalar]
 _WINDOW = 100  # trials that tpe and gp begin anew with when they know twice as many

@@ -7,11 +7,11 @@ from typing import Any
 
 from autodepth.errors import InputError
 from autodepth.policy.policy import Policy
+from autodepth.policy.values import Scalar, shown
 from autodepth.search.parents import shapes_parent
 from autodepth.search.searcher import Point
 from autodepth.space.domains import Dimension, nearest_value
 from autodepth.space.search_models import StartPoint
-from autodepth.space.values import Scalar, shown
 
 _ALL = 1e9  # the nearest value of a range is its end
 

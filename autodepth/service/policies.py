@@ -13,8 +13,9 @@ from autodepth.export.exporting import export_network
 from autodepth.export.writing import Tell, refuse_existing
 from autodepth.long_work import each
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.policy.policy import Criterion, Policy
+from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
+from autodepth.policy.settings import Criterion
 from autodepth.search.plan import StudyPlan
 from autodepth.space.space_file import read_document
 from autodepth.trial.parent import score_branches, train_parent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autodepth.errors import StudyError
+from autodepth.policy.values import Scalar
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
 from autodepth.records.trial_record import TrialRecord
@@ -10,7 +11,6 @@ from autodepth.search.searcher import Point
 from autodepth.search.start_points import whole_name
 from autodepth.space.domains import Fixed
 from autodepth.space.search_space import SearchSpace
-from autodepth.space.values import Scalar
 
 
 def front_policies(study: str, space: SearchSpace) -> tuple[Point, ...]:

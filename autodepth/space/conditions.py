@@ -14,8 +14,8 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeAlias
 
 from autodepth.errors import InputError, did_you_mean
-from autodepth.space.settings import RULES, THRESHOLD
-from autodepth.space.values import Scalar, shown
+from autodepth.policy.settings import SEARCHED, THRESHOLD
+from autodepth.policy.values import Scalar, shown
 
 Wanted: TypeAlias = Scalar | tuple[Scalar, ...]
 
@@ -128,7 +128,7 @@ def _name_mistake(name: str, other: str, settings: list[str], per: str) -> str |
 
 
 def _wanted_mistake(other: str, wanted: object) -> str | None:
-    rule = RULES[other]
+    rule = SEARCHED[other]
     if isinstance(wanted, str) and _COMPARISON.fullmatch(wanted.strip()):
         return f"{other} {rule.text}, but got the comparison {wanted!r}" if rule.choices else None
     values = wanted if isinstance(wanted, list | tuple) else [wanted]

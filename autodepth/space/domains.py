@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from autodepth.errors import InputError
+from autodepth.policy.values import Scalar, is_number, is_whole
 from autodepth.space.conditions import Condition
-from autodepth.space.values import Scalar, is_number, is_whole
 
 # Share of a step by which a value may miss the grid: 0.5 + 4 * 0.1 is not the float 0.9.
 _GRID_TOLERANCE = 1e-6
@@ -54,7 +54,7 @@ class FloatRange:
         _check_range(self.low, self.high, log=self.log, step=self.step)
 
     def snap(self, value: float) -> float:
-        """Return the nearest value of the range, as people write it: 0.8, not 0.7999999999999999."""
+        """Return the nearest value of the range, as people write it: 0.8, never 0.7999999999999."""
         value = min(max(value, self.low), self.high)
         if self.step is None:
             return value

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from autodepth.errors import did_you_mean
+from autodepth.policy.settings import SEARCHED, THRESHOLD
+from autodepth.policy.values import shown
 from autodepth.space.conditions import condition_mistakes
 from autodepth.space.models import SECTIONS, SpaceModel
 from autodepth.space.section import Place
 from autodepth.space.setting_models import DOMAIN_SECTIONS
-from autodepth.space.settings import RULES, THRESHOLD
-from autodepth.space.values import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ def _unknown_key(loc: Place) -> str:
     *parents, key = loc
     names = [part for part in parents if isinstance(part, str)]
     section = names[-1] if names else ""
-    setting = next((name for name in RULES if key == place_of(name)[1]), None)
+    setting = next((name for name in SEARCHED if key == place_of(name)[1]), None)
     if setting and section in {"", "search", "train"}:
         return f"unknown key here; this setting belongs under {place_of(setting)[0]}"
     known = list((DOMAIN_SECTIONS | SECTIONS)[section].model_fields)
@@ -119,7 +119,7 @@ def _condition_mistakes(content: Any) -> list[Mistake]:
     """Judge the conditions as written, so that mistakes elsewhere do not hide theirs."""
     conditions: dict[str, dict[str, object]] = {}
     per = "network"
-    for name in RULES:
+    for name in SEARCHED:
         section, key = place_of(name)
         settings = content.get(section) if isinstance(content, dict) else None
         if not isinstance(settings, dict) or key not in settings:

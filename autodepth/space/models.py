@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from autodepth.errors import InputError
+from autodepth.policy.values import shown
 from autodepth.space.objectives import (
     CONSTRAINT_PATTERN,
     METRICS,
@@ -40,7 +41,6 @@ from autodepth.space.search_models import (
 )
 from autodepth.space.section import Count, Name, Place, Section, must, one_of, several
 from autodepth.space.setting_models import PolicySection, TrainSection
-from autodepth.space.values import shown
 
 CIFAR_RESNET = re.compile(r"resnet\d+")
 """Names of the networks that have a choice of shortcut."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from autodepth.errors import InputError, did_you_mean
-from autodepth.space.values import is_number, shown
+from autodepth.policy.values import is_number, shown
 
 Goal = Literal["maximize", "minimize"]
 Metric = Literal[

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, Strict
 
 from autodepth.errors import did_you_mean
+from autodepth.policy.settings import SEARCHED
+from autodepth.policy.values import Scalar
 from autodepth.space.section import Count, Place, Section, must, one_of, several
-from autodepth.space.settings import RULES
-from autodepth.space.values import Scalar
 from autodepth.units import parse_bytes, parse_duration
 
 SamplerName = Literal["tpe", "nsga2", "gp", "qmc", "random"]
@@ -127,9 +127,9 @@ def _known(points: tuple[StartPoint, ...]) -> tuple[StartPoint, ...]:
                 )
             continue
         mistakes += [
-            ((i, name), f"unknown setting{did_you_mean(name, RULES)}")
+            ((i, name), f"unknown setting{did_you_mean(name, SEARCHED)}")
             for name in point
-            if name not in RULES and not _PART.fullmatch(name)
+            if name not in SEARCHED and not _PART.fullmatch(name)
         ]
     if mistakes:
         raise several(mistakes)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from autodepth.errors import InputError, did_you_mean
+from autodepth.policy.settings import SEARCHED, THRESHOLD
+from autodepth.policy.values import Scalar, shown
 from autodepth.space.conditions import dependency_order
 from autodepth.space.domains import Dimension, Domain, Fixed
 from autodepth.space.messages import find_mistakes, place_of, shown_place
@@ -32,8 +34,6 @@ from autodepth.space.setting_models import (
     FloatSection,
     IntSection,
 )
-from autodepth.space.settings import RULES, THRESHOLD
-from autodepth.space.values import Scalar, shown
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -78,7 +78,7 @@ class SearchSpace:
     @classmethod
     def from_model(cls, model: SpaceModel) -> SearchSpace:
         """Take over a space file that was found without mistakes."""
-        settings = {name: _setting(model, name) for name in RULES}
+        settings = {name: _setting(model, name) for name in SEARCHED}
         dimensions = {
             name: Dimension(name, setting.domain(), setting.condition)
             if isinstance(setting, FloatSection | IntSection | ChoiceSection)
@@ -212,7 +212,7 @@ class SearchSpace:
         }
         thresholds = []
         for name, value in complete.items():
-            section, key = place_of(name) if name in RULES else ("search", name)
+            section, key = place_of(name) if name in SEARCHED else ("search", name)
             if key.split(".")[0] == THRESHOLD:
                 thresholds.append(value)
             elif section == "train":

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidato
 from pydantic_core import PydanticCustomError
 
 from autodepth.errors import did_you_mean
-from autodepth.space.values import shown
+from autodepth.policy.values import shown
 
 Place: TypeAlias = tuple[str | int, ...]
 """Keys and list positions that lead to a value."""

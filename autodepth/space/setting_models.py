@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import (
     Discriminator,
@@ -13,10 +13,13 @@ from pydantic import (
     Strict,
     Tag,
     ValidationInfo,
+    create_model,
     field_validator,
     model_validator,
 )
 
+from autodepth.policy.settings import GOALS, SEARCHED, SETTINGS, THRESHOLD
+from autodepth.policy.values import Scalar, shown
 from autodepth.space.conditions import Condition, parse_wanted
 from autodepth.space.domains import Choice, FloatRange, IntRange
 from autodepth.space.section import (
@@ -30,8 +33,6 @@ from autodepth.space.section import (
     one_of,
     several,
 )
-from autodepth.space.settings import GOALS, RULES, THRESHOLD
-from autodepth.space.values import Scalar, shown
 
 _SCOPES = ("network", "stage", "block")
 
@@ -170,14 +171,20 @@ DOMAIN_SECTIONS: dict[str, type[Section]] = {
 }
 
 
-def _setting(name: str) -> Any:
-    """Declare a setting that may be left out; its rule is the editor's help."""
-    rule = RULES[name]
-    return Field(
-        default=None,
-        description=f"{rule.meaning}; {rule.text}",
-        json_schema_extra=_without_default,
-    )
+def _declared(prefix: str) -> dict[str, Any]:
+    """Declare the settings of a section; all may be left out, their rules are the editor's help."""
+    return {
+        name.removeprefix(prefix): (
+            SettingSection,
+            Field(
+                default=None,
+                description=f"{setting.meaning}; {setting.text}",
+                json_schema_extra=_without_default,
+            ),
+        )
+        for name, setting in SEARCHED.items()
+        if name.startswith("train.") == bool(prefix)
+    }
 
 
 def _without_default(schema: dict[str, JsonValue]) -> None:
@@ -188,11 +195,13 @@ def _without_default(schema: dict[str, JsonValue]) -> None:
 class SettingsSection(Section):
     """A section whose keys are settings of the policy."""
 
+    prefix: ClassVar[str] = ""
+
     @field_validator("*", mode="after")
     @classmethod
     def _obeys_rule(cls, setting: Any, info: ValidationInfo) -> Any:
-        name = f"{'train.' if cls is TrainSection else ''}{info.field_name}"
-        if name not in RULES:  # a list: `branches` is never searched
+        name = f"{cls.prefix}{info.field_name}"
+        if name not in SEARCHED:  # a list: `branches` is never searched
             return setting
         if mistakes := list(_setting_mistakes(name, setting)):
             raise several(mistakes)
@@ -203,45 +212,21 @@ def _always_given(setting: Any) -> bool:
     return setting is not None and not (isinstance(setting, DomainSection) and setting.when)
 
 
-class PolicySection(SettingsSection):
+class _WithBranches(SettingsSection):
     """What is searched: when branches are dropped, which are removed, how long to recover."""
 
-    p_L: SettingSection = _setting("p_L")  # noqa: N815 - the name of the papers
-    decay_shape: SettingSection = _setting("decay_shape")
-    decay_power: SettingSection = _setting("decay_power")
-    depth_schedule: SettingSection = _setting("depth_schedule")
-    depth_schedule_cutoff: SettingSection = _setting("depth_schedule_cutoff")
-    gate_mode: SettingSection = _setting("gate_mode")
-    compensation: SettingSection = _setting("compensation")
-    criterion: SettingSection = _setting("criterion")
-    sensitivity_threshold: SettingSection = _setting(THRESHOLD)
-    branches_removed: SettingSection = _setting("branches_removed")
-    macs_target: SettingSection = _setting("macs_target")
     branches: Annotated[
         tuple[Count, ...] | None,
         Strict(strict=False),
         must("a list of branch numbers, from 1, or null"),
     ] = Field(
         default=None,
-        description="numbers of exactly the branches that go, in place of a threshold",
+        description=SETTINGS["branches"].meaning,
         json_schema_extra=_without_default,
     )
-    removal: SettingSection = _setting("removal")
-    removal_step: SettingSection = _setting("removal_step")
-    between_epochs: SettingSection = _setting("between_epochs")
-    filter_sparsity: SettingSection = _setting("filter_sparsity")
-    weight_sparsity: SettingSection = _setting("weight_sparsity")
-    least_per_stage: SettingSection = _setting("least_per_stage")
-    recalibration_batches: SettingSection = _setting("recalibration_batches")
-    fine_tune_epochs: SettingSection = _setting("fine_tune_epochs")
-    fine_tune_schedule: SettingSection = _setting("fine_tune_schedule")
-    fine_tune_p_L: SettingSection = _setting("fine_tune_p_L")  # noqa: N815 - the name of the papers
-    distillation: SettingSection = _setting("distillation")
-    distillation_temperature: SettingSection = _setting("distillation_temperature")
-    patience: SettingSection = _setting("patience")
 
     @model_validator(mode="after")
-    def _one_goal(self) -> PolicySection:
+    def _one_goal(self) -> Self:
         """Refuse two goals of removal that hold together; with conditions it is told later."""
         goals = [name for name in GOALS if _always_given(getattr(self, name))]
         if len(goals) > 1:
@@ -250,22 +235,27 @@ class PolicySection(SettingsSection):
         return self
 
 
-class TrainSection(SettingsSection):
+class _OfTraining(SettingsSection):
     """How networks are trained; every setting may be searched too."""
 
-    epochs: SettingSection = _setting("train.epochs")
-    batch_size: SettingSection = _setting("train.batch_size")
-    learning_rate: SettingSection = _setting("train.learning_rate")
-    fine_tune_learning_rate: SettingSection = _setting("train.fine_tune_learning_rate")
-    momentum: SettingSection = _setting("train.momentum")
-    weight_decay: SettingSection = _setting("train.weight_decay")
-    label_smoothing: SettingSection = _setting("train.label_smoothing")
-    precision: SettingSection = _setting("train.precision")
+    prefix: ClassVar[str] = "train."
+
+
+if TYPE_CHECKING:  # to a type checker a model made at run time is no type
+    PolicySection: TypeAlias = _WithBranches
+    TrainSection: TypeAlias = _OfTraining
+else:
+    PolicySection = create_model(
+        "PolicySection", __base__=_WithBranches, __doc__=_WithBranches.__doc__, **_declared("")
+    )
+    TrainSection = create_model(
+        "TrainSection", __base__=_OfTraining, __doc__=_OfTraining.__doc__, **_declared("train.")
+    )
 
 
 def _setting_mistakes(name: str, setting: Any) -> Iterator[tuple[Place, str]]:
     """Yield (place within the setting, message) of everything against the setting's rule."""
-    rule = RULES[name]
+    rule = SEARCHED[name]
     values: dict[Place, object] = {(): setting}
     if isinstance(setting, ChoiceSection):
         values = {("values", i): value for i, value in enumerate(setting.values)}

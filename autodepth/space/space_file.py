@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from autodepth.errors import SpaceFileError
+from autodepth.policy.values import shown
 from autodepth.space.messages import Mistake, find_mistakes, shown_place
 from autodepth.space.search_space import SearchSpace
 from autodepth.space.section import Place
-from autodepth.space.values import shown
 from autodepth.space.yaml_text import Document, YamlError, parse_yaml
 
 MAX_BYTES = 1_000_000

@@ -25,9 +25,9 @@ from ruamel.yaml.events import (
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
+from autodepth.policy.values import Scalar
 from autodepth.space.messages import Mistake
 from autodepth.space.section import Place
-from autodepth.space.values import Scalar
 
 MAX_DEPTH = 16
 """Nesting allowed; a space file needs six, and the parser recurses."""

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autodepth.policy.policy import FineTuneSchedule
-from autodepth.policy.training_settings import TrainingSettings
+from autodepth.policy.settings import FineTuneSchedule, TrainingSettings
 from autodepth.trial.evaluation import Evaluation, Network
 
 Survival = Callable[[float], Sequence[float]]

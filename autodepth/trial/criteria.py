@@ -31,7 +31,7 @@ from autodepth.networks.branch_parts import branch_layers, branch_parameters
 from autodepth.networks.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.widths import BATCH_NORMS
-from autodepth.policy.policy import CRITERIA, Criterion
+from autodepth.policy.settings import CRITERIA, Criterion
 from autodepth.policy.survival import check_choice
 from autodepth.trial.ablation import ablate
 

@@ -27,6 +27,7 @@ from autodepth.trial.setting import TrialSetting
 
 _PACKAGE = Path(__file__).parents[1]
 _SHAPING = ("data", "networks", "policy", "trial")
+_GIVE_SURVIVAL = ("p_L", "decay_shape", "decay_power", "survival")
 
 
 def parent_content(
@@ -39,17 +40,12 @@ def parent_content(
         setting: network, data, device and seed.
         network: before training.
     """
-    survival = SurvivalOverTime(policy, network).lowest
-    train = asdict(policy.train)
-    del train["fine_tune_learning_rate"]
-    dropping: dict[str, Any] = {"survival": survival}
-    if min(survival) < 1.0:
-        dropping |= {
-            name: getattr(policy, name)
-            for name in ("depth_schedule", "depth_schedule_cutoff", "gate_mode", "compensation")
-        }
-        if policy.decay_shape == "sensitivity":
-            dropping |= {"criterion": policy.criterion, "images": setting.sensitivity_images}
+    shaping = policy.shaping("parent")
+    if "criterion" in shaping:  # branches are scored while it is trained
+        shaping["images"] = setting.sensitivity_images
+    # Shapes that come to equal probabilities train equal parents.
+    shaping = {name: value for name, value in shaping.items() if name not in _GIVE_SURVIVAL}
+    shaping["survival"] = SurvivalOverTime(policy, network).lowest
     return {
         "stage": "parent",
         "code": [_own_code(), torch.__version__],
@@ -61,8 +57,7 @@ def parent_content(
         "augmentation": asdict(setting.augmentation),
         "seed": [setting.seed, setting.replicate],
         "device": [setting.device.type, computes_bfloat16(setting.device)],
-        "train": train,
-        "dropping": dropping,
+        "policy": shaping,
     }
 
 
@@ -77,8 +72,7 @@ def fine_tuning_content(
         weights: digest of the pruned network's, see `weights_digest`; None where it is not there.
             What was tuned between two removals depends on which branches went in which step.
     """
-    names = ("filter_sparsity", "weight_sparsity", "recalibration_batches")
-    content: dict[str, Any] = {name: getattr(policy, name) for name in names}
+    content = policy.shaping("pruning")
     if policy.filter_sparsity:
         content["torch_pruning"] = metadata.version("torch-pruning")
     if policy.removal == "iterative" and order:
@@ -120,13 +114,8 @@ def _course(policy: Policy, epochs: int) -> dict[str, Any]:
     A schedule that knows when it ends depends on the number of epochs from its first step on; a
     constant one goes through the same weights however long it is, so the number is left out.
     """
-    names = ["fine_tune_schedule", "fine_tune_p_L", "distillation", "patience"]
-    if policy.fine_tune_p_L < 1.0:
-        names += ["gate_mode", "compensation"]
-    if policy.distillation:
-        names += ["distillation_temperature"]
-    content: dict[str, Any] = {name: getattr(policy, name) for name in names}
-    content |= {"stage": "fine_tuned", "train": asdict(policy.train)}
+    content = {"stage": "fine_tuned", **policy.shaping("fine_tune")}
+    del content["fine_tune_epochs"]
     return content if may_go_on(policy) else content | {"epochs": epochs}
 
 

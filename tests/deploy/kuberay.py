@@ -119,7 +119,7 @@ SPEC = fields(
     suspend=SWITCH,
 )
 # A time to live is that of a cluster which is shut down, and a sidecar needs no pod to submit.
-RULES = [
+SEARCHED = [
     {
         "if": {
             "properties": {"ttlSecondsAfterFinished": POSITIVE},
@@ -143,5 +143,5 @@ RAY_JOB = fields(
     apiVersion=choice("ray.io/v1"),
     kind=choice("RayJob"),
     metadata={"type": "object", "properties": {"name": NAME}, "required": ["name"]},
-    spec=SPEC | {"allOf": RULES},
+    spec=SPEC | {"allOf": SEARCHED},
 )

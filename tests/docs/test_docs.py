@@ -9,7 +9,7 @@ import typer
 from fault_times import measured, with_times
 
 from autodepth.cli.main import app
-from autodepth.policy.reference import reference_page
+from autodepth.space.reference import reference_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")])

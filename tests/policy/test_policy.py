@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from autodepth.errors import InputError
 from autodepth.policy.depth_schedule import DEPTH_SCHEDULES
-from autodepth.policy.policy import CRITERIA, REMOVAL_MODES, Policy
+from autodepth.policy.policy import Policy
+from autodepth.policy.settings import CRITERIA, REMOVAL_MODES, TrainingSettings
 from autodepth.policy.survival import DECAY_SHAPES
-from autodepth.policy.training_settings import TrainingSettings
 
 policies = st.builds(
     Policy,
@@ -45,36 +45,48 @@ def test_a_policy_survives_being_written_and_read(policy):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"p_L": 1.2}, r"must be in \(0, 1\], but got 1.2"),
+        ({"fine_tune_epochs": 2.5}, "fine_tune_epochs must be a whole number"),
+        ({"removal_step": 1.5}, "removal_step must be a whole number"),
+        ({"branches_removed": 1.5}, "branches_removed must be a whole number"),
+        ({"protected": None}, "protected must"),
+        ({"protected": ["q"]}, "protected must"),
+        ({"branches": ["a"]}, "branches must"),
+        ({"branches": [1.5]}, "branches must"),
+        ({"survival": ["x"]}, "survival must"),
+        ({"sensitivity_threshold": ["x"]}, "sensitivity_threshold must"),
+        ({"decay_shape": ["linear"]}, "decay_shape must be one of"),
+        ({"train": {"epochs": 1.5}}, "train.epochs must be a whole number"),
+        ({"train": {"batch_size": 2.5}}, "train.batch_size must be a whole number"),
+        ({"p_L": 1.2}, r"must be a number in \(0, 1\], but got 1.2"),
         ({"decay_shape": "cosin"}, "did you mean 'cosine'"),
         ({"threshold_per": "layer"}, "must be one of network, stage, block"),
-        ({"branches_removed": -1}, "branches_removed must be at least 0, but got -1"),
-        ({"macs_target": 0.0}, r"macs_target must be in \(0, 1\], but got 0.0"),
+        ({"branches_removed": -1}, "branches_removed must be a whole number of at least 0 or null, but got -1"),
+        ({"macs_target": 0.0}, r"macs_target must be a number in \(0, 1\] or null, but got 0.0"),
         ({"macs_target": 0.5, "branches_removed": 3}, "at most one of sensitivity_threshold"),
         ({"branches": [2], "branches_removed": 3}, "at most one of sensitivity_threshold"),
         ({"branches": [2, 2]}, r"branches must be different numbers from 1, but got \[2, 2\]"),
-        ({"branches": [0]}, r"branches must be different numbers from 1, but got \[0\]"),
+        ({"branches": [0]}, "branches must be a whole number of at least 1 or null, but got 0"),
         ({"branches": [2, 5], "protected": [5]}, "must name no protected branch, but got 5"),
         ({"criterion": "taylors"}, "did you mean 'taylor'"),
         ({"removal": "greedily"}, "did you mean 'greedy'"),
         ({"removal_step": 0}, "at least 1, but got 0"),
-        ({"removal_step": None}, "at least 1, but got None"),
+        ({"removal_step": None}, "at least 1, but got null"),
         ({"depth_schedule_cutoff": 1.5}, r"in \(0, 1\], but got 1.5"),
-        ({"survival": [0.5, 1.5]}, r"survival must be in \(0, 1\], but got 1.5"),
-        ({"fine_tune_p_L": 0}, r"fine_tune_p_L must be in \(0, 1\], but got 0"),
-        ({"distillation": 1}, r"distillation must be in \[0, 1\), but got 1"),
+        ({"survival": [0.5, 1.5]}, r"survival must be a number in \(0, 1\] or null, but got 1.5"),
+        ({"fine_tune_p_L": 0}, r"fine_tune_p_L must be a number in \(0, 1\], but got 0"),
+        ({"distillation": 1}, r"distillation must be a number in \[0, 1\), but got 1"),
         ({"distillation_temperature": 0.5}, "at least 1, but got 0.5"),
-        ({"patience": 0}, "patience must be at least 1, but got 0"),
+        ({"patience": 0}, "patience must be a whole number of at least 1 or null, but got 0"),
         ({"fine_tune_epochs": -1}, "at least 0, but got -1"),
-        ({"filter_sparsity": 1.0}, r"filter_sparsity must be in \[0, 1\), but got 1.0"),
-        ({"weight_sparsity": -0.1}, r"weight_sparsity must be in \[0, 1\), but got -0.1"),
-        ({"weight_sparsity": float("nan")}, r"must be in \[0, 1\), but got nan"),
+        ({"filter_sparsity": 1.0}, r"filter_sparsity must be a number in \[0, 1\), but got 1.0"),
+        ({"weight_sparsity": -0.1}, r"weight_sparsity must be a number in \[0, 1\), but got -0.1"),
+        ({"weight_sparsity": float("nan")}, r"must be a number in \[0, 1\), but got .nan"),
         ({"sensitivity_threshold": []}, "must hold numbers"),
-        ({"decay_power": 0}, "must be above 0"),
+        ({"decay_power": 0}, "must be a number above 0"),
         ({"fine_tun_epochs": 1}, "did you mean 'fine_tune_epochs'"),
         ({"train": {"epoch": 1}}, "unknown policy setting 'train.epoch', did you mean 'epochs'"),
-        ({"train": {"batch_size": 1}}, "train.batch_size must be at least 2, but got 1"),
-        ({"train": {"learning_rate": 0}}, "train.learning_rate must be above 0"),
+        ({"train": {"batch_size": 1}}, "train.batch_size must be a whole number of at least 2, but got 1"),
+        ({"train": {"learning_rate": 0}}, "train.learning_rate must be a number above 0"),
         ({"train": {"precision": "float16"}}, "must be one of auto, float32, bfloat16"),
     ],
 )

@@ -177,5 +177,6 @@ def epoch(stage, step, accuracy, replayed):
     return EpochReport(
         stage=stage, step=step, train_loss=1.0, train_accuracy=accuracy,
         validation_accuracy=accuracy, branches_expected=6.0, branches_computed=6.0,
-        gradient_norms={}, images_per_second=1.0, seconds=1.0, replayed=replayed, macs=10**6 * (stage != "parent"),
+        gradient_norms={}, images_per_second=1.0, seconds=1.0, replayed=replayed,
+        macs=10**6 * (stage != "parent"),
     )  # fmt: skip

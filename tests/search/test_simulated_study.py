@@ -3,10 +3,10 @@
 from collections import Counter
 
 import pytest
+from search.simulated import SimulatedStudy
 
 from autodepth.records.invariants import broken_invariants
 from autodepth.records.trial_record import WORKER_DIED
-from search.simulated import SimulatedStudy
 
 FEW = "search={branches_removed: {type: int, min: 0, max: 1}}"
 PLAIN = ("sampler.name=random", "start_with=[]", "confirmation.share=0")

@@ -3,7 +3,7 @@
 import pytest
 
 from autodepth.policy.policy import Policy
-from autodepth.policy.training_settings import TrainingSettings
+from autodepth.policy.settings import TrainingSettings
 from autodepth.search.budget_meter import BudgetMeter
 from autodepth.search.turns import Turns
 from autodepth.units import parse_budget

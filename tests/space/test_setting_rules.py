@@ -8,16 +8,17 @@ from hypothesis import strategies as st
 
 from autodepth.errors import InputError
 from autodepth.policy.depth_schedule import DEPTH_SCHEDULES
-from autodepth.policy.policy import (
+from autodepth.policy.policy import Policy
+from autodepth.policy.settings import (
     CRITERIA,
     FINE_TUNE_SCHEDULES,
+    PRECISIONS,
     REMOVAL_MODES,
-    Policy,
+    SEARCHED,
+    TrainingSettings,
 )
 from autodepth.policy.survival import DECAY_SHAPES
-from autodepth.policy.training_settings import PRECISIONS, TrainingSettings
 from autodepth.space.models import SECTIONS
-from autodepth.space.settings import RULES
 
 ANY_PACE = settings(deadline=None)  # other work may hold the machine
 
@@ -42,40 +43,40 @@ def test_every_setting_of_a_policy_has_a_rule_and_a_key():
     policy = {item.name for item in fields(Policy)}
     policy -= {"survival_prob_last", "survival", "threshold_per", "branches", "protected", "train"}
     train = {f"train.{item.name}" for item in fields(TrainingSettings)}
-    assert set(RULES) == {"p_L"} | policy | train
+    assert set(SEARCHED) == {"p_L"} | policy | train
     keys = {*SECTIONS["search"].model_fields}
     keys |= {f"train.{name}" for name in SECTIONS["train"].model_fields}
-    assert keys == {*RULES, "branches"}  # a list, never searched: no rule for one value
+    assert keys == {*SEARCHED, "branches"}  # a list, never searched: no rule for one value
 
 
-@pytest.mark.parametrize("name", [n for n, r in RULES.items() if not r.whole and not r.choices])
+@pytest.mark.parametrize("name", [n for n, r in SEARCHED.items() if not r.whole and not r.choices])
 @ANY_PACE
 @given(value=NUMBERS)
 def test_numbers_agree(name, value):
-    assert (RULES[name].complaint(value) is None) == policy_takes(name, value)
+    assert (SEARCHED[name].complaint(value) is None) == policy_takes(name, value)
 
 
-@pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule.whole])
+@pytest.mark.parametrize("name", [name for name, rule in SEARCHED.items() if rule.whole])
 @ANY_PACE
 @given(value=st.one_of(st.integers(-2, 4), st.integers()))
 def test_whole_numbers_agree(name, value):
-    assert (RULES[name].complaint(value) is None) == policy_takes(name, value)
-    assert RULES[name].complaint(float(value % 100) + 0.5)
+    assert (SEARCHED[name].complaint(value) is None) == policy_takes(name, value)
+    assert SEARCHED[name].complaint(float(value % 100) + 0.5)
 
 
 def test_names_agree():
-    assert RULES["decay_shape"].choices == DECAY_SHAPES
-    assert RULES["depth_schedule"].choices == DEPTH_SCHEDULES
-    assert RULES["criterion"].choices == CRITERIA
-    assert RULES["removal"].choices == REMOVAL_MODES
-    assert RULES["fine_tune_schedule"].choices == FINE_TUNE_SCHEDULES
-    assert RULES["train.precision"].choices == PRECISIONS
+    assert SEARCHED["decay_shape"].choices == DECAY_SHAPES
+    assert SEARCHED["depth_schedule"].choices == DEPTH_SCHEDULES
+    assert SEARCHED["criterion"].choices == CRITERIA
+    assert SEARCHED["removal"].choices == REMOVAL_MODES
+    assert SEARCHED["fine_tune_schedule"].choices == FINE_TUNE_SCHEDULES
+    assert SEARCHED["train.precision"].choices == PRECISIONS
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", SEARCHED)
 def test_other_kinds_of_values_are_refused(name):
     for value in ("x", True, float("nan"), float("inf"), [], {}):
-        assert RULES[name].complaint(value)
+        assert SEARCHED[name].complaint(value)
     nullable = name in {
         "sensitivity_threshold",
         "branches_removed",
@@ -83,4 +84,4 @@ def test_other_kinds_of_values_are_refused(name):
         "patience",
         "train.fine_tune_learning_rate",
     }
-    assert (RULES[name].complaint(None) is None) == nullable
+    assert (SEARCHED[name].complaint(None) is None) == nullable

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodepth.policy.policy import Policy
+from autodepth.policy.settings import SEARCHED
 from autodepth.space.domains import Fixed
 from autodepth.space.messages import find_mistakes
 from autodepth.space.search_space import SearchSpace
-from autodepth.space.settings import RULES
 from autodepth.space.yaml_text import parse_yaml, write_yaml
 
 ANY_PACE = settings(deadline=None)  # other work may hold the machine
@@ -20,7 +20,7 @@ GOALS = ["sensitivity_threshold", "branches_removed", "macs_target", "branches"]
 
 @st.composite
 def _setting(draw, name):
-    rule = RULES[name]
+    rule = SEARCHED[name]
     if rule.choices:
         choices = draw(st.lists(st.sampled_from(rule.choices), min_size=1, unique=True))
         return draw(st.sampled_from([choices[0], {"values": choices}]))
@@ -55,7 +55,7 @@ def _setting(draw, name):
 def space_contents(draw):
     """Valid contents of space files; conditions name earlier settings only, so none is circular."""
     content = {"version": 1, "network": "resnet20", "data": "digits", "search": {}, "train": {}}
-    names = draw(st.lists(st.sampled_from(list(RULES)), unique=True))
+    names = draw(st.lists(st.sampled_from(list(SEARCHED)), unique=True))
     goal = draw(st.sampled_from(GOALS))
     names = [name for name in names if name not in GOALS or name == goal]
     if goal == "branches":
@@ -70,7 +70,7 @@ def space_contents(draw):
                 setting["when"] = {
                     draw(st.sampled_from(numeric)): draw(st.sampled_from([">0.3", "<= 6"]))
                 }
-        if not RULES[name].choices and name not in GOALS:
+        if not SEARCHED[name].choices and name not in GOALS:
             numeric.append(name)
         section, _, key = name.rpartition(".")
         content[section or "search"][key] = setting

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from autodepth.policy.policy import Policy
-from autodepth.policy.training_settings import TrainingSettings
+from autodepth.policy.settings import TrainingSettings
 from autodepth.trial.checkpoint import TrainingState
 from autodepth.trial.checkpoints import Checkpoints
 from autodepth.trial.parent import train_parent

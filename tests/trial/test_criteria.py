@@ -11,8 +11,8 @@ from torch import nn
 
 from autodepth.errors import InputError, NetworkError
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.policy.policy import CRITERIA, Policy
-from autodepth.policy.training_settings import TrainingSettings
+from autodepth.policy.policy import Policy
+from autodepth.policy.settings import CRITERIA, TrainingSettings
 from autodepth.trial.criteria import branch_scores
 from autodepth.trial.evaluation import evaluate
 from autodepth.trial.parent import train_parent

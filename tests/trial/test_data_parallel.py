@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from autodepth.policy.policy import Policy
-from autodepth.policy.training_settings import TrainingSettings
+from autodepth.policy.settings import TrainingSettings
 from autodepth.trial.data_parallel import Ranks
 from autodepth.trial.run_trial import run_trial
 

@@ -15,8 +15,8 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.depth_schedule import survival_at
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
+from autodepth.policy.settings import TrainingSettings
 from autodepth.policy.survival import by_sensitivity, expected_cost, survival_probabilities
-from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.course import Course, Distillation
 from autodepth.trial.evaluation import evaluate
 from autodepth.trial.parent import SurvivalOverTime, score_branches, train_parent

@@ -14,7 +14,7 @@ from autodepth.networks.weights import load_weights
 from autodepth.networks.widths import changed_shapes, take_shapes
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
-from autodepth.policy.training_settings import TrainingSettings
+from autodepth.policy.settings import TrainingSettings
 from autodepth.trial.evaluation import evaluate
 from autodepth.trial.fine_tuning import fine_tune
 from autodepth.trial.parent import train_parent

@@ -9,7 +9,7 @@ import pytest
 
 from autodepth.networks.catalogue import NetworkSpec
 from autodepth.policy.policy import Policy
-from autodepth.policy.training_settings import TrainingSettings
+from autodepth.policy.settings import TrainingSettings
 from autodepth.trial.parent import untrained_network
 from autodepth.trial.stage_cache import content_key
 from autodepth.trial.stage_keys import fine_tuning_content, parent_content

@@ -6,7 +6,7 @@ import pytest
 
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
-from autodepth.policy.training_settings import TrainingSettings
+from autodepth.policy.settings import TrainingSettings
 from autodepth.trial import stages
 from autodepth.trial.run_trial import run_trial
 from autodepth.trial.stage_cache import StageCache

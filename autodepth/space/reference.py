@@ -1,6 +1,6 @@
 """The page of all settings of a space file, from the models that check it.
 
-`python -m autodepth.policy.reference FILE` writes it; a test keeps it equal to the models.
+`python -m autodepth.space.reference FILE` writes it; a test keeps it equal to the models.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from autodepth.policy.policy import Policy
+from autodepth.policy.settings import SEARCHED
 from autodepth.space.models import SECTIONS
 from autodepth.space.schema import json_schema
 from autodepth.space.section import Section
 from autodepth.space.setting_models import DOMAIN_SECTIONS, SettingsSection
-from autodepth.space.settings import RULES
 
 _HEAD = """# Space files: every key
 
@@ -64,7 +64,7 @@ def _rows(section: type[Section], schema: Schema, key: str) -> Iterator[tuple[st
     policy = Policy().to_dict()
     for name, field in section.model_fields.items():
         prefix = "train." if key == "train" else ""
-        if issubclass(section, SettingsSection) and (rule := RULES.get(prefix + name)):
+        if issubclass(section, SettingsSection) and (rule := SEARCHED.get(prefix + name)):
             defaults = policy["train"] if prefix else policy
             yield name, rule.text.removeprefix("must be "), _plain(defaults[name]), rule.meaning
             continue
