@@ -13,7 +13,7 @@ from autodepth.errors import NetworkError
 from autodepth.networks.effects import free_from_mutation
 from autodepth.networks.measuring import Measured, Part
 from autodepth.networks.one_thread import one_thread
-from autodepth.networks.residual_sites import ResidualSite, find_residual_sites, told_refused
+from autodepth.networks.residual_sites import ResidualSite, find_residual_sites, told_not_taken
 from autodepth.networks.tracing import drop_unread, fold_sizes, trace
 
 
@@ -100,11 +100,11 @@ class ResidualNetwork:
                 number of scores, or has no residual branch.
         """
         found = trace(module, input_shape)
-        sites, refused = find_residual_sites(found.module)
-        if refused:
+        sites, not_taken = find_residual_sites(found.module)
+        if not_taken:
             fold_sizes(found.module, input_shape)
-            sites, refused = find_residual_sites(found.module)
-        notes = found.notes() + told_refused(refused)
+            sites, not_taken = find_residual_sites(found.module)
+        notes = found.notes() + told_not_taken(not_taken)
         if not sites:
             none = f"{type(module).__name__} has no residual branch that can be dropped"
             raise NetworkError("; ".join([none, *notes]))

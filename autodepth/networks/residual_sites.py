@@ -9,17 +9,20 @@ sizes are no inputs: counted as such they would hide the dominator.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import fx, nn
 
+from autodepth.networks.additions import operation, stacked
 from autodepth.networks.data_flow import DataFlow, attribute
 
-__all__ = ["ResidualSite", "attribute", "find_residual_sites", "told_refused"]
+__all__ = ["ResidualSite", "attribute", "find_residual_sites", "told_not_taken"]
 
 _ADDITIONS = frozenset({operator.add, operator.iadd, torch.add, "add", "add_"})
+_WEIGHING = frozenset({"lerp", "lerp_"})  # they scale both
 _PASSING = frozenset({"clone", "contiguous"})  # methods that leave the value as it is
 
 
@@ -48,44 +51,68 @@ class ResidualSite:
     block: str
 
 
-def find_residual_sites(traced: fx.GraphModule) -> tuple[list[ResidualSite], list[str]]:
+@dataclass(frozen=True, kw_only=True)
+class NotTaken:
+    """What looks like a residual addition and is none that can be left out.
+
+    Args:
+        module: qualified name of the module whose forward adds.
+        why: the reason, the end of a sentence about that module.
+    """
+
+    module: str
+    why: str
+
+
+_READ_ELSEWHERE = (
+    "adds x + f(x), but part of f(x) is read elsewhere too, so the branch cannot be left out"
+)
+_SCALED = "adds x and f(x), but scales x with it, so the branch cannot be left out"
+_AROUND_BLOCKS = "a skip around several branches, which are taken in its place"
+_INSIDE = "adds x + f(x) inside another branch, and goes with that"
+
+
+def find_residual_sites(traced: fx.GraphModule) -> tuple[list[ResidualSite], list[NotTaken]]:
     """Return the residual additions of a traced network, from the input to the output.
 
     Additions that are no residuals (position embeddings, sums of equal paths) are left alone.
     Of nested ones the outermost is taken, unless it spans several blocks.
 
     Returns:
-        The additions whose branch can be left out, and the modules (by qualified name) with an
-        `x + f(x)` whose branch cannot, since something else reads f(x) too.
+        The additions whose branch can be left out, and what looks like one but cannot.
     """
     flow = DataFlow(traced)
     sites: list[ResidualSite] = []
-    refused: dict[str, str] = {}
+    refused: dict[str, NotTaken] = {}
     identities: dict[fx.Node, fx.Node] = {}
     for node in traced.graph.nodes:
-        if node.op not in {"call_function", "call_method"} or node.target not in _ADDITIONS:
-            continue
         parted = _part(flow, node)
         if parted is None:
             continue
-        site = _residual_site(flow, node, parted, identities)
+        scaled = _scales_shortcut(node, parted)
+        site = None if scaled else _residual_site(flow, node, parted, identities)
         if site is not None:
             sites.append(site)
         elif parted.passes_no_weights(flow):
-            refused[node.name] = _enclosing_module(node)
-    blocks = list(_blocks(sites))
+            why = _SCALED if scaled else _READ_ELSEWHERE
+            refused[node.name] = NotTaken(module=_enclosing_module(node), why=why)
+    blocks, around = _blocks(flow, sites)
     inside = {name for site in blocks for name in site.branch_nodes}
-    return blocks, [module for name, module in refused.items() if name not in inside]
+    refused |= {s.addition: NotTaken(module=s.block, why=_AROUND_BLOCKS) for s in around}
+    not_taken = [place for name, place in refused.items() if name not in inside]
+    nested = [s for s in sites if s.identity and s.addition in inside]
+    return blocks, [*not_taken, *(NotTaken(module=s.block, why=_INSIDE) for s in nested)]
 
 
-def told_refused(modules: Sequence[str]) -> list[str]:
-    """Return a sentence about branches that cannot be left out, if there are any."""
-    if not modules:
-        return []
-    more = f" and {len(modules) - 1} more" * (len(modules) > 1)
+def told_not_taken(places: Sequence[NotTaken]) -> list[str]:
+    """Return a sentence per reason, with a count."""
+    modules: dict[str, list[str]] = {}
+    for place in places:
+        modules.setdefault(place.why, []).append(place.module or "the network itself")
     return [
-        f"{modules[0] or 'the network itself'}{more}: adds x + f(x), but part of f(x) is read "
-        "elsewhere too, so the branch cannot be left out"
+        f"{len(names)} place{'s' * (len(names) > 1)} not taken ({names[0]}"
+        f"{f' and {len(names) - 1} more' * (len(names) > 1)}): {why}"
+        for why, names in modules.items()
     ]
 
 
@@ -105,8 +132,8 @@ class _Parted:
 
 
 def _part(flow: DataFlow, addition: fx.Node) -> _Parted | None:
-    """Tell shortcut and branch of an addition, if it looks residual."""
-    operands = [a for a in addition.args[:2] if isinstance(a, fx.Node)]
+    """Tell shortcut and branch of an addition, if it is one and looks residual."""
+    operands = _operands(addition)
     if len(operands) != 2 or operands[0] is operands[1]:
         return None
     a, b = operands
@@ -126,13 +153,28 @@ def _part(flow: DataFlow, addition: fx.Node) -> _Parted | None:
     return _Parted(fork, shortcut, branch)
 
 
+def _operands(node: fx.Node) -> list[fx.Node]:
+    """Return the two values that a node adds; less of other nodes."""
+    if node.op not in {"call_function", "call_method"}:
+        return []
+    if node.target in _ADDITIONS or operation(node) in _WEIGHING:
+        values: Sequence[Any] = node.args[:2]
+    else:
+        values = stacked(node)[:2] if operation(node) in {"sum", "mean"} else ()
+    return [value for value in values if isinstance(value, fx.Node)]
+
+
+def _scales_shortcut(addition: fx.Node, parted: _Parted) -> bool:
+    if addition.target not in _ADDITIONS:
+        return True
+    return parted.shortcut is addition.args[1] and "alpha" in addition.kwargs
+
+
 def _residual_site(
     flow: DataFlow, addition: fx.Node, parted: _Parted, identities: dict[fx.Node, fx.Node]
 ) -> ResidualSite | None:
     """Return the site of an addition, if its branch can be left out."""
     fork, shortcut, branch = parted.fork, parted.shortcut, parted.branch
-    if shortcut is addition.args[1] and addition.kwargs.get("alpha", 1) != 1:
-        return None  # the shortcut is scaled by the addition
     own = flow.needed_only_by(addition, branch)
     shared = set(flow.between(fork, branch)) - set(own) - set(flow.between(fork, shortcut))
     if not any(flow.weights[n][0] for n in own) or any(flow.weights[n][1] for n in shared):
@@ -168,17 +210,33 @@ def _passes_on(
     return True
 
 
-def _blocks(sites: Sequence[ResidualSite]) -> Iterator[ResidualSite]:
-    """Leave out skips around several blocks, and additions inside what is left."""
-    inside = {site: set(site.branch_nodes) for site in sites}
+def _blocks(
+    flow: DataFlow, sites: Sequence[ResidualSite]
+) -> tuple[list[ResidualSite], list[ResidualSite]]:
+    """Return sites less skips around several blocks and additions inside what is left; the skips.
 
-    def spans_blocks(site: ResidualSite) -> bool:
-        inner = {s.block for s in sites if s.identity and s.addition in inside[site]}
-        return len(inner - {site.block}) > 1
+    Where a step begins tells them apart, not which module it is written in: branches side by
+    side are one. One step alone is a block if layers that multiply come before it and after it,
+    as at the bottom of a U-Net; else it is a part of the branch around it.
+    """
+    nodes = {node.name: node for node in flow.place}
 
-    blocks = [site for site in sites if not spans_blocks(site)]
+    def multiplies(start: str, end: str) -> bool:
+        fork = nodes[start]
+        return flow.distance(fork, flow.between(fork, nodes[end]))[1] > 0
+
+    around = []
+    for site in sites:
+        inside = set(site.branch_nodes)
+        steps = {s.fork: s for s in sites if s.identity and s.addition in inside}
+        if len(steps) > 1 or any(
+            multiplies(site.fork, step.fork) and multiplies(step.addition, site.branch)
+            for step in steps.values()
+        ):
+            around.append(site)
+    blocks = [site for site in sites if site not in around]
     inner = {name for site in blocks for name in site.branch_nodes}
-    yield from (site for site in blocks if site.addition not in inner)
+    return [site for site in blocks if site.addition not in inner], around
 
 
 def _enclosing_module(node: fx.Node) -> str:

@@ -35,7 +35,10 @@ _RECORDED = (
     *(torch.tensor, torch.zeros),
 )
 # torch's own layers are nodes of the graph, but for those that hold residual branches.
-_OPENED = (nn.TransformerEncoder, nn.TransformerEncoderLayer)
+_OPENED = (
+    *(nn.Transformer, nn.TransformerDecoder, nn.TransformerDecoderLayer),
+    *(nn.TransformerEncoder, nn.TransformerEncoderLayer),
+)
 
 ADVICE = (
     "move control flow that depends on tensor values, or on the training flag, into a function "

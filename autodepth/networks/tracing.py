@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
 
+from autodepth.networks.additions import spell_additions
 from autodepth.networks.both_modes import BothModes, trace_both_modes
 from autodepth.networks.effects import drop_unread_nodes, name_mutations, nodes_with_effect
 from autodepth.networks.residual_sites import ResidualSite, find_residual_sites
@@ -66,6 +67,7 @@ def trace(module: nn.Module, input_shape: tuple[int, int, int] | None = None) ->
     found = trace_both_modes(module, input_shape)
     traced = found.module
     name_mutations(traced.graph)
+    spell_additions(traced)
     # Attention weights, sizes and assertions about them would look like readers of a branch.
     drop_unread(traced, nodes_with_effect(traced.graph))
     _keep_state_dict(traced, module)

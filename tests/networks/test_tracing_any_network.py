@@ -327,7 +327,8 @@ def test_a_branch_that_others_read_is_told():
             return torch.cat((x + y[:, :4], y[:, 4:]), 1)
 
     with pytest.raises(
-        NetworkError, match=r"; 1: adds x \+ f\(x\), but part of f\(x\) is read elsewhere"
+        NetworkError,
+        match=r"; 1 place not taken \(1\): adds x \+ f\(x\), but part of f\(x\) is read",
     ):
         blocks_of(nn.Sequential(conv(), Shared()))
 
