@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -28,9 +29,13 @@ LOCK_FILE, WISHES_FILE, WISHES_LOCK_FILE = "driver.lock", "wishes.json", "wishes
 # Whoever looks at the lock holds it for microseconds, so a driver asks again for that long, and
 # whoever finds it taken waits that long for the driver to write its name.
 _PATIENCE_SECONDS, _PAUSE_SECONDS = 0.5, 0.01
+# A driver that was told to end says so within moments, and leaves Ray and MLflow in order.
+_MOMENT_SECONDS, _ENDING_SECONDS = 3.0, 60.0
 _LONGEST = 4096  # bytes of wishes
 
-_held: set[int] = set()  # handles of the locks this process holds
+_log = logging.getLogger(__name__)
+# Handles of the locks this process holds: of which folder, and with what name in it.
+_held: dict[int, tuple[Path, Lease]] = {}
 
 
 def _let_go_in_child() -> None:
@@ -52,6 +57,7 @@ class DriverLock:
         folder: the study's folder, which must exist.
         takeover: whether to take it from a process that holds it and is dead, see `lease.py`. The
             ledger must then be opened by `Ledger.begin_driving`, which keeps that one from writing.
+        wait: whether to wait for a driver that is about to end, for a minute at most.
 
     Raises:
         StudyInUseError: on entering, another process drives the study.
@@ -59,8 +65,8 @@ class DriverLock:
         StorageError: on entering, the folder is full or read-only.
     """
 
-    def __init__(self, folder: StudyFolder, *, takeover: bool = False) -> None:
-        self._folder, self._takeover = folder, takeover
+    def __init__(self, folder: StudyFolder, *, takeover: bool = False, wait: bool = False) -> None:
+        self._folder, self._takeover, self._wait = folder, takeover, wait
         self._path = folder.path / LOCK_FILE
         self._handle = -1
         self.taken_from: Driver | None = None
@@ -81,7 +87,7 @@ class DriverLock:
         except BaseException:
             os.close(handle)
             raise
-        _held.add(handle)
+        _held[handle] = (self._folder.path, self._lease)
         self._handle = handle
         return self
 
@@ -92,7 +98,7 @@ class DriverLock:
         trace: TracebackType | None,
     ) -> None:
         if self._handle in _held:  # not in a child that was forked meanwhile
-            _held.remove(self._handle)
+            del _held[self._handle]
             self._lease.end()
             os.close(self._handle)
 
@@ -115,12 +121,26 @@ class DriverLock:
             os.close(handle)  # another file took its place meanwhile
 
     def _wait_for(self, handle: int) -> bool:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        """Whether the lock could be had within the time that its holder is given."""
+        begun, told = time.monotonic(), False
         while not _try_lock(handle, fcntl.LOCK_EX):
-            if time.monotonic() > deadline:
+            driver = read_driver(handle) if self._wait else None
+            ending = driver is not None and driver.ending
+            if time.monotonic() - begun > self._patience(ending=ending):
                 return False
+            if driver is not None and ending and not told:
+                told = True
+                _log.warning(
+                    "waiting for process %d on %s, which drives %s and is about to end",
+                    driver.pid, driver.host, self._folder.name,
+                )  # fmt: skip
             time.sleep(_PAUSE_SECONDS)
         return True
+
+    def _patience(self, *, ending: bool) -> float:
+        if not self._wait:
+            return _PATIENCE_SECONDS
+        return _ENDING_SECONDS if ending else _MOMENT_SECONDS
 
     def _put_aside(self, handle: int) -> None:
         """Make way for a new file: its dead holder keeps the old one, which has no name then."""
@@ -147,6 +167,16 @@ class DriverLock:
     @property
     def _how_to_take_over(self) -> str:
         return f"autodepth resume {self._folder.name} --takeover goes on without it"
+
+
+def tell_ending(folder: StudyFolder) -> None:
+    """Let others know that this process drives a study no longer than it takes to end.
+
+    Whoever wants to go on with the study waits for it then. Safe in a signal handler.
+    """
+    for path, lease in list(_held.values()):
+        if path == folder.path:
+            lease.tell_ending()
 
 
 def driver_of(folder: StudyFolder) -> Driver | None:

@@ -14,7 +14,7 @@ import os
 import socket
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from autodepth.records.trial_record import utc_now
@@ -38,6 +38,7 @@ class Driver:
         since: ISO 8601, UTC.
         boot: which start of its host it runs in; empty where nothing tells.
         renewed: seconds on its host's clock that only rises, when it last showed that it lives.
+        ending: whether it drives no longer than it takes to end.
     """
 
     pid: int
@@ -45,6 +46,7 @@ class Driver:
     since: str
     boot: str = ""
     renewed: float = field(default=0.0, compare=False)
+    ending: bool = field(default=False, compare=False)
 
     @property
     def age(self) -> float | None:
@@ -68,6 +70,13 @@ class Lease:
         self._write()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
+
+    def tell_ending(self) -> None:
+        """Let others know that this process is about to end; safe in a signal handler."""
+        if not self._driver.ending:
+            self._driver = replace(self._driver, ending=True)
+            with contextlib.suppress(OSError):
+                self._write()
 
     def end(self) -> None:
         """Take the name out."""

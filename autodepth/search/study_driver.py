@@ -14,7 +14,7 @@ from typing import Any
 from autodepth.front.objective import Objective
 from autodepth.front.selection import FrontPoint
 from autodepth.policy.policy import Policy
-from autodepth.records.control import read_wishes
+from autodepth.records.control import read_wishes, tell_ending
 from autodepth.records.held_entries import HeldEntries
 from autodepth.records.invariants import sweep
 from autodepth.records.ledger import Ledger
@@ -149,6 +149,7 @@ class StudyDriver:
     def interrupt(self) -> None:
         """Ask the study to end; safe in a signal handler."""
         self._interrupted.set()
+        tell_ending(self.folder)
 
     def next_task(self) -> TrialTask | None:
         """Return the next trial, entered as running; None when none may start now, see `waiting`.

@@ -228,7 +228,7 @@ def confirm(  # noqa: PLR0913 - as `search`
         unpruned_macs=plan.unpruned["macs"],
         given_weights=plan.setting.weights is not None,
     )
-    with DriverLock(folder), Ledger.open(folder.ledger_path) as ledger:
+    with DriverLock(folder, wait=True), Ledger.open(folder.ledger_path) as ledger:
         spent, wall = ledger.spent(), ledger.wall_spent()
         result = drive(
             plan, folder, ledger,
@@ -258,7 +258,7 @@ def carry_on(
 ) -> StudyResult:
     """Carry a planned resumption out; arguments as of `resume`."""
     with (
-        DriverLock(folder, takeover=takeover) as lock,
+        DriverLock(folder, takeover=takeover, wait=True) as lock,
         Ledger.open(folder.ledger_path) as ledger,
     ):
         _begin_driving(ledger, lock.taken_from)  # before the first write

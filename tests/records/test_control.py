@@ -19,13 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodepth.errors import InputError, StudyError, StudyInUseError
-from autodepth.records import lease
+from autodepth.records import control, lease
 from autodepth.records.control import (
     DriverLock,
     Wishes,
     driver_of,
     forget_wishes,
     read_wishes,
+    tell_ending,
     wish,
 )
 from autodepth.records.studies import StudyFolder
@@ -194,6 +195,65 @@ def test_one_that_hangs_is_taken_over_once_and_stays_out_when_it_goes_on(
         with pytest.raises(StudyInUseError), DriverLock(folder, takeover=True):
             pass
     assert driver_of(folder) is None
+
+
+END_LATE = """
+import signal, sys, time
+from pathlib import Path
+from autodepth.records.control import DriverLock, tell_ending
+from autodepth.records.studies import StudyFolder
+study, end = StudyFolder(Path(sys.argv[1])), Path(sys.argv[2])
+with DriverLock(study):
+    signal.signal(signal.SIGTERM, lambda *_: tell_ending(study))
+    print("driving", flush=True)
+    while not end.exists():
+        time.sleep(0.01)
+"""
+
+
+def test_who_goes_on_waits_for_a_driver_that_is_about_to_end_and_says_so(
+    folder: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = tmp_path / "end"
+    command = [sys.executable, "-c", END_LATE, str(folder.path), str(end)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as former:
+        assert former.stdout is not None
+        assert former.stdout.readline() == "driving\n"
+        former.terminate()
+        told: list[str] = []
+
+        def tell(message: str, *of: object) -> None:
+            told.append(message % of)
+            end.touch()  # only now it ends: who had not waited were refused
+
+        monkeypatch.setattr(control._log, "warning", tell)
+        monkeypatch.setattr(control, "_MOMENT_SECONDS", 60.0)
+        with DriverLock(folder, wait=True):
+            driver = driver_of(folder)
+
+    assert driver is not None
+    assert driver.pid == os.getpid()
+    about = f"process {former.pid} on {socket.gethostname()}, which drives digits"
+    assert told == [f"waiting for {about} and is about to end"]
+
+
+@pytest.mark.parametrize("ending", [False, True])
+def test_who_goes_on_does_not_wait_for_ever(
+    folder: StudyFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    ending: bool,
+) -> None:
+    monkeypatch.setattr(control, "_MOMENT_SECONDS", 60.0 if ending else 0.05)
+    monkeypatch.setattr(control, "_ENDING_SECONDS", 0.05 if ending else 60.0)
+    with DriverLock(folder):
+        if ending:
+            tell_ending(folder)
+        with pytest.raises(StudyInUseError, match="has driven digits since"):
+            DriverLock(folder, wait=True).__enter__()
+
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * ending
 
 
 def test_wishes_add_up_until_they_are_forgotten(folder: StudyFolder) -> None:
