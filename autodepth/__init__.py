@@ -9,6 +9,8 @@ The Python API does what the command line does:
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from autodepth.version import __version__
@@ -31,10 +33,27 @@ def __getattr__(name: str) -> Any:
         from autodepth.service.resuming import resume  # noqa: PLC0415
 
         return resume
-    if name == "search":
+    raise AttributeError(f"module 'autodepth' has no attribute {name!r}")
+
+
+class _Package(ModuleType):
+    """The package, whose `search` is the function, whatever was imported before.
+
+    The room `autodepth.search` has the same name, and an import of anything in it puts the room
+    there; `import autodepth.search.plan` finds the room without that.
+    """
+
+    @property
+    def search(self) -> Any:
+        """Search for shallow networks within a budget."""
         from autodepth.service.searching import search  # noqa: PLC0415
 
-        # The import above has put the room `autodepth.search` under this name.
-        globals()[name] = search
-        return search
-    raise AttributeError(f"module 'autodepth' has no attribute {name!r}")
+        return vars(self).get("search", search)
+
+    @search.setter
+    def search(self, value: object) -> None:
+        if not isinstance(value, ModuleType):
+            vars(self)["search"] = value
+
+
+sys.modules[__name__].__class__ = _Package

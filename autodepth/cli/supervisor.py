@@ -13,8 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -70,14 +70,15 @@ def _supervise(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> tuple[int, int | None]:
     """Run one driver; return its exit status, and its number unless a person ended it.
 
-    In a group of its own it gets the signals of the terminal from us only, each of them once.
+    In a group of its own it gets the signals of the terminal from us only, each of them once, and
+    its workers do not get them at all; Ctrl-Z stops all of them.
     """
     child = subprocess.Popen(  # noqa: S603 - ourselves
         [sys.executable, "-m", "autodepth", *arguments],
         env={**os.environ, _CHILD: "1"},
         process_group=0,
     )
-    with _signals_go_to(child) as asked:
+    with _signals_go_to(child) as asked, _ctrl_z_stops_all():
         status = child.wait()
     if status == -signal.SIGKILL and asked.count(signal.SIGINT) > 1:
         _show_cursor()
@@ -108,10 +109,48 @@ def _signals_go_to(child: subprocess.Popen[bytes]) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def _ctrl_z_stops_all() -> Iterator[None]:
+    """Stop with everything below when the terminal says so, and go on together, as by `fg`."""
+
+    def stop(*_: object) -> None:
+        stopped: list[int] = []
+        while more := [pid for pid in _below(os.getpid()) if pid not in stopped]:
+            _send(more, signal.SIGSTOP)  # one that was started meanwhile is found the next time
+            stopped += more
+        _show_cursor()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        _send(reversed(stopped), signal.SIGCONT)  # who asks finds awake whom it asks
+
+    before = signal.getsignal(signal.SIGTSTP)
+    if before is signal.SIG_DFL:  # else nobody is there to say `fg`
+        signal.signal(signal.SIGTSTP, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTSTP, before)
+
+
+def _below(pid: int) -> Iterator[int]:
+    """Yield the processes below one, each before its own."""
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # it ended meanwhile
+            for child in map(int, children.read_text().split()):
+                yield child
+                yield from _below(child)
+
+
+def _send(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 def _show_cursor() -> None:
-    """Give a terminal back what a progress display had hidden when its process was killed."""
+    """Give a terminal back what a progress display had hidden."""
     if sys.stderr.isatty():
         sys.stderr.write("\x1b[?25h\n")
+        sys.stderr.flush()
 
 
 def _left_by(pid: int) -> str | None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from collections.abc import Callable
 
+from autodepth.lived_time import lived_seconds
 from autodepth.units import Budget, Device
 
 _MARGIN = 1.1  # a trial that the budget cuts off was for nothing
 
 
 class BudgetMeter:
-    """Charges every device for as long as it is reserved, busy or not.
+    """Charges every device for as long as it is reserved, busy or not, and nobody stopped us.
 
     Args:
         budget: what may be spent.
@@ -21,7 +21,8 @@ class BudgetMeter:
         devices: how many are reserved together, shares of one included.
         spent_before: device seconds that earlier parts of the study took.
         wall_before: seconds for which they reserved any device.
-        clock: seconds that only ever rise; `now` reads it.
+        clock: seconds that only ever rise, and stand still while this process is stopped; `now`
+            reads it.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class BudgetMeter:
         devices: float,
         spent_before: float = 0.0,
         wall_before: float = 0.0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = lived_seconds,
     ) -> None:
         self.budget = budget
         self.device = device
@@ -41,6 +42,7 @@ class BudgetMeter:
         self._started: float | None = None
         self._stopped: float | None = None
         self._before, self._wall_before = spent_before, wall_before
+        self._stood_still = 0.0
         # By whether the parent was trained: seconds, and seconds per unit of work.
         self._durations: dict[bool, list[float]] = {True: [], False: []}
         self._paces: dict[bool, list[float]] = {True: [], False: []}
@@ -55,12 +57,21 @@ class BudgetMeter:
         if self._stopped is None:
             self._stopped = self.now()
 
+    def stood_still(self, seconds: float) -> None:
+        """Give back time in which workers were stopped.
+
+        Args:
+            seconds: of all devices; where one of two stood still, half of the time it did.
+        """
+        self._stood_still += seconds
+
     @property
     def _elapsed(self) -> float:
         """Seconds for which the devices have been reserved in this part of the study."""
         if self._started is None:
             return 0.0
-        return (self.now() if self._stopped is None else self._stopped) - self._started
+        now = self.now() if self._stopped is None else self._stopped
+        return now - self._started - self._stood_still
 
     @property
     def spent(self) -> float:

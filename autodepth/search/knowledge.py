@@ -35,7 +35,7 @@ class Running:
     Args:
         policy: what it carries out.
         proposal: of the search; None for the control and for trials about a front's member.
-        started: seconds on a clock that only ever rises.
+        started: on the clock of `lived_seconds`; later by what its worker was stopped for.
         kind: as the ledger has it.
         new_parent: whether it trains its parent.
     """

@@ -32,6 +32,7 @@ from autodepth.search.ray_local import start_local  # noqa: E402
 from autodepth.search.ray_metrics import StudyMetrics  # noqa: E402
 from autodepth.search.ray_shutdown import shut_down_ray  # noqa: E402
 from autodepth.search.ray_worker import Elsewhere, work  # noqa: E402
+from autodepth.search.stopped_workers import StoppedWorkers  # noqa: E402
 from autodepth.search.study_driver import StudyDriver  # noqa: E402
 from autodepth.trial.result import EpochReport, TrialState  # noqa: E402
 from autodepth.trial.setting import TrialSetting  # noqa: E402
@@ -65,7 +66,7 @@ def run_on_ray(
     scratch = Path(tempfile.mkdtemp(prefix="autodepth-ray-"))
     if local:
         start_local(places)
-    metrics = StudyMetrics(driver, unsent)
+    metrics, stopped = StudyMetrics(driver, unsent), StoppedWorkers(driver.stood_still)
     trainable = tune.with_parameters(work, setting=setting, places=places, elsewhere=elsewhere)
     try:
         driver.meter.start()
@@ -85,8 +86,8 @@ def run_on_ray(
                 name="study",
                 storage_path=str(scratch),
                 verbose=0,
-                stop=_Stopper(driver),
-                callbacks=[_Recorder(driver)],
+                stop=_Stopper(driver, stopped),
+                callbacks=[_Recorder(driver, stopped)],
             ),
         ).fit()
     except tune.TuneError as error:
@@ -160,11 +161,16 @@ class _Tasks(_DriverHook, Searcher):
 class _Stopper(_DriverHook, tune.Stopper):
     """Stops everything at once when a person asks for it, or workers do not answer any more."""
 
+    def __init__(self, driver: StudyDriver, stopped: StoppedWorkers) -> None:
+        super().__init__(driver)
+        self._stopped = stopped
+
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
         return False
 
     def stop_all(self) -> bool:
         self._driver.settle()
+        self._stopped.look()
         return self._driver.interrupted or self._driver.overdue
 
 
@@ -188,8 +194,13 @@ class _Rungs(_DriverHook, FIFOScheduler):
 class _Recorder(_DriverHook, tune.Callback):
     """Passes the ends of trials on to the driver."""
 
+    def __init__(self, driver: StudyDriver, stopped: StoppedWorkers) -> None:
+        super().__init__(driver)
+        self._stopped = stopped
+
     def on_trial_result(self, *, trial: Any, result: dict[str, Any], **_: Any) -> None:  # type: ignore[override]
         number = trial.config["number"]
+        self._stopped.told(number, result)
         if "node" in result and self._driver.is_running(number):
             self._driver.placed(number, result["node"])
         if "outcome" in result:
@@ -219,5 +230,6 @@ class _Recorder(_DriverHook, tune.Callback):
                 (folder / ERROR_FILE).write_text(trace)
 
     def _end(self, number: int, outcome: TrialOutcome) -> None:
+        self._stopped.over(number)
         if self._driver.is_running(number):
             self._driver.ended(number, outcome)

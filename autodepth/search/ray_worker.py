@@ -15,6 +15,7 @@ import ray
 from ray import tune
 
 from autodepth.errors import ClusterError
+from autodepth.lived_time import lived_seconds
 from autodepth.policy.policy import Policy
 from autodepth.records.trial_record import NODE_LEAVES, WEIGHTS_LOST
 from autodepth.search.luggage import Luggage
@@ -175,12 +176,22 @@ def _carry_out_elsewhere(told: _Told, transit: str) -> tuple[TrialOutcome, str]:
 
 @contextmanager
 def _ending_after(seconds: float | None) -> Iterator[None]:
-    """End this process when the block takes longer: what hangs listens to nothing else."""
-    timer = threading.Timer(seconds or 0.0, os._exit, (1,))
-    timer.daemon = True
+    """End this process when the block takes longer: what hangs listens to nothing else.
+
+    Time in which somebody stopped this process does not count.
+    """
+    over = threading.Event()
+
+    def watch(begun: float, longest: float) -> None:
+        while (left := longest - (lived_seconds() - begun)) > 0:
+            if over.wait(left):
+                return
+        os._exit(1)
+
     if seconds is not None:
-        timer.start()
+        about = (lived_seconds(), seconds)
+        threading.Thread(target=watch, args=about, name="ending", daemon=True).start()
     try:
         yield
     finally:
-        timer.cancel()
+        over.set()

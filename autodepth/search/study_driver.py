@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -121,6 +122,18 @@ class StudyDriver:
         if running is None:
             return False
         return self.meter.now() - running.started > self._limits.trial_seconds
+
+    def stood_still(self, numbers: Sequence[int], seconds: float) -> None:
+        """Hear that the workers of some trials were stopped: that time is charged to nobody.
+
+        Args:
+            numbers: of the trials.
+            seconds: for how long each of them stood still just now.
+        """
+        still = [self._running[number] for number in numbers if number in self._running]
+        for running in still:
+            running.started += seconds
+        self.meter.stood_still(seconds * len(still) / self.concurrency)
 
     @property
     def longest_trial(self) -> float | None:

@@ -21,6 +21,7 @@ from autodepth.search.per_trial import parse_per_trial
 from autodepth.search.plan import StudyPlan
 from autodepth.search.planning import make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch, ended_result
+from autodepth.service.one_search import only_search
 from autodepth.service.searching import drive, on_cluster
 from autodepth.space.space_file import load_space
 from autodepth.trial.latency_table import LatencyTable
@@ -46,6 +47,7 @@ _RESOLVED = {
 _MOST_CHANGES = 10
 
 
+@only_search()
 def resume(  # noqa: PLR0913 - as `search`
     study: str,
     *,
@@ -76,6 +78,7 @@ def resume(  # noqa: PLR0913 - as `search`
         watch: as of `search`.
 
     Raises:
+        InputError: another search runs in this process.
         StudyError: there is no such study, or its data or network are not what they were.
         StudyInUseError: another process drives it, and lives.
         BudgetError: nothing is left, or what was added is of another kind.
@@ -185,6 +188,7 @@ def _changes(before: Any, now: Any, name: str) -> list[str]:
     return [] if before == now else [f"{name.removeprefix('space.')}: {before} -> {now}"]
 
 
+@only_search()
 def confirm(  # noqa: PLR0913 - as `search`
     study: str,
     *,

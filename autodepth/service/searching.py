@@ -25,6 +25,7 @@ from autodepth.search.per_trial import parse_per_trial
 from autodepth.search.plan import StudyPlan
 from autodepth.search.planning import make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch, run_study, start_ledger
+from autodepth.service.one_search import only_search
 from autodepth.service.warm_start import front_policies
 from autodepth.space.shipped import default_space
 from autodepth.space.space_file import load_space
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 LOCAL_SPACE = Path("autodepth.yaml")
 
 
+@only_search()
 def search(  # noqa: PLR0913 - a wish each, all but one optional
     space: str | Path | None = None,
     *,
@@ -84,7 +86,8 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
         watch: a context entered while trials run, given the driver.
 
     Raises:
-        InputError: something that was written cannot be used; nothing was started.
+        InputError: something that was written cannot be used, or another search runs in this
+            process; nothing was started.
         ClusterError: the cluster cannot be used; likewise.
         StorageError: the study's folder is full or read-only.
     """

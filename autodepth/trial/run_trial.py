@@ -9,13 +9,13 @@ that was broken off goes on (`stages.py`).
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from autodepth.atomic import sha256_of
 from autodepth.errors import InfeasibleError
+from autodepth.lived_time import lived_seconds
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights import save_weights
 from autodepth.policy.policy import Policy
@@ -161,9 +161,9 @@ class _StageClock:
 
     @contextmanager
     def __call__(self, stage: Stage) -> Iterator[None]:
-        start = time.monotonic()
+        start = lived_seconds()
         yield
-        self.seconds[stage] = time.monotonic() - start
+        self.seconds[stage] = lived_seconds() - start
 
 
 def _report(

@@ -8,7 +8,6 @@ comes from the first.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -20,6 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from autodepth.data.batches import Batches
 from autodepth.errors import DivergenceError
+from autodepth.lived_time import lived_seconds
 from autodepth.networks.gates import GatedNetwork
 from autodepth.trial.checkpoint import Moving, layers_draw_from
 from autodepth.trial.checkpoints import Checkpoints
@@ -127,7 +127,7 @@ def _one_epoch(
     moving: Moving,
     ranks: Ranks,
 ) -> Epoch:
-    start = time.monotonic()
+    start = lived_seconds()
     tally = _Tally(network, ranks)
     network.train()
     for step, (images, labels) in enumerate(batches):
@@ -148,7 +148,7 @@ def _one_epoch(
         course.after_step()
         if step % _STEPS_BETWEEN_CHECKS == 0:
             tally.finite_loss(number)
-    steps_ended = time.monotonic()
+    steps_ended = lived_seconds()
     train_loss = tally.finite_loss(number)
     network.eval()
     network.open_all(course.survival(number / course.epochs))
@@ -162,7 +162,7 @@ def _one_epoch(
         gradient_norms=tally.norms.means(),
         images_per_second=tally.images / (steps_ended - start),
         evaluation=evaluation,
-        seconds=time.monotonic() - start,
+        seconds=lived_seconds() - start,
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 from crash_loop import SETTINGS
 
 from autodepth.errors import StudyError
+from autodepth.lived_time import LOOK_SECONDS
 from autodepth.records.control import driver_of
 from autodepth.records.invariants import broken_invariants
 from autodepth.records.ledger import Ledger
@@ -22,7 +23,7 @@ from autodepth.records.studies import StudyFolder, find_study, studies_root
 from autodepth.trial.result import TrialState
 
 pytestmark = pytest.mark.slow
-CTRL_C = b"\x03"
+CTRL_C, CTRL_Z = b"\x03", b"\x1a"
 PATIENCE = 240
 
 
@@ -135,6 +136,41 @@ def test_ctrl_c_at_a_terminal_ends_in_order_once_and_at_once_twice(times, termin
     assert all_gone(below)
     if times == 1:
         assert broken_invariants(find_study("typed")) == []
+
+
+def shell_told_stopped(at):
+    """Whether a shell would be told that the command was stopped; it is read meanwhile."""
+    at._read(0.2)
+    return os.waitpid(at.pid, os.WNOHANG | os.WUNTRACED) != (0, 0)
+
+
+def test_ctrl_z_stops_everything_and_a_shell_that_continues_the_command_continues_it_all(terminal):
+    at = terminal("paused")
+    at.read_until(b"1 complete")
+    os.write(at.end, CTRL_Z)
+    wait_for(lambda: shell_told_stopped(at))
+    below = processes_of(at.pid)
+    names = {process.name() for process in below}
+    wait_for(lambda: all(process.status() == psutil.STATUS_STOPPED for process in below))
+    before = complete("paused")
+    shown = cursor_is_shown(at.shown)
+    time.sleep(2 * LOOK_SECONDS)  # a search that went on would go on in this
+    after = complete("paused")
+    os.kill(at.pid, signal.SIGCONT)  # as `fg` does
+    wait_for(lambda: complete("paused") > before or at._read(0.2))
+    os.write(at.end, CTRL_C)
+    status = at.status()
+
+    assert {"gcs_server", "raylet"} <= names
+    assert any(name.startswith("ray::Implicit") for name in names)  # a worker
+    assert (after, shown) == (before, True)
+    assert status == 130
+    assert b"died" not in at.shown
+    assert all_gone(below)
+    assert broken_invariants(find_study("paused")) == []
+    with Ledger.open(find_study("paused").ledger_path, read_only=True) as ledger:
+        states = {record.state for record in ledger.trials()}
+    assert TrialState.FAILED not in states
 
 
 def search(name):
