@@ -23,6 +23,10 @@ __all__ = ["ResidualSite", "attribute", "find_residual_sites", "told_not_taken"]
 
 _ADDITIONS = frozenset({operator.add, operator.iadd, torch.add, "add", "add_"})
 _WEIGHING = frozenset({"lerp", "lerp_"})  # they scale both
+_LARGER = (nn.ConvTranspose2d, nn.Upsample, nn.PixelShuffle, nn.MaxUnpool2d, nn.Fold)
+_LARGER_FUNCTIONS = frozenset(
+    {"conv_transpose2d", "interpolate", "upsample", "pixel_shuffle", "max_unpool2d", "fold"}
+)
 _PASSING = frozenset({"clone", "contiguous"})  # methods that leave the value as it is
 
 
@@ -216,27 +220,30 @@ def _blocks(
     """Return sites less skips around several blocks and additions inside what is left; the skips.
 
     Where a step begins tells them apart, not which module it is written in: branches side by
-    side are one. One step alone is a block if layers that multiply come before it and after it,
-    as at the bottom of a U-Net; else it is a part of the branch around it.
+    side are one. One step alone is a block if images grow after it, as at the bottom of a U-Net;
+    else it is a part of the branch around it.
     """
     nodes = {node.name: node for node in flow.place}
 
-    def multiplies(start: str, end: str) -> bool:
-        fork = nodes[start]
-        return flow.distance(fork, flow.between(fork, nodes[end]))[1] > 0
+    def grows_after(step: ResidualSite, site: ResidualSite) -> bool:
+        path = flow.between(nodes[step.addition], nodes[site.branch])
+        return any(_makes_larger(flow.traced, node) for node in path)
 
     around = []
     for site in sites:
         inside = set(site.branch_nodes)
         steps = {s.fork: s for s in sites if s.identity and s.addition in inside}
-        if len(steps) > 1 or any(
-            multiplies(site.fork, step.fork) and multiplies(step.addition, site.branch)
-            for step in steps.values()
-        ):
+        if len(steps) > 1 or any(grows_after(step, site) for step in steps.values()):
             around.append(site)
     blocks = [site for site in sites if site not in around]
     inner = {name for site in blocks for name in site.branch_nodes}
     return [site for site in blocks if site.addition not in inner], around
+
+
+def _makes_larger(traced: fx.GraphModule, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return isinstance(traced.get_submodule(str(node.target)), _LARGER)
+    return operation(node) in _LARGER_FUNCTIONS
 
 
 def _enclosing_module(node: fx.Node) -> str:
