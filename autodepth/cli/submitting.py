@@ -13,6 +13,7 @@ import typer
 from autodepth.cli.console import give, give_json, say
 from autodepth.cli.studies import Concurrency, Json, OwnCode, Storage, read_concurrency
 from autodepth.errors import InputError
+from autodepth.paths import absolute
 
 if TYPE_CHECKING:
     from autodepth.service.jobs import Job, Jobs
@@ -182,8 +183,9 @@ def _below(path: Path | None) -> str | None:
     """
     if path is None:
         return None
-    if not path.absolute().is_relative_to(Path.cwd()) or not path.is_file():
+    place = absolute(path)
+    if not place.is_relative_to(Path.cwd()) or not place.is_file():
         raise InputError(
             f"what a job reads must be a file in {Path.cwd()}, which is sent along, but got {path}"
         )
-    return str(path.absolute().relative_to(Path.cwd()))
+    return str(place.relative_to(Path.cwd()))

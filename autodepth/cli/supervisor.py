@@ -22,6 +22,7 @@ from typing import Any
 from autodepth.cli.console import say
 
 _CHILD = "AUTODEPTH_SUPERVISED"
+_SAFE = "PYTHONSAFEPATH"  # known to Python: no folder of a script, and not the current one
 _DRIVING = ("search", "resume")
 _NOT_DRIVING = ("--help", "-h", "--dry-run")
 _CARRIED = ("--tracking-uri", "--ray-address", "--storage", "--concurrency")  # with a value each
@@ -34,6 +35,7 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # <sys/prctl.h>
 
 def main() -> None:
     """Run the command line; drive studies in a child process."""
+    os.environ[_SAFE] = "1"  # what is started here finds no code in the current folder
     arguments = sys.argv[1:]
     drives = arguments[:1] and arguments[0] in _DRIVING and not set(arguments) & {*_NOT_DRIVING}
     if drives and _CHILD not in os.environ:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from autodepth.errors import DataError, did_you_mean
+from autodepth.paths import absolute
 
 Augment = Literal["auto", "none", "flip-crop"]
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
@@ -128,6 +129,22 @@ class DataSettings:
                 mean=tuple(constants.get("mean", ())), std=tuple(constants.get("std", ()))
             )
         return cls(**values)
+
+
+def absolute_paths(name: str, root: str) -> dict[str, str]:
+    """Return what is a path among the two, as every process finds it: `folder:/home/me/birds`.
+
+    Args:
+        name: as of `DataSettings`.
+        root: likewise; it counts where a set is fetched.
+
+    Raises:
+        InputError: as of `autodepth.paths.absolute`.
+    """
+    kind, _, place = name.partition(":")
+    if place:
+        return {"name": f"{kind}:{absolute(place)}"}
+    return {} if name == "digits" else {"root": str(absolute(root))}
 
 
 def without_place(name: str) -> str:

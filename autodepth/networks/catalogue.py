@@ -27,6 +27,7 @@ from autodepth.torchvision_door import import_torchvision
 _CIFAR = re.compile(r"resnet([0-9]{1,4})")
 _USUAL_CIFAR = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202")
 _TORCHVISION, _TIMM = "torchvision:", "timm:"
+_NOT_WRITTEN = ("own_code", "code_folder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,8 @@ class NetworkSpec:
         arguments: what the builder of any other network is called with besides; plain values.
         own_code: whether `package.module:callable` may be imported and called: only where a
             person said so. It is not written to files, and none can say it.
+        code_folder: where its module lies if it is not installed; None for the current folder.
+            Where it is on another machine, so it is not written to files either.
     """
 
     name: str
@@ -53,6 +56,7 @@ class NetworkSpec:
     shortcut: Literal["A", "B"] = "A"
     arguments: Mapping[str, Any] = field(default_factory=dict)
     own_code: bool = False
+    code_folder: Path | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -60,10 +64,8 @@ class NetworkSpec:
         return (self.channels, self.height, self.width)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values fit for JSON; `own_code` is not among them."""
-        values = asdict(self)
-        del values["own_code"]
-        return values
+        """Return plain values fit for JSON; what is not written to files is not among them."""
+        return {key: value for key, value in asdict(self).items() if key not in _NOT_WRITTEN}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, own_code: bool = False) -> NetworkSpec:
@@ -72,8 +74,8 @@ class NetworkSpec:
         Raises:
             TypeError: a value is missing or unknown.
         """
-        if "own_code" in values:
-            raise TypeError("own_code is no part of a file")
+        if told := [name for name in _NOT_WRITTEN if name in values]:
+            raise TypeError(f"{told[0]} is no part of a file")
         return cls(**values, own_code=own_code)
 
 
@@ -153,7 +155,7 @@ def build_module(spec: NetworkSpec) -> nn.Module:
             int(match[1]), classes=spec.classes, channels=spec.channels, shortcut=spec.shortcut
         )
     if is_own(spec.name):
-        return own_module(spec.name, spec.classes, spec.arguments)
+        return own_module(spec.name, spec.classes, spec.arguments, spec.code_folder)
     for prefix, build in ((_TORCHVISION, _torchvision_module), (_TIMM, _timm_module)):
         if spec.name.startswith(prefix):
             try:

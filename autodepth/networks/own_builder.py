@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,8 @@ from typing import Any
 from torch import nn
 
 from autodepth.errors import NetworkError, did_you_mean
+from autodepth.networks.own_modules import home_of, import_from
+from autodepth.paths import absolute
 
 _OWN = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
 
@@ -23,8 +23,19 @@ def is_own(name: str) -> bool:
     return match is not None and match[1] not in {"torchvision", "timm"}
 
 
-def own_module(name: str, classes: int, arguments: Mapping[str, Any]) -> nn.Module:
-    """Import a module, from the current directory too, and call its builder.
+def code_folder(name: str) -> Path | None:
+    """Return the folder that the code of a network came from; None where it is installed.
+
+    Args:
+        name: of a network that was built; None for one of a catalogue, too.
+    """
+    return home_of(name.partition(":")[0]) if is_own(name) else None
+
+
+def own_module(
+    name: str, classes: int, arguments: Mapping[str, Any], folder: Path | None = None
+) -> nn.Module:
+    """Import a module, from a folder too, and call its builder.
 
     The builder is called with `arguments`, and with `num_classes` if it has a parameter of that
     name and `classes` is not 0.
@@ -33,12 +44,13 @@ def own_module(name: str, classes: int, arguments: Mapping[str, Any]) -> nn.Modu
         name: `package.module:callable`; a class of networks is a callable too.
         classes: size of the output; 0 leaves it to the builder.
         arguments: by name.
+        folder: where the module lies if it is not installed; None for the current folder.
 
     Raises:
         NetworkError: there is no such module or callable, it does not take the arguments, fails,
             or gives no network.
     """
-    builder = _find(name)
+    builder = _find(name, absolute(folder or "."))
     wanted = dict(arguments)
     if classes and "num_classes" in _parameters(builder):
         wanted.setdefault("num_classes", classes)
@@ -57,19 +69,18 @@ def own_module(name: str, classes: int, arguments: Mapping[str, Any]) -> nn.Modu
     return network
 
 
-def _find(name: str) -> Callable[..., Any]:
+def _find(name: str, folder: Path) -> Callable[..., Any]:
     place, _, attribute = name.partition(":")
-    # A console command does not look into the current directory by itself.
-    if str(Path.cwd()) not in sys.path and "" not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
     try:
-        module = importlib.import_module(place)
+        module = import_from(folder, place)
+    except NetworkError:
+        raise
     except ModuleNotFoundError as error:
         if error.name is None or not f"{place}.".startswith(f"{error.name}."):
             raise NetworkError(f"{place} cannot be imported: {error}") from error
         raise NetworkError(
             f"there is no Python module {error.name!r} for the network {name}, neither installed "
-            f"nor in {Path.cwd()}"
+            f"nor in {folder}"
         ) from error
     except Exception as error:
         raise NetworkError(f"{place} cannot be imported: {error!r}") from error

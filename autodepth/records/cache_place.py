@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from autodepth.paths import absolute_location
 from autodepth.records.studies import CACHE, studies_root
 from autodepth.trial.stage_cache import LIMIT_BYTES
 from autodepth.units import parse_bytes
@@ -20,7 +21,7 @@ def cache_location(storage: str | None = None) -> str:
     """
     if storage is not None:
         return f"{storage.rstrip('/')}/{CACHE}"
-    return os.environ.get(CACHE_VARIABLE) or str(studies_root() / CACHE)
+    return absolute_location(os.environ.get(CACHE_VARIABLE) or str(studies_root() / CACHE))
 
 
 def cache_limit_bytes() -> int:

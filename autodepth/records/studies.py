@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autodepth.errors import StudyError, did_you_mean
+from autodepth.paths import absolute
 from autodepth.records.ledger import Ledger
 from autodepth.records.storage import LEDGER, taking
 from autodepth.trial.result import TrialState
@@ -98,7 +99,7 @@ class StudySummary:
 
 def studies_root() -> Path:
     """Return the folder of all studies: $AUTODEPTH_HOME, else ./autodepth-studies; absolute."""
-    return Path(os.environ.get(HOME_VARIABLE) or "autodepth-studies").absolute()
+    return absolute(os.environ.get(HOME_VARIABLE) or "autodepth-studies")
 
 
 def check_free(name: str) -> StudyFolder:

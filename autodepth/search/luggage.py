@@ -16,10 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autodepth.errors import InputError
-from autodepth.networks.own_builder import is_own
+from autodepth.networks.catalogue import NetworkSpec
+from autodepth.networks.own_modules import is_installed
 from autodepth.trial.setting import TrialSetting
 
 _MOST_CODE_BYTES = 20_000_000
+_CODE = "code"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ class Luggage:
     weights_suffix: str = ""
 
     def lay_down(self) -> Path | None:
-        """Write the files on this node, once per process, and import code from there.
+        """Write the files on this node, once per process.
 
         Returns:
             The folder; None where there is nothing to write.
@@ -48,7 +50,11 @@ class Luggage:
         """Return a setting that uses the files on this node."""
         folder = self.lay_down()
         weights = None if folder is None or self.weights is None else folder / self.weights_name
-        return replace(setting, weights=weights)
+        return replace(setting, weights=weights, spec=self.unpack_code(setting.spec))
+
+    def unpack_code(self, spec: NetworkSpec) -> NetworkSpec:
+        """Return a network that is built by the code on this node."""
+        return replace(spec, code_folder=_written(self) / _CODE) if self.code else spec
 
     @property
     def weights_name(self) -> str:
@@ -59,22 +65,22 @@ class Luggage:
         return hash((self.weights, tuple(sorted(self.code.items()))))
 
 
-def pack(network: str, weights: Path | None) -> Luggage:
+def pack(spec: NetworkSpec, weights: Path | None) -> Luggage:
     """Pack what a network needs; its builder was called before, so its modules are imported.
 
     Args:
-        network: its name; code is taken along only for `package.module:callable`.
+        spec: the network; code is taken along from where its own lies, if it has any.
         weights: the file it starts from, if any.
 
     Raises:
         InputError: the code is too large to be code.
     """
-    code = _code_of(Path.cwd()) if is_own(network) else {}
+    code = {} if spec.code_folder is None else _code_of(spec.code_folder)
     size = sum(map(len, code.values()))
     if size > _MOST_CODE_BYTES:
         raise InputError(
             f"code of one's own must be at most {_MOST_CODE_BYTES:,} bytes to travel to other "
-            f"nodes, but the modules imported from {Path.cwd()} have {size:,}"
+            f"nodes, but the modules imported from {spec.code_folder} have {size:,}"
         )
     if weights is None:
         return Luggage(weights=None, code=code)
@@ -89,23 +95,20 @@ def _code_of(root: Path) -> dict[str, bytes]:
         if not file or name.partition(".")[0] == "autodepth":
             continue
         path = Path(file)
-        installed = {"site-packages", "dist-packages"} & set(path.parts)
-        if path.suffix == ".py" and path.is_relative_to(root) and not installed:
+        if path.suffix == ".py" and path.is_relative_to(root) and not is_installed(name, path):
             found[str(path.relative_to(root))] = path.read_bytes()
     return found
 
 
 @functools.lru_cache(maxsize=1)
 def _written(luggage: Luggage) -> Path:
-    """Write the files into a folder only this process's user can read, and import from it."""
+    """Write the files into a folder that only this process's user can read."""
     folder = Path(tempfile.mkdtemp(prefix="autodepth-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if luggage.weights is not None:
         (folder / luggage.weights_name).write_bytes(luggage.weights)
-    code = folder / "code"
+    code = folder / _CODE
     for name, text in luggage.code.items():
         (code / name).parent.mkdir(parents=True, exist_ok=True)
         (code / name).write_bytes(text)
-    if luggage.code:
-        sys.path.insert(0, str(code))
     return folder

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from autodepth.data.images import FileImages
 from autodepth.data.load import ImageData, load_data
 from autodepth.data.prepare import resolve_augment, resolve_normalisation
-from autodepth.data.settings import DataSettings, SplitRule
+from autodepth.data.settings import DataSettings, SplitRule, absolute_paths
 from autodepth.errors import InputError
 from autodepth.front.objective import Objective
 from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
+from autodepth.networks.own_builder import code_folder
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.paths import absolute
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import RANDOM_DEPTH
 from autodepth.search.estimate import (
@@ -81,7 +83,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
         raise InputError(
             f"limits.memory needs Linux, which counts it, but this is {sys.platform}: leave it out"
         )
-    space, notes = _without_idle_dimensions(space)
+    space, notes = _without_idle_dimensions(_with_absolute_paths(space))
     weights = None if space.network.weights is None else Path(space.network.weights)
     settings, automatic = _data_settings(space, split_rule)
     data = load_data(settings, trust=trust_data)
@@ -99,6 +101,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
         own_code=own_code,
     )
     network = build_network(spec, seed=space.seed, weights=weights)
+    spec = replace(spec, code_folder=code_folder(spec.name))  # workers are elsewhere
     timed = time_on_a_place(spec, network, typical_policy(space, network), places, cluster)
     cost = _trial_cost(space, network, timed.pace, places.ranks)
     if automatic:
@@ -144,6 +147,18 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
         notes=(*notes, *(cluster.notes if cluster else ())),
         cluster=cluster,
     )
+
+
+def _with_absolute_paths(space: SearchSpace) -> SearchSpace:
+    """Return the space with its paths from the root; relative ones start at the current folder.
+
+    Here they are said for the last time: trials, the study's own space file and whoever goes on
+    with it from elsewhere all take them from here.
+    """
+    data = space.data.model_copy(update=absolute_paths(space.data.name, space.data.root))
+    if (network := space.network).weights is not None:
+        network = network.model_copy(update={"weights": str(absolute(network.weights))})
+    return replace(space, data=data, network=network)
 
 
 def _without_idle_dimensions(space: SearchSpace) -> tuple[SearchSpace, list[str]]:

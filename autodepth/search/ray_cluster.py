@@ -16,9 +16,14 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from autodepth.errors import AccessError, ClusterError, InputError
+from autodepth.paths import absolute_location
 from autodepth.search import node_probe
 from autodepth.search.cluster_nodes import Node, check_storage_given, same_versions
-from autodepth.search.ray_environment import prepare_for_ray, signal_handlers_kept
+from autodepth.search.ray_environment import (
+    no_code_of_ours,
+    prepare_for_ray,
+    signal_handlers_kept,
+)
 
 prepare_for_ray()
 
@@ -123,7 +128,7 @@ def checked_storage(storage: str) -> str:
             "a storage must be named without user and password (they are read from the "
             "environment of each node), but got one with them"
         )
-    return storage if "://" in storage else str(Path(storage).absolute())
+    return absolute_location(storage)
 
 
 def _connect(address: str) -> None:
@@ -135,7 +140,12 @@ def _connect(address: str) -> None:
     _knock(address)
     with _stderr_of_core() as said, signal_handlers_kept():
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                job_config=no_code_of_ours(),
+            )
         except AuthenticationError as error:
             raise AccessError(
                 f"the Ray cluster at {address} wants a token: {_HOW_TO_ENTER}"

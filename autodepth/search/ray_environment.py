@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 # Read by Ray when it is imported or started; what a person has set stays.
 _ENVIRONMENT = {
@@ -31,6 +32,21 @@ def prepare_for_ray(*, own: bool = False) -> None:
         os.environ.setdefault(name, value)
     if own and "ray" not in sys.modules:  # Ray's core reads it once
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def no_code_of_ours() -> Any:
+    """Return a job configuration for `ray.init` with which workers import what is installed there.
+
+    Ray puts the current folder, and that of the script, first on every worker's import path, so a
+    `queue.py` that lies there would be executed. It leaves that to jobs that are sent a folder.
+    """
+    from ray.job_config import JobConfig  # noqa: PLC0415 - after `prepare_for_ray`
+
+    class _SentNoFolder(JobConfig):
+        def _runtime_env_has_working_dir(self) -> bool:
+            return True
+
+    return _SentNoFolder()
 
 
 @contextmanager

@@ -6,7 +6,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from autodepth.search.ray_environment import prepare_for_ray, signal_handlers_kept
+from autodepth.search.ray_environment import (
+    no_code_of_ours,
+    prepare_for_ray,
+    signal_handlers_kept,
+)
 
 prepare_for_ray(own=True)
 
@@ -34,6 +38,7 @@ def start_local(places: Places) -> None:
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
+            job_config=no_code_of_ours(),
             _metrics_export_port=port,
             _system_config={"enable_metrics_collection": port is not None},
         )

@@ -167,7 +167,7 @@ def _run_on_ray(
 
     elsewhere = None
     if plan.cluster is not None:
-        luggage = pack(plan.space.network.name, setting.weights)
+        luggage = pack(setting.spec, setting.weights)
         elsewhere = Elsewhere(luggage=luggage, transit=transit)
     run_on_ray(driver, setting, plan.places, elsewhere, unsent)
 

@@ -57,7 +57,7 @@ def time_on_a_place(
         with long_work("timing a few steps"):
             return time_steps(copy.deepcopy(network), policy, places)
     return cluster.run(
-        time_steps_elsewhere, spec, pack(spec.name, None), policy, places,
+        time_steps_elsewhere, spec, pack(spec, None), policy, places,
         cpus=places.cpus, gpus=places.gpus,
     )  # fmt: skip
 
@@ -70,7 +70,7 @@ def table_on_a_place(
         with long_work("measuring what each branch adds to the latency"):
             return measure_table(network, places.torch_device, places.threads)
     return cluster.run(
-        measure_table_elsewhere, spec, pack(spec.name, None), places,
+        measure_table_elsewhere, spec, pack(spec, None), places,
         cpus=places.cpus, gpus=places.gpus,
     )  # fmt: skip
 
@@ -93,11 +93,10 @@ def time_steps_elsewhere(
     spec: NetworkSpec, luggage: Luggage, policy: Policy, places: Places
 ) -> Timing:
     """Build the network on a node and time it there; weights change no time."""
-    luggage.lay_down()
-    return time_steps(build_network(spec, seed=0), policy, places)
+    return time_steps(build_network(luggage.unpack_code(spec), seed=0), policy, places)
 
 
 def measure_table_elsewhere(spec: NetworkSpec, luggage: Luggage, places: Places) -> LatencyTable:
     """Build the network on a node and measure there what its branches add to the latency."""
-    luggage.lay_down()
-    return measure_table(build_network(spec, seed=0), places.torch_device, places.threads)
+    network = build_network(luggage.unpack_code(spec), seed=0)
+    return measure_table(network, places.torch_device, places.threads)

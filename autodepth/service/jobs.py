@@ -19,6 +19,7 @@ from typing import Any
 
 from autodepth.errors import AccessError, ClusterError, InputError, StudyError, StudyInUseError
 from autodepth.search.ray_environment import prepare_for_ray
+from autodepth.service.parcel import FILES
 
 prepare_for_ray()
 
@@ -76,7 +77,7 @@ def read_job_id(name: str) -> tuple[str, int] | None:
 
 
 def entrypoint(arguments: Sequence[str], *, home: str | None, python: str) -> str:
-    """Return the command line of a job.
+    """Return the command line of a job; it runs in the folder that was sent.
 
     Args:
         arguments: of `autodepth`.
@@ -84,8 +85,8 @@ def entrypoint(arguments: Sequence[str], *, home: str | None, python: str) -> st
         python: of the head node.
     """
     studies = '"$HOME/autodepth-studies"' if home is None else shlex.quote(home)
-    words = shlex.join([python, "-m", "autodepth", *arguments])
-    return f"AUTODEPTH_HOME={studies} exec {words}"
+    words = shlex.join([python, "-P", "-m", "autodepth", *arguments])
+    return f"cd {shlex.quote(FILES)} && AUTODEPTH_HOME={studies} exec {words}"
 
 
 class Jobs:

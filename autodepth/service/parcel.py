@@ -14,6 +14,7 @@ from autodepth.space.shipped import space_folder
 from autodepth.units import format_bytes
 
 LIMIT_BYTES = 100_000_000
+FILES = "sent-files"  # no name of a module: Ray lets nodes import what lies beside it
 # Besides what is hidden: what tools and autodepth itself write, and nobody searches with.
 LEFT_OUT = (
     "__pycache__", "autodepth-studies", "exports", "mlruns", "mlartifacts", "node_modules",
@@ -39,7 +40,7 @@ class Parcel:
 
 
 def pack_parcel(source: Path, target: Path, exclude: Sequence[str] = ()) -> Parcel:
-    """Copy what a job needs from a folder, and autodepth beside it.
+    """Copy what a job needs from a folder into `FILES`, and autodepth beside that.
 
     Nodes then run the autodepth that submits, whichever they have installed.
 
@@ -64,8 +65,9 @@ def pack_parcel(source: Path, target: Path, exclude: Sequence[str] = ()) -> Parc
             f"{source} has {format_bytes(total)}, the largest: {told}; leave out what nodes find "
             "elsewhere with --exclude PATTERN"
         )
+    (target / FILES).mkdir()
     for path in found:
-        place = target / path.relative_to(source)
+        place = target / FILES / path.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, place)
     _add_autodepth(target)

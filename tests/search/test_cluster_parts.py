@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from autodepth.errors import BudgetError, ClusterError, InputError
+from autodepth.networks.catalogue import NetworkSpec
+from autodepth.networks.own_builder import code_folder
+from autodepth.networks.own_modules import import_from
 from autodepth.records.cache_place import cache_location
 from autodepth.search import node_probe
 from autodepth.search.cluster_nodes import Node, check_storage_given, same_versions
@@ -151,22 +154,22 @@ def test_luggage_takes_weights_and_the_code_that_was_imported(tmp_path, monkeypa
     (tmp_path / "mynets" / "small.py").write_text("from mynets.parts import WIDTH\n")
     (tmp_path / "mynets" / "parts.py").write_text("WIDTH = 8\n")
     (tmp_path / "secret.py").write_text("nobody imports this\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    __import__("mynets.small")
+    import_from(tmp_path, "mynets.small")
+    spec = NetworkSpec(name="mynets.small:build", code_folder=code_folder("mynets.small:build"))
     try:
-        luggage = pack("mynets.small:build", None)
+        luggage = pack(spec, None)
     finally:
         for name in [name for name in sys.modules if name.startswith("mynets")]:
             del sys.modules[name]
     assert sorted(luggage.code) == ["mynets/__init__.py", "mynets/parts.py", "mynets/small.py"]
-    assert pack("resnet20", None).lay_down() is None
+    assert pack(NetworkSpec(name="resnet20"), None).lay_down() is None
 
     place = luggage.lay_down()
     assert place is not None
     assert (place / "code" / "mynets" / "parts.py").read_text() == "WIDTH = 8\n"
     assert luggage.lay_down() == place  # once per process
-    sys.path.remove(str(place / "code"))
+    assert luggage.unpack_code(spec).code_folder == place / "code"
+    assert str(place / "code") not in sys.path
 
 
 def test_weights_of_the_drivers_host_are_read_from_the_nodes_own_copy(tmp_path):
@@ -175,7 +178,7 @@ def test_weights_of_the_drivers_host_are_read_from_the_nodes_own_copy(tmp_path):
     file.write_bytes(b"given")
     setting = replace(plan.setting, weights=file)
 
-    unpacked = pack("resnet14", file).unpack(setting)
+    unpacked = pack(setting.spec, file).unpack(setting)
     assert unpacked.weights not in {None, file}
     assert Path(unpacked.weights).read_bytes() == b"given"
     assert Path(unpacked.weights).suffix == ".safetensors"  # by which its kind is told

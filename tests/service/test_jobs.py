@@ -8,7 +8,7 @@ import pytest
 from autodepth.errors import InputError
 from autodepth.service import parcel
 from autodepth.service.jobs import Job, Jobs, entrypoint, exit_status, job_id, read_job_id
-from autodepth.service.parcel import pack_parcel
+from autodepth.service.parcel import FILES, pack_parcel
 
 JOB = Job(
     id="autodepth-a.1", study="a", attempt=1, status="RUNNING", started=None, ended=None,
@@ -28,12 +28,14 @@ def test_jobs_of_others_are_left_alone(name):
 
 def test_a_command_line_keeps_its_words_apart():
     line = entrypoint(["search", "--study", "a b; rm -rf $HOME"], home="/my studies", python="py")
-    setting, word, *rest = shlex.split(line)
+    *entering, setting, word, python, safe = shlex.split(line)[:7]
 
+    assert entering == ["cd", FILES, "&&"]
     assert (setting, word) == ("AUTODEPTH_HOME=/my studies", "exec")
-    assert rest == ["py", "-m", "autodepth", "search", "--study", "a b; rm -rf $HOME"]
-    assert entrypoint([], home=None, python="py").startswith(
-        'AUTODEPTH_HOME="$HOME/autodepth-studies" exec'
+    assert (python, safe) == ("py", "-P")
+    assert shlex.split(line)[7:] == ["-m", "autodepth", "search", "--study", "a b; rm -rf $HOME"]
+    assert f'{FILES} && AUTODEPTH_HOME="$HOME/autodepth-studies" exec' in entrypoint(
+        [], home=None, python="py"
     )
 
 
@@ -58,8 +60,11 @@ def test_a_parcel_holds_a_persons_files_and_autodepth(tmp_path):
     target.mkdir()
     packed = pack_parcel(mine, target, ["*.npz"])
 
-    theirs = [p for p in target.rglob("*") if p.is_file() and "autodepth" not in p.parts]
-    assert sorted(str(p.relative_to(target)) for p in theirs) == ["nets/own.py", "space.yaml"]
+    theirs = [p for p in (target / FILES).rglob("*") if p.is_file()]
+    named = sorted(str(p.relative_to(target / FILES)) for p in theirs)
+    assert named == ["nets/own.py", "space.yaml"]
+    assert sorted(p.name for p in target.iterdir()) == ["autodepth", FILES]
+    assert not FILES.isidentifier()  # nodes import from the folder that holds it
     assert (packed.files, packed.size) == (2, len("space.yaml") + len("nets/own.py"))
     assert (target / "autodepth" / "cli" / "main.py").is_file()
     assert (target / "autodepth" / "search_spaces" / "digits_resnet20.yaml").is_file()
