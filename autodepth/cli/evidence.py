@@ -10,6 +10,8 @@ from autodepth.cli.console import give, give_json, say
 from autodepth.cli.studies import (
     ConcurrencyAsBefore,
     Json,
+    Moved,
+    MovedWeights,
     OwnCode,
     RayAddress,
     Storage,
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from autodepth.report.confirmed import ConfirmedMember, Replicates
 
 
-def confirm(
+def confirm(  # noqa: PLR0913, PLR0917 - an option each
     study: Study = "latest",
     seeds: Annotated[int, typer.Option(help="Fresh seeds per member of the front.")] = 2,
     control: Annotated[
@@ -35,6 +37,8 @@ def confirm(
         ),
     ] = None,
     concurrency: ConcurrencyAsBefore = None,
+    data: Moved = None,
+    weights: MovedWeights = None,
     ray_address: RayAddress = None,
     storage: Storage = None,
     own_code: OwnCode = False,
@@ -58,6 +62,8 @@ def confirm(
             seeds=seeds,
             roles=roles,
             concurrency=read_concurrency(concurrency),
+            data=data,
+            weights=weights,
             own_code=own_code,
             cluster=cluster,
             watch=watching,

@@ -13,6 +13,8 @@ from autodepth.cli.studies import (
     Concurrency,
     ConcurrencyAsBefore,
     Json,
+    Moved,
+    MovedWeights,
     OwnCode,
     RayAddress,
     Storage,
@@ -96,13 +98,18 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         choose_space,
         on_cluster,
         plan_search,
+        space_of,
     )
 
     if go_on and _is_there(study):
         assert study is not None
         own = own_code or network is not None
+        said = space_of(space, data=data, network=network, weights=weights, settings=settings or ())
         _go_on(
             study, None, budget, concurrency, ray_address, storage,
+            # Where a batch job's files lie may change from one to the next.
+            data=said.data.name if ":" in said.data.name else None,
+            weights=said.network.weights,
             own_code=own, tracking_uri=tracking_uri, json=json,
         )  # fmt: skip
         return
@@ -152,6 +159,8 @@ def resume(  # noqa: PLR0913, PLR0917 - an option each
         str | None, typer.Option(help="What to add: +10gpu-h, +50trials; else what is left.")
     ] = None,
     concurrency: ConcurrencyAsBefore = None,
+    data: Moved = None,
+    weights: MovedWeights = None,
     ray_address: RayAddress = None,
     storage: Storage = None,
     takeover: Annotated[
@@ -170,6 +179,7 @@ def resume(  # noqa: PLR0913, PLR0917 - an option each
     """
     _go_on(
         study, budget, None, concurrency, ray_address, storage,
+        data=data, weights=weights,
         takeover=takeover, own_code=own_code, tracking_uri=tracking_uri, json=json,
     )  # fmt: skip
 
@@ -182,6 +192,8 @@ def _go_on(  # noqa: PLR0913
     ray_address: str | None,
     storage: str | None,
     *,
+    data: str | None,
+    weights: str | Path | None,
     takeover: bool = False,
     own_code: bool,
     tracking_uri: str | None,
@@ -198,6 +210,8 @@ def _go_on(  # noqa: PLR0913
                 budget=more,
                 total=total,
                 concurrency=read_concurrency(concurrency),
+                data=data,
+                weights=weights,
                 own_code=own_code,
                 cluster=cluster,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -46,6 +47,18 @@ ConcurrencyAsBefore = Annotated[
         metavar="N|auto",
         help="Trials at the same time; auto is one per device; else as many as before.",
     ),
+]
+Moved = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="folder:PATH|npz:FILE",
+        help="Where the study's images are, if they moved.",
+    ),
+]
+MovedWeights = Annotated[
+    Path | None,
+    typer.Option("--weights", help="Where the weights it starts from are, if they moved."),
 ]
 RayAddress = Annotated[
     str | None,

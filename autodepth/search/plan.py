@@ -73,6 +73,10 @@ class StudyPlan:
             "data": setting.data.settings.to_dict(),
             "data_fingerprint": setting.data.fingerprint,
             "classes": list(setting.data.classes),
+            "images": {
+                "train": len(setting.data.train),
+                "validation": len(setting.data.validation),
+            },
             "normalisation": {
                 "mean": list(setting.normalisation.mean),
                 "std": list(setting.normalisation.std),

@@ -27,6 +27,7 @@ from autodepth.search.planning import make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch, run_study, start_ledger
 from autodepth.service.one_search import only_search
 from autodepth.service.warm_start import front_policies
+from autodepth.space.search_space import SearchSpace
 from autodepth.space.shipped import default_space
 from autodepth.space.space_file import load_space
 from autodepth.space.yaml_text import write_yaml
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from autodepth.search.ray_cluster import Cluster
 
 LOCAL_SPACE = Path("autodepth.yaml")
+_LONGEST_NAME = 64  # of a study
 
 
 @only_search()
@@ -156,8 +158,9 @@ def plan_search(  # noqa: PLR0913 - a wish each
 ) -> StudyPlan:
     """Resolve everything a search needs and train nothing; arguments as for `search`."""
     limits = parse_budget(budget)
-    overrides = _overrides(settings, data=data, network=network, weights=weights, seed=seed)
-    chosen = load_space(choose_space(space), overrides)
+    chosen = space_of(
+        space, data=data, network=network, weights=weights, settings=settings, seed=seed
+    )
     if start_from is not None:
         first = front_policies(start_from, chosen)
         chosen = replace(chosen, start_with=(*first, *chosen.start_with))
@@ -169,6 +172,20 @@ def plan_search(  # noqa: PLR0913 - a wish each
         own_code=own_code or network is not None,
         cluster=cluster,
     )
+
+
+def space_of(
+    space: str | Path | None = None,
+    *,
+    data: str | None = None,
+    network: str | None = None,
+    weights: str | Path | None = None,
+    settings: Sequence[str] = (),
+    seed: int | None = None,
+) -> SearchSpace:
+    """Read the space a person means; arguments as for `search`."""
+    overrides = _overrides(settings, data=data, network=network, weights=weights, seed=seed)
+    return load_space(choose_space(space), overrides)
 
 
 def choose_space(space: str | Path | None = None) -> Path:
@@ -258,4 +275,5 @@ def _study_name(plan: StudyPlan) -> str:
     network, data = plan.space.network.name, plan.space.data.name
     kind, _, place = data.partition(":")
     words = [network, Path(place).stem or kind, f"{datetime.now(UTC):%Y%m%d-%H%M%S}"]
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words)).strip("-.")[-64:]
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words))
+    return name[-_LONGEST_NAME:].strip("-.")  # what is cut off may leave a point in front
