@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autodepth.cli.console import give_json, say
-from autodepth.cli.studies import Json
+from autodepth.cli.studies import Free, Json
 from autodepth.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def inspect(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="For the network's builder; repeatable."),
     ] = None,
+    free: Free = None,
     json: Json = False,
 ) -> None:
     """List the residual branches of a network: which can go, and what each costs.
@@ -54,6 +55,7 @@ def inspect(
         width=width,
         shortcut="B" if shortcut == "B" else "A",
         arguments=dict(map(_argument, argument or [])),
+        free=tuple(free or ()),
         own_code=True,  # the name was typed in
     )
     built = build_network(spec, weights=weights)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autodepth.cli.console import give, give_json, say
-from autodepth.cli.studies import Json, OwnCode
+from autodepth.cli.studies import Free, Json, OwnCode
 
 if TYPE_CHECKING:
     from autodepth.networks.residual_network import ResidualNetwork
@@ -51,6 +51,7 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
     to: Annotated[Path | None, typer.Option(help="Folder to export to.")] = None,
     seed: Seed = None,
     settings: Settings = None,
+    free: Free = None,
     own_code: OwnCode = False,
     json: Json = False,
 ) -> None:
@@ -61,11 +62,12 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
     from autodepth.service.policies import read_policy  # noqa: PLC0415
 
     told = read_policy(policy)
+    settings = [*(settings or []), *_said_free(free)]
     plan = _plan(space, network, weights, data, seed, settings, own_code=own_code)
     _carry_out(plan, told, to=to, json=json)
 
 
-def prune(
+def prune(  # noqa: PLR0913, PLR0917 - an option each
     network: Network,
     weights: Weights,
     data: Data,
@@ -73,6 +75,7 @@ def prune(
     to: Annotated[Path, typer.Option(help="Folder to export to; must not exist.")],
     seed: Seed = None,
     settings: Settings = None,
+    free: Free = None,
     json: Json = False,
 ) -> None:
     """Prune a trained network by one policy, fine-tune it, and export it.
@@ -85,6 +88,7 @@ def prune(
 
     told = read_policy(policy)
     told = replace(told, train=replace(told.train, epochs=0))
+    settings = [*(settings or []), *_said_free(free)]
     _carry_out(_given(network, weights, data, seed, settings), told, to=to, json=json)
 
 
@@ -101,6 +105,7 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
     ] = None,
     seed: Seed = None,
     settings: Settings = None,
+    free: Free = None,
     json: Json = False,
 ) -> None:
     """Measure what each branch of a trained network is worth, by one criterion or all.
@@ -120,6 +125,7 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
         check_choice("criterion", name, (*CRITERIA, "all"))
     if to is not None:
         check_figure_file(to)
+    settings = [*(settings or []), *_said_free(free)]
     plan = _given(network, weights, data, seed, settings)
     chosen: list[Criterion] = [name for name in CRITERIA if name in names]
     measured, found = measure_sensitivities(plan, chosen, images)
@@ -150,6 +156,11 @@ def _given(
     return _plan(default_space(), network, weights, data, seed, settings)
 
 
+def _said_free(names: list[str] | None) -> list[str]:
+    """Return what counts as 0 MACs as a change to the space."""
+    return [f"network.free={names}"] if names else []
+
+
 def _plan(
     space: Path | None,
     network: str | None,
@@ -162,7 +173,7 @@ def _plan(
 ) -> StudyPlan:
     from autodepth.service.searching import plan_search  # noqa: PLC0415
 
-    return plan_search(
+    plan = plan_search(
         space,
         budget="1trials",
         data=data,
@@ -172,6 +183,9 @@ def _plan(
         settings=settings or (),
         own_code=own_code,
     )
+    for note in plan.notes:
+        say(f"note: {note}")
+    return plan
 
 
 def _carry_out(plan: StudyPlan, policy: Policy, *, to: Path | None, json: bool) -> None:

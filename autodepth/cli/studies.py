@@ -83,6 +83,13 @@ def _keep_stdout(context: typer.Context, json: bool) -> bool:
     return json
 
 
+Free = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Operator, function or class of your own that counts as 0 MACs; repeatable.",
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", callback=_keep_stdout, help="Print JSON, for scripts.")
 ]

@@ -77,7 +77,8 @@ def rebuild(architecture: Architecture, weights: Path) -> nn.Module:
     except (RuntimeError, SafetensorError) as error:
         raise BundleError(f"{weights} does not fit {ARCHITECTURE}: {error}") from error
     module.eval()
-    macs = count_macs(module, torch.zeros(1, *architecture.network.input_shape))
+    spec = architecture.network
+    macs = count_macs(module, torch.zeros(1, *spec.input_shape), free=spec.free)
     if macs != architecture.macs:
         raise BundleError(f"{architecture.macs:,} MACs are recorded, but {weights} has {macs:,}")
     return module

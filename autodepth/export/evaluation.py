@@ -140,7 +140,7 @@ def _measure(
             f"but {data.settings.name} has {found[0]}x{found[1]} in {found[2]}"
         )
     device = choose_device()
-    macs = count_macs(module, torch.zeros(1, *spec.input_shape))
+    macs = count_macs(module, torch.zeros(1, *spec.input_shape), free=spec.free)
     images = data.open_test()
     batches = Batches(
         images,

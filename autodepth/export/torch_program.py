@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -14,8 +14,9 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from autodepth.errors import BundleError
-from autodepth.networks.cost import counting
+from autodepth.networks.cost import counting, is_operator
 from autodepth.networks.one_thread import one_thread
+from autodepth.networks.plain_weights import with_plain_weights
 
 Shape: TypeAlias = tuple[int, int, int]
 
@@ -38,6 +39,7 @@ def make_program(
     Raises:
         BundleError: torch.export does not get through the network.
     """
+    module = with_plain_weights(module)
     images = torch.zeros(largest_batch or _EXAMPLE_IMAGES, *input_shape)
     batch = Dim("batch", max=largest_batch)
     try:
@@ -65,15 +67,23 @@ def read_own_program(path: Path) -> nn.Module:
         return torch.export.load(path).module()
 
 
-def program_macs(program: nn.Module, input_shape: Shape) -> int:
+def program_macs(program: nn.Module, input_shape: Shape, free: Collection[str] = ()) -> int | None:
     """Return the multiply-accumulates per image of a program.
+
+    Args:
+        program: a program of torch.export, as a module.
+        input_shape: (C, H, W) of one image.
+        free: names of what counts as 0, see `autodepth.networks.cost.counting`. A program holds
+            operators, but no functions and classes: where one counts as 0 there is no count.
 
     Raises:
         NetworkError: an operator can neither be counted nor is known to be free.
     """
-    with counting() as macs_so_far:
+    if not all(map(is_operator, free)):
+        return None
+    with counting(free) as count:
         program(torch.zeros(1, *input_shape))
-    return macs_so_far()
+    return count.macs
 
 
 @contextmanager

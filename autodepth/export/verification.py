@@ -68,15 +68,19 @@ class Reference:
         searched: the network, in evaluation mode, on the CPU.
         input_shape: (C, H, W) of one image.
         macs: its multiply-accumulates per image.
+        free: names of what counts as 0 of them.
 
     Raises:
         BundleError: it gives every image the same scores, so nothing can be compared with it.
     """
 
-    def __init__(self, searched: nn.Module, input_shape: Shape, macs: int) -> None:
+    def __init__(
+        self, searched: nn.Module, input_shape: Shape, macs: int, free: Sequence[str] = ()
+    ) -> None:
         generator = torch.Generator().manual_seed(SEED)
         self.input_shape = input_shape
         self.macs = macs
+        self.free = free
         self._images = torch.randn(INPUTS, *input_shape, generator=generator)
         with _images_told("running the searched network") as advance:
             self._scores = {batch: self._run(searched, batch, advance) for batch in BATCHES}
@@ -142,7 +146,7 @@ def check_program(path: Path, reference: Reference) -> Check:
         BundleError: it is not the searched network.
     """
     program = read_own_program(path)
-    macs = program_macs(program, reference.input_shape)
+    macs = program_macs(program, reference.input_shape, reference.free)
     return reference.check(path.name, program, macs=macs)
 
 

@@ -155,7 +155,7 @@ def _written_and_checked(
     """Write every format into a draft, and compare each with the searched network."""
     shape = architecture.network.input_shape
     searched = files.rebuild(architecture, weights)
-    reference = Reference(searched, shape, architecture.macs)
+    reference = Reference(searched, shape, architecture.macs, architecture.network.free)
     loaded = files.rebuild(architecture, draft / files.WEIGHTS)
     yield reference.check(files.WEIGHTS, loaded, macs=architecture.macs)
     if not formats:

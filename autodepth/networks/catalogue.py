@@ -42,6 +42,8 @@ class NetworkSpec:
         width: image width in pixels.
         shortcut: option `A` or `B` of the CIFAR ResNets.
         arguments: what the builder of any other network is called with besides; plain values.
+        free: operators, functions and classes of one's own that count as 0 multiply-accumulates,
+            see `autodepth.networks.cost.counting`.
         own_code: whether `package.module:callable` may be imported and called: only where a
             person said so. It is not written to files, and none can say it.
         code_folder: where its module lies if it is not installed; None for the current folder.
@@ -55,6 +57,7 @@ class NetworkSpec:
     width: int = 32
     shortcut: Literal["A", "B"] = "A"
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    free: tuple[str, ...] = ()
     own_code: bool = False
     code_folder: Path | None = None
 
@@ -65,7 +68,10 @@ class NetworkSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values fit for JSON; what is not written to files is not among them."""
-        return {key: value for key, value in asdict(self).items() if key not in _NOT_WRITTEN}
+        values = {key: value for key, value in asdict(self).items() if key not in _NOT_WRITTEN}
+        if not self.free:  # as files and keys of caches have it since before there was one
+            del values["free"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, own_code: bool = False) -> NetworkSpec:
@@ -76,7 +82,8 @@ class NetworkSpec:
         """
         if told := [name for name in _NOT_WRITTEN if name in values]:
             raise TypeError(f"{told[0]} is no part of a file")
-        return cls(**values, own_code=own_code)
+        free = tuple(values.get("free", ()))
+        return cls(**{**values, "free": free}, own_code=own_code)
 
 
 def build_network(
@@ -104,7 +111,9 @@ def build_network(
         module = build_module(spec)
     if weights is not None:
         load_weights(module, weights)
-    return ResidualNetwork.from_module(module, spec.input_shape, classes=spec.classes or None)
+    return ResidualNetwork.from_module(
+        module, spec.input_shape, classes=spec.classes or None, free=spec.free
+    )
 
 
 def default_input(name: str) -> tuple[int, int, int]:

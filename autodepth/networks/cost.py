@@ -1,89 +1,77 @@
-"""Multiply-accumulates, counted one way: FlopCounterMode / 2 on one image in evaluation mode.
+"""Multiply-accumulates, counted one way: torch's formulas / 2 on one image in evaluation mode.
 
-Counted are convolutions, matrix products and attention; biases, normalisation, activations and
-pooling are free by convention. An operator that is neither counted nor known to be free is an
-error with its name, never 0.
+Counted are convolutions, matrix products, recurrent layers and attention; biases, normalisation,
+activations, pooling, interpolation and Fourier transforms are free by convention. What torch
+itself takes apart into other operators costs what those do. An operator that is neither counted
+nor known to be free is an error with its name, never 0, unless a person says that it is free.
+Weights that are computed from others (`torch.nn.utils.parametrizations`) are the same for every
+image, so computing them costs nothing per image.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch.utils._pytree import tree_map_only
 
 from autodepth.errors import NetworkError
+from autodepth.networks.operator_costs import FORMULAS, FREE, FREE_TAGS
 
-# Operators without multiply-accumulates of the convention that carry no tag saying so.
-# fmt: off
-_FREE = frozenset({
-    "_adaptive_avg_pool2d", "_batch_norm_impl_index", "_batch_norm_no_update",
-    "_local_scalar_dense", "_log_softmax", "_native_batch_norm_legit",
-    "_native_batch_norm_legit_no_training", "_safe_softmax", "_softmax", "_to_copy",
-    "_unsafe_index", "_unsafe_view", "_upsample_bicubic2d_aa", "adaptive_avg_pool2d",
-    "adaptive_max_pool2d", "amax", "aminmax", "arange", "argmax", "as_strided_", "avg_pool2d",
-    "batch_norm_with_update", "bernoulli_", "cat", "clone", "col2im", "constant_pad_nd", "copy_",
-    "cudnn_batch_norm", "cumsum", "detach", "empty", "empty_like", "expand_as", "fill_", "flip",
-    "full", "full_like", "gather", "group_norm", "hardswish", "hardtanh", "im2col", "index",
-    "index_put_", "index_select", "linalg_vector_norm", "max", "max_pool2d",
-    "max_pool2d_with_indices", "mean", "min", "miopen_batch_norm", "native_batch_norm",
-    "native_batch_norm_backward", "native_dropout", "native_group_norm", "native_layer_norm",
-    "new_empty", "new_ones", "new_zeros", "ones", "ones_like", "pad", "pixel_shuffle",
-    "pixel_unshuffle", "reflection_pad2d", "repeat", "roll", "scalar_tensor", "scatter",
-    "scatter_add", "select_backward", "slice_backward", "sort", "split", "split_with_sizes",
-    "stack", "std", "sum", "topk", "tril", "triu", "unbind", "unfold", "upsample_bicubic2d",
-    "upsample_bilinear2d", "upsample_nearest2d", "var", "var_mean", "where", "zero_", "zeros",
-    "zeros_like",
-})
-# fmt: on
+# Where torch computes weights from others, by hooks of the older kind in the last two.
+_WEIGHT_MAKERS = (
+    "torch.nn.utils.parametrize.ParametrizationList",
+    "torch.nn.utils.spectral_norm.SpectralNorm",
+    "torch.nn.utils.weight_norm.WeightNorm",
+)
 
 
-def _cpu_attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    """Count attention on the CPU like its CUDA kin; torch knows only the latter by default."""
-    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
-
-
-def _lstm_flops(steps: Any, input_weight: Any, hidden_weight: Any, *_: Any, **__: Any) -> int:
-    """Count one layer of an LSTM on the CPU: both products in every step, shapes [T, B, C]."""
-    per_step = math.prod(input_weight) + math.prod(hidden_weight)
-    return int(2 * steps[0] * steps[1] * per_step)
-
-
-_ON_CPU = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention_flops,  # noqa: SLF001
-    torch.ops.aten.mkldnn_rnn_layer: _lstm_flops,
-}
-
-
-def count_macs(module: nn.Module, example: Tensor) -> int:
+def count_macs(module: nn.Module, example: Tensor, *, free: Collection[str] = ()) -> int:
     """Return multiply-accumulates per image of a network in evaluation mode.
 
     Args:
         module: the materialised network; its training flag is restored.
         example: one image [1, C, H, W] on the module's device.
+        free: operators, functions and classes that count as 0, see `counting`.
 
     Raises:
         NetworkError: an operator can neither be counted nor is known to be free.
     """
-    with evaluating(module), counting() as macs_so_far:
+    with evaluating(module), counting(free) as count:
         module(example)
-    return macs_so_far()
+    return count.macs
 
 
 @contextmanager
-def counting() -> Iterator[Callable[[], int]]:
-    """Count inside the block; the value is a function that tells the multiply-accumulates so far.
+def counting(free: Collection[str] = ()) -> Iterator[Count]:
+    """Count inside the block; the value tells the multiply-accumulates so far.
 
-    Gradients stay enabled, since without them attention takes fused kernels that count as 0.
+    Gradients stay enabled and the fast path of attention is off, since fused kernels would hide
+    what they multiply.
+
+    Args:
+        free: what counts as 0: operators (`mylib::scan`), functions, and classes such as a
+            subclass of `torch.autograd.Function` (`package.module.name`), with all they call.
     """
-    counter = FlopCounterMode(display=False, custom_mapping=_ON_CPU)
-    with torch.enable_grad(), _RefuseUnknown(set(counter.flop_registry)), counter:
-        yield lambda: int(counter.get_total_flops()) // 2
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.enable_grad(), Count(free) as count:
+            yield count
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def is_operator(name: str) -> bool:
+    """Whether a name is that of an operator, and not of a function or class."""
+    namespace, _, operator = name.replace("::", ".").partition(".")
+    return hasattr(getattr(torch.ops, namespace), operator.partition(".")[0])
 
 
 @contextmanager
@@ -98,34 +86,106 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = flag
 
 
-class _RefuseUnknown(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Raises at the first operator that is neither counted nor known to be free."""
+class Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up what operators cost; raises at the first that is neither counted nor free.
 
-    def __init__(self, counted: set[Any]) -> None:
+    Args:
+        free: what counts as 0, see `counting`.
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self, free: Collection[str] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._counted = counted
+        self._free = {name.replace("::", "."): name for name in free}
+        self.flops: int = 0
+        self.met: set[str] = set()
+        """Which of the names that are free were met so far."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates so far."""
+        return self.flops // 2
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        packet = func._overloadpacket  # noqa: SLF001 - the only way to an operator's name
-        if packet not in self._counted and not _is_free(func):
-            raise NetworkError(
-                f"operator {packet} cannot be counted: autodepth knows neither its "
-                "multiply-accumulates nor that it is free; replace it by a known one"
-            )
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        formula = FORMULAS.get(_packet(func))
+        if formula is None and not _is_free(func):
+            with self:  # composite operators come here again as what they are made of
+                out = func.decompose(*args, **kwargs)
+            if out is not NotImplemented:
+                return out
+        if formula is None:
+            if not (_is_free(func) or self._said_free(func)):
+                self.flops += self._of_its_parts(func, args, kwargs)
+            return func(*args, **kwargs)
+        out = func(*args, **kwargs)
+        if not self._said_free(func):
+            self.flops += int(formula(*args, **kwargs, out_val=out))
+        return out
+
+    def _said_free(self, func: Any) -> bool:
+        names = {str(func), str(_packet(func))} & self._free.keys() or _callers(self._free)
+        self.met |= {self._free[name] for name in names}
+        return bool(names or _callers(_WEIGHT_MAKERS))
+
+    def _of_its_parts(self, func: Any, args: Any, kwargs: Any) -> int:
+        """Return the FLOPs of what an operator is made of, on copies, for it may write to them."""
+        taken_apart = decomposition_table.get(func)
+        if taken_apart is None:
+            raise _unknown(func)
+        args, kwargs = tree_map_only(Tensor, torch.clone, (args, kwargs))
+        try:
+            with torch.enable_grad(), Count() as parts:
+                taken_apart(*args, **kwargs)
+        except (RuntimeError, TypeError, NotImplementedError) as error:
+            raise _unknown(func) from error
+        if not parts.flops:
+            _FREE_BY_PARTS.add(func)
+        return int(parts.flops)
+
+
+_FREE_BY_PARTS: set[Any] = set()
+"""Operators that turned out to be made of free ones; they are not taken apart again."""
 
 
 def _is_free(operator: Any) -> bool:
-    name = operator._overloadpacket.__name__  # noqa: SLF001
+    if operator in _FREE_BY_PARTS or not isinstance(operator, torch._ops.OpOverload):  # noqa: SLF001
+        return operator in _FREE_BY_PARTS
+    name = _packet(operator).__name__
     if (
-        operator.namespace == "prim"
+        operator.namespace in {"prim", "prims"}
         or operator.is_view
-        or torch.Tag.pointwise in operator.tags
-        or name in _FREE
+        or not FREE_TAGS.isdisjoint(operator.tags)
+        or (operator.namespace == "aten" and name in FREE)
     ):
         return True
     # Some operators in place (hardswish_) lack the tag that the plain one carries.
     plain = getattr(torch.ops.aten, name.removesuffix("_"), None) if name.endswith("_") else None
     return plain is not None and any(
         _is_free(getattr(plain, overload)) for overload in plain.overloads()
+    )
+
+
+def _packet(operator: Any) -> Any:
+    return getattr(operator, "_overloadpacket", operator)  # the only way to an operator's name
+
+
+def _callers(names: Collection[str]) -> set[str]:
+    """Return which of some functions and classes are running, by `package.module.name`."""
+    found: set[str] = set()
+    frame = sys._getframe(1) if names else None  # noqa: SLF001 - inspect.stack() reads files
+    while frame is not None:
+        running = f"{frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}."
+        found.update(name for name in names if running.startswith(f"{name}."))
+        frame = frame.f_back
+    return found
+
+
+def _unknown(operator: Any) -> NetworkError:
+    name = str(_packet(operator))
+    return NetworkError(
+        f"operator {name} cannot be counted: autodepth knows neither its multiply-accumulates nor "
+        f"that it is free; where it multiplies nothing that should count, say so with --free "
+        f"{name} (in a space file network: {{free: [{name}]}}), else use an operator that is known"
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from autodepth.errors import NetworkError
-from autodepth.networks.cost import counting, evaluating
+from autodepth.networks.cost import Count, counting, evaluating
 from autodepth.networks.data_flow import attribute
 from autodepth.networks.left_as_it_was import left_as_it_was
 from autodepth.networks.residual_sites import ResidualSite
@@ -41,20 +41,23 @@ class Measured:
     Args:
         traced: the network.
         input_shape: (C, H, W) of the image.
+        free: names of what counts as 0.
 
     Raises:
         NetworkError: the network does not take such images, or cannot be counted.
     """
 
-    def __init__(self, traced: fx.GraphModule, input_shape: InputShape) -> None:
+    def __init__(
+        self, traced: fx.GraphModule, input_shape: InputShape, free: Sequence[str] = ()
+    ) -> None:
         self._traced = traced
         self._read = {node.name: self._parameters_of(node) for node in traced.graph.nodes}
         self._readers: dict[nn.Parameter, set[str]] = defaultdict(set)
         for name, parameters in self._read.items():
             for parameter in parameters:
                 self._readers[parameter].add(name)
-        with left_as_it_was(traced), evaluating(traced), counting() as macs_so_far:
-            meter = _Meter(traced, macs_so_far)
+        with left_as_it_was(traced), evaluating(traced), counting(free) as count:
+            meter = _Meter(traced, count)
             try:
                 output = meter.run(torch.zeros(1, *input_shape))
             except NetworkError:
@@ -68,6 +71,7 @@ class Measured:
         self.output_shape = tuple(output.shape) if isinstance(output, Tensor) else None
         self.total_macs = sum(meter.macs.values())
         self._macs = meter.macs
+        self.called_free = frozenset(count.met)
 
     def macs(self, nodes: Iterable[str]) -> int:
         """Return the multiply-accumulates of some nodes."""
@@ -111,17 +115,17 @@ class Measured:
 class _Meter(fx.Interpreter):
     """Runs a graph node by node and notes what each costs and the shape it gives."""
 
-    def __init__(self, traced: fx.GraphModule, macs_so_far: Any) -> None:
+    def __init__(self, traced: fx.GraphModule, count: Count) -> None:
         super().__init__(traced)
         self.extra_traceback = False
-        self._macs_so_far = macs_so_far
+        self._count = count
         self.macs: dict[str, int] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
 
     def run_node(self, n: fx.Node) -> Any:
-        before = self._macs_so_far()
+        before = self._count.macs
         result = super().run_node(n)
-        self.macs[n.name] = self._macs_so_far() - before
+        self.macs[n.name] = self._count.macs - before
         if isinstance(result, Tensor):
             self.shapes[n.name] = tuple(result.shape)
             return result.detach()  # else what gradients would need stays in memory to the end

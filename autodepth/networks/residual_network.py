@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +9,7 @@ from typing import Literal
 from torch import fx, nn
 
 from autodepth.errors import NetworkError
+from autodepth.networks.copying import copied
 from autodepth.networks.effects import free_from_mutation
 from autodepth.networks.measuring import Measured, Part
 from autodepth.networks.one_thread import one_thread
@@ -59,10 +59,12 @@ class ResidualNetwork:
         input_shape: (C, H, W) of the images it was measured for.
         removed: numbers of the branches that are gone already.
         around: what the parts that are no branch cost, before any removal.
-        notes: where branches could not be looked for and why, a sentence each.
+        notes: where branches could not be looked for and why, and what else there is to know of
+            the network, a sentence each.
+        free: names of what counts as 0 multiply-accumulates.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is known of it, by keyword
         self,
         module: fx.GraphModule,
         *,
@@ -73,6 +75,7 @@ class ResidualNetwork:
         removed: Collection[int] = (),
         around: Sequence[Part] = (),
         notes: Sequence[str] = (),
+        free: Sequence[str] = (),
     ) -> None:
         self.module = module
         self.sites = tuple(sites)
@@ -82,11 +85,17 @@ class ResidualNetwork:
         self.removed = tuple(sorted(removed))
         self.around = tuple(around)
         self.notes = tuple(notes)
+        self.free = tuple(free)
 
     @classmethod
     @one_thread
     def from_module(
-        cls, module: nn.Module, input_shape: tuple[int, int, int], *, classes: int | None = None
+        cls,
+        module: nn.Module,
+        input_shape: tuple[int, int, int],
+        *,
+        classes: int | None = None,
+        free: Sequence[str] = (),
     ) -> ResidualNetwork:
         """Find the residual branches of a network on the CPU and measure them on one image.
 
@@ -94,10 +103,12 @@ class ResidualNetwork:
             module: any network that is called as `module(images)` and can be traced.
             input_shape: (C, H, W) of one image.
             classes: how many scores it has to give per image; None takes any output.
+            free: names of operators, functions and classes that count as 0 multiply-accumulates,
+                see `autodepth.networks.cost.counting`.
 
         Raises:
             NetworkError: the network cannot be traced, run on that shape, counted, gives another
-                number of scores, or has no residual branch.
+                number of scores, has no residual branch, or does not call what is free.
         """
         found = trace(module, input_shape)
         sites, not_taken = find_residual_sites(found.module)
@@ -112,7 +123,15 @@ class ResidualNetwork:
         for site in sites:
             free_from_mutation(found.module, nodes[site.addition], nodes[site.shortcut])
         found.module.recompile()
-        measured = Measured(found.module, input_shape)
+        measured = Measured(found.module, input_shape, free)
+        if uncalled := sorted({*free} - measured.called_free):
+            raise NetworkError(
+                f"free must name operators, functions or classes that {type(module).__name__} "
+                f"calls as one, but it does not call {', '.join(uncalled)}: mark a function with "
+                "torch.fx.wrap, or name the operators inside it"
+            )
+        if free:
+            notes = [*notes, f"counted as free, as said: {', '.join(free)}"]
         if classes is not None and measured.output_shape != (1, classes):
             raise NetworkError(
                 f"{type(module).__name__} must give {classes} scores per image, but gave "
@@ -126,6 +145,7 @@ class ResidualNetwork:
             input_shape=input_shape,
             around=measured.around(sites),
             notes=notes,
+            free=free,
         )
 
     @property
@@ -160,7 +180,7 @@ class ResidualNetwork:
             raise NetworkError(f"no branch {missing} to remove; this network has {sorted(places)}")
         if stuck := [b for b, _ in places.values() if b.index in removed and b.obstacle]:
             raise NetworkError(f"branch {stuck[0].index} cannot be removed: {stuck[0].obstacle}")
-        module = copy.deepcopy(self.module)
+        module = copied(self.module)
         unread = [node.name for node in module.graph.nodes if not node.users]
         nodes = {node.name: node for node in module.graph.nodes}
         for index in sorted(removed, reverse=True):  # what a shortcut comes from is still there
@@ -180,6 +200,7 @@ class ResidualNetwork:
             removed={*self.removed, *removed},
             around=self.around,
             notes=self.notes,
+            free=self.free,
         )
 
 

@@ -7,7 +7,6 @@ still reads and gives what it did, and can be skipped or removed as before.
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,8 +17,10 @@ from torch import fx, nn
 
 from autodepth.errors import InputError
 from autodepth.networks.branch_parts import branch_layers
+from autodepth.networks.copying import copied
 from autodepth.networks.cost import evaluating
 from autodepth.networks.measuring import Measured
+from autodepth.networks.plain_weights import computes_weights
 from autodepth.networks.residual_network import ResidualNetwork
 
 # These may hold on to a number of channels, such as the heads of an attention.
@@ -45,7 +46,7 @@ def prune_width(network: ResidualNetwork, share: float) -> ResidualNetwork:
     if not 0.0 <= share < 1.0:
         raise InputError(f"share of channels to prune must be in [0, 1), but got {share}")
     device = next(network.module.parameters()).device
-    module = copy.deepcopy(network.module).cpu()  # it is run on one image, and measured
+    module = copied(network.module).cpu()  # it is run on one image, and measured
     trained = [parameter.requires_grad for parameter in module.parameters()]
     module.requires_grad_()  # torch-pruning reads the autograd graph
     with evaluating(module):
@@ -53,7 +54,7 @@ def prune_width(network: ResidualNetwork, share: float) -> ResidualNetwork:
             group.prune()
     for parameter, flag in zip(module.parameters(), trained, strict=True):
         parameter.requires_grad_(flag)
-    measured = Measured(module, network.input_shape)
+    measured = Measured(module, network.input_shape, network.free)
     costs = {
         branch.index: (measured.macs(site.branch_nodes), measured.parameters(site.branch_nodes))
         for branch, site in network.kept()
@@ -72,6 +73,7 @@ def prune_width(network: ResidualNetwork, share: float) -> ResidualNetwork:
         removed=network.removed,
         around=network.around,
         notes=network.notes,
+        free=network.free,
     )
 
 
@@ -106,6 +108,7 @@ def _inner_groups(network: ResidualNetwork, module: fx.GraphModule, share: float
             if pruner.DG.is_out_channel_pruning_fn(dependency.handler)
         }
         known = not unclear & {target.type for target in targets} and not cut_up & reshaped
+        known = known and not any(map(computes_weights, layers))
         if known and len(branches) == 1 and None not in branches:
             yield group
 

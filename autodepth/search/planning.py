@@ -98,6 +98,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
         width=data.width,
         shortcut=space.network.shortcut,
         arguments=dict(space.network.arguments),
+        free=space.network.free,
         own_code=own_code,
     )
     network = build_network(spec, seed=space.seed, weights=weights)
@@ -144,7 +145,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
         seconds_per_trial=cost.seconds(len(data.train), len(data.validation)),
         bounds=bounds,
         hardware=timed.hardware,
-        notes=(*notes, *(cluster.notes if cluster else ())),
+        notes=(*notes, *network.notes, *(cluster.notes if cluster else ())),
         cluster=cluster,
     )
 

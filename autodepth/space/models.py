@@ -66,6 +66,15 @@ class NetworkSection(Section):
     protect: Annotated[
         tuple[Count, ...], Strict(strict=False), must("a list of branch numbers, from 1")
     ] = Field(default=(), description="numbers of branches that always stay, as inspect has them")
+    free: Annotated[
+        tuple[Annotated[str, must("a name")], ...],
+        Strict(strict=False),
+        must("a list of names of operators, functions or classes"),
+    ] = Field(
+        default=(),
+        description="operators (mylib::scan), functions and classes (package.module.name) of "
+        "one's own that count as 0 MACs",
+    )
 
     @model_validator(mode="after")
     def _settings_belong(self) -> NetworkSection:

@@ -6,7 +6,6 @@ threads and on a GPU it is the time that passed.
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections import defaultdict
@@ -20,6 +19,7 @@ from torch import nn
 from torch.utils.benchmark import Timer
 from torch.utils.benchmark.utils.timer import timer as time_that_passed
 
+from autodepth.networks.copying import copied
 from autodepth.networks.residual_network import ResidualBranch, ResidualNetwork
 from autodepth.trial.device import device_name
 from autodepth.trial.latency_table import LatencyTable
@@ -147,5 +147,5 @@ def _kinds(branches: Sequence[ResidualBranch]) -> list[frozenset[int]]:
 
 def _ready(network: ResidualNetwork, removed: frozenset[int], device: torch.device) -> nn.Module:
     smaller = network.without(removed) if removed else network
-    module = copy.deepcopy(smaller.module).eval().to(device)
+    module = copied(smaller.module).eval().to(device)
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

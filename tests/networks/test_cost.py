@@ -81,13 +81,21 @@ def test_attention_on_the_cpu_is_counted():
     assert count_macs(Attend(), torch.zeros(1, tokens, width)) == projections + products
 
 
-def test_an_operator_that_cannot_be_counted_is_an_error_with_its_name():
-    class Transform(nn.Module):
-        def forward(self, x):
-            return torch.fft.fft2(x).real
+class Inverse(nn.Module):
+    def forward(self, x):
+        return torch.linalg.inv(x)
 
-    with pytest.raises(NetworkError, match="_fft_"):
-        count_macs(Transform(), torch.zeros(1, 3, 8, 8))
+
+def test_an_operator_that_cannot_be_counted_is_an_error_with_its_name_and_the_way_out():
+    with pytest.raises(NetworkError, match=r"aten\.linalg_inv_ex .*--free aten\.linalg_inv_ex"):
+        count_macs(Inverse(), torch.eye(8)[None])
+
+
+@pytest.mark.parametrize(
+    "name", ["aten.linalg_inv_ex", "aten::linalg_inv_ex", "aten::linalg_inv_ex.default"]
+)
+def test_an_operator_that_a_person_calls_free_counts_as_nothing(name):
+    assert count_macs(Inverse(), torch.eye(8)[None], free=[name]) == 0
 
 
 def test_counting_leaves_the_training_flags_alone():
