@@ -61,6 +61,7 @@ def inspect(
     built = build_network(spec, weights=weights)
     for note in built.notes:
         say(f"note: {note}")
+    say(f"equal to the network given (off by {built.off_by:.1g} of the largest output)")
     if json:
         give_json(_plain(built))
     else:
@@ -111,6 +112,7 @@ def _plain(network: ResidualNetwork) -> dict[str, object]:
         **{part.name: costs(part) for part in network.around},
         "total_macs": network.total_macs,
         "total_parameters": network.total_parameters,
+        "equal_off_by": network.off_by,
         "notes": list(network.notes),
     }
 

@@ -28,6 +28,8 @@ class BothModes:
     Args:
         module: the graph.
         kept_whole: why submodules were kept as one node, by name.
+        own_depth: its modules that are stochastic depth, by name.
+        one_size: whether Python asked for a number that the size of the images decides.
         taken_out: survival probabilities of its own stochastic depth, which acts no more.
         drawn: whether parts of it were left out by random numbers that Python looked at, which
             are not any more.
@@ -35,17 +37,21 @@ class BothModes:
 
     module: fx.GraphModule
     kept_whole: Mapping[str, str]
+    own_depth: frozenset[str]
+    one_size: bool
     taken_out: Sequence[float]
     drawn: bool
 
 
-def trace_both_modes(module: nn.Module, input_shape: InputShape | None) -> BothModes:
-    """Return a network's graph for both modes.
+def trace_both_modes(
+    module: nn.Module, input_shape: InputShape | None, whole: Mapping[str, str]
+) -> BothModes:
+    """Return a network's graph for both modes, some submodules kept whole.
 
     Raises:
         NetworkError: the network itself cannot be traced, or differs between the modes.
     """
-    kept_whole: dict[str, str] = {}
+    kept_whole = dict(whole)
     own = find_stochastic_depth(module)
     recorder = Recorder(
         module,
@@ -74,6 +80,8 @@ def trace_both_modes(module: nn.Module, input_shape: InputShape | None) -> BothM
     return BothModes(
         module=laid,
         kept_whole=kept_whole,
+        own_depth=frozenset(own),
+        one_size=any(run.asked for run in (*runs, evaluation)),
         taken_out=[*(depth.survival for depth in own.values()), *survival],
         drawn=len(runs) > 1,
     )

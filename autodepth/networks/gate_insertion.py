@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from autodepth.networks.modes import ReadNetwork, modes_of
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.sample_mode import add_to_samples, split_samples
 
@@ -157,7 +158,8 @@ def _graph_over(module: nn.Module, graph: fx.Graph, name: str) -> fx.GraphModule
     A GraphModule copies the path to each submodule it calls. Sharing makes `parameters()`, modes,
     moves to a device and the keys of the state dict those of the module.
     """
-    result = fx.GraphModule(module, graph, class_name=name)
+    result = ReadNetwork(module, graph, class_name=name)
+    result.meta |= modes_of(module)
     for tree in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
         vars(result)[tree] = vars(module)[tree]
     return result

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from autodepth.networks.alignment import Piece, UnlikeError, align, unexplained
+from autodepth.networks.modes import ReadNetwork
 from autodepth.networks.recording import Recording
 from autodepth.networks.stochastic_depth import depth_by_trial, only_scales
 
@@ -74,7 +75,7 @@ def lay_over(
     """
     alignment = align(training, evaluation)
     vars(module).update(evaluation.made)
-    traced = fx.GraphModule(module, evaluation.graph, class_name=type(module).__name__)
+    traced = ReadNetwork(module, evaluation.graph, class_name=type(module).__name__)
     for name in evaluation.made:
         del vars(module)[name]
     merger = _Merger(traced)

@@ -28,6 +28,7 @@ class Recording:
         calls: of submodules.
         made: tensors the network made while it ran, by the name they are read by.
         drew: the innermost modules in which Python decided by a random number.
+        asked: whether Python asked for a number that the size of the images decides.
     """
 
     def __init__(
@@ -36,6 +37,8 @@ class Recording:
         calls: Iterable[Call],
         made: Mapping[str, Tensor],
         drew: Collection[str],
+        *,
+        asked: bool,
     ) -> None:
         recorded = list(graph.nodes)
         drop_unread_nodes(graph, nodes_with_effect(graph))
@@ -43,6 +46,7 @@ class Recording:
         self.graph = graph
         self.made = made
         self.drew = drew
+        self.asked = asked
         self.nodes = list(graph.nodes)
         self.whole = Call(module="", start=0, stop=len(self.nodes))
         self.place = {node: i for i, node in enumerate(self.nodes)}
@@ -137,4 +141,4 @@ class Recorder:
             made = {n: vars(module)[n] for n in read if n in vars(module) and n not in own}
         # What draws outside of all submodules is the network itself.
         drew = tracer.drew or ({""} if watch else set())
-        return Recording(graph, tracer.calls, made, drew)
+        return Recording(graph, tracer.calls, made, drew, asked=tracer.asked)

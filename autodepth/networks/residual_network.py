@@ -10,11 +10,11 @@ from torch import fx, nn
 
 from autodepth.errors import NetworkError
 from autodepth.networks.copying import copied
-from autodepth.networks.effects import free_from_mutation
 from autodepth.networks.measuring import Measured, Part
 from autodepth.networks.one_thread import one_thread
-from autodepth.networks.residual_sites import ResidualSite, find_residual_sites, told_not_taken
-from autodepth.networks.tracing import drop_unread, fold_sizes, trace
+from autodepth.networks.reading import read_network
+from autodepth.networks.residual_sites import ResidualSite
+from autodepth.networks.tracing import drop_unread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,8 @@ class ResidualNetwork:
         notes: where branches could not be looked for and why, and what else there is to know of
             the network, a sentence each.
         free: names of what counts as 0 multiply-accumulates.
+        off_by: how far its outputs were from those of the network given, before any removal, as a
+            share of the largest.
     """
 
     def __init__(  # noqa: PLR0913 - what is known of it, by keyword
@@ -76,6 +78,7 @@ class ResidualNetwork:
         around: Sequence[Part] = (),
         notes: Sequence[str] = (),
         free: Sequence[str] = (),
+        off_by: float = 0.0,
     ) -> None:
         self.module = module
         self.sites = tuple(sites)
@@ -86,6 +89,7 @@ class ResidualNetwork:
         self.around = tuple(around)
         self.notes = tuple(notes)
         self.free = tuple(free)
+        self.off_by = off_by
 
     @classmethod
     @one_thread
@@ -108,44 +112,33 @@ class ResidualNetwork:
 
         Raises:
             NetworkError: the network cannot be traced, run on that shape, counted, gives another
-                number of scores, has no residual branch, or does not call what is free.
+                number of scores, has no residual branch, is another one when read, or does not call
+                what is free.
         """
-        found = trace(module, input_shape)
-        sites, not_taken = find_residual_sites(found.module)
-        if not_taken:
-            fold_sizes(found.module, input_shape)
-            sites, not_taken = find_residual_sites(found.module)
-        notes = found.notes() + told_not_taken(not_taken)
-        if not sites:
-            none = f"{type(module).__name__} has no residual branch that can be dropped"
-            raise NetworkError("; ".join([none, *notes]))
-        nodes = {node.name: node for node in found.module.graph.nodes}
-        for site in sites:
-            free_from_mutation(found.module, nodes[site.addition], nodes[site.shortcut])
-        found.module.recompile()
-        measured = Measured(found.module, input_shape, free)
+        read = read_network(module, input_shape)
+        measured = Measured(read.module, input_shape, free)
         if uncalled := sorted({*free} - measured.called_free):
             raise NetworkError(
                 f"free must name operators, functions or classes that {type(module).__name__} "
                 f"calls as one, but it does not call {', '.join(uncalled)}: mark a function with "
                 "torch.fx.wrap, or name the operators inside it"
             )
-        if free:
-            notes = [*notes, f"counted as free, as said: {', '.join(free)}"]
+        counted = [f"counted as free, as said: {', '.join(free)}"] if free else []
         if classes is not None and measured.output_shape != (1, classes):
             raise NetworkError(
                 f"{type(module).__name__} must give {classes} scores per image, but gave "
                 f"{measured.output_shape or 'no tensor'} for one image"
             )
         return cls(
-            found.module,
-            sites=sites,
-            branches=_describe(sites, measured),
+            read.module,
+            sites=read.sites,
+            branches=_describe(read.sites, measured),
             total_macs=measured.total_macs,
             input_shape=input_shape,
-            around=measured.around(sites),
-            notes=notes,
+            around=measured.around(read.sites),
+            notes=[*read.notes, *counted],
             free=free,
+            off_by=read.off_by,
         )
 
     @property
@@ -201,6 +194,7 @@ class ResidualNetwork:
             around=self.around,
             notes=self.notes,
             free=self.free,
+            off_by=self.off_by,
         )
 
 

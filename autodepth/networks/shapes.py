@@ -6,6 +6,7 @@ the batch.
 
 from __future__ import annotations
 
+import operator
 from itertools import chain
 from typing import Any
 
@@ -18,6 +19,7 @@ from autodepth.networks.cost import evaluating
 from autodepth.networks.left_as_it_was import left_as_it_was
 
 BATCHES = (2, 3)
+_ON_CPU = {"is_cpu": True, "is_meta": False}
 
 
 class Shapes(fx.Interpreter):
@@ -61,6 +63,14 @@ class Shapes(fx.Interpreter):
         value = super().fetch_attr(target)
         return _without_content(value) if isinstance(value, Tensor) else value
 
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """Run a function; what asks where a tensor lies is told of the CPU."""
+        if target is getattr and args[1] in _ON_CPU and isinstance(args[0], Tensor):
+            return _ON_CPU[args[1]]
+        if target in {getattr, operator.eq, operator.ne}:
+            args = tuple(torch.device("cpu") if _is_meta(a) else a for a in args)
+        return super().call_function(target, args, kwargs)
+
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         """Run a module with weights that have no content."""
         module = super().fetch_attr(target)
@@ -68,6 +78,10 @@ class Shapes(fx.Interpreter):
         state = {name: _without_content(tensor) for name, tensor in tensors}
         with left_as_it_was(module), evaluating(module):
             return functional_call(module, state, args, kwargs)
+
+
+def _is_meta(value: Any) -> bool:
+    return isinstance(value, torch.device) and value.type == "meta"
 
 
 def _without_content(tensor: Tensor) -> Tensor:

@@ -45,6 +45,9 @@ ADVICE = (
     "marked with torch.fx.wrap or into a submodule outside the residual branches"
 )
 
+GIVES = "gives"
+"""Under this name a node's meta has the modules whose output it is."""
+
 CANNOT_TRACE = (
     AssertionError,
     AttributeError,
@@ -102,6 +105,8 @@ class SymbolicTracer(fx.Tracer):
         self._largest = largest
         self._watch_draws = watch_draws
         self._drawn: DrawnValues | None = None
+        self.asked = False
+        """Whether Python was told a number, so that the graph is made for images of one size."""
         self._input_shape = input_shape
         self._shapes: list[Shapes] = []
         self._names: dict[int, str] = {}
@@ -124,8 +129,8 @@ class SymbolicTracer(fx.Tracer):
 
     def create_args_for_root(
         self,
-        root_fn: Callable[..., Any],
-        is_module: bool,  # noqa: ARG002 - torch.fx calls it
+        root_fn: Callable[..., Any],  # noqa: ARG002 - torch.fx calls it
+        is_module: bool,  # noqa: ARG002
         concrete_args: Any = None,  # noqa: ARG002
     ) -> tuple[Any, list[Any]]:
         """Call the network as `network(images)`: what else it takes keeps its default."""
@@ -133,7 +138,8 @@ class SymbolicTracer(fx.Tracer):
         if self._input_shape is not None:
             shapes = ((batch, *self._input_shape) for batch in BATCHES)
             self._shapes = [Shapes(self.root, images.node, shape) for shape in shapes]
-        return root_fn, [self.root, images]
+        # Called, not forwarded: its hooks, and a `forward` put onto the object, are part of it.
+        return _call, [self.root, images]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module becomes one node."""
@@ -143,8 +149,8 @@ class SymbolicTracer(fx.Tracer):
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Record a call, from the inside where possible, else as one node."""
-        if threading.get_ident() != self._thread:  # torch.fx patches the calls of all threads
-            return forward(*args, **kwargs)
+        if threading.get_ident() != self._thread or m is self.root:
+            return forward(*args, **kwargs)  # torch.fx patches the calls of all threads
         name, start, depth = self.path_of_module(m), len(self.graph.nodes), len(self.module_stack)
         if name in self._own_depth and len(given := (*args, *kwargs.values())) == 1:
             return given[0]
@@ -163,7 +169,18 @@ class SymbolicTracer(fx.Tracer):
         inner = any(drew.startswith(f"{name}.") for drew in self.drew)
         if self._watch_draws and not inner and generator_states() != states:
             self.drew.add(name)
+        if isinstance(value, fx.Proxy):
+            value.node.meta[GIVES] = [*value.node.meta.get(GIVES, ()), name]
         return value
+
+    def create_arg(self, a: Any) -> Any:
+        """Return a node's argument; a stand-in says of itself that it is a tensor."""
+        return a.node if isinstance(a, _Value) else super().create_arg(a)
+
+    def kind_of(self, node: fx.Node) -> type | None:
+        """Return the class of a node's value; None where it cannot be told."""
+        value = self._shapes[0].of(node) if self._shapes else None
+        return None if value is None else type(value)
 
     def getattr(
         self,
@@ -203,6 +220,7 @@ class SymbolicTracer(fx.Tracer):
             TraceError: the value depends on the batch or on the content of a tensor.
         """
         first, second = self._for_batches(value)
+        self.asked = True
         if isinstance(first, int | float) and first == second:
             return first
         drawn = self._drawn_value(value.node)
@@ -216,6 +234,7 @@ class SymbolicTracer(fx.Tracer):
     def length(self, value: fx.Proxy) -> int:
         """Return how many items a value has for every batch."""
         first, second = self._for_batches(value)
+        self.asked = True
         if hasattr(first, "__len__") and len(first) == len(second):
             return len(first)
         raise TraceError("a loop over a value whose length depends on the batch cannot be traced")
@@ -250,6 +269,13 @@ class _Value(fx.Proxy):
     """A proxy that tells Python its number or length where that is known."""
 
     tracer: SymbolicTracer
+    _is_param = False  # what `isinstance(x, nn.Parameter)` asks
+    _is_buffer = False
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """The class of the value, for `isinstance(x, torch.Tensor)` in a network's code."""
+        return self.tracer.kind_of(self.node) or _Value
 
     def __getattr__(self, k: str) -> _Attribute:
         return _Attribute(self, k)
@@ -272,9 +298,15 @@ class _Value(fx.Proxy):
 class _Parameter(ParameterProxy, _Value):
     """A proxy of a parameter; its shape is no secret."""
 
+    _is_param = True
+
 
 class _Attribute(_Value, Attribute):
     """An attribute of a proxy's value, such as its shape."""
+
+
+def _call(network: nn.Module, images: Any) -> Any:
+    return network(images)
 
 
 def told(error: BaseException) -> str:

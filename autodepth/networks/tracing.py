@@ -14,7 +14,8 @@ from torch import Tensor, fx, nn
 
 from autodepth.networks.additions import spell_additions
 from autodepth.networks.both_modes import BothModes, trace_both_modes
-from autodepth.networks.effects import drop_unread_nodes, name_mutations, nodes_with_effect
+from autodepth.networks.effects import drop_unread_nodes, nodes_with_effect
+from autodepth.networks.equality import OwnDepth
 from autodepth.networks.residual_sites import ResidualSite, find_residual_sites
 from autodepth.networks.shapes import BATCHES, Shapes
 from autodepth.networks.stochastic_depth import told_taken_out
@@ -31,11 +32,15 @@ class Traced:
         module: the network; its submodules and parameters are those of the original.
         kept_whole: why branches inside some submodules cannot be found, by qualified name.
         taken_out: sentences about stochastic depth of its own.
+        depth: what that is.
+        one_size: whether the graph is made for images of one size.
     """
 
     module: fx.GraphModule
     kept_whole: Mapping[str, str]
     taken_out: Sequence[str]
+    depth: OwnDepth
+    one_size: bool
 
     def notes(self) -> list[str]:
         """Return what was taken out and what could not be found, one line per reason."""
@@ -52,27 +57,38 @@ class Traced:
         ]
 
 
-def trace(module: nn.Module, input_shape: tuple[int, int, int] | None = None) -> Traced:
+def trace(
+    module: nn.Module,
+    input_shape: tuple[int, int, int] | None = None,
+    kept_whole: Mapping[str, str] | None = None,
+) -> Traced:
     """Return a network as a graph.
 
     Args:
         module: any network called as `module(images)`.
         input_shape: (C, H, W) of one image. Where the network asks for it, the graph is made for
             images of this size; without it such a network cannot be traced.
+        kept_whole: why submodules are to be kept as one node, by qualified name.
 
     Raises:
         NetworkError: the network cannot be traced, or differs between training and evaluation
             outside its submodules.
     """
-    found = trace_both_modes(module, input_shape)
+    found = trace_both_modes(module, input_shape, kept_whole or {})
     traced = found.module
-    name_mutations(traced.graph)
     spell_additions(traced)
     # Attention weights, sizes and assertions about them would look like readers of a branch.
     drop_unread(traced, nodes_with_effect(traced.graph))
     _keep_state_dict(traced, module)
     hiding = {name: why for name, why in found.kept_whole.items() if _has_layers(module, name)}
-    return Traced(module=traced, kept_whole=hiding, taken_out=_told_taken_out(found))
+    inside = found.drawn or len(found.taken_out) > len(found.own_depth)
+    return Traced(
+        module=traced,
+        kept_whole=hiding,
+        taken_out=_told_taken_out(found),
+        depth=OwnDepth(modules=found.own_depth, inside=inside),
+        one_size=found.one_size,
+    )
 
 
 def drop_unread(traced: fx.GraphModule, keep: Collection[str]) -> None:
