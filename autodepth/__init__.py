@@ -7,9 +7,17 @@ The Python API does what the command line does:
 >>> network = load("exports/digits")
 """
 
-from __future__ import annotations
-
+import os
 import sys
+
+# `python -m autodepth` has put the current folder first, and this is the first of ours to run:
+# from here on its files are nobody's code, but where autodepth itself lies in it.
+if sys.argv[:1] == ["-m"] and "autodepth" in sys.orig_argv and not sys.flags.safe_path:
+    _here = sys.path.pop(0)
+    if os.path.dirname(os.path.dirname(__file__)) == _here:  # noqa: PTH120 - before pathlib
+        sys.path.append(_here)
+        os.environ["PYTHONPATH"] = f"{os.environ.get('PYTHONPATH', '')}:{_here}".lstrip(":")
+
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 

@@ -108,7 +108,7 @@ def test_a_study_finds_its_files_and_goes_on_from_another_folder(here, runner, m
     assert resume("s", budget="+1trials", runner="in-process").complete == 2, trials("s")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_network_of_this_folder_reaches_the_workers(here):
     result = search(
