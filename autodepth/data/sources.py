@@ -6,15 +6,15 @@ their images split off by a seed fixed here, so no choice of `split_seed` can tr
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from autodepth.data.array_images import class_names, labelled_images
 from autodepth.data.folders import Parts, read_folder
 from autodepth.data.images import ArrayImages
+from autodepth.data.npz_file import read_npz
 from autodepth.data.settings import DataSettings
 from autodepth.data.splits import Part, split_test
 from autodepth.errors import DataError
@@ -98,12 +98,9 @@ def _read_torchvision(name: str, root: Path, part: Part) -> tuple[ArrayImages, t
 
 def _read_npz(path: Path) -> Parts:
     """Read both parts, so that a fault in the test part shows before training, not after."""
-    arrays = _open_npz(path)
+    arrays = read_npz(path, _ARRAYS)
     train, test = (
-        ArrayImages(
-            _npz_pixels(f"x_{which} of {path}", arrays[f"x_{which}"]),
-            _npz_labels(f"y_{which} of {path}", arrays[f"y_{which}"], len(arrays[f"x_{which}"])),
-        )
+        labelled_images(arrays[f"x_{which}"], arrays[f"y_{which}"], which, path)
         for which in ("train", "test")
     )
     if train.shape != test.shape:
@@ -111,51 +108,5 @@ def _read_npz(path: Path) -> Parts:
             f"x_train and x_test of {path} must hold images of one size, "
             f"but got {list(train.shape)} and {list(test.shape)}"
         )
-    last = int(train.labels.max())
-    if test.labels.max() > last:
-        raise DataError(
-            f"y_test of {path} must hold labels of y_train, 0 to {last}, "
-            f"but got {test.labels.max()}"
-        )
-    classes = tuple(str(number) for number in range(last + 1))
+    classes = class_names(train, test, path)
     return Parts(train=train, test=lambda: test, classes=classes)
-
-
-def _open_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
-    if not path.is_file():
-        raise DataError(f"npz:PATH must name a file, but there is none at {path}")
-    try:
-        archive = np.load(path, allow_pickle=False)
-        held = archive.files if isinstance(archive, np.lib.npyio.NpzFile) else []
-        missing = [name for name in _ARRAYS if name not in held]
-        if not missing:
-            with archive, long_work(f"reading {path.name}"):
-                return {name: archive[name] for name in _ARRAYS}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as an npz file of plain arrays: {error}") from error
-    raise DataError(
-        f"an npz file must hold {', '.join(_ARRAYS)}, but {path} has no {' and no '.join(missing)}"
-    )
-
-
-def _npz_pixels(where: str, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    grey = pixels.ndim == 3
-    if pixels.dtype != np.uint8 or not (grey or (pixels.ndim == 4 and pixels.shape[3] in (1, 3))):
-        raise DataError(
-            f"{where} must be uint8 (0 to 255) of shape [N, H, W], [N, H, W, 1] or [N, H, W, 3], "
-            f"but got {pixels.dtype} {list(pixels.shape)}"
-        )
-    if not pixels.size:
-        raise DataError(f"{where} must hold images, but is empty: {list(pixels.shape)}")
-    return pixels[..., None] if grey else pixels
-
-
-def _npz_labels(where: str, labels: npt.NDArray[Any], images: int) -> npt.NDArray[np.int64]:
-    if labels.dtype.kind not in "iu" or labels.shape not in ((images,), (images, 1)):
-        raise DataError(
-            f"{where} must be {images} whole numbers, one class per image, "
-            f"but got {labels.dtype} {list(labels.shape)}"
-        )
-    if labels.min() < 0:
-        raise DataError(f"{where} must hold classes from 0, but got {labels.min()}")
-    return labels.reshape(-1).astype(np.int64)
