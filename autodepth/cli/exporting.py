@@ -13,6 +13,8 @@ from autodepth.cli.studies import Json, OwnCode, Study
 from autodepth.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from autodepth.export.exporting import Export
     from autodepth.service.registering import Registered
 
@@ -119,7 +121,21 @@ def evaluate(
     ],
     data: Annotated[
         str | None,
-        typer.Option(help="Data whose test split is opened; that of the search if left out."),
+        typer.Option(
+            help="Data to test on: a folder's held-out split, or the whole; that of the search if "
+            "left out."
+        ),
+    ] = None,
+    only_new: Annotated[
+        bool, typer.Option("--only-new", help="Take only images that the study never had.")
+    ] = False,
+    set_apart: Annotated[
+        bool,
+        typer.Option("--set-apart", help="Take only those it set apart, whatever was added since."),
+    ] = False,
+    class_map: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="CLASS=NAME", help="The data call a class NAME: ship=Ship."),
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Weights, where DIR is a network's name.")
@@ -127,7 +143,7 @@ def evaluate(
     own_code: OwnCode = False,
     json: Json = False,
 ) -> None:
-    """Open the test split for an exported network, and record that it was opened.
+    """Open the test images for an exported network, and record that they were opened.
 
     Example: autodepth evaluate exports/digits
     """
@@ -136,12 +152,24 @@ def evaluate(
     from autodepth.export.evaluation import evaluate_bundle, evaluate_network  # noqa: PLC0415
     from autodepth.units import format_macs  # noqa: PLC0415
 
+    if only_new and set_apart:
+        raise InputError("--only-new and --set-apart exclude each other: give one of them")
     if weights is None:
-        result = evaluate_bundle(Path(network), data, own_code=own_code)
+        result = evaluate_bundle(
+            Path(network),
+            data,
+            own_code=own_code,
+            only="new" if only_new else "set-apart" if set_apart else None,
+            renamed=_read_map(class_map or ()),
+        )
+    elif only_new or set_apart or class_map:
+        raise InputError("--only-new, --set-apart and --map are for an exported folder")
     elif data is None:
         raise InputError("evaluating a network by its name needs --data, but got none")
     else:
         result = evaluate_network(network, data, weights=weights)
+    for note in result.notes:
+        say(f"note: {note}")
     if result.openings_before:
         say(
             f"note: this network was shown the test split of {result.data} "
@@ -154,3 +182,13 @@ def evaluate(
         f"{result.test_accuracy:.2%} test accuracy on {result.images:,} images of {result.data}, "
         f"{format_macs(result.macs)} MACs ({result.macs:,}), {result.parameters:,} parameters"
     )
+
+
+def _read_map(pairs: Sequence[str]) -> dict[str, str]:
+    renamed: dict[str, str] = {}
+    for pair in pairs:
+        ours, equals, theirs = pair.partition("=")
+        if not (ours and equals and theirs) or ours in renamed:
+            raise InputError(f"--map takes CLASS=NAME, once per class, but got {pair!r}")
+        renamed[ours] = theirs
+    return renamed

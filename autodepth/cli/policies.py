@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autodepth.cli.console import give, give_json, say
-from autodepth.cli.studies import Free, Json, OwnCode
+from autodepth.cli.studies import Free, Json, OwnCode, TrustData
 
 if TYPE_CHECKING:
     from autodepth.networks.residual_network import ResidualNetwork
@@ -53,6 +53,7 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
     settings: Settings = None,
     free: Free = None,
     own_code: OwnCode = False,
+    trust_data: TrustData = False,
     json: Json = False,
 ) -> None:
     """Carry out one policy: train, score, remove, fine-tune, measure.
@@ -63,7 +64,9 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
 
     told = read_policy(policy)
     settings = [*(settings or []), *_said_free(free)]
-    plan = _plan(space, network, weights, data, seed, settings, own_code=own_code)
+    plan = _plan(
+        space, network, weights, data, seed, settings, own_code=own_code, trust_data=trust_data
+    )
     _carry_out(plan, told, to=to, json=json)
 
 
@@ -76,6 +79,7 @@ def prune(  # noqa: PLR0913, PLR0917 - an option each
     seed: Seed = None,
     settings: Settings = None,
     free: Free = None,
+    trust_data: TrustData = False,
     json: Json = False,
 ) -> None:
     """Prune a trained network by one policy, fine-tune it, and export it.
@@ -89,7 +93,8 @@ def prune(  # noqa: PLR0913, PLR0917 - an option each
     told = read_policy(policy)
     told = replace(told, train=replace(told.train, epochs=0))
     settings = [*(settings or []), *_said_free(free)]
-    _carry_out(_given(network, weights, data, seed, settings), told, to=to, json=json)
+    plan = _given(network, weights, data, seed, settings, trust_data=trust_data)
+    _carry_out(plan, told, to=to, json=json)
 
 
 def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
@@ -106,6 +111,7 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
     seed: Seed = None,
     settings: Settings = None,
     free: Free = None,
+    trust_data: TrustData = False,
     json: Json = False,
 ) -> None:
     """Measure what each branch of a trained network is worth, by one criterion or all.
@@ -126,7 +132,7 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
     if to is not None:
         check_figure_file(to)
     settings = [*(settings or []), *_said_free(free)]
-    plan = _given(network, weights, data, seed, settings)
+    plan = _given(network, weights, data, seed, settings, trust_data=trust_data)
     chosen: list[Criterion] = [name for name in CRITERIA if name in names]
     measured, found = measure_sensitivities(plan, chosen, images)
     count = min(images, len(plan.setting.data.validation))
@@ -148,12 +154,18 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
 
 
 def _given(
-    network: str, weights: Path, data: str, seed: int | None, settings: list[str] | None
+    network: str,
+    weights: Path,
+    data: str,
+    seed: int | None,
+    settings: list[str] | None,
+    *,
+    trust_data: bool,
 ) -> StudyPlan:
     """Return a plan that takes nothing from a space file in the current folder."""
     from autodepth.space.shipped import default_space  # noqa: PLC0415
 
-    return _plan(default_space(), network, weights, data, seed, settings)
+    return _plan(default_space(), network, weights, data, seed, settings, trust_data=trust_data)
 
 
 def _said_free(names: list[str] | None) -> list[str]:
@@ -170,6 +182,7 @@ def _plan(
     settings: list[str] | None,
     *,
     own_code: bool = False,
+    trust_data: bool = False,
 ) -> StudyPlan:
     from autodepth.service.searching import plan_search  # noqa: PLC0415
 
@@ -182,6 +195,7 @@ def _plan(
         seed=seed,
         settings=settings or (),
         own_code=own_code,
+        trust_data=trust_data,
     )
     for note in plan.notes:
         say(f"note: {note}")

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from autodepth.data.load import ImageData
     from autodepth.search.places import Places
     from autodepth.search.plan import StudyPlan
     from autodepth.search.run_study import StudyResult
     from autodepth.space.search_models import StartPoint
+
+
+_FEW_CLASSES = 10
 
 
 def tell(result: StudyResult, plan: StudyPlan, *, json: bool) -> None:
@@ -49,7 +53,9 @@ def plan_lines(plan: StudyPlan, space: Path) -> list[str]:
         f"({identity} identity, {len(network.branches) - identity} projection) "
         f"in {network.num_stages} stages",
         f"data      {data.settings.name}: {len(data.train):,} images to train on, "
-        f"{len(data.validation):,} to validate, {len(data.classes)} classes, {shape}",
+        f"{len(data.validation):,} to validate, {_to_test(data)}{len(data.classes)} classes, "
+        f"{shape}",
+        *_classes_told(data),
         f"reach     {format_macs(macs.least)} to {format_macs(macs.most)} MACs "
         f"(middle {format_macs(macs.middle)})",
     ]
@@ -60,6 +66,28 @@ def plan_lines(plan: StudyPlan, space: Path) -> list[str]:
     count = "any number of" if trials == float("inf") else f"about {max(trials, 0):.0f}"
     lines.append(f"trials    {count}, of about {seconds} each (estimate from a few timed steps)")
     return [*lines, *(f"note      {note}" for note in plan.notes)]
+
+
+def _to_test(data: ImageData) -> str:
+    return f"{sum(data.counts['test']):,} to test, " if "test" in data.counts else ""
+
+
+def _classes_told(data: ImageData) -> list[str]:
+    """Return how many images of each class are in each split of a person's own data."""
+    if "test" not in data.counts:
+        return []
+    splits = list(data.counts.values())
+    if len(data.classes) <= _FEW_CLASSES:
+        told = ", ".join(
+            f"{name} {'/'.join(f'{count:,}' for count in counts)}"
+            for name, *counts in zip(data.classes, *splits, strict=True)
+        )
+    else:
+        told = "/".join(
+            f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,}-{max(counts):,}"
+            for counts in splits
+        )
+    return [f"classes   {told} ({', '.join(data.counts)})"]
 
 
 def _each(places: Places) -> str:
@@ -83,6 +111,10 @@ def plan_values(plan: StudyPlan) -> dict[str, Any]:
     trials = plan.affordable_trials
     return {
         **plan.to_dict(),
+        "images": {
+            split: dict(zip(plan.setting.data.classes, counts, strict=True))
+            for split, counts in plan.setting.data.counts.items()
+        },
         "branches": len(plan.network.branches),
         "macs": asdict(reach(plan.network, plan.space)),
         "seconds_per_trial": plan.seconds_per_trial,

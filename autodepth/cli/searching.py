@@ -19,6 +19,7 @@ from autodepth.cli.studies import (
     RayAddress,
     Storage,
     Study,
+    TrustData,
     read_concurrency,
 )
 from autodepth.errors import BudgetSpentError, InputError
@@ -79,6 +80,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         ),
     ] = False,
     own_code: OwnCode = False,
+    trust_data: TrustData = False,
     tracking_uri: Annotated[
         str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
     ] = None,
@@ -129,6 +131,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
             per_trial=per_trial,
             start_from=start_from,
             own_code=own_code,
+            trust_data=trust_data,
             cluster=cluster,
         )
         if dry_run:

@@ -37,6 +37,13 @@ OwnCode = Annotated[
         help="Let a network package.module:callable that a file names be imported; trust it first.",
     ),
 ]
+TrustData = Annotated[
+    bool,
+    typer.Option(
+        "--trust-data",
+        help="Do not look at images before they are needed, the test images among them.",
+    ),
+]
 Concurrency = Annotated[
     str | None,
     typer.Option(metavar="N|auto", help="Trials at the same time; auto is one per device."),

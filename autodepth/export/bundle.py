@@ -8,6 +8,7 @@ model.pte            the same for ExecuTorch, where asked for
 architecture.json    how to build the network again, its preprocessing and its classes
 policy.yaml          what was done to get it
 record.json          study, trial, seed, what was measured on which split
+images.safetensors   which images of a person's own were set apart for the test, by their content
 verification.json    how each format was compared with the searched network, and the result
 predict.py           classifies images with onnxruntime and numpy alone
 README.md            the model card
@@ -41,6 +42,7 @@ WEIGHTS, ARCHITECTURE, POLICY = "model.safetensors", "architecture.json", "polic
 RECORD, VERIFICATION, CHECKSUMS = "record.json", "verification.json", "checksums.json"
 ONNX, INT8, PROGRAM, EXECUTORCH = "model.onnx", "model.int8.onnx", "model.pt2", "model.pte"
 PREDICT, CARD, OPENINGS = "predict.py", "README.md", "test_openings.json"
+IMAGES = "images.safetensors"
 _ALWAYS = (WEIGHTS, ARCHITECTURE, POLICY, RECORD, VERIFICATION, PREDICT, CARD)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from torch import nn
 
 from autodepth.atomic import write_atomically
 from autodepth.data.batches import Batches
-from autodepth.data.load import ImageData, load_data
+from autodepth.data.images import Images
+from autodepth.data.load import load_data
 from autodepth.data.prepare import resolve_normalisation
 from autodepth.data.settings import DataSettings, Normalisation, without_place
-from autodepth.errors import DataError
-from autodepth.export.bundle import OPENINGS, load, read_architecture, recorded_data
-from autodepth.export.origin import searched_data
+from autodepth.export.bundle import OPENINGS, load, read_architecture
+from autodepth.export.class_names import match_classes
+from autodepth.export.opening import Only, open_test_images
 from autodepth.export.seal import read_sealed, sealed
 from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
 from autodepth.networks.cost import count_macs
@@ -41,6 +43,7 @@ class TestResult:
         opened_at: ISO 8601, UTC.
         openings_before: how often this network had been shown these test images already; a
             number above 0 means the choice may have been made by them.
+        notes: which images were taken and which not, in sentences.
     """
 
     data: str
@@ -51,33 +54,46 @@ class TestResult:
     parameters: int
     opened_at: str
     openings_before: int
+    notes: tuple[str, ...] = ()
 
 
-def evaluate_bundle(folder: Path, data: str | None = None, *, own_code: bool = False) -> TestResult:
-    """Measure an exported network on a test split and record the opening in the bundle.
+def evaluate_bundle(
+    folder: Path,
+    data: str | None = None,
+    *,
+    own_code: bool = False,
+    only: Only | None = None,
+    renamed: Mapping[str, str] | None = None,
+) -> TestResult:
+    """Measure an exported network on test images and record the opening in the bundle.
+
+    Classes are matched by their names.
 
     Args:
         folder: a bundle.
         data: name of the data set; None takes the one the network was searched on, which is looked
             up in its study where it is a person's own.
         own_code: whether the network's builder may be code of one's own.
+        only: which of these images alone, see `open_test_images`.
+        renamed: names that the data have for classes of the network, by the network's.
 
     Raises:
         BundleError: the bundle is damaged or was altered.
-        DataError: the data cannot be found or read, or is of another kind than the network's.
+        DataError: the data cannot be found or read, are not what they were, are known to the
+            network, or are of other classes or another kind than the network's.
     """
     architecture = read_architecture(folder)
-    settings = (
-        searched_data(folder)
-        if data is None
-        else DataSettings(name=data, image_size=recorded_data(folder).image_size)
-    )
+    opened = open_test_images(folder, architecture.network, data, only)
+    labels, notes = match_classes(opened.classes, architecture.classes, renamed or {}, opened.data)
+    images = opened.images
     result = _measure(
         load(folder, own_code=own_code),
         architecture.network,
-        load_data(settings),
+        replace(images, labels=labels[images.labels]),
+        data=opened.data,
         normalisation=architecture.normalisation,
-        openings_before=len(openings(folder, without_place(settings.name))),
+        openings_before=len(openings(folder, opened.data)),
+        notes=(*opened.notes, *notes),
     )
     previous = _read_openings(folder)
     write_atomically(folder / OPENINGS, sealed({"openings": [*previous, asdict(result)]}))
@@ -112,7 +128,13 @@ def evaluate_network(name: str, data: str, *, weights: Path, shortcut: str = "A"
     normalisation = resolve_normalisation(
         settings, images.train, pretrained=True, channels=spec.channels
     )
-    return _measure(module, spec, images, normalisation=normalisation, openings_before=0)
+    return _measure(
+        module,
+        spec,
+        images.open_test(),
+        data=without_place(settings.name),
+        normalisation=normalisation,
+    )
 
 
 def openings(folder: Path, data: str) -> list[dict[str, Any]]:
@@ -128,20 +150,15 @@ def _read_openings(folder: Path) -> list[dict[str, Any]]:
 def _measure(
     module: nn.Module,
     spec: NetworkSpec,
-    data: ImageData,
+    images: Images,
     *,
+    data: str,
     normalisation: Normalisation,
-    openings_before: int,
+    openings_before: int = 0,
+    notes: tuple[str, ...] = (),
 ) -> TestResult:
-    found = (data.height, data.width, len(data.classes))
-    if found != (spec.height, spec.width, spec.classes):
-        raise DataError(
-            f"the network takes images of {spec.height}x{spec.width} in {spec.classes} classes, "
-            f"but {data.settings.name} has {found[0]}x{found[1]} in {found[2]}"
-        )
     device = choose_device()
     macs = count_macs(module, torch.zeros(1, *spec.input_shape), free=spec.free)
-    images = data.open_test()
     batches = Batches(
         images,
         batch_size=_BATCH,
@@ -151,7 +168,7 @@ def _measure(
     )
     evaluation = evaluate(module.to(device), batches)
     return TestResult(
-        data=without_place(data.settings.name),
+        data=data,
         images=len(images),
         test_accuracy=evaluation.accuracy,
         test_loss=evaluation.loss,
@@ -159,4 +176,5 @@ def _measure(
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         opened_at=datetime.now(UTC).isoformat(timespec="seconds"),
         openings_before=openings_before,
+        notes=notes,
     )

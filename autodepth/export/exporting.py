@@ -145,6 +145,7 @@ def export_selected(
             "selected": wish,
             "confirmed": confirmed,
         },
+        images=folder.images_path.read_bytes() if folder.images_path.exists() else None,
         own_code=own_code,
         formats=formats,
         tell=tell,
@@ -160,6 +161,7 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
     result: TrialResult,
     policy: Mapping[str, Any],
     record: Mapping[str, Any],
+    images: bytes | None = None,
     own_code: bool = False,
     formats: Sequence[Format] = FORMATS,
     tell: Tell = lambda _: None,
@@ -173,6 +175,7 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
         result: what became of it, measured on the validation split.
         policy: what was done to get it.
         record: where it came from.
+        images: which images it is of, as of `write_bundle`.
         own_code: whether the network's builder may be code of one's own.
         formats: what to write besides weights and architecture.
         tell: told of every file that was verified.
@@ -212,6 +215,7 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
         },
         formats=formats,
         data=_same_data(plan) if "int8" in formats else None,
+        images=images,
         tell=tell,
     )
 
@@ -238,7 +242,7 @@ def _same_data(plan: Mapping[str, Any]) -> ImageData:
     Raises:
         DataError: they are gone, or are others than those.
     """
-    data = load_data(DataSettings.from_dict(plan["data"]))
+    data = load_data(DataSettings.from_dict(plan["data"]), trust=True)
     if data.fingerprint != plan["data_fingerprint"]:
         raise DataError(
             f"int8 is calibrated by the images of the search, but {data.settings.name} has changed"

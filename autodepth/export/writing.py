@@ -76,7 +76,7 @@ def refuse_existing(to: Path) -> None:
         raise InputError(f"the folder to export to must not exist, but {to} does")
 
 
-def write_bundle(
+def write_bundle(  # noqa: PLR0913 - what a bundle is made of
     to: Path,
     *,
     weights: Path,
@@ -85,6 +85,7 @@ def write_bundle(
     record: Mapping[str, Any],
     formats: Sequence[Format] = FORMATS,
     data: ImageData | None = None,
+    images: bytes | None = None,
     tell: Tell = lambda _: None,
 ) -> None:
     """Write a bundle, load every format again, compare it, and only then give it its name.
@@ -97,6 +98,7 @@ def write_bundle(
         record: where it came from and what was measured.
         formats: what to write besides weights and architecture.
         data: what the network was searched on; needed for int8 alone.
+        images: which images these are, see `ContentRecord`; None of a set that cannot change.
         tell: told of every file that was verified.
 
     Raises:
@@ -130,6 +132,8 @@ def write_bundle(
             (files.VERIFICATION, to_json(told(checks, quantised))),
         ):
             (draft / name).write_text(text, encoding="utf-8")
+        if images is not None:
+            (draft / files.IMAGES).write_bytes(images)
         card = model_card(
             to.name,
             draft,

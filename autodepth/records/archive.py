@@ -3,6 +3,7 @@
 NAME/manifest.json       format, study, and name, size and SHA-256 of every file that follows
 NAME/ledger.sqlite       the ledger as it was at one moment, also of a study that runs
 NAME/space.yaml          the space as it was searched
+NAME/images.safetensors  which images of a person's own it has, by their content
 NAME/front.html          the front's page, where the folder has one
 NAME/trials/N/FILE       what the trials that had ended kept, the weights of the front among them
 
@@ -29,7 +30,7 @@ from typing import BinaryIO
 from autodepth.atomic import sha256_of
 from autodepth.errors import StudyError
 from autodepth.records.ledger import Ledger
-from autodepth.records.studies import StudyFolder
+from autodepth.records.studies import IMAGES, StudyFolder
 
 FORMAT = "autodepth-study-1"
 MANIFEST, LEDGER, SPACE, PAGE = "manifest.json", "ledger.sqlite", "space.yaml", "front.html"
@@ -90,7 +91,7 @@ def _copy_consistently(folder: StudyFolder, draft: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
         _copy_ledger(folder, draft / LEDGER)
-        for name in (SPACE, PAGE):
+        for name in (SPACE, IMAGES, PAGE):
             _copy(folder.path / name, draft / name)
         lost = _copy_trials(folder, draft)
         with Ledger.open(folder.ledger_path, read_only=True) as ledger:
@@ -128,7 +129,7 @@ def _copy_trials(folder: StudyFolder, draft: Path) -> set[int]:
 
 def _copy(source: Path, to: Path) -> None:
     """Copy a file if it is there, plain, and of a name that may be in an archive."""
-    if to.name in {SPACE, PAGE} or TRIAL_FILE.fullmatch("/".join(to.parts[-3:])):
+    if to.name in {SPACE, IMAGES, PAGE} or TRIAL_FILE.fullmatch("/".join(to.parts[-3:])):
         try:
             if source.is_file() and not source.is_symlink():
                 to.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +141,7 @@ def _copy(source: Path, to: Path) -> None:
 def _files(draft: Path) -> tuple[ArchivedFile, ...]:
     def place(path: Path) -> tuple[int, int, str]:
         parts = path.relative_to(draft).parts
-        heads = (LEDGER, SPACE, PAGE, "trials")
+        heads = (LEDGER, SPACE, IMAGES, PAGE, "trials")
         return heads.index(parts[0]), int(parts[1]) if len(parts) > 1 else -1, path.name
 
     return tuple(

@@ -33,7 +33,7 @@ from autodepth.records.archive import (
 )
 from autodepth.records.database import SCHEMA
 from autodepth.records.ledger import Ledger
-from autodepth.records.studies import StudyFolder, create_study_folder
+from autodepth.records.studies import IMAGES, StudyFolder, create_study_folder
 from autodepth.units import format_bytes
 
 _LONGEST_MANIFEST = 2**24  # bytes; a hundred thousand trials
@@ -134,7 +134,7 @@ def _read_manifest(packed: gzip.GzipFile) -> tuple[str, tuple[ArchivedFile, ...]
 
 def _check_announced(file: ArchivedFile) -> None:
     named = isinstance(file.name, str) and (
-        file.name in {LEDGER, SPACE, PAGE} or TRIAL_FILE.fullmatch(file.name)
+        file.name in {LEDGER, SPACE, IMAGES, PAGE} or TRIAL_FILE.fullmatch(file.name)
     )
     if not named:
         raise _DamageError(f"it announces a file that no study has: {file.name!r}")

@@ -21,7 +21,8 @@ LATEST = "latest"
 MLFLOW_STORE = "mlflow.db"
 MLFLOW_ARTIFACTS = "mlartifacts"
 CACHE = "cache"
-_BEFORE_LEDGER = ("driver.lock", "space.yaml", "wishes.lock")
+IMAGES = "images.safetensors"
+_BEFORE_LEDGER = ("driver.lock", "space.yaml", IMAGES, "wishes.lock")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _RESERVED = (LATEST, MLFLOW_STORE, MLFLOW_ARTIFACTS, CACHE)
 _log = logging.getLogger(__name__)
@@ -51,6 +52,11 @@ class StudyFolder:
     def space_path(self) -> Path:
         """The space file as it was searched."""
         return self.path / "space.yaml"
+
+    @property
+    def images_path(self) -> Path:
+        """Which images of a person's own the study has; sets that cannot change need none."""
+        return self.path / IMAGES
 
     @property
     def plan(self) -> Mapping[str, Any]:
@@ -143,7 +149,9 @@ def create_study_folder(name: str) -> StudyFolder:
 def _was_never_begun(folder: StudyFolder) -> bool:
     """Whether a folder holds only what a driver writes before its ledger, and then died."""
     left = {path.name for path in folder.path.iterdir()} if folder.path.is_dir() else {""}
-    return all(name in _BEFORE_LEDGER or name.startswith(".space.yaml.") for name in left)
+    return all(
+        name in _BEFORE_LEDGER or name.startswith((".space.yaml.", f".{IMAGES}.")) for name in left
+    )
 
 
 def find_study(name: str) -> StudyFolder:

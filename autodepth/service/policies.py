@@ -87,6 +87,7 @@ def carry_out_policy(
                 result=result,
                 policy=policy.to_dict(),
                 record={"seed": plan.setting.seed},
+                images=None if (images := plan.setting.data.record) is None else images.to_bytes(),
                 own_code=plan.setting.spec.own_code,
                 tell=tell,
             )

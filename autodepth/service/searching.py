@@ -55,6 +55,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
     per_trial: str | None = None,
     start_from: str | None = None,
     own_code: bool = False,
+    trust_data: bool = False,
     tracking_uri: str | None = None,
     runner: Runner = "ray",
     ray_address: str | None = None,
@@ -80,6 +81,8 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
         start_from: name of an earlier study; the policies on its front are tried first.
         own_code: whether a network `package.module:callable` in the space file may be imported
             and called; one given as `network` always is.
+        trust_data: whether to leave out the look at images that are not needed at once, those of
+            the test split among them.
         tracking_uri: MLflow store; None for a SQLite file beside the studies.
         runner: `ray`, or `in-process` for one trial after the other in this process.
         ray_address: `HOST:PORT` of an existing Ray cluster, or `auto` on one of its nodes; None
@@ -108,6 +111,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
             per_trial=per_trial,
             start_from=start_from,
             own_code=own_code,
+            trust_data=trust_data,
             cluster=cluster,
         )
         return carry_out_plan(
@@ -154,6 +158,7 @@ def plan_search(  # noqa: PLR0913 - a wish each
     per_trial: str | None = None,
     start_from: str | None = None,
     own_code: bool = False,
+    trust_data: bool = False,
     cluster: Cluster | None = None,
 ) -> StudyPlan:
     """Resolve everything a search needs and train nothing; arguments as for `search`."""
@@ -171,6 +176,7 @@ def plan_search(  # noqa: PLR0913 - a wish each
         per_trial=None if per_trial is None else parse_per_trial(per_trial),
         own_code=own_code or network is not None,
         cluster=cluster,
+        trust_data=trust_data,
     )
 
 
@@ -209,6 +215,8 @@ def carry_out_plan(
         # Before the ledger, which makes the folder a study: whoever finds that can go on with it.
         with taking(folder.path):
             write_atomically(folder.space_path, write_yaml(plan.space.to_dict()))
+            if (record := plan.setting.data.record) is not None:
+                write_atomically(folder.images_path, record.to_bytes())
         with start_ledger(plan, folder) as ledger:
             return drive(
                 plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch

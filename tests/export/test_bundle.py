@@ -24,7 +24,7 @@ from autodepth.space.yaml_text import parse_yaml
 GUARDED = (
     *("model.safetensors", "model.onnx", "model.int8.onnx", "model.pt2"),
     *("architecture.json", "policy.yaml", "record.json", "verification.json"),
-    *("predict.py", "README.md"),
+    *("predict.py", "README.md", "images.safetensors"),
 )
 BESIDE = "model.onnx.data"  # holds weights above 2 GB
 
