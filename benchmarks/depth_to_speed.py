@@ -1,7 +1,7 @@
 """Does depth turn into speed? Latency of exports relative to the parent, beside relative MACs.
 
 A CIFAR ResNet with a third and two thirds of its branches removed, evenly over the stages, and
-about the same MACs by narrower branches (torch-pruning, inner channels of least magnitude).
+about the same MACs by narrower branches (inner channels of least magnitude).
 Random weights: the time of dense kernels does not depend on them. PyTorch and onnxruntime, batches
 of 1 and 128, all networks by turns, on one CPU thread, of which the computing time counts. Two
 minutes for ResNet-56:
@@ -63,7 +63,7 @@ def main() -> None:
         "network": f"{name}, 32 px",
         "cpu": cpu_name(),
         "memory": "kept by the process" if kept else "glibc's malloc as it is",
-        "versions": {name: version(name) for name in ("torch", "onnxruntime", "torch-pruning")},
+        "versions": {name: version(name) for name in ("torch", "onnxruntime")},
         "rows": rows,
     }
     to = RESULTS / f"depth_to_speed_{name}{'' if kept else '_glibc'}"

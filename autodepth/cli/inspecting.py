@@ -12,6 +12,7 @@ from autodepth.cli.studies import Free, Json
 from autodepth.errors import InputError
 
 if TYPE_CHECKING:
+    from autodepth.networks.channel_groups import Narrowing
     from autodepth.networks.measuring import Part
     from autodepth.networks.residual_network import ResidualBranch, ResidualNetwork
 
@@ -43,6 +44,7 @@ def inspect(
         default_classes,
         default_input,
     )
+    from autodepth.networks.channel_groups import find_narrowing  # noqa: PLC0415
 
     channels, height, width = _shape(input) if input else default_input(network)
     if shortcut not in {"A", "B"}:
@@ -59,13 +61,14 @@ def inspect(
         own_code=True,  # the name was typed in
     )
     built = build_network(spec, weights=weights)
-    for note in built.notes:
+    widths = find_narrowing(built)
+    for note in (*built.notes, *(f"widths of {told}" for told in widths.told())):
         say(f"note: {note}")
     say(f"equal to the network given (off by {built.off_by:.1g} of the largest output)")
     if json:
-        give_json(_plain(built))
+        give_json(_plain(built, widths))
     else:
-        _print(built)
+        _print(built, widths)
 
 
 def _argument(text: str) -> tuple[str, object]:
@@ -88,7 +91,7 @@ def _shape(text: str) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _plain(network: ResidualNetwork) -> dict[str, object]:
+def _plain(network: ResidualNetwork, widths: Narrowing) -> dict[str, object]:
     def costs(part: ResidualBranch | Part) -> dict[str, object]:
         return {
             "macs": part.macs,
@@ -105,6 +108,7 @@ def _plain(network: ResidualNetwork) -> dict[str, object]:
                 "shortcut": branch.shortcut,
                 "removable": branch.removable,
                 "obstacle": branch.obstacle,
+                "widths_left_alone": widths.left_alone.get(branch.index, ""),
                 **costs(branch),
             }
             for branch in network.branches
@@ -117,13 +121,14 @@ def _plain(network: ResidualNetwork) -> dict[str, object]:
     }
 
 
-def _print(network: ResidualNetwork) -> None:
+def _print(network: ResidualNetwork, widths: Narrowing) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=None, padding=(0, 1), collapse_padding=True, header_style="bold")
-    for name in ("branch", "module", "stage", "shortcut", "removable", "MACs", "share", "params"):
-        words = name in {"module", "shortcut", "removable"}
+    names = ("branch", "module", "stage", "shortcut", "removable", "widths")
+    for name in (*names, "MACs", "share", "params"):
+        words = name in {"module", "shortcut", "removable", "widths"}
         table.add_column(
             name,
             justify="left" if words else "right",
@@ -136,15 +141,18 @@ def _print(network: ResidualNetwork) -> None:
         table.add_row(*cells, f"{part.macs:,}", share, f"{part.parameters:,}")
 
     around = {part.name: part for part in network.around}
-    row(around["stem"], "", "stem", "", "", "")
+    row(around["stem"], "", "stem", "", "", "", "")
     for branch in network.branches:
         able = branch.obstacle or "yes"
-        row(branch, str(branch.index), branch.module, str(branch.stage), branch.shortcut, able)
-    row(around["between"], "", "between", "", "", "")
-    row(around["head"], "", "head", "", "", "")
+        wide = "stay" if branch.index in widths.left_alone else "yes"
+        row(
+            branch, str(branch.index), branch.module, str(branch.stage), branch.shortcut, able, wide
+        )
+    row(around["between"], "", "between", "", "", "", "")
+    row(around["head"], "", "head", "", "", "", "")
     table.add_section()
     macs, parameters = f"{network.total_macs:,}", f"{network.total_parameters:,}"
-    table.add_row("", "total", "", "", "", macs, "100.0%", parameters)
+    table.add_row("", "total", "", "", "", "", macs, "100.0%", parameters)
     console = Console()
     if not console.is_terminal:  # one line per branch for whatever reads it, however long
         console.width = Console(width=10_000).measure(table).maximum

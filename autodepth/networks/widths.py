@@ -13,7 +13,7 @@ from autodepth.errors import NetworkError
 Shapes: TypeAlias = Mapping[str, Sequence[int]]
 """Shape by state-dict key."""
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -47,13 +47,13 @@ def take_shapes(module: nn.Module, shapes: Shapes) -> None:
         if isinstance(old, nn.Parameter):
             new = nn.Parameter(new, requires_grad=old.requires_grad)
         setattr(layer, leaf, new)
-        if leaf == "weight":
+        if leaf in {"weight", "running_mean"}:  # a norm may have no weight
             _tell_width(layer, name, tuple(shape))
 
 
 def _tell_width(layer: nn.Module, name: str, shape: tuple[int, ...]) -> None:
     """Bring the numbers of a layer in line with the shape of its weight."""
-    if isinstance(layer, _CONVOLUTIONS):
+    if isinstance(layer, CONVOLUTIONS):
         if layer.groups == layer.in_channels == layer.out_channels:  # depthwise stays depthwise
             layer.groups = shape[0]
         layer.out_channels, layer.in_channels = shape[0], shape[1] * layer.groups
@@ -65,5 +65,7 @@ def _tell_width(layer: nn.Module, name: str, shape: tuple[int, ...]) -> None:
         layer.num_channels = shape[0]
     elif isinstance(layer, nn.LayerNorm):
         layer.normalized_shape = shape
+    elif isinstance(layer, nn.PReLU):
+        layer.num_parameters = shape[0]
     else:
         raise NetworkError(f"{type(layer).__name__} {name} has no width to be given")

@@ -16,6 +16,7 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
 from autodepth.policy.settings import Criterion
+from autodepth.search.narrow_space import left_alone
 from autodepth.search.plan import StudyPlan
 from autodepth.space.space_file import read_document
 from autodepth.trial.parent import score_branches, train_parent
@@ -67,7 +68,7 @@ def carry_out_policy(
         policy: what to do.
         to: folder to write; must not exist. None keeps nothing.
         on_epoch: told of every epoch.
-        tell: told of every file of the export that was verified.
+        tell: told of widths that are left alone, and of every file that was verified.
 
     Raises:
         InputError: the policy does not fit the network, or `to` exists.
@@ -75,6 +76,9 @@ def carry_out_policy(
     """
     if to is not None:
         refuse_existing(to)
+    if policy.filter_sparsity:
+        for note in left_alone(plan.network):
+            tell(f"note: {note}")
     folder = Path(tempfile.mkdtemp(prefix="autodepth-"))
     try:
         plan.setting.limit_threads()

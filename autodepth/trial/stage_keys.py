@@ -11,7 +11,6 @@ import functools
 import hashlib
 import sys
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +72,6 @@ def fine_tuning_content(
             What was tuned between two removals depends on which branches went in which step.
     """
     content = policy.shaping("pruning")
-    if policy.filter_sparsity:
-        content["torch_pruning"] = metadata.version("torch-pruning")
     if policy.removal == "iterative" and order:
         content |= {"order": order, "step": policy.removal_step, "between": policy.between_epochs}
         content |= {"weights": weights}

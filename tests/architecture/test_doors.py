@@ -33,7 +33,6 @@ DOORS = {
     "ruamel": {"space/yaml_text.py"},
     "scipy": {"front/verdict.py"},
     "sklearn": {"data/sources.py", "report/importance.py"},
-    "torch_pruning": {"networks/width_pruning.py"},
     "torchvision": set(),  # by name only, in torchvision_door.py
     "fastapi": {"dashboard/explorer.py"},
     "starlette": {"dashboard/guard.py"},

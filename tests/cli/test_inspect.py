@@ -35,6 +35,7 @@ def test_the_json_adds_up_and_names_every_branch():
         "shortcut": "projection",
         "removable": True,
         "obstacle": "",
+        "widths_left_alone": "",
         "macs": 3_538_944,
         "share": 3_538_944 / 40_551_040,
         "parameters": 13_952,
@@ -46,9 +47,19 @@ def test_the_json_adds_up_and_names_every_branch():
 def test_the_table_has_a_row_for_stem_head_and_total():
     rows = [line.split() for line in inspect("resnet20").stdout.splitlines()]
 
-    assert " ".join(rows[0]) == "branch module stage shortcut removable MACs share params"
+    assert " ".join(rows[0]) == "branch module stage shortcut removable widths MACs share params"
     assert rows[1] == ["stem", "442,368", "1.1%", "464"]
-    assert rows[2] == ["1", "layer1.0", "1", "identity", "yes", "4,718,592", "11.6%", "4,672"]
+    assert rows[2] == [
+        "1",
+        "layer1.0",
+        "1",
+        "identity",
+        "yes",
+        "yes",
+        "4,718,592",
+        "11.6%",
+        "4,672",
+    ]
     assert rows[-2] == ["head", "640", "0.0%", "650"]
     assert rows[-1] == ["total", "40,551,040", "100.0%", "269,722"]
 

@@ -1,0 +1,58 @@
+"""Narrower layers, where the network has channels that can go: for a space, for one policy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autodepth.errors import InputError
+from autodepth.networks.channel_groups import find_narrowing
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.space.domains import Dimension, Fixed, largest_value
+from autodepth.space.search_space import SearchSpace
+
+_SETTING = "filter_sparsity"
+
+
+def without_idle_widths(
+    space: SearchSpace, network: ResidualNetwork
+) -> tuple[SearchSpace, list[str]]:
+    """Fix the width at the whole one where no channel can go; say which branches are left alone.
+
+    A space that leaves widths alone is returned as it is, and nothing is looked for.
+
+    Raises:
+        InputError: the space asks for narrower layers in any case, and no channel can go.
+    """
+    domain = next((d.domain for d in space.dimensions if d.name == _SETTING), Fixed(0.0))
+    if not largest_value(domain):
+        return space, []
+    if not domain.contains(0.0):
+        return space, left_alone(network)
+    try:
+        return space, left_alone(network)
+    except InputError as error:
+        note = str(error)
+    dimensions = tuple(
+        Dimension(d.name, Fixed(0.0)) if d.name == _SETTING else d for d in space.dimensions
+    )
+    first = tuple(
+        p if isinstance(p, str) else {name: v for name, v in p.items() if name != _SETTING}
+        for p in space.start_with
+    )
+    return replace(space, dimensions=dimensions, start_with=first), [note]
+
+
+def left_alone(network: ResidualNetwork) -> list[str]:
+    """Return which branches stay as wide as they are and why, a sentence per reason.
+
+    Raises:
+        InputError: all of them do.
+    """
+    narrowing = find_narrowing(network)
+    told = [f"widths of {sentence}" for sentence in narrowing.told()]
+    if narrowing.groups:
+        return told
+    raise InputError(
+        f"{_SETTING} takes channels out of branches, but in this network none can go, so it has "
+        f"to be 0 ({'; '.join(told)})"
+    )
