@@ -107,7 +107,6 @@ def make_driver(
         knowledge,
         ledger,
         records,
-        devices_each=devices / concurrency,
         given_up=failures.given_up,
     )
     return StudyDriver(

@@ -30,7 +30,6 @@ class GoingOn:
         knowledge: of a study that was just begun.
         ledger: knows what was.
         records: all trials, none running.
-        devices_each: devices that one trial holds.
         given_up: numbers of trials whose workers died so often that they are not tried again.
     """
 
@@ -40,11 +39,9 @@ class GoingOn:
         ledger: Ledger,
         records: Sequence[TrialRecord],
         *,
-        devices_each: float,
         given_up: Collection[int] = (),
     ) -> None:
         self._knowledge, self._ledger, self._records = knowledge, ledger, records
-        self._devices_each = devices_each
         self._left: dict[tuple[TrialKind, str], deque[TrialRecord]] = defaultdict(deque)
         self._to_do = {r.number: r for r in records if r.broken_off and r.number not in given_up}
         for record in records:
@@ -150,7 +147,8 @@ class GoingOn:
         self._note_duration(record, running)
 
     def _note_duration(self, record: TrialRecord, running: Running) -> None:
-        self._knowledge.took(record.device_seconds / self._devices_each, running)
+        assert record.result is not None
+        self._knowledge.took(sum(record.result.stage_seconds.values()), running)
 
     def _points_to_do(self) -> list[dict[str, Any]]:
         """Return the points of the search that were under way when it ended, not settled since."""

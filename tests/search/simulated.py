@@ -21,7 +21,7 @@ from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, Tri
 from autodepth.units import parse_budget
 
 SMALL = ("network.name=resnet14", "data.train_images=48", "data.validation=60")
-PARENT_SECONDS, TUNING_SECONDS = 20.0, 2.0
+PACE = 2.0  # seconds per unit of work, see `Foresight.work`: what a trial takes is foreseen exactly
 
 
 @cache
@@ -55,7 +55,7 @@ class SimulatedStudy:
         self.plan = planned(budget, settings, concurrency)
         self.folder = create_study_folder(name)
         self.ledger = start_ledger(self.plan, self.folder)
-        self.running, self.trained = {}, set()
+        self.running, self.trained = {}, {}  # tasks; the trial that trained each parent
         self._drive()
 
     def _drive(self):
@@ -69,20 +69,26 @@ class SimulatedStudy:
         task = self.driver.next_task()
         if task is not None:
             self.running[task.number] = task
+            if self.parent(task) in self.trained:  # its epochs are told again
+                self.report(task, replayed=True)
         return task
 
     def complete(self, task, accuracy=0.9, seconds=None):
         """Bring the result of a trial back; by default its parent takes time once."""
-        parent = self.parent(task)
-        fresh = parent not in self.trained and task.policy.train.epochs > 0
-        self.trained.add(parent)
+        self._parent_is_there(task)
         if seconds is None:
-            seconds = fresh * PARENT_SECONDS + TUNING_SECONDS
+            fresh = self.trained.get(self.parent(task)) == task.number
+            foresight = self.driver.proposals.foresight
+            seconds = PACE * foresight.work(task.policy, new_parent=fresh)
         self.clock.seconds += seconds / max(1, len(self.running))
         self._end(task, outcome_of(self.plan, task, accuracy, seconds))
 
     def parent(self, task):
         return self.driver.proposals.foresight.parent(task.policy), task.replicate
+
+    def _parent_is_there(self, task):
+        if task.policy.train.epochs:
+            self.trained.setdefault(self.parent(task), task.number)
 
     def lose(self, task, reason=WORKER_DIED):
         """Let the worker of a trial die."""
@@ -102,6 +108,8 @@ class SimulatedStudy:
 
     def report(self, task, stage="parent", accuracy=0.5, *, replayed=False):
         """Tell one epoch of a trial."""
+        if stage != "parent":
+            self._parent_is_there(task)
         steps = len(self.ledger.epochs(task.number)) + 1
         self.driver.report(task.number, epoch(stage, steps, accuracy, replayed))
         self.driver._held.commit()
@@ -126,9 +134,13 @@ class SimulatedStudy:
     def interrupt(self):
         """End the study in order, as Ctrl-C does."""
         self.driver.interrupt()
-        self.driver.cancel_running("interrupted")
+        self.end("interrupted")
+
+    def end(self, outcome):
+        """End the study in order."""
+        self.driver.cancel_running(outcome)
         self.running.clear()
-        self.driver.close("interrupted")
+        self.driver.close(outcome)
         self.ledger.close()
 
     def resume(self, *, budget=None, concurrency=None):
