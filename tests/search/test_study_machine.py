@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from search.simulated import PACE, SimulatedStudy
 
 from autodepth.records.invariants import broken_invariants
-from search.simulated import PACE, SimulatedStudy
 
 SPACE = (
     "search={p_L: {values: [0.8, 1.0]}, removal: {values: [one_shot, greedy]},"

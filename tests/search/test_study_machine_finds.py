@@ -1,19 +1,11 @@
-"""Whether the state machine of a study finds faults that it once had, when they are put back.
+"""The state machine of a study finds faults that the driver once had, when they are put back."""
 
-    python benchmarks/faults_put_back.py            # some minutes
-
-Each fault is put back by itself, and the machine of tests/search/test_study_machine.py runs on one
-seed after the other until it fails, at most on ten.
-"""
-
-import sys
 import unittest.mock
-from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from search.test_study_machine import StudyMachine
 
 from autodepth.records.trial_record import LOST
 from autodepth.search.failures import Failures
@@ -21,9 +13,7 @@ from autodepth.search.foresight import Foresight
 from autodepth.search.knowledge import Knowledge
 from autodepth.search.study_driver import StudyDriver
 from autodepth.trial.result import TrialState
-from search.test_study_machine import StudyMachine
 
-_SEEDS = range(10)
 _init, _end, _began = Failures.__init__, Foresight.end, Knowledge.control_began
 
 
@@ -73,39 +63,31 @@ FAULTS = {
 }  # fmt: skip
 
 
-def found(number: int) -> str:
-    """Return what the machine says on a seed; empty where it finds nothing."""
-    machine = seed(number)(StudyMachine)
+def failure(number):
+    """Return what fails on a seed; None where nothing does."""
     try:
         run_state_machine_as_test(
-            machine,
+            seed(number)(StudyMachine),
             settings=settings(
-                max_examples=15,
-                stateful_step_count=25,
-                deadline=None,
-                database=None,
-                phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
+                max_examples=15, stateful_step_count=25, deadline=None, database=None,
+                phases=[Phase.generate], suppress_health_check=list(HealthCheck),
                 print_blob=False,
             ),
-        )
+        )  # fmt: skip
     except AssertionError as error:
-        frame = error.__traceback__
-        while frame and frame.tb_next:
-            frame = frame.tb_next
-        return frame.tb_frame.f_code.co_name if frame else "an assertion"
-    return ""
+        return error
+    return None
 
 
-def main() -> None:
-    """Print, for each fault, the seed it was found on and by what."""
-    for name, (owner, attribute, faulty) in FAULTS.items():
-        with unittest.mock.patch.object(owner, attribute, faulty):
-            told = next(((n, what) for n in _SEEDS if (what := found(n))), None)
-        print(f"{name}: {'not found' if told is None else f'seed {told[0]}, {told[1]}'}")
-    told = next(((n, what) for n in _SEEDS if (what := found(n))), None)
-    print(f"none put back: {'nothing found' if told is None else told}")
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_that_is_put_back_is_found(name):
+    with unittest.mock.patch.object(*FAULTS[name]):
+        assert any(failure(number) for number in range(10))
 
 
-if __name__ == "__main__":
-    main()
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_without_one_nothing_is_found():
+    assert not any(failure(number) for number in range(4))
