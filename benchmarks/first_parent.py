@@ -21,7 +21,7 @@ import torch
 from search_vs_data import space_settings, split_as_the_peer, write_images
 
 from autodepth.networks.catalogue import build_network
-from autodepth.networks.weights import load_weights
+from autodepth.networks.weights import load_saved
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import TrainingSettings
 from autodepth.service.searching import plan_search
@@ -71,7 +71,7 @@ def accuracies(setting: TrialSetting, p_last: float, folder: Path) -> tuple[floa
     folder.mkdir()
     result = run_trial(policy, setting, folder=folder, on_epoch=lambda _: None)
     network = build_network(setting.spec).without(result.removed)
-    load_weights(network.module, folder / WEIGHTS_FILE)
+    load_saved(network.module, folder / WEIGHTS_FILE)
     network.module.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     test = setting.evaluation_batches(setting.data.open_test())
     return evaluate(network.module, test).accuracy, result.parent_accuracy

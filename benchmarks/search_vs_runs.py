@@ -24,7 +24,7 @@ from search_vs_data import space_settings, split_as_the_peer
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.networks.weights import load_weights, read_weights
+from autodepth.networks.weights import load_saved, read_saved
 from autodepth.networks.widths import changed_shapes, take_shapes
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import HOME_VARIABLE, find_study
@@ -250,8 +250,8 @@ def _rebuilt(record: TrialRecord, plan: StudyPlan, weights: Path) -> ResidualNet
     assert isinstance(result, TrialResult)
     setting = plan.setting
     network = build_network(setting.spec).without(result.removed)
-    take_shapes(network.module, changed_shapes(network.module, read_weights(weights)))
-    load_weights(network.module, weights)
+    take_shapes(network.module, changed_shapes(network.module, read_saved(weights)))
+    load_saved(network.module, weights)
     network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.module.eval()
     validation = setting.evaluation_batches(setting.data.validation)

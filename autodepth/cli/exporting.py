@@ -9,7 +9,7 @@ import typer
 
 from autodepth.cli.console import give, give_json, say
 from autodepth.cli.registering import print_registered
-from autodepth.cli.studies import Json, OwnCode, Study
+from autodepth.cli.studies import Json, OwnCode, Study, WeightsKey
 from autodepth.errors import InputError
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ def evaluate(
     weights: Annotated[
         Path | None, typer.Option(help="Weights, where DIR is a network's name.")
     ] = None,
+    weights_key: WeightsKey = None,
     own_code: OwnCode = False,
     json: Json = False,
 ) -> None:
@@ -167,7 +168,7 @@ def evaluate(
     elif data is None:
         raise InputError("evaluating a network by its name needs --data, but got none")
     else:
-        result = evaluate_network(network, data, weights=weights)
+        result = evaluate_network(network, data, weights=weights, weights_key=weights_key)
     for note in result.notes:
         say(f"note: {note}")
     if result.openings_before:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autodepth.cli.console import give_json, say
-from autodepth.cli.studies import Free, Json
+from autodepth.cli.studies import Free, Json, WeightsKey
 from autodepth.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def inspect(
         str, typer.Argument(help="resnet56, torchvision:NAME, timm:NAME or package.module:callable")
     ],
     weights: Annotated[Path | None, typer.Option(help="Weights that have to fit.")] = None,
+    weights_key: WeightsKey = None,
     input: Annotated[  # noqa: A002 - the option's name
         str | None, typer.Option(metavar="CxHxW", help="Shape of an image.")
     ] = None,
@@ -60,7 +61,7 @@ def inspect(
         free=tuple(free or ()),
         own_code=True,  # the name was typed in
     )
-    built = build_network(spec, weights=weights)
+    built = build_network(spec, weights=weights, weights_key=weights_key)
     widths = find_narrowing(built)
     for note in (*built.notes, *(f"widths of {told}" for told in widths.told())):
         say(f"note: {note}")

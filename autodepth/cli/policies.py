@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from autodepth.cli.console import give, give_json, say
-from autodepth.cli.studies import Free, Json, OwnCode, TrustData
+from autodepth.cli.studies import Free, Json, OwnCode, TrustData, WeightsKey
 
 if TYPE_CHECKING:
     from autodepth.networks.residual_network import ResidualNetwork
@@ -51,6 +52,7 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
     to: Annotated[Path | None, typer.Option(help="Folder to export to.")] = None,
     seed: Seed = None,
     settings: Settings = None,
+    weights_key: WeightsKey = None,
     free: Free = None,
     own_code: OwnCode = False,
     trust_data: TrustData = False,
@@ -63,7 +65,7 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
     from autodepth.service.policies import read_policy  # noqa: PLC0415
 
     told = read_policy(policy)
-    settings = [*(settings or []), *_said_free(free)]
+    settings = [*(settings or []), *_said(free, weights_key)]
     plan = _plan(
         space, network, weights, data, seed, settings, own_code=own_code, trust_data=trust_data
     )
@@ -78,6 +80,7 @@ def prune(  # noqa: PLR0913, PLR0917 - an option each
     to: Annotated[Path, typer.Option(help="Folder to export to; must not exist.")],
     seed: Seed = None,
     settings: Settings = None,
+    weights_key: WeightsKey = None,
     free: Free = None,
     trust_data: TrustData = False,
     json: Json = False,
@@ -92,7 +95,7 @@ def prune(  # noqa: PLR0913, PLR0917 - an option each
 
     told = read_policy(policy)
     told = replace(told, train=replace(told.train, epochs=0))
-    settings = [*(settings or []), *_said_free(free)]
+    settings = [*(settings or []), *_said(free, weights_key)]
     plan = _given(network, weights, data, seed, settings, trust_data=trust_data)
     _carry_out(plan, told, to=to, json=json)
 
@@ -110,6 +113,7 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
     ] = None,
     seed: Seed = None,
     settings: Settings = None,
+    weights_key: WeightsKey = None,
     free: Free = None,
     trust_data: TrustData = False,
     json: Json = False,
@@ -131,7 +135,7 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
         check_choice("criterion", name, (*CRITERIA, "all"))
     if to is not None:
         check_figure_file(to)
-    settings = [*(settings or []), *_said_free(free)]
+    settings = [*(settings or []), *_said(free, weights_key)]
     plan = _given(network, weights, data, seed, settings, trust_data=trust_data)
     chosen: list[Criterion] = [name for name in CRITERIA if name in names]
     measured, found = measure_sensitivities(plan, chosen, images)
@@ -168,9 +172,10 @@ def _given(
     return _plan(default_space(), network, weights, data, seed, settings, trust_data=trust_data)
 
 
-def _said_free(names: list[str] | None) -> list[str]:
-    """Return what counts as 0 MACs as a change to the space."""
-    return [f"network.free={names}"] if names else []
+def _said(free: list[str] | None, weights_key: str | None) -> list[str]:
+    """Return what counts as 0 MACs, and where weights lie in their file, as changes to a space."""
+    said = [f"network.free={free}"] if free else []
+    return said if weights_key is None else [*said, f"network.weights_key={dumps(weights_key)}"]
 
 
 def _plan(

@@ -20,6 +20,7 @@ from autodepth.cli.studies import (
     Storage,
     Study,
     TrustData,
+    WeightsKey,
     read_concurrency,
 )
 from autodepth.errors import BudgetSpentError, InputError
@@ -52,6 +53,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
             "unless --set train.epochs=N."
         ),
     ] = None,
+    weights_key: WeightsKey = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change the space: train.epochs=3."),
@@ -125,6 +127,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
             data=data,
             network=network,
             weights=weights,
+            weights_key=weights_key,
             settings=settings or (),
             seed=seed,
             concurrency=None if count == "auto" else count,

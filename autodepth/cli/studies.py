@@ -44,6 +44,13 @@ TrustData = Annotated[
         help="Do not look at images before they are needed, the test images among them.",
     ),
 ]
+WeightsKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="Where in the file of weights they are: state_dict_ema, model_ema, ...; else found.",
+    ),
+]
 Concurrency = Annotated[
     str | None,
     typer.Option(metavar="N|auto", help="Trials at the same time; auto is one per device."),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autodepth.cli.console import give, give_json, say
-from autodepth.cli.studies import Concurrency, Json, OwnCode, Storage, read_concurrency
+from autodepth.cli.studies import Concurrency, Json, OwnCode, Storage, WeightsKey, read_concurrency
 from autodepth.errors import InputError
 from autodepth.paths import absolute
 
@@ -49,6 +49,7 @@ def submit(  # noqa: PLR0913, PLR0917 - an option each
     weights: Annotated[
         Path | None, typer.Option(help="As of search; a file below this folder.")
     ] = None,
+    weights_key: WeightsKey = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="As of search.")
     ] = None,
@@ -88,7 +89,8 @@ def submit(  # noqa: PLR0913, PLR0917 - an option each
     name = study or f"study-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     single = {
         "--budget": budget, "--study": name, "--storage": storage, "--data": data,
-        "--network": network, "--weights": _below(weights), "--seed": seed,
+        "--network": network, "--weights": _below(weights),
+        "--weights-key": weights_key, "--seed": seed,
         "--concurrency": concurrency, "--tracking-uri": tracking_uri,
     }  # fmt: skip
     arguments = ["search", *([_below(space) or ""] if space else []), "--go-on"]

@@ -21,8 +21,9 @@ from autodepth.export.bundle import OPENINGS, load, read_architecture
 from autodepth.export.class_names import match_classes
 from autodepth.export.opening import Only, open_test_images
 from autodepth.export.seal import read_sealed, sealed
-from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
+from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.cost import count_macs
+from autodepth.networks.image_channels import with_channels
 from autodepth.trial.device import choose_device
 from autodepth.trial.evaluation import evaluate
 
@@ -100,13 +101,21 @@ def evaluate_bundle(
     return result
 
 
-def evaluate_network(name: str, data: str, *, weights: Path, shortcut: str = "A") -> TestResult:
+def evaluate_network(
+    name: str,
+    data: str,
+    *,
+    weights: Path,
+    weights_key: str | None = None,
+    shortcut: str = "A",
+) -> TestResult:
     """Measure a network that no search chose, with given weights, on a test split.
 
     Args:
         name: a network of the catalogue.
         data: name of the data set.
-        weights: its weights.
+        weights: its weights, the last layer with them.
+        weights_key: where in that file they are; None finds them.
         shortcut: option of the CIFAR ResNets.
 
     Raises:
@@ -117,13 +126,14 @@ def evaluate_network(name: str, data: str, *, weights: Path, shortcut: str = "A"
     spec = NetworkSpec(
         name=name,
         classes=len(images.classes),
-        channels=input_channels(name, images.channels, weights),
+        channels=images.channels,
         height=images.height,
         width=images.width,
         shortcut="B" if shortcut == "B" else "A",
         own_code=True,  # the caller names it
     )
-    module = build_network(spec, weights=weights).module
+    spec = with_channels(spec, weights=weights, weights_key=weights_key)
+    module = build_network(spec, weights=weights, weights_key=weights_key, any_head=False).module
     module.eval()
     normalisation = resolve_normalisation(
         settings, images.train, pretrained=True, channels=spec.channels

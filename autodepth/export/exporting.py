@@ -16,7 +16,7 @@ from autodepth.export.architecture import Architecture
 from autodepth.export.writing import FORMATS, Format, Tell, refuse_existing, write_bundle
 from autodepth.front.selection import FrontPoint, select
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.weights import read_weights
+from autodepth.networks.weights import read_saved
 from autodepth.networks.widths import changed_shapes
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
@@ -193,7 +193,7 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
         architecture=Architecture(
             network=spec,
             removed=result.removed,
-            widths=changed_shapes(smaller.module, read_weights(weights)),
+            widths=changed_shapes(smaller.module, read_saved(weights)),
             normalisation=Normalisation(mean=tuple(constants["mean"]), std=tuple(constants["std"])),
             classes=tuple(plan["classes"]),
             macs=result.point.macs,

@@ -18,10 +18,10 @@ from torch import nn
 from autodepth.errors import NetworkError, did_you_mean
 from autodepth.networks import timm_door
 from autodepth.networks.cifar_resnet import CifarResNet
+from autodepth.networks.given_weights import load_weights
 from autodepth.networks.one_thread import one_thread
 from autodepth.networks.own_builder import is_own, own_module
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.networks.weights import load_weights, read_weights
 from autodepth.torchvision_door import import_torchvision
 
 _CIFAR = re.compile(r"resnet([0-9]{1,4})")
@@ -87,33 +87,40 @@ class NetworkSpec:
 
 
 def build_network(
-    spec: NetworkSpec, *, seed: int = 0, weights: Path | None = None
+    spec: NetworkSpec,
+    *,
+    seed: int = 0,
+    weights: Path | None = None,
+    weights_key: str | None = None,
+    any_head: bool = True,
 ) -> ResidualNetwork:
     """Build a network by name, initialised from a seed or from a weights file.
 
     Args:
         spec: what to build.
         seed: seed of the random initialisation; the global generator is left as it was.
-        weights: a file to start from, see `read_weights`.
+        weights: a file to start from, see `load_weights`; what was taken of it is in the notes.
+        weights_key: where in that file they are; None finds them.
+        any_head: whether weights may be for another number of classes; that layer then starts
+            from the seed.
 
     Raises:
         NetworkError: the name is unknown, its builder fails, or the network has no residual
             branches.
         WeightsError: the weights do not fit.
     """
-    if is_own(spec.name) and not spec.own_code:
-        raise NetworkError(
-            f"the network {spec.name} is built by code outside autodepth, and a file may come "
-            "from elsewhere: allow it with --own-code (in Python own_code=True), if you trust it"
-        )
     with one_thread, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = build_module(spec)
+    taken: list[str] = []
     if weights is not None:
-        load_weights(module, weights)
-    return ResidualNetwork.from_module(
+        classes = spec.classes if any_head else 0
+        taken = load_weights(module, weights, key=weights_key, classes=classes)
+    network = ResidualNetwork.from_module(
         module, spec.input_shape, classes=spec.classes or None, free=spec.free
     )
+    network.notes = (*taken, *network.notes)
+    return network
 
 
 def default_input(name: str) -> tuple[int, int, int]:
@@ -131,31 +138,21 @@ def default_input(name: str) -> tuple[int, int, int]:
 
 def default_classes(name: str) -> int:
     """Return the size of the output a network usually has; 0 leaves it to its builder."""
-    if name.startswith((_TORCHVISION, _TIMM)):
+    if is_for_colour(name):
         return 1000
     return 0 if is_own(name) else 10
 
 
-def input_channels(name: str, data_channels: int, weights: Path | None = None) -> int:
-    """Return how many colour channels a network should be built for.
-
-    Grey images are repeated to three channels where the network or its weights are made for
-    colour; otherwise the network takes as many channels as the data has.
-    """
-    if name.startswith((_TORCHVISION, _TIMM)):
-        return 3
-    if weights is not None:
-        stem = read_weights(weights).get("conv1.weight")
-        if stem is not None and stem.ndim == 4 and data_channels in {1, stem.shape[1]}:
-            return stem.shape[1]
-    return data_channels
+def is_for_colour(name: str) -> bool:
+    """Whether a network is of a library whose networks are built for colour images."""
+    return name.startswith((_TORCHVISION, _TIMM))
 
 
 def build_module(spec: NetworkSpec) -> nn.Module:
     """Build a network as its maker has it, from the global generator; code of one's own runs.
 
     Raises:
-        NetworkError: the name is unknown, or its builder fails.
+        NetworkError: the name is unknown, its builder fails, or is code that was not allowed.
     """
     if match := _CIFAR.fullmatch(spec.name):
         if spec.arguments:
@@ -164,6 +161,12 @@ def build_module(spec: NetworkSpec) -> nn.Module:
             int(match[1]), classes=spec.classes, channels=spec.channels, shortcut=spec.shortcut
         )
     if is_own(spec.name):
+        if not spec.own_code:
+            raise NetworkError(
+                f"the network {spec.name} is built by code outside autodepth, and a file may come "
+                "from elsewhere: allow it with --own-code (in Python own_code=True), if you trust "
+                "it"
+            )
         return own_module(spec.name, spec.classes, spec.arguments, spec.code_folder)
     for prefix, build in ((_TORCHVISION, _torchvision_module), (_TIMM, _timm_module)):
         if spec.name.startswith(prefix):

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from autodepth.errors import InputError
 from autodepth.networks.catalogue import NetworkSpec
+from autodepth.networks.checkpoint_file import files_of
 from autodepth.networks.own_modules import is_installed
 from autodepth.trial.setting import TrialSetting
 
 _MOST_CODE_BYTES = 20_000_000
-_CODE = "code"
+_CODE, _WEIGHTS = "code", "weights"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +30,13 @@ class Luggage:
     """Files by what they are for.
 
     Args:
-        weights: the file the network starts from; None where it starts from the seed.
+        weights: the files the network starts from by their names, the first naming the others;
+            empty where it starts from the seed.
         code: files of the network's own code by their path from the folder they are imported from.
-        weights_suffix: of that file's name, by which its kind is told.
     """
 
-    weights: bytes | None
+    weights: Mapping[str, bytes]
     code: Mapping[str, bytes]
-    weights_suffix: str = ""
 
     def lay_down(self) -> Path | None:
         """Write the files on this node, once per process.
@@ -44,25 +44,21 @@ class Luggage:
         Returns:
             The folder; None where there is nothing to write.
         """
-        return _written(self) if self.code or self.weights is not None else None
+        return _written(self) if self.code or self.weights else None
 
     def unpack(self, setting: TrialSetting) -> TrialSetting:
         """Return a setting that uses the files on this node."""
         folder = self.lay_down()
-        weights = None if folder is None or self.weights is None else folder / self.weights_name
+        first = next(iter(self.weights), None)
+        weights = None if folder is None or first is None else folder / _WEIGHTS / first
         return replace(setting, weights=weights, spec=self.unpack_code(setting.spec))
 
     def unpack_code(self, spec: NetworkSpec) -> NetworkSpec:
         """Return a network that is built by the code on this node."""
         return replace(spec, code_folder=_written(self) / _CODE) if self.code else spec
 
-    @property
-    def weights_name(self) -> str:
-        """Name of the weights file on a node."""
-        return f"weights{self.weights_suffix}"
-
     def __hash__(self) -> int:
-        return hash((self.weights, tuple(sorted(self.code.items()))))
+        return hash((tuple(self.weights.items()), tuple(sorted(self.code.items()))))
 
 
 def pack(spec: NetworkSpec, weights: Path | None) -> Luggage:
@@ -82,9 +78,8 @@ def pack(spec: NetworkSpec, weights: Path | None) -> Luggage:
             f"code of one's own must be at most {_MOST_CODE_BYTES:,} bytes to travel to other "
             f"nodes, but the modules imported from {spec.code_folder} have {size:,}"
         )
-    if weights is None:
-        return Luggage(weights=None, code=code)
-    return Luggage(weights=weights.read_bytes(), code=code, weights_suffix=weights.suffix)
+    files = () if weights is None else files_of(weights)
+    return Luggage(weights={file.name: file.read_bytes() for file in files}, code=code)
 
 
 def _code_of(root: Path) -> dict[str, bytes]:
@@ -105,8 +100,9 @@ def _written(luggage: Luggage) -> Path:
     """Write the files into a folder that only this process's user can read."""
     folder = Path(tempfile.mkdtemp(prefix="autodepth-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    if luggage.weights is not None:
-        (folder / luggage.weights_name).write_bytes(luggage.weights)
+    (folder / _WEIGHTS).mkdir()
+    for name, content in luggage.weights.items():
+        (folder / _WEIGHTS / name).write_bytes(content)
     code = folder / _CODE
     for name, text in luggage.code.items():
         (code / name).parent.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from autodepth.atomic import sha256_of
 from autodepth.front.objective import Objective
+from autodepth.networks.checkpoint_file import digest_of
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.search.places import Places
 from autodepth.space.search_space import SearchSpace
@@ -68,7 +68,7 @@ class StudyPlan:
             "limits": asdict(self.budget),
             "network": setting.spec.to_dict(),
             "weights": None if setting.weights is None else str(setting.weights.absolute()),
-            "weights_sha256": None if setting.weights is None else sha256_of(setting.weights),
+            "weights_sha256": None if setting.weights is None else digest_of(setting.weights),
             "unpruned": dict(self.unpruned),
             "data": setting.data.settings.to_dict(),
             "data_fingerprint": setting.data.fingerprint,

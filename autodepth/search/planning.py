@@ -14,7 +14,8 @@ from autodepth.data.prepare import resolve_augment, resolve_normalisation
 from autodepth.data.settings import DataSettings, SplitRule, absolute_paths
 from autodepth.errors import InputError
 from autodepth.front.objective import Objective
-from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
+from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.image_channels import with_channels
 from autodepth.networks.own_builder import code_folder
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.paths import absolute
@@ -86,6 +87,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
         )
     space, notes = _without_idle_dimensions(_with_absolute_paths(space))
     weights = None if space.network.weights is None else Path(space.network.weights)
+    weights_key = space.network.weights_key
     settings, automatic = _data_settings(space, split_rule)
     data = load_data(settings, trust=trust_data)
     notes += data.notes
@@ -94,7 +96,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
     spec = NetworkSpec(
         name=space.network.name,
         classes=len(data.classes),
-        channels=input_channels(space.network.name, data.channels, weights),
+        channels=data.channels,
         height=data.height,
         width=data.width,
         shortcut=space.network.shortcut,
@@ -102,7 +104,8 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
         free=space.network.free,
         own_code=own_code,
     )
-    network = build_network(spec, seed=space.seed, weights=weights)
+    spec = with_channels(spec, weights=weights, weights_key=weights_key)
+    network = build_network(spec, seed=space.seed, weights=weights, weights_key=weights_key)
     spec = replace(spec, code_folder=code_folder(spec.name))  # workers are elsewhere
     space, of_widths = without_idle_widths(space, network)
     notes += of_widths
@@ -126,6 +129,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
     setting = TrialSetting(
         spec=spec,
         weights=weights,
+        weights_key=weights_key,
         data=data,
         normalisation=resolve_normalisation(
             data.settings, data.train, pretrained=weights is not None, channels=spec.channels

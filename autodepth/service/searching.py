@@ -49,6 +49,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
     data: str | None = None,
     network: str | None = None,
     weights: str | Path | None = None,
+    weights_key: str | None = None,
     settings: Sequence[str] = (),
     seed: int | None = None,
     concurrency: int | None = None,
@@ -73,6 +74,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
         network: takes the place of the space's network.
         weights: a file to start from; training before pruning is then off unless a setting
             `train.epochs=N` says otherwise.
+        weights_key: where in that file they are, such as `state_dict_ema`; None finds them.
         settings: `path=value` changes to the space, as `--set` on the command line.
         seed: takes the place of the space's seed.
         concurrency: trials at the same time; None for one per device.
@@ -105,6 +107,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
             data=data,
             network=network,
             weights=weights,
+            weights_key=weights_key,
             settings=settings,
             seed=seed,
             concurrency=concurrency,
@@ -152,6 +155,7 @@ def plan_search(  # noqa: PLR0913 - a wish each
     data: str | None = None,
     network: str | None = None,
     weights: str | Path | None = None,
+    weights_key: str | None = None,
     settings: Sequence[str] = (),
     seed: int | None = None,
     concurrency: int | None = None,
@@ -164,7 +168,13 @@ def plan_search(  # noqa: PLR0913 - a wish each
     """Resolve everything a search needs and train nothing; arguments as for `search`."""
     limits = parse_budget(budget)
     chosen = space_of(
-        space, data=data, network=network, weights=weights, settings=settings, seed=seed
+        space,
+        data=data,
+        network=network,
+        weights=weights,
+        weights_key=weights_key,
+        settings=settings,
+        seed=seed,
     )
     if start_from is not None:
         first = front_policies(start_from, chosen)
@@ -186,11 +196,14 @@ def space_of(
     data: str | None = None,
     network: str | None = None,
     weights: str | Path | None = None,
+    weights_key: str | None = None,
     settings: Sequence[str] = (),
     seed: int | None = None,
 ) -> SearchSpace:
     """Read the space a person means; arguments as for `search`."""
-    overrides = _overrides(settings, data=data, network=network, weights=weights, seed=seed)
+    overrides = _overrides(
+        settings, data=data, network=network, weights=weights, weights_key=weights_key, seed=seed
+    )
     return load_space(choose_space(space), overrides)
 
 
@@ -263,6 +276,7 @@ def _overrides(
     data: str | None,
     network: str | None,
     weights: str | Path | None,
+    weights_key: str | None,
     seed: int | None,
 ) -> list[str]:
     """Return the changes to a space in the order they apply: a person's own settings last."""
@@ -271,6 +285,8 @@ def _overrides(
         changes.append(("network", {"name": network}))
     if weights is not None:
         changes += [("network.weights", str(weights)), ("train.epochs", 0)]
+    if weights_key is not None:
+        changes.append(("network.weights_key", weights_key))
     if data is not None:
         # The space's own split and limits were made for other images.
         changes.append(("data", {"name": data, "train_images": "auto"}))

@@ -59,6 +59,9 @@ class NetworkSection(Section):
     weights: Annotated[str | None, must("a file name or null")] = Field(
         None, description="file of weights to start from"
     )
+    weights_key: Annotated[str | None, must("a key of that file or null")] = Field(
+        None, description="where in that file they are, such as state_dict_ema; null finds them"
+    )
     arguments: Annotated[
         Mapping[str, JsonValue], Strict(strict=False), must("a mapping from names to plain values")
     ] = Field(default_factory=dict, description="what the network's builder is called with besides")

@@ -35,7 +35,12 @@ class Parent:
 
 def untrained_network(setting: TrialSetting) -> ResidualNetwork:
     """Return the whole network with its initial weights, on its device."""
-    network = build_network(setting.spec, seed=setting.seed_for("init"), weights=setting.weights)
+    network = build_network(
+        setting.spec,
+        seed=setting.seed_for("init"),
+        weights=setting.weights,
+        weights_key=setting.weights_key,
+    )
     network.module.to(setting.device)
     network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network

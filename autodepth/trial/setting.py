@@ -34,6 +34,7 @@ class TrialSetting:
     Args:
         spec: the network before anything is removed.
         weights: file the network starts from; None initialises it from the seed.
+        weights_key: where in that file they are; None finds them.
         data: the images, split.
         normalisation: per channel of the data.
         augmentation: what training images go through.
@@ -66,6 +67,7 @@ class TrialSetting:
     device: torch.device
     threads: int
     seed: int
+    weights_key: str | None = None
     constraints: tuple[Constraint, ...] = ()
     cache: str | Path | None = None
     cache_limit_bytes: int = LIMIT_BYTES

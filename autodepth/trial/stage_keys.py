@@ -130,9 +130,9 @@ def _architecture(network: ResidualNetwork) -> str:
 
 def _initial_weights(setting: TrialSetting, network: ResidualNetwork) -> str | None:
     """Return a digest of what training starts from; None where the seed says it all."""
-    if is_own(setting.spec.name):  # its builder may load any file
-        return weights_digest(network)
-    return None if setting.weights is None else _digest(setting.weights)
+    # A file may hold several weights, and a builder of one's own may load any file.
+    given = setting.weights is not None or is_own(setting.spec.name)
+    return weights_digest(network) if given else None
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from typing import Any
 from autodepth.atomic import write_atomically
 from autodepth.networks.magnitude_pruning import Masks
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.networks.weights import load_weights, save_weights
+from autodepth.networks.weights import load_saved, save_weights
 from autodepth.policy.policy import Policy
 from autodepth.trial.cache_entry import Stage
 from autodepth.trial.checkpoints import Checkpoints
@@ -145,7 +145,7 @@ class Stages:
         def read(entry: Path) -> tuple[Mapping[str, Any], list[Epoch]]:
             told = json.loads((entry / _TOLD).read_text())
             epochs = [Epoch.from_dict(values) for values in told["epochs"]]
-            load_weights(network.module, entry / _WEIGHTS)
+            load_saved(network.module, entry / _WEIGHTS)
             return told, epochs
 
         found = self._cache.load(key, read)

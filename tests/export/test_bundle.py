@@ -13,7 +13,7 @@ from autodepth.export.evaluation import evaluate_bundle
 from autodepth.export.exporting import export_selected
 from autodepth.export.seal import read_sealed, sealed
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.weights import load_weights, read_weights
+from autodepth.networks.weights import load_saved, read_saved
 from autodepth.networks.widths import changed_shapes, take_shapes
 from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
@@ -34,8 +34,8 @@ def test_a_loaded_network_equals_the_searched_one_bit_for_bit(study, bundle):
     searched = build_network(NetworkSpec(**study.plan["network"])).without(point.removed)
     weights = study.trial_folder(point.trial) / "model.safetensors"
     assert point.policy["filter_sparsity"] > 0
-    take_shapes(searched.module, changed_shapes(searched.module, read_weights(weights)))
-    load_weights(searched.module, weights)
+    take_shapes(searched.module, changed_shapes(searched.module, read_saved(weights)))
+    load_saved(searched.module, weights)
     images = torch.randn(16, 1, 8, 8)
 
     loaded = load(to)

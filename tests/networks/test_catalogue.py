@@ -13,7 +13,6 @@ from autodepth.networks.catalogue import (
     build_network,
     default_classes,
     default_input,
-    input_channels,
 )
 
 OWN = '''
@@ -165,7 +164,6 @@ def test_timm_networks_take_the_size_of_the_images():
     assert [b.shortcut for b in network.branches] == ["identity"] * 24
     assert default_input("timm:vit_tiny_patch16_224") == (3, 224, 224)
     assert default_classes("timm:vit_tiny_patch16_224") == 1000
-    assert input_channels("timm:resnet18", 1) == 3
 
 
 def test_an_unknown_timm_network_is_refused_with_the_nearest():

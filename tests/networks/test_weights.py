@@ -1,4 +1,4 @@
-"""Weights people bring load as they are, or the message says what does not fit."""
+"""Files of autodepth's own are read by the network's names; what does not fit is refused."""
 
 import os
 import pickle
@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from autodepth.errors import WeightsError
-from autodepth.networks.catalogue import NetworkSpec, build_network, input_channels
+from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.cifar_resnet import CifarResNet
-from autodepth.networks.weights import load_weights, read_weights, save_weights
+from autodepth.networks.given_weights import load_weights
+from autodepth.networks.weights import load_saved, read_saved, save_weights
 
 PUBLIC = Path(__file__).parents[3] / "shared" / "data" / "resnet56-4bfd9763.th"
 
@@ -21,31 +23,33 @@ def module():
     return CifarResNet(8)
 
 
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda state: state,
-        lambda state: {"state_dict": {f"module.{k}": v for k, v in state.items()}, "epoch": 3},
-        lambda state: {"model": {f"_orig_mod.module.{k}": v for k, v in state.items()}},
-    ],
-    ids=["plain", "data-parallel", "compiled"],
-)
-def test_usual_layouts_load(module, tmp_path, wrap):
-    file, other = tmp_path / "weights.th", CifarResNet(8)
-    torch.save(wrap(other.state_dict()), file)
-
-    load_weights(module, file)
-
-    assert all(torch.equal(v, other.state_dict()[k]) for k, v in module.state_dict().items())
+def wrapper(name):
+    """A network in a wrapper's only attribute, called as wrappers call it."""
+    made = nn.Module()
+    setattr(made, name, CifarResNet(8))
+    return made
 
 
-def test_safetensors_load_and_saving_tells_the_size(module, tmp_path):
-    file = tmp_path / "weights.safetensors"
+@pytest.mark.parametrize("name", ["model", "module", "_orig_mod", "net"])
+def test_what_was_saved_is_read_under_the_names_of_the_network(tmp_path, name):
+    file, saved, other = tmp_path / "weights.safetensors", wrapper(name), wrapper(name)
 
-    size = save_weights(module, file)
+    size = save_weights(saved, file)
+    load_saved(other, file)
 
     assert size == file.stat().st_size
-    assert all(torch.equal(v, module.state_dict()[k]) for k, v in read_weights(file).items())
+    assert read_saved(file).keys() == saved.state_dict().keys()
+    assert all(torch.equal(v, saved.state_dict()[k]) for k, v in other.state_dict().items())
+
+
+def test_a_saved_file_of_another_network_or_a_damaged_one_is_refused(module, tmp_path):
+    save_weights(CifarResNet(14), tmp_path / "other.safetensors")
+    (tmp_path / "damaged.safetensors").write_bytes(b"oops")
+
+    with pytest.raises(WeightsError, match="is of another network"):
+        load_saved(module, tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_saved(module, tmp_path / "damaged.safetensors")
 
 
 def test_counters_that_old_files_lack_are_not_missed(module, tmp_path):
@@ -63,7 +67,7 @@ def test_all_misfits_are_listed_at_once(module, tmp_path):
     save_file(state, tmp_path / "other.safetensors")
 
     with pytest.raises(WeightsError) as error:
-        load_weights(module, tmp_path / "other.safetensors")
+        load_weights(module, tmp_path / "other.safetensors", classes=10)
 
     assert "missing: bn1.weight" in str(error.value)
     assert "unexpected: extra.weight" in str(error.value)
@@ -100,14 +104,6 @@ def test_damaged_files_are_refused(module, tmp_path, content, name):
 
     with pytest.raises(WeightsError, match=name):
         load_weights(module, tmp_path / name)
-
-
-def test_grey_images_are_repeated_where_the_weights_want_colour(module, tmp_path):
-    save_weights(module, tmp_path / "colour.safetensors")
-
-    assert input_channels("resnet8", 1) == 1
-    assert input_channels("resnet8", 1, tmp_path / "colour.safetensors") == 3
-    assert input_channels("torchvision:resnet18", 1) == 3
 
 
 @pytest.mark.skipif(not PUBLIC.exists(), reason="the public ResNet-56 weights are not here")

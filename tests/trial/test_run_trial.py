@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from autodepth.errors import DivergenceError
 from autodepth.networks.catalogue import build_network
 from autodepth.networks.cost import count_macs
-from autodepth.networks.weights import load_weights
+from autodepth.networks.weights import load_saved
 from autodepth.networks.widths import changed_shapes, take_shapes
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
@@ -52,7 +52,7 @@ def test_a_hybrid_policy_removes_fine_tunes_and_reports(setting, tmp_path):
 def test_the_saved_weights_are_the_measured_network(setting, tmp_path):
     result, _ = run(HYBRID, setting, tmp_path)
     network = build_network(setting.spec).without(result.removed)
-    load_weights(network.module, tmp_path / result.weights_file)
+    load_saved(network.module, tmp_path / result.weights_file)
     network.module.eval()
 
     again = evaluate(network.module, setting.evaluation_batches(setting.data.validation))
