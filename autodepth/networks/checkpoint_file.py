@@ -10,7 +10,6 @@ import json
 import pickle
 import pickletools
 import struct
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -23,6 +22,7 @@ from safetensors.torch import load_file
 
 from autodepth.atomic import sha256_of
 from autodepth.errors import WeightsError
+from autodepth.networks.one_thread import one_thread
 
 _IN_FOLDERS = (
     "model.safetensors",
@@ -59,7 +59,6 @@ _MEMBERS = {  # of a zip archive, by how their names end
     ".h5": "is a model of Keras: convert it to a state dict of PyTorch",
 }
 _PICKLES_BEFORE_STORAGES = 4  # in files of before torch 1.6: magic number, version, system, content
-_ALLOWING = threading.Lock()  # torch allows names for the whole process
 
 
 class Unread:
@@ -168,7 +167,7 @@ def _load_beside_objects(path: Path) -> Any:
     pairs: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
         (type("Unread", (Unread,), {"stands_for": name}), name) for name in names
     ]
-    with _ALLOWING, torch.serialization.safe_globals(pairs):
+    with one_thread, torch.serialization.safe_globals(pairs):
         return _load(path)
 
 
