@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from autodepth.networks.residual_network import ResidualBranch, ResidualNetwork
 
 
-def inspect(
+def inspect(  # noqa: PLR0913, PLR0917 - an option each
     network: Annotated[
         str, typer.Argument(help="resnet56, torchvision:NAME, timm:NAME or package.module:callable")
     ],
