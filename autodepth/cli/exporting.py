@@ -115,7 +115,7 @@ def _print_export(export: Export) -> None:
     )
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913, PLR0917 - an option each
     network: Annotated[
         str, typer.Argument(metavar="DIR", help="An exported folder, or a network's name.")
     ],
