@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
+from autodepth.lived_time import lived_seconds
 from autodepth.policy.policy import Policy
 from autodepth.records.invariants import end_lost_trials, sweep
 from autodepth.records.ledger import Ledger
@@ -38,7 +38,7 @@ def make_driver(
     side_by_side: bool,
     evidence: Evidence | None = None,
     transit: WeightsTransit | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = lived_seconds,
 ) -> StudyDriver:
     """Return the driver of a study; one with trials goes on from them.
 
@@ -49,7 +49,7 @@ def make_driver(
         side_by_side: whether all places work at once, or one after the other in this process.
         evidence: what is asked of the front, with no search; None searches.
         transit: where trials on other nodes leave their weights; None where they write here.
-        clock: seconds that only ever rise, by which budget and trials are timed.
+        clock: seconds by which budget and trials are timed, as of `BudgetMeter`.
     """
     places, space = plan.places, plan.space
     dimensions = space.dimensions_for(plan.network.num_stages, len(plan.network.branches))
