@@ -53,8 +53,8 @@ AS_MODULE = (sys.executable, "-m", "autodepth")
 SEARCH = ("search", "--budget", "1trials", "--study", "s", "--concurrency", "1",
           "--network", "net_of_this_folder:Net", *TINY)  # fmt: skip
 OTHERS = (
-    ("init", "space.yaml"),
-    ("check", "space.yaml"),
+    ("init",),
+    ("check", "autodepth.yaml"),
     ("inspect", "net_of_this_folder:Net", "--input", "1x8x8"),
     ("resume", "s", "--budget", "+1trials", "--own-code"),
     ("confirm", "s", "--seeds", "1", "--own-code"),
