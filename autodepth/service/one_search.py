@@ -10,15 +10,7 @@ from contextlib import contextmanager
 from autodepth.errors import InputError
 
 _turn = threading.Lock()
-
-
-def _forget_in_child() -> None:
-    """Let a child that was forked while a search ran have one of its own."""
-    global _turn  # noqa: PLW0603
-    _turn = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget_in_child)
+_searched: list[int] = []  # processes: this one if it searched, and those it was forked from
 
 
 @contextmanager
@@ -29,16 +21,22 @@ def only_search() -> Iterator[None]:
     would draw the other's numbers.
 
     Raises:
-        InputError: another one goes on.
+        InputError: another one goes on, or this is a copy of a process that searched.
     """
-    turn = _turn
-    if not turn.acquire(blocking=False):
+    if set(_searched) - {os.getpid()}:
+        raise InputError(
+            "a process that was forked from one that had searched cannot search, for it would wait "
+            "for threads of PyTorch that stayed behind: start it by another method, "
+            "multiprocessing.get_context('spawn') or 'forkserver'"
+        )
+    if not _turn.acquire(blocking=False):
         raise InputError(
             "one search at a time may run in a process (Ray, PyTorch's threads and its random "
             "numbers are there once), but another thread searches already: wait for it, or start "
             "this one in a process of its own, as `autodepth search` does"
         )
+    _searched[:] = [os.getpid()]
     try:
         yield
     finally:
-        turn.release()
+        _turn.release()
