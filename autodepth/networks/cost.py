@@ -52,18 +52,22 @@ def count_macs(module: nn.Module, example: Tensor, *, free: Collection[str] = ()
 def counting(free: Collection[str] = ()) -> Iterator[Count]:
     """Count inside the block; the value tells the multiply-accumulates so far.
 
-    Gradients stay enabled and the fast path of attention is off, since fused kernels would hide
-    what they multiply.
-
     Args:
         free: what counts as 0: operators (`mylib::scan`), functions, and classes such as a
             subclass of `torch.autograd.Function` (`package.module.name`), with all they call.
     """
+    with unfused(), Count(free) as count:
+        yield count
+
+
+@contextmanager
+def unfused() -> Iterator[None]:
+    """Let no kernel hide what it multiplies: with gradients, without the fast path of attention."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.enable_grad(), Count(free) as count:
-            yield count
+        with torch.enable_grad():
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
 

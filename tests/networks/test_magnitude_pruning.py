@@ -4,10 +4,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrizations, weight_norm
 
 from autodepth.errors import InputError
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.magnitude_pruning import apply_masks, effective_macs, magnitude_masks
+from autodepth.networks.magnitude_pruning import (
+    apply_masks,
+    effective_macs,
+    magnitude_masks,
+    weights_left_alone,
+)
 from autodepth.networks.residual_network import ResidualNetwork
 
 
@@ -120,3 +126,102 @@ def test_masks_outlive_the_removal_of_branches():
 def test_arguments_outside_their_range_are_refused(arguments):
     with pytest.raises(InputError, match="must be"):
         magnitude_masks(small(), *arguments)
+
+
+class OwnConvolution(nn.Conv2d):
+    """A subclass that computes what its parent does."""
+
+    def forward(self, x):
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+
+
+class Standardised(nn.Conv2d):
+    """Weights with mean 0 and deviation 1: a zero of the parameter is none of the product's."""
+
+    def forward(self, x):
+        mean = self.weight.mean((1, 2, 3), keepdim=True)
+        deviation = self.weight.std((1, 2, 3), keepdim=True) + 1e-5
+        return F.conv2d(x, (self.weight - mean) / deviation, self.bias, self.stride, self.padding)
+
+
+class OwnLayer(nn.Module):
+    """A layer whose parameter is read by an operator alone, over channels."""
+
+    def __init__(self, multiply):
+        super().__init__()
+        self.weight, self.multiply = nn.Parameter(torch.randn(8, 8)), multiply
+
+    def forward(self, x):
+        return self.multiply(x.movedim(1, -1), self.weight).movedim(-1, 1)
+
+
+LAYERS = {
+    "a subclass": lambda: OwnConvolution(8, 8, 3, padding=1),
+    "linear": lambda: OwnLayer(F.linear),
+    "matmul": lambda: OwnLayer(torch.matmul),
+    "operator": lambda: OwnLayer(lambda x, w: x @ w.T),
+    "einsum": lambda: OwnLayer(lambda x, w: torch.einsum("bhwi,oi->bhwo", x, w)),
+    "transposed": lambda: nn.ConvTranspose2d(8, 8, 1),
+    "grouped": lambda: nn.Conv2d(8, 8, 3, padding=1, groups=2),
+}
+
+
+class Residual(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.first, self.layer = nn.Conv2d(8, 8, 1), layer
+
+    def forward(self, x):
+        return x + self.layer(torch.relu(self.first(x)))
+
+
+def with_layer(layer):
+    torch.manual_seed(3)
+    return ResidualNetwork.from_module(nn.Sequential(Residual(layer)), (8, 6, 6))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_weights_are_pruned_whatever_module_holds_them(name):
+    network = with_layer(LAYERS[name]())
+    masks = magnitude_masks(network, 0.5, "layer")
+    apply_masks(network, masks)
+
+    assert masks.keys() == weights(network).keys()
+    assert effective_macs(network) == network.total_macs / 2
+    assert not weights_left_alone(network)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (lambda: Standardised(8, 8, 1), "0.layer.weight"),
+        (
+            lambda: parametrizations.spectral_norm(nn.Conv2d(8, 8, 1)),
+            "0.layer.parametrizations.weight.original",
+        ),
+        (lambda: weight_norm(nn.Conv2d(8, 8, 1)), "0.layer.weight_g and 1 more"),
+    ],
+)
+def test_weights_that_others_are_computed_from_are_left_alone_and_told(layer, name):
+    network = with_layer(layer())
+    masks = magnitude_masks(network, 0.5, "layer")
+    apply_masks(network, masks)
+
+    assert masks.keys() == {"0.first.weight"}
+    assert effective_macs(network) == network.total_macs * 3 / 4
+    assert f"multiplies by {name} as they are" in weights_left_alone(network)
+    assert "reaches 1 of " in weights_left_alone(network)
+
+
+def test_a_network_of_other_layers_alone_is_pruned_nowhere_and_says_so():
+    layers = [Residual(Standardised(8, 8, 1)), Residual(Standardised(8, 8, 1))]
+    for layer in layers:
+        layer.first = Standardised(8, 8, 1)
+    network = ResidualNetwork.from_module(nn.Sequential(*layers), (8, 6, 6))
+
+    assert magnitude_masks(network, 0.5) == {}
+    assert effective_macs(network) == network.total_macs
+    assert weights_left_alone(network).startswith(
+        "weight_sparsity reaches 0 of 4 weight tensors, 0%"
+    )
