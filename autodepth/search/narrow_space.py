@@ -1,4 +1,4 @@
-"""Narrower layers, where the network has channels that can go: for a space, for one policy."""
+"""What sparsity can reach: layers with channels that can go, and single weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from autodepth.errors import InputError
 from autodepth.networks.channel_groups import find_narrowing
+from autodepth.networks.magnitude_pruning import weights_left_alone
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.space.domains import Dimension, Fixed, largest_value
 from autodepth.space.search_space import SearchSpace
@@ -40,6 +41,13 @@ def without_idle_widths(
         for p in space.start_with
     )
     return replace(space, dimensions=dimensions, start_with=first), [note]
+
+
+def weights_told(space: SearchSpace, network: ResidualNetwork) -> list[str]:
+    """Return a note where a space prunes single weights and some of the network's stay."""
+    domain = next((d.domain for d in space.dimensions if d.name == "weight_sparsity"), Fixed(0.0))
+    note = weights_left_alone(network) if largest_value(domain) else ""
+    return [note] if note else []
 
 
 def left_alone(network: ResidualNetwork) -> list[str]:

@@ -28,7 +28,7 @@ from autodepth.search.estimate import (
     reach,
     typical_policy,
 )
-from autodepth.search.narrow_space import without_idle_widths
+from autodepth.search.narrow_space import weights_told, without_idle_widths
 from autodepth.search.per_trial import PerTrial
 from autodepth.search.places import choose_places
 from autodepth.search.plan import StudyPlan
@@ -108,7 +108,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
     network = build_network(spec, seed=space.seed, weights=weights, weights_key=weights_key)
     spec = replace(spec, code_folder=code_folder(spec.name))  # workers are elsewhere
     space, of_widths = without_idle_widths(space, network)
-    notes += of_widths
+    notes += [*of_widths, *weights_told(space, network)]
     timed = time_on_a_place(spec, network, typical_policy(space, network), places, cluster)
     cost = _trial_cost(space, network, timed.pace, places.ranks)
     if automatic:

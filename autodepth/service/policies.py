@@ -12,6 +12,7 @@ from autodepth.errors import InputError, SpaceFileError
 from autodepth.export.exporting import export_network
 from autodepth.export.writing import Tell, refuse_existing
 from autodepth.long_work import each
+from autodepth.networks.magnitude_pruning import weights_left_alone
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
@@ -79,6 +80,8 @@ def carry_out_policy(
     if policy.filter_sparsity:
         for note in left_alone(plan.network):
             tell(f"note: {note}")
+    if policy.weight_sparsity and (note := weights_left_alone(plan.network)):
+        tell(f"note: {note}")
     folder = Path(tempfile.mkdtemp(prefix="autodepth-"))
     try:
         plan.setting.limit_threads()

@@ -49,6 +49,19 @@ def heads():
 
 def both():
     return Net(Heads(), Plain())
+
+
+class Standardised(nn.Conv2d):
+    def forward(self, x):
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return nn.functional.conv2d(x, weight, self.bias)
+
+
+def standardised():
+    net = Net(Plain(), Plain())
+    for block in net.blocks:
+        block.f[0] = Standardised(4, 8, 1)
+    return net
 """
 NONE = "filter_sparsity takes channels out of branches, but in this network none can go"
 
@@ -102,3 +115,12 @@ def test_a_space_or_a_policy_that_must_narrow_is_refused_before_anything_is_trai
             plan("heads"), Policy(filter_sparsity=0.5), to=tmp_path / "out", on_epoch=trains
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_cannot_be_pruned_one_by_one_are_told_where_they_would_be(plan):
+    pruning = "search.weight_sparsity=0.5"
+    told = "weight_sparsity reaches 4 of 6 weight tensors"
+
+    assert any(note.startswith(told) for note in plan("standardised", pruning).notes)
+    assert not any(told in note for note in plan("standardised").notes)
+    assert not any("weight_sparsity" in note for note in plan("both", pruning).notes)
