@@ -148,7 +148,9 @@ def _blamed(
     if first is None:
         first, inside = first_difference(comparison, training=found.training) or ("", "")
     mode = "training" if found.training else "evaluation"
-    if inside and inside not in kept_whole and _is_opened(comparison.read, inside):
+    while inside and (inside in kept_whole or not _is_opened(comparison.read, inside)):
+        inside = inside.rpartition(".")[0]  # a context, say, around what is whole already
+    if inside:
         return {inside: f"when read it was another network in {mode}: {found.what}"}
     where = f", first at {first}" if first else ""
     raise NetworkError(

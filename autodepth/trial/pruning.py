@@ -119,19 +119,20 @@ def recalibrate_batch_norm(network: ResidualNetwork, batches: Batches, count: in
     """Measure the batch statistics anew, as plain means over some training batches.
 
     Args:
-        network: changed in place; its weights stay.
+        network: changed in place; its weights stay, and norms that it keeps in evaluation.
         batches: training images.
         count: how many batches at most; 0 leaves the statistics.
     """
-    norms = [m for m in network.module.modules() if isinstance(m, BATCH_NORMS)]
+    network.module.train()
+    norms = [m for m in network.module.modules() if isinstance(m, BATCH_NORMS) and m.training]
+    network.module.eval()
     if not count or not norms:
         return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative mean
-    network.module.eval()  # so that nothing else draws, such as a dropout before a norm
-    for norm in norms:
+    for norm in norms:  # nothing else draws, such as a dropout before a norm
         norm.train()
     for number, (images, _) in enumerate(batches, start=1):
         network.module(images)
