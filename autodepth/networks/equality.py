@@ -131,7 +131,8 @@ class Comparison:
             except Exception as error:  # noqa: BLE001 - whatever the network's own code raises
                 run.error = error
             else:
-                run.gradients = _gradients(network, run.outputs, names) if gradients else None
+                if gradients:
+                    run.gradients = _gradients(network, run.outputs, names, values=training)
             run.moved = {names.get(i, ""): tensor for i, tensor in content.moved().items()}
             content.put_back()
         return run
@@ -166,7 +167,7 @@ class _Run:
         modes: the training flag of each module.
         outputs: the tensors it gave.
         drawn: what Python's and numpy's generators give next.
-        gradients: of each parameter that gets one, zero of large ones; None where none can be had.
+        gradients: of each parameter that gets one; None where none can be had.
         moved: the tensors that the run changed.
         error: what it raised.
     """
@@ -250,9 +251,9 @@ def _tolerance(run: _Run) -> float:
 
 
 def _gradients(
-    network: nn.Module, outputs: list[Tensor], names: dict[int, str]
+    network: nn.Module, outputs: list[Tensor], names: dict[int, str], *, values: bool
 ) -> dict[str, Tensor] | None:
-    """Return the gradient of each parameter that gets one; of the large ones only that they do."""
+    """Return the gradient of each parameter that gets one; zero where its value is not needed."""
     generator = torch.Generator().manual_seed(_SEED)
     ends = [torch.view_as_real(t) if t.is_complex() else t for t in outputs if t.requires_grad]
     reached = _reached(ends)
@@ -260,7 +261,7 @@ def _gradients(
     small = [p for p in parameters if p.numel() <= _SMALL]
     aims = [torch.randn(end.shape, generator=generator).to(end.dtype) for end in ends]
     found: dict[str, Tensor] = {names.get(id(p), ""): p.new_zeros(()) for p in parameters}
-    if not small:
+    if not small or not values:
         return found
     try:
         gradients = torch.autograd.grad(ends, small, aims, allow_unused=True)

@@ -28,7 +28,7 @@ from autodepth.networks.tracing import Traced, drop_unread, fold_sizes, trace
 InputShape = tuple[int, int, int]
 
 _IMAGES = 2
-_SMALL = 48  # pixels; a graph for which no size was asked computes the same at any
+_SMALL = 40  # pixels; a graph for which no size was asked computes the same at any
 _LIKELY = (
     "its code goes by something else than the values of its input (its type, Python's own "
     "variables, an attribute that changes from call to call)"

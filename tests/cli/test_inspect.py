@@ -42,6 +42,13 @@ def test_the_json_adds_up_and_names_every_branch():
     }
     assert sum(part["share"] for part in parts) == pytest.approx(1)
     assert told["notes"] == []
+    assert told["equal_off_by"] == 0
+
+
+def test_the_network_read_is_said_to_be_the_one_given():
+    assert (
+        "equal to the network given (off by 0 of the largest output)" in inspect("resnet8").stderr
+    )
 
 
 def test_the_table_has_a_row_for_stem_head_and_total():

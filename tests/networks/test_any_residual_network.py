@@ -22,7 +22,7 @@ NORMS = {
     "batch": nn.BatchNorm2d,
     "group": lambda c: nn.GroupNorm(2, c),
     "instance": lambda c: nn.InstanceNorm2d(c, affine=True),
-    "none": lambda c: nn.Identity(),
+    "none": nn.Identity,
 }
 ACTIVATIONS = {  # how it is applied, and whether what it was given is changed by it
     "relu": F.relu,
@@ -94,10 +94,7 @@ class Block(nn.Module):
 
     def forward(self, x, skip=False):
         act, add = ACTIVATIONS[self.plan["activation"]], ADDITIONS[self.plan["addition"]]
-        if self.plan["first"]:  # before the branch; in place it changes the shortcut, too
-            y = act(x)
-        else:
-            y = x
+        y = act(x) if self.plan["first"] else x  # in place it changes the shortcut, too
         carried = self.shortcut(x)
         if skip:
             return act(carried) if self.plan["last"] else carried
@@ -234,9 +231,10 @@ def branch_of_blocks(network):
     return len(set(blocks)) == len(blocks)
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+ANY = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+
+
+@settings(max_examples=100, derandomize=True, **ANY)
 @given(plans)
 def test_a_network_is_read_as_it_is_or_refused(plan):
     event(outcome(plan))
@@ -244,7 +242,7 @@ def test_a_network_is_read_as_it_is_or_refused(plan):
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2000, **ANY)
 @given(plans)
 def test_many_networks_are_read_as_they_are_or_refused(plan):
     event(outcome(plan))
