@@ -1,0 +1,25 @@
+"""A study that is given no name gets one that a study may have."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from autodepth.records.studies import check_free
+from autodepth.service.searching import _study_name
+
+
+@pytest.mark.parametrize(
+    ("network", "data"),
+    [
+        ("resnet20", "digits"),
+        ("a_package_of_mine.my_networks:build_a_deep_one_with_attention", "folder:/my photos"),
+        *((f"{'p' * n}.nets:build", "npz:../x.npz") for n in range(20, 60)),
+        ("-" * 70, "digits"),
+        ("мой.пакет:net", "folder:/снимки"),
+    ],
+)
+def test_a_name_is_made_of_network_data_and_time_and_may_be_used(network, data):
+    space = SimpleNamespace(network=SimpleNamespace(name=network), data=SimpleNamespace(name=data))
+    name = _study_name(SimpleNamespace(space=space))
+
+    assert check_free(name).name == name
