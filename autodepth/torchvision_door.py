@@ -46,6 +46,18 @@ def import_torchvision() -> ModuleType:
     return importlib.import_module("torchvision")
 
 
+def pixel_constants(name: str) -> tuple[list[float] | None, list[float] | None]:
+    """Return mean and standard deviation per channel of torchvision's own weights of a network.
+
+    None stands for what they do not say; no weights are fetched.
+    """
+    try:
+        transforms = import_torchvision().models.get_model_weights(name).DEFAULT.transforms()
+    except (AttributeError, ValueError):  # a network that has none
+        return None, None
+    return getattr(transforms, "mean", None), getattr(transforms, "std", None)
+
+
 @contextmanager
 def downloads_shown() -> Iterator[None]:
     """Have torchvision's downloads told as our other long work.

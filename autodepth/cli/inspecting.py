@@ -46,6 +46,7 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
         default_input,
     )
     from autodepth.networks.channel_groups import find_narrowing  # noqa: PLC0415
+    from autodepth.networks.pixel_constants import constants_of  # noqa: PLC0415
 
     channels, height, width = _shape(input) if input else default_input(network)
     if shortcut not in {"A", "B"}:
@@ -65,6 +66,8 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
     widths = find_narrowing(built)
     for note in (*built.notes, *(f"widths of {told}" for told in widths.told())):
         say(f"note: {note}")
+    if weights is not None and (constants := constants_of(network, weights)):
+        say(f"note: trained with pixels of {constants}")
     say(f"equal to the network given (off by {built.off_by:.1g} of the largest output)")
     if json:
         give_json(_plain(built, widths))

@@ -48,21 +48,29 @@ def resolve_augment(settings: DataSettings, data: ImageData) -> Augmentation:
 
 
 def resolve_normalisation(
-    settings: DataSettings, train: Images, *, pretrained: bool, channels: int
+    settings: DataSettings,
+    train: Images,
+    *,
+    pretrained: bool,
+    channels: int,
+    known: Normalisation | None = None,
 ) -> Normalisation:
     """Return the constants that images are normalised with.
 
     Args:
-        settings: `auto` is `imagenet` for given weights of a colour network (public weights
-            were trained with these constants), else `data`.
+        settings: `auto` is what the weights were trained with where that is known, `imagenet` for
+            other given weights of a colour network (as most public weights), else `data`.
         train: the training split, whose statistics `data` takes.
         pretrained: whether the network starts from given weights.
         channels: what the network takes; grey statistics are repeated for each.
+        known: what the given weights were trained with; None where nothing tells it.
 
     Raises:
         DataError: the constants are for another number of channels.
     """
     chosen = settings.normalisation
+    if chosen == "auto" and known is not None:
+        chosen = known
     if chosen == "auto":
         chosen = "imagenet" if pretrained and channels == 3 else "data"
     if isinstance(chosen, str):

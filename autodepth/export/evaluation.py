@@ -15,7 +15,6 @@ from autodepth.atomic import write_atomically
 from autodepth.data.batches import Batches
 from autodepth.data.images import Images
 from autodepth.data.load import load_data
-from autodepth.data.prepare import resolve_normalisation
 from autodepth.data.settings import DataSettings, Normalisation, without_place
 from autodepth.export.bundle import OPENINGS, load, read_architecture
 from autodepth.export.class_names import match_classes
@@ -26,6 +25,7 @@ from autodepth.networks.cost import count_macs
 from autodepth.networks.image_channels import with_channels
 from autodepth.trial.device import choose_device
 from autodepth.trial.evaluation import evaluate
+from autodepth.trial.given_normalisation import choose_normalisation
 
 _BATCH = 256
 
@@ -135,9 +135,7 @@ def evaluate_network(
     spec = with_channels(spec, weights=weights, weights_key=weights_key)
     module = build_network(spec, weights=weights, weights_key=weights_key, any_head=False).module
     module.eval()
-    normalisation = resolve_normalisation(
-        settings, images.train, pretrained=True, channels=spec.channels
-    )
+    normalisation, _ = choose_normalisation(images, spec, weights)
     return _measure(
         module,
         spec,

@@ -52,6 +52,15 @@ def timm_module(
     return module
 
 
+def pixel_constants(name: str) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Return mean and standard deviation per channel that timm's own weights were trained with.
+
+    None stands for what timm does not say. timm.get_pretrained_cfg knows the network's tag, too.
+    """
+    config = import_timm().get_pretrained_cfg(name)
+    return (config.mean, config.std) if config else (None, None)
+
+
 def default_input(name: str) -> InputShape:
     """Return the image shape (C, H, W) a network of timm was made for.
 

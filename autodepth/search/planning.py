@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from autodepth.data.images import FileImages
 from autodepth.data.load import ImageData, load_data
-from autodepth.data.prepare import resolve_augment, resolve_normalisation
+from autodepth.data.prepare import resolve_augment
 from autodepth.data.settings import DataSettings, SplitRule, absolute_paths
 from autodepth.errors import InputError
 from autodepth.front.objective import Objective
@@ -36,6 +36,7 @@ from autodepth.search.study_metrics import check_metrics_port
 from autodepth.search.timing import table_on_a_place, time_on_a_place
 from autodepth.space.domains import Dimension, Fixed
 from autodepth.space.search_space import SearchSpace
+from autodepth.trial.given_normalisation import choose_normalisation
 from autodepth.trial.latency_table import LatencyTable
 from autodepth.trial.setting import TrialSetting
 from autodepth.units import Budget
@@ -126,14 +127,14 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
         str(bound): constraint_verdict(bound, network, space, latency_table)
         for bound in space.constraints
     }
+    normalisation, told = choose_normalisation(data, spec, weights)
+    notes += told + _repeated(data, spec)
     setting = TrialSetting(
         spec=spec,
         weights=weights,
         weights_key=weights_key,
         data=data,
-        normalisation=resolve_normalisation(
-            data.settings, data.train, pretrained=weights is not None, channels=spec.channels
-        ),
+        normalisation=normalisation,
         augmentation=resolve_augment(data.settings, data),
         sensitivity_images=space.sensitivity_images,
         device=places.torch_device,
@@ -223,6 +224,12 @@ def _affordable(
     )
     settings = replace(data.settings, train_images=training, validation=validation)
     return load_data(settings, trust=True), [note]  # they were looked at
+
+
+def _repeated(data: ImageData, spec: NetworkSpec) -> list[str]:
+    if data.channels == spec.channels:
+        return []
+    return [f"grey images are repeated to the {spec.channels} channels that the network takes"]
 
 
 def _coarse(validation: int) -> list[str]:

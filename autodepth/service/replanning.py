@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from autodepth.atomic import write_atomically
+from autodepth.data.settings import Normalisation
 from autodepth.errors import DataError, StudyError, WeightsError
 from autodepth.records.storage import taking
 from autodepth.records.studies import StudyFolder
@@ -83,7 +84,19 @@ def plan_again(
                 f"changed since:{listed}\nput it back{_MOVED.get(name, '')}, or search anew: "
                 f"autodepth search {folder.space_path} --start-from {folder.name} --budget ..."
             )
+    plan = _normalised_as_before(plan, before)
     return _telling_versions(plan, before.get("autodepth", now["autodepth"]))
+
+
+def _normalised_as_before(plan: StudyPlan, before: Mapping[str, Any]) -> StudyPlan:
+    """Keep the constants a study began with: which ones `auto` means may have changed since."""
+    constants = before.get("normalisation")
+    if constants is None or plan.to_dict()["normalisation"] == constants:
+        return plan
+    kept = Normalisation(mean=tuple(constants["mean"]), std=tuple(constants["std"]))
+    note = f"images are normalised as when the study began: mean {kept.mean}, std {kept.std}"
+    setting = replace(plan.setting, normalisation=kept)
+    return replace(plan, setting=setting, notes=(*plan.notes, note))
 
 
 def _space_again(

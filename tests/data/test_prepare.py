@@ -90,3 +90,15 @@ def test_constants_for_other_channels_are_an_error(random_images):
 def test_what_augment_means(name, channels, size, augment, meant):
     data = replace(load_data(DIGITS), channels=channels, height=size, width=size)
     assert resolve_augment(DataSettings(name=name, augment=augment), data) == meant
+
+
+def test_what_the_weights_were_trained_with_comes_before_the_usual_but_after_what_is_said():
+    images = load_data(DIGITS).train
+    known = Normalisation(mean=(0.5,) * 3, std=(0.4,) * 3)
+    said = replace(DIGITS, normalisation=Normalisation(mean=(0.1,) * 3, std=(0.2,) * 3))
+
+    taken = resolve_normalisation(DIGITS, images, pretrained=True, channels=3, known=known)
+    asked = resolve_normalisation(said, images, pretrained=True, channels=3, known=known)
+
+    assert taken == known
+    assert asked == said.normalisation
