@@ -136,13 +136,17 @@ def align(training: Recording, evaluation: Recording) -> Alignment:
 
 
 def unexplained(alignment: Alignment, training: Recording, evaluation: Recording) -> list[fx.Node]:
-    """Return nodes that only one recording has and that are in no piece, or in several."""
+    """Return nodes that only one recording has and that are in no piece, or in several.
+
+    A layer whose value nobody reads (an auxiliary head, whose scores are left) is none.
+    """
     sides = [side for p in alignment.pieces.values() for side in (p.training, p.evaluation)]
     common = alignment.counterpart.keys() | set(alignment.counterpart.values())
     of_pieces = [node for side in sides for node in side.nodes if node not in common]
     once = {node for node in of_pieces if of_pieces.count(node) == 1}
     alone = [n for n in (*training.nodes, *evaluation.nodes) if n not in common]
-    return [node for node in alone if node not in once]
+    read = training.read() | evaluation.read()
+    return [node for node in alone if node not in once and node in read]
 
 
 def _counterparts(training: Recording, evaluation: Recording) -> dict[fx.Node, fx.Node]:

@@ -15,10 +15,11 @@ from torch import fx, nn
 
 from autodepth.errors import NetworkError
 from autodepth.networks.alignment import align
+from autodepth.networks.causes import OF_DRAWS, OF_DRAWS_IN_EVALUATION, OF_MODES, OF_OUTPUTS
 from autodepth.networks.laying_over import lay_over, leaves_out_parts, unlike_nodes
 from autodepth.networks.recording import InputShape, Recorder, Recording
 from autodepth.networks.stochastic_depth import find_stochastic_depth
-from autodepth.networks.tracer import ADVICE, Call
+from autodepth.networks.tracer import Call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +74,7 @@ def trace_both_modes(
         if "" in blamed or len(kept_whole) == known:
             (reason, *_) = blamed.values()
             raise NetworkError(
-                f"{type(module).__name__} cannot be traced: {reason}, outside its submodules; "
-                f"{ADVICE}"
+                f"{type(module).__name__} cannot be traced: outside its submodules {reason}"
             )
     laid, survival = lay_over(module, _nearest(runs, evaluation), evaluation)
     return BothModes(
@@ -93,15 +93,17 @@ def _blamed(module: nn.Module, runs: Sequence[Recording], evaluation: Recording)
     The empty name is the network itself.
     """
     if evaluation.drew:
-        return dict.fromkeys(evaluation.drew, "it draws random numbers in evaluation")
+        return dict.fromkeys(evaluation.drew, OF_DRAWS_IN_EVALUATION)
     if len(runs) > 1:
         if all(leaves_out_parts(module, run, evaluation) for run in runs):
             return {}
         drew = {name for run in runs for name in run.drew}
-        return dict.fromkeys(drew, "it goes by random numbers that Python looks at")
+        return dict.fromkeys(drew, OF_DRAWS)
     unlike = unlike_nodes(module, runs[0], evaluation)
+    if any(node.op == "output" for node in unlike):
+        return {"": OF_OUTPUTS}
     different = _calls_around(unlike, runs[0], evaluation)
-    return dict.fromkeys(different, "it differs between training and evaluation")
+    return dict.fromkeys(different, OF_MODES)
 
 
 def _nearest(runs: Sequence[Recording], evaluation: Recording) -> Recording:

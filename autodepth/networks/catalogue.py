@@ -17,6 +17,7 @@ from torch import nn
 
 from autodepth.errors import NetworkError, did_you_mean
 from autodepth.networks import timm_door
+from autodepth.networks.as_given import as_given
 from autodepth.networks.cifar_resnet import CifarResNet
 from autodepth.networks.given_weights import load_weights
 from autodepth.networks.one_thread import one_thread
@@ -111,16 +112,18 @@ def build_network(
     """
     with one_thread, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = build_module(spec)
+        given = as_given(build_module(spec), spec.input_shape)
     taken: list[str] = []
     if weights is not None:
         classes = spec.classes if any_head else 0
-        taken = load_weights(module, weights, key=weights_key, classes=classes)
-    network = ResidualNetwork.from_module(
-        module, spec.input_shape, classes=spec.classes or None, free=spec.free
+        taken = load_weights(given.module, weights, key=weights_key, classes=classes)
+    return ResidualNetwork.from_module(
+        given.module,
+        spec.input_shape,
+        classes=spec.classes or None,
+        free=spec.free,
+        notes=(*taken, *given.notes),
     )
-    network.notes = (*taken, *network.notes)
-    return network
 
 
 def default_input(name: str) -> tuple[int, int, int]:

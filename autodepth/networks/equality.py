@@ -19,9 +19,9 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from autodepth.errors import NetworkError
+from autodepth.networks.causes import told, told_misfit
 from autodepth.networks.draws import seeded
 from autodepth.networks.left_as_it_was import Content, left_as_it_was, tensors_of
-from autodepth.networks.tracer import told
 
 _SEED = 20
 _ROUNDING = 1000  # times the precision of the numbers: what is another network differs by more
@@ -96,10 +96,9 @@ class Comparison:
             for training in (False, True):
                 given, read = (self._run(n, content, training) for n in (self.given, self.read))
                 if not training and given.error is not None:
-                    shape = "x".join(map(str, self.images.shape[1:]))
-                    raise NetworkError(
-                        f"the network does not take images of {shape}: {told(given.error)}"
-                    ) from given.error
+                    channels, height, width = self.images.shape[1:]
+                    misfit = told_misfit(given.error, (channels, height, width))
+                    raise NetworkError(misfit) from given.error
                 found = _compare(given, read, values=not (training and self.depth.inside))
                 if isinstance(found, tuple):
                     what, module = found

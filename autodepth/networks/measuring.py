@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from autodepth.errors import NetworkError
+from autodepth.networks.causes import told_misfit
 from autodepth.networks.cost import Count, counting, evaluating
 from autodepth.networks.data_flow import attribute
 from autodepth.networks.left_as_it_was import left_as_it_was
@@ -62,13 +63,10 @@ class Measured:
                 output = meter.run(torch.zeros(1, *input_shape))
             except NetworkError:
                 raise
-            except RuntimeError as error:
-                shape, reason = "x".join(map(str, input_shape)), str(error).splitlines()[0]
-                raise NetworkError(
-                    f"the network does not take images of {shape}: {reason}"
-                ) from error
+            except Exception as error:
+                raise NetworkError(told_misfit(error, input_shape)) from error
         self.shapes = meter.shapes
-        self.output_shape = tuple(output.shape) if isinstance(output, Tensor) else None
+        self.output = output
         self.total_macs = sum(meter.macs.values())
         self._macs = meter.macs
         self.called_free = frozenset(count.met)

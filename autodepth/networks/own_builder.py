@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -38,7 +39,8 @@ def own_module(
     """Import a module, from a folder too, and call its builder.
 
     The builder is called with `arguments`, and with `num_classes` if it has a parameter of that
-    name and `classes` is not 0.
+    name, or takes any, and `classes` is not 0. A network made when the module is imported is
+    copied.
 
     Args:
         name: `package.module:callable`; a class of networks is a callable too.
@@ -51,8 +53,10 @@ def own_module(
             or gives no network.
     """
     builder = _find(name, absolute(folder or "."))
+    if isinstance(builder, nn.Module):
+        return copy.deepcopy(builder)
     wanted = dict(arguments)
-    if classes and "num_classes" in _parameters(builder):
+    if classes and _takes_classes(builder):
         wanted.setdefault("num_classes", classes)
     call = f"{name}({', '.join(f'{key}={value!r}' for key, value in wanted.items())})"
     try:
@@ -63,9 +67,13 @@ def own_module(
     try:
         network = builder(**wanted)
     except Exception as error:
-        raise NetworkError(f"{call} failed: {type(error).__name__}: {error}") from error
+        told = f"{call} failed: {type(error).__name__}: {error}"
+        if "num_classes" in str(error) and "num_classes" not in arguments:
+            told += "; it is filled in where a builder takes any name: let it take num_classes"
+        raise NetworkError(told) from error
     if not isinstance(network, nn.Module):
-        raise NetworkError(f"{call} must give a torch.nn.Module, but gave {network!r:.80}")
+        hint = ", a class: call it" * isinstance(network, type)
+        raise NetworkError(f"{call} must give a torch.nn.Module, but gave {network!r:.80}{hint}")
     return network
 
 
@@ -91,5 +99,8 @@ def _find(name: str, folder: Path) -> Callable[..., Any]:
     return builder  # type: ignore[no-any-return]
 
 
-def _parameters(builder: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(builder).parameters
+def _takes_classes(builder: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(builder).parameters
+    return "num_classes" in parameters or any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()
+    )

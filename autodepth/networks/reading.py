@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from autodepth.errors import NetworkError
+from autodepth.networks.causes import MOVE, misread
 from autodepth.networks.divergence import first_difference
 from autodepth.networks.effects import nodes_with_effect
 from autodepth.networks.equality import Comparison, Difference
@@ -22,7 +23,6 @@ from autodepth.networks.left_as_it_was import Content, left_as_it_was, undisturb
 from autodepth.networks.memory import Memory, across, leave_sums_alone, name_changes
 from autodepth.networks.modes import keep_modes
 from autodepth.networks.residual_sites import ResidualSite, find_residual_sites, told_not_taken
-from autodepth.networks.tracer import ADVICE, told
 from autodepth.networks.tracing import Traced, drop_unread, fold_sizes, trace
 
 InputShape = tuple[int, int, int]
@@ -61,11 +61,12 @@ def read_network(module: nn.Module, input_shape: InputShape) -> Reading:
             is another network when read.
     """
     kept_whole: dict[str, str] = {}
-    with undisturbed(module) as content:
+    # Compiled parts are run as their author wrote them.
+    with torch.compiler.set_stance("force_eager"), undisturbed(module) as content:
         while True:
             traced = trace(module, input_shape, kept_whole)
             keep_modes(traced.module, module)
-            memory, images = _memory(traced, content, input_shape)
+            memory, images = _memory(module, traced, content, input_shape)
             sites, notes, folded = _find(traced, memory, input_shape)
             if folded:
                 images = _images(input_shape)
@@ -112,13 +113,15 @@ def _find(
     return sites, notes, folded
 
 
-def _memory(traced: Traced, content: Content, input_shape: InputShape) -> tuple[Memory, Tensor]:
+def _memory(
+    module: nn.Module, traced: Traced, content: Content, input_shape: InputShape
+) -> tuple[Memory, Tensor]:
     """Run a graph in training, or where it cannot be, in evaluation, and return the images too.
 
     Raises:
         NetworkError: it runs in neither.
     """
-    network, shape = traced.module, "x".join(map(str, input_shape))
+    network = traced.module
     sizes = [None] if traced.one_size else [_SMALL, None]
     for most, training in product(sizes, (True, False)):
         images = _images(input_shape, most)
@@ -128,12 +131,10 @@ def _memory(traced: Traced, content: Content, input_shape: InputShape) -> tuple[
                 return Memory(network, images), images
         except Exception as error:
             if most is None and not training:
-                raise NetworkError(
-                    f"the network does not take images of {shape}: {told(error)}"
-                ) from error
+                raise misread(module, input_shape, error) from error
         finally:
             content.put_back()
-    raise AssertionError(shape)
+    raise AssertionError(input_shape)
 
 
 def _blamed(
@@ -155,7 +156,7 @@ def _blamed(
     where = f", first at {first}" if first else ""
     raise NetworkError(
         f"{type(module).__name__} would be read as another network: in {mode} {found.what}{where}"
-        f"; likely {found.cause or _LIKELY}; {ADVICE}"
+        f"; likely {found.cause or _LIKELY}; {MOVE}"
     )
 
 

@@ -11,11 +11,16 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from autodepth.errors import NetworkError
+from autodepth.networks.causes import refusal
 from autodepth.networks.draws import extreme_draws, generator_states, generators_as_they_were
-from autodepth.networks.effects import drop_unread_nodes, name_mutations, nodes_with_effect
+from autodepth.networks.effects import (
+    drop_unread_nodes,
+    is_inplace,
+    name_mutations,
+    nodes_with_effect,
+)
 from autodepth.networks.left_as_it_was import left_as_it_was
-from autodepth.networks.tracer import ADVICE, CANNOT_TRACE, Call, SymbolicTracer, told
+from autodepth.networks.tracer import CANNOT_TRACE, Call, SymbolicTracer
 
 InputShape = tuple[int, int, int]
 
@@ -77,6 +82,17 @@ class Recording:
             for node in self.nodes[call.start : call.stop]
         ]
 
+    def read(self) -> set[fx.Node]:
+        """Return the nodes that the output is made of, or what is changed in place."""
+        found: set[fx.Node] = set()
+        waiting = [n for n in self.nodes if n.op == "output" or is_inplace(n)]
+        while waiting:
+            node = waiting.pop()
+            if node not in found:
+                found.add(node)
+                waiting.extend(node.all_input_nodes)
+        return found
+
     def operation(self, node: fx.Node) -> tuple[Any, ...]:
         """Return what a node does, whatever it does it to."""
         made = self.made.get(str(node.target)) if node.op == "get_attr" else None
@@ -133,9 +149,7 @@ class Recorder:
             try:
                 graph = tracer.trace(module)
             except CANNOT_TRACE as error:
-                raise NetworkError(
-                    f"{type(module).__name__} cannot be traced: {told(error)}; {ADVICE}"
-                ) from error
+                raise refusal(module, self.input_shape, error) from error
             # The tracer hangs constants it meets on the network itself.
             read = [str(node.target) for node in graph.nodes if node.op == "get_attr"]
             made = {n: vars(module)[n] for n in read if n in vars(module) and n not in own}

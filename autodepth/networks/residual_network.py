@@ -9,6 +9,8 @@ from typing import Literal
 from torch import fx, nn
 
 from autodepth.errors import NetworkError
+from autodepth.networks.as_given import as_given
+from autodepth.networks.causes import told_not_finite, told_output
 from autodepth.networks.copying import copied
 from autodepth.networks.measuring import Measured, Part
 from autodepth.networks.one_thread import one_thread
@@ -100,6 +102,7 @@ class ResidualNetwork:
         *,
         classes: int | None = None,
         free: Sequence[str] = (),
+        notes: Sequence[str] = (),
     ) -> ResidualNetwork:
         """Find the residual branches of a network on the CPU and measure them on one image.
 
@@ -109,12 +112,15 @@ class ResidualNetwork:
             classes: how many scores it has to give per image; None takes any output.
             free: names of operators, functions and classes that count as 0 multiply-accumulates,
                 see `autodepth.networks.cost.counting`.
+            notes: what is known about it already.
 
         Raises:
             NetworkError: the network cannot be traced, run on that shape, counted, gives another
                 number of scores, has no residual branch, is another one when read, or does not call
                 what is free.
         """
+        given = as_given(module, input_shape)
+        module = given.module
         read = read_network(module, input_shape)
         measured = Measured(read.module, input_shape, free)
         if uncalled := sorted({*free} - measured.called_free):
@@ -124,11 +130,12 @@ class ResidualNetwork:
                 "torch.fx.wrap, or name the operators inside it"
             )
         counted = [f"counted as free, as said: {', '.join(free)}"] if free else []
-        if classes is not None and measured.output_shape != (1, classes):
+        if classes is not None and getattr(measured.output, "shape", None) != (1, classes):
             raise NetworkError(
                 f"{type(module).__name__} must give {classes} scores per image, but gave "
-                f"{measured.output_shape or 'no tensor'} for one image"
+                f"{told_output(measured.output)}"
             )
+        not_finite = told_not_finite(read.module, input_shape, measured.output)
         return cls(
             read.module,
             sites=read.sites,
@@ -136,7 +143,7 @@ class ResidualNetwork:
             total_macs=measured.total_macs,
             input_shape=input_shape,
             around=measured.around(read.sites),
-            notes=[*read.notes, *counted],
+            notes=[*notes, *given.notes, *read.notes, *not_finite, *counted],
             free=free,
             off_by=read.off_by,
         )

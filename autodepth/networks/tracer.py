@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import threading
-import traceback
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.proxy import Attribute, ParameterProxy, TraceError
 
+from autodepth.networks.causes import advice, told
 from autodepth.networks.draws import DrawnValues, generator_states
 from autodepth.networks.effects import set_item
 from autodepth.networks.left_as_it_was import Assigned
@@ -38,11 +38,6 @@ _RECORDED = (
 _OPENED = (
     *(nn.Transformer, nn.TransformerDecoder, nn.TransformerDecoderLayer),
     *(nn.TransformerEncoder, nn.TransformerEncoderLayer),
-)
-
-ADVICE = (
-    "move control flow that depends on tensor values, or on the training flag, into a function "
-    "marked with torch.fx.wrap or into a submodule outside the residual branches"
 )
 
 GIVES = "gives"
@@ -151,6 +146,8 @@ class SymbolicTracer(fx.Tracer):
         """Record a call, from the inside where possible, else as one node."""
         if threading.get_ident() != self._thread or m is self.root:
             return forward(*args, **kwargs)  # torch.fx patches the calls of all threads
+        if isinstance(compiled := getattr(m, "_orig_mod", None), nn.Module):  # by torch.compile
+            return compiled(*args, **kwargs)
         name, start, depth = self.path_of_module(m), len(self.graph.nodes), len(self.module_stack)
         if name in self._own_depth and len(given := (*args, *kwargs.values())) == 1:
             return given[0]
@@ -159,7 +156,7 @@ class SymbolicTracer(fx.Tracer):
         try:
             value = super().call_module(m, forward, args, kwargs)
         except CANNOT_TRACE as error:
-            self.kept_whole[name] = told(error)
+            self.kept_whole[name] = f"{told(error)}; {advice(error)}"
             assigned.put_back()
             self._forget_nodes_from(start)
             while len(self.module_stack) > depth:
@@ -307,15 +304,3 @@ class _Attribute(_Value, Attribute):
 
 def _call(network: nn.Module, images: Any) -> Any:
     return network(images)
-
-
-def told(error: BaseException) -> str:
-    """Return an error's first line, and the line of the network's code it comes from."""
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "/torch/" not in frame.filename.replace("\\", "/")]
-    own = [frame for frame in own if frame.filename != __file__]
-    if not own:
-        return first
-    name = own[-1].filename.replace("\\", "/").rpartition("/")[2]
-    return f"{first} ({name}, line {own[-1].lineno})"

@@ -19,7 +19,6 @@ from autodepth.networks.equality import OwnDepth
 from autodepth.networks.residual_sites import ResidualSite, find_residual_sites
 from autodepth.networks.shapes import BATCHES, Shapes
 from autodepth.networks.stochastic_depth import told_taken_out
-from autodepth.networks.tracer import ADVICE
 
 __all__ = ["ResidualSite", "Traced", "drop_unread", "find_residual_sites", "fold_sizes", "trace"]
 
@@ -51,7 +50,7 @@ class Traced:
             *self.taken_out,
             *(
                 f"not looked into: {names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}, "
-                f"since {reason}; {ADVICE}"
+                f"since {reason}"
                 for reason, names in modules.items()
             ),
         ]

@@ -119,7 +119,7 @@ def test_a_network_with_another_top_level_in_training_is_refused():
             return x + self.conv(x) if self.training else x
 
     with pytest.raises(
-        NetworkError, match="differs between training and evaluation, outside its submodules"
+        NetworkError, match="outside its submodules it differs between training and evaluation"
     ):
         trace(TwoFaced())
 
