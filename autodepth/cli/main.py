@@ -7,6 +7,7 @@ study, 77 a Ray cluster wants another token, 130 interrupted by Ctrl-C, 143 by S
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -86,6 +87,8 @@ def options(
 
 def main() -> None:
     """Run the command line; errors a person can mend are one message, not a traceback."""
+    if os.environ.get("COLUMNS") == "0":  # a terminal without a size: Rich would print nothing
+        del os.environ["COLUMNS"]
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for name in ("ray", "mlflow", "alembic", "optuna", "matplotlib", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -103,6 +106,9 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            say(f"error: a path must be shorter than that: {error.filename}")
+            sys.exit(2)
         if error.errno not in NO_ROOM:
             raise
         say(f"error: what is written needs room, but {error.filename}: {error.strerror}")
