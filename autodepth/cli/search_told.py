@@ -52,10 +52,7 @@ def plan_lines(plan: StudyPlan, space: Path) -> list[str]:
         f"network   {plan.setting.spec.name}: {len(network.branches)} residual branches "
         f"({identity} identity, {len(network.branches) - identity} projection) "
         f"in {network.num_stages} stages",
-        f"data      {data.settings.name}: {len(data.train):,} images to train on, "
-        f"{len(data.validation):,} to validate, {_to_test(data)}{len(data.classes)} classes, "
-        f"{shape}",
-        *_classes_told(data),
+        *data_lines(data, shape),
         f"reach     {format_macs(macs.least)} to {format_macs(macs.most)} MACs "
         f"(middle {format_macs(macs.middle)})",
     ]
@@ -68,26 +65,34 @@ def plan_lines(plan: StudyPlan, space: Path) -> list[str]:
     return [*lines, *(f"note      {note}" for note in plan.notes)]
 
 
-def _to_test(data: ImageData) -> str:
-    return f"{sum(data.counts['test']):,} to test, " if "test" in data.counts else ""
+def data_lines(data: ImageData, shape: str) -> list[str]:
+    """Return how many images there are of what; of a person's own also per class and split.
 
-
-def _classes_told(data: ImageData) -> list[str]:
-    """Return how many images of each class are in each split of a person's own data."""
-    if "test" not in data.counts:
-        return []
-    splits = list(data.counts.values())
+    Args:
+        data: the images.
+        shape: what the network takes, as `3x32x32`.
+    """
+    own = "test" in data.counts
+    tested = f"{sum(data.counts['test']):,} to test, " if own else ""
+    lines = [
+        f"data      {data.settings.name}: {len(data.train):,} images to train on, "
+        f"{len(data.validation):,} to validate, {tested}{len(data.classes)} classes, {shape}"
+    ]
+    if not own:
+        return lines
     if len(data.classes) <= _FEW_CLASSES:
         told = ", ".join(
             f"{name} {'/'.join(f'{count:,}' for count in counts)}"
-            for name, *counts in zip(data.classes, *splits, strict=True)
+            for name, *counts in zip(data.classes, *data.counts.values(), strict=True)
         )
     else:
-        told = "/".join(
-            f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,}-{max(counts):,}"
-            for counts in splits
-        )
-    return [f"classes   {told} ({', '.join(data.counts)})"]
+        told = "/".join(_spread(counts) for counts in data.counts.values())
+    return [*lines, f"classes   {told} ({'/'.join(data.counts)})"]
+
+
+def _spread(counts: Sequence[int]) -> str:
+    least, most = min(counts), max(counts)
+    return f"{least:,} of each" if least == most else f"{least:,} to {most:,} of each"
 
 
 def _each(places: Places) -> str:

@@ -22,10 +22,13 @@ def read(path: str) -> np.ndarray:
     if path.endswith(".npz"):
         return next(pixels for pixels in np.load(path).values() if pixels.ndim > 1)
     try:
-        from PIL import Image
+        from PIL import Image, ImageOps
     except ModuleNotFoundError:
         sys.exit(f"{path}: only .npy and .npz are read without Pillow: pip install pillow")
-    image = Image.open(path).convert("RGB" if C == 3 else "L")
+    image = Image.open(path)
+    if image.format in {"JPEG", "MPO"}:  # as the camera was held
+        image = ImageOps.exif_transpose(image)
+    image = image.convert("RGB" if C == 3 else "L")
     if image.size != (W, H):  # the largest centred square, as in training
         side = min(image.size)
         left, top = ((size - side) // 2 for size in image.size)
