@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from autodepth.data.content import Keys, keys_of_files, keys_of_pixels
 from autodepth.errors import DataError
@@ -157,7 +157,7 @@ class FileImages:
         except DataError:
             raise
         except UNREADABLE as error:
-            raise DataError(f"image {path} cannot be read: {error}") from error
+            raise DataError(f"image {path} cannot be read: {_cause(error)}") from error
         if self.resize:
             box = random_box(plain.size, draws) if draws else centre_box(plain.size)
             plain = plain.resize((width, height), Image.Resampling.BILINEAR, box)
@@ -195,7 +195,7 @@ class FileImages:
         except DataError:
             raise
         except UNREADABLE as error:
-            raise DataError(f"image {path} cannot be read: {error}") from error
+            raise DataError(f"image {path} cannot be read: {_cause(error)}") from error
 
     def _try_all(self, work: Callable[[int], None], what: str) -> None:
         def fault(number: int) -> str | None:
@@ -298,6 +298,11 @@ def _check_kind(
             f"the first image {width}x{height}; set data.image_size (for example "
             f"data.image_size={min(width, height)}) to bring all to one"
         )
+
+
+def _cause(error: Exception) -> str:
+    unknown = isinstance(error, UnidentifiedImageError)  # its text names a buffer
+    return "it is empty, cut short, or no image" if unknown else str(error)
 
 
 def _check_whole(image: Image.Image, content: bytes) -> None:
