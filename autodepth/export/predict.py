@@ -25,10 +25,10 @@ def read(path: str) -> np.ndarray:
         from PIL import Image, ImageOps
     except ModuleNotFoundError:
         sys.exit(f"{path}: only .npy and .npz are read without Pillow: pip install pillow")
-    image = Image.open(path)
-    if image.format in {"JPEG", "MPO"}:  # as the camera was held
-        image = ImageOps.exif_transpose(image)
-    image = image.convert("RGB" if C == 3 else "L")
+    opened = Image.open(path)
+    photograph = opened.format in {"JPEG", "MPO"}  # upright, as the camera was held
+    upright = ImageOps.exif_transpose(opened) if photograph else opened
+    image = upright.convert("RGB" if C == 3 else "L")
     if image.size != (W, H):  # the largest centred square, as in training
         side = min(image.size)
         left, top = ((size - side) // 2 for size in image.size)
