@@ -30,6 +30,7 @@ from autodepth.export.onnx_session import open_onnx, peak_bytes
 from autodepth.export.torch_program import Shape, make_program
 from autodepth.long_work import each, long_work
 from autodepth.networks.catalogue import build_network
+from autodepth.networks.layout import for_convolutions
 from autodepth.trial.device import choose_device, cpu_name, device_name
 
 BATCHES = (1, 128)
@@ -208,7 +209,8 @@ def _in_pytorch(subjects: Sequence[_Subject], shape: Shape, batch: int) -> list[
     device = choose_device()
     calls = []
     for subject in subjects:
-        module = subject.module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = subject.module.to(device)
+        for_convolutions(module)
         images = torch.zeros(batch, *shape, device=device)
         images = images.contiguous(memory_format=torch.channels_last)
         run = partial(torch.inference_mode()(module), images)

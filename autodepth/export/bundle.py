@@ -36,6 +36,7 @@ from autodepth.export.architecture import Architecture
 from autodepth.export.seal import read_sealed, sealed
 from autodepth.networks.catalogue import build_network
 from autodepth.networks.cost import count_macs
+from autodepth.networks.ties import under_all_names
 from autodepth.networks.widths import take_shapes
 
 WEIGHTS, ARCHITECTURE, POLICY = "model.safetensors", "architecture.json", "policy.yaml"
@@ -75,7 +76,7 @@ def rebuild(architecture: Architecture, weights: Path) -> nn.Module:
     """
     module = _built(architecture)
     try:
-        module.load_state_dict(load_file(weights))
+        module.load_state_dict(under_all_names(load_file(weights), module))
     except (RuntimeError, SafetensorError) as error:
         raise BundleError(f"{weights} does not fit {ARCHITECTURE}: {error}") from error
     module.eval()

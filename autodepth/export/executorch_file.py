@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from autodepth.errors import BundleError, InputError
-from autodepth.export.torch_program import Shape, first_line, make_program, quiet
+from autodepth.export.torch_program import Shape, cause, make_program, quiet
 
 LARGEST_BATCH = 64
 
@@ -53,7 +53,7 @@ def write_executorch(module: nn.Module, input_shape: Shape, path: Path) -> None:
             path.write_bytes(lowered.to_executorch().buffer)
     except Exception as error:  # ExecuTorch lets through whatever its passes raise
         raise BundleError(
-            f"executorch cannot export the network; leave it out of --formats: {first_line(error)}"
+            f"executorch cannot export the network; leave it out of --formats: {cause(error)}"
         ) from error
 
 

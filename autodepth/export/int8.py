@@ -22,7 +22,7 @@ from autodepth.data.load import ImageData
 from autodepth.errors import BundleError
 from autodepth.export.architecture import Architecture
 from autodepth.export.onnx_session import INPUT, Array, load_quantisation, open_onnx
-from autodepth.export.torch_program import first_line, quiet
+from autodepth.export.torch_program import cause, quiet
 
 CALIBRATION_IMAGES = 256
 _BATCH = 64
@@ -78,8 +78,7 @@ def quantise(original: Path, to: Path, architecture: Architecture, data: ImageDa
             quantisation.quantize_static(prepared, to, _Calibration(batches), per_channel=True)
     except Exception as error:  # onnxruntime lets through whatever its passes raise
         raise BundleError(
-            f"onnxruntime cannot quantise the network; leave int8 out of --formats: "
-            f"{first_line(error)}"
+            f"onnxruntime cannot quantise the network; leave int8 out of --formats: {cause(error)}"
         ) from error
     return Quantised(
         file=to.name,

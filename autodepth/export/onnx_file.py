@@ -9,7 +9,7 @@ from torch.export import ExportedProgram
 
 from autodepth.errors import BundleError
 from autodepth.export.onnx_session import INPUT, OUTPUT
-from autodepth.export.torch_program import first_line, quiet
+from autodepth.export.torch_program import cause, quiet
 
 
 def write_onnx(program: ExportedProgram, path: Path) -> None:
@@ -28,5 +28,5 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
     except Exception as error:  # the exporter lets through whatever its libraries raise
         raise BundleError(
             f"torch.onnx cannot export the network; what else there is goes by --formats torch: "
-            f"{first_line(error)}"
+            f"{cause(error)}"
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from autodepth.networks.plain_weights import with_plain_weights
 
 Shape: TypeAlias = tuple[int, int, int]
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of terminals
 # Of batch sizes 0 and 1 torch.export makes constants, so the example has two images; the program
 # then takes any number. Where there is a largest number the example has it: lowering to ExecuTorch
 # lets kernels narrow the range around the example, and made 15 of 64 beside an example of two.
@@ -48,7 +50,7 @@ def make_program(
     except Exception as error:  # torch.export lets through whatever the network raises
         raise BundleError(
             f"torch.export cannot export the network, and ONNX is made from its program; weights "
-            f"and architecture alone go by --formats none: {first_line(error)}"
+            f"and architecture alone go by --formats none: {cause(error)}"
         ) from error
     for node in program.graph.nodes:  # else files made of it tell this machine's paths
         node.meta.pop("stack_trace", None)
@@ -99,6 +101,9 @@ def quiet() -> Iterator[None]:
             logging.disable(disabled)
 
 
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text; exporters write pages."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def cause(error: BaseException) -> str:
+    """Return the first line of what an error began with; exporters wrap it, and write pages."""
+    while error.__cause__ is not None or error.__context__ is not None:
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    lines = (line.strip() for line in _COLOURS.sub("", str(error)).splitlines())
+    return next((line for line in lines if line), type(error).__name__)

@@ -13,12 +13,15 @@ from torch import Tensor, nn
 
 from autodepth.atomic import write_atomically
 from autodepth.errors import WeightsError
+from autodepth.networks.ties import state_once, under_all_names
 
 
 def save_weights(module: nn.Module, path: Path) -> int:
-    """Write a network's state dict as safetensors, whole or not at all; return its bytes."""
-    state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-    content = save(state)
+    """Write a network's state dict as safetensors, whole or not at all; return its bytes.
+
+    A tensor of several names is written once, see `under_all_names`.
+    """
+    content = save(state_once(module))
     write_atomically(path, content)
     return len(content)
 
@@ -42,6 +45,6 @@ def load_saved(module: nn.Module, path: Path) -> None:
         WeightsError: as of `read_saved`, or it was written of another network.
     """
     try:
-        module.load_state_dict(read_saved(path))
+        module.load_state_dict(under_all_names(read_saved(path), module))
     except RuntimeError as error:
         raise WeightsError(f"{path} is of another network: {error}") from error

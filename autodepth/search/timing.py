@@ -9,6 +9,7 @@ import torch
 
 from autodepth.long_work import long_work
 from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.layout import for_convolutions
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.search.estimate import Pace, measure_pace
@@ -78,7 +79,7 @@ def time_steps(network: ResidualNetwork, policy: Policy, places: Places) -> Timi
     """Time steps with the device and threads of one place; the network is used up."""
     device = places.torch_device
     network.module.to(device)
-    network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for_convolutions(network.module)
     threads = torch.get_num_threads()
     torch.set_num_threads(places.threads)
     try:

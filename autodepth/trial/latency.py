@@ -20,6 +20,7 @@ from torch.utils.benchmark import Timer
 from torch.utils.benchmark.utils.timer import timer as time_that_passed
 
 from autodepth.networks.copying import copied
+from autodepth.networks.layout import for_convolutions
 from autodepth.networks.residual_network import ResidualBranch, ResidualNetwork
 from autodepth.trial.device import device_name
 from autodepth.trial.latency_table import LatencyTable
@@ -148,4 +149,5 @@ def _kinds(branches: Sequence[ResidualBranch]) -> list[frozenset[int]]:
 def _ready(network: ResidualNetwork, removed: frozenset[int], device: torch.device) -> nn.Module:
     smaller = network.without(removed) if removed else network
     module = copied(smaller.module).eval().to(device)
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    for_convolutions(module)
+    return module

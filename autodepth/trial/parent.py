@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-
 from autodepth.errors import InputError
 from autodepth.networks.catalogue import build_network
 from autodepth.networks.gates import GatedNetwork
+from autodepth.networks.layout import for_convolutions
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.depth_schedule import survival_at
 from autodepth.policy.policy import Policy
@@ -42,7 +41,7 @@ def untrained_network(setting: TrialSetting) -> ResidualNetwork:
         weights_key=setting.weights_key,
     )
     network.module.to(setting.device)
-    network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for_convolutions(network.module)
     return network
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from autodepth.data.batches import Batches
+from autodepth.networks.layout import for_convolutions
 from autodepth.networks.magnitude_pruning import Masks, apply_masks, magnitude_masks
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.width_pruning import prune_width
@@ -64,7 +65,7 @@ def prune(
     )
     if policy.filter_sparsity:
         network = prune_width(network, policy.filter_sparsity)
-        network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for_convolutions(network.module)
     masks: Masks = {}
     if policy.weight_sparsity:
         masks = magnitude_masks(network, policy.weight_sparsity)
