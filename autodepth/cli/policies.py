@@ -11,8 +11,12 @@ import typer
 
 from autodepth.cli.console import give, give_json, say
 from autodepth.cli.studies import Free, Json, OwnCode, TrustData, WeightsKey
+from autodepth.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autodepth.export.writing import Format
     from autodepth.networks.residual_network import ResidualNetwork
     from autodepth.policy.policy import Policy
     from autodepth.policy.settings import Criterion
@@ -36,6 +40,10 @@ Network = Annotated[
 ]
 Weights = Annotated[Path, typer.Option(help="The trained weights.")]
 Data = Annotated[str, typer.Option(help="digits, cifar10, ..., folder:PATH or npz:FILE.")]
+Formats = Annotated[
+    str | None,
+    typer.Option(help="What to export beside weights: torch,onnx,int8,executorch, or none."),
+]
 Seed = Annotated[int | None, typer.Option(help="Seed; else the space's.")]
 Settings = Annotated[
     list[str] | None,
@@ -50,6 +58,7 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
     data: Annotated[str | None, typer.Option(help="digits, cifar10, folder:PATH, ...")] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights to start from.")] = None,
     to: Annotated[Path | None, typer.Option(help="Folder to export to.")] = None,
+    formats: Formats = None,
     seed: Seed = None,
     settings: Settings = None,
     weights_key: WeightsKey = None,
@@ -64,12 +73,14 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
     """
     from autodepth.service.policies import read_policy  # noqa: PLC0415
 
-    told = read_policy(policy)
+    if formats is not None and to is None:
+        raise InputError("--formats says what to write to a folder: give that as --to")
+    wanted, told = _formats(formats), read_policy(policy)
     settings = [*(settings or []), *_said(free, weights_key)]
     plan = _plan(
         space, network, weights, data, seed, settings, own_code=own_code, trust_data=trust_data
     )
-    _carry_out(plan, told, to=to, json=json)
+    _carry_out(plan, told, to=to, formats=wanted, json=json)
 
 
 def prune(  # noqa: PLR0913, PLR0917 - an option each
@@ -78,6 +89,7 @@ def prune(  # noqa: PLR0913, PLR0917 - an option each
     data: Data,
     policy: Annotated[Path, typer.Option(help="Policy file: what to remove, how to recover.")],
     to: Annotated[Path, typer.Option(help="Folder to export to; must not exist.")],
+    formats: Formats = None,
     seed: Seed = None,
     settings: Settings = None,
     weights_key: WeightsKey = None,
@@ -93,11 +105,11 @@ def prune(  # noqa: PLR0913, PLR0917 - an option each
     """
     from autodepth.service.policies import read_policy  # noqa: PLC0415
 
-    told = read_policy(policy)
+    wanted, told = _formats(formats), read_policy(policy)
     told = replace(told, train=replace(told.train, epochs=0))
     settings = [*(settings or []), *_said(free, weights_key)]
     plan = _given(network, weights, data, seed, settings, trust_data=trust_data)
-    _carry_out(plan, told, to=to, json=json)
+    _carry_out(plan, told, to=to, formats=wanted, json=json)
 
 
 def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
@@ -207,11 +219,19 @@ def _plan(
     return plan
 
 
-def _carry_out(plan: StudyPlan, policy: Policy, *, to: Path | None, json: bool) -> None:
+def _formats(text: str | None) -> Sequence[Format]:
+    from autodepth.export.writing import FORMATS, read_formats  # noqa: PLC0415
+
+    return FORMATS if text is None else read_formats(text)
+
+
+def _carry_out(
+    plan: StudyPlan, policy: Policy, *, to: Path | None, formats: Sequence[Format], json: bool
+) -> None:
     from autodepth.service.policies import carry_out_policy  # noqa: PLC0415
     from autodepth.units import format_bytes, format_macs  # noqa: PLC0415
 
-    result = carry_out_policy(plan, policy, to=to, on_epoch=_tell, tell=say)
+    result = carry_out_policy(plan, policy, to=to, formats=formats, on_epoch=_tell, tell=say)
     if json:
         give_json(result.to_dict())
         return

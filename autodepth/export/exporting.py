@@ -164,6 +164,7 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
     images: bytes | None = None,
     own_code: bool = False,
     formats: Sequence[Format] = FORMATS,
+    whole: bool = True,
     tell: Tell = lambda _: None,
 ) -> None:
     """Write the bundle of one trained network.
@@ -178,6 +179,7 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
         images: which images it is of, as of `write_bundle`.
         own_code: whether the network's builder may be code of one's own.
         formats: what to write besides weights and architecture.
+        whole: whether a format that fails leaves no folder, as of `write_bundle`.
         tell: told of every file that was verified.
 
     Raises:
@@ -216,6 +218,7 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
         formats=formats,
         data=_same_data(plan) if "int8" in formats else None,
         images=images,
+        whole=whole,
         tell=tell,
     )
 

@@ -1,6 +1,7 @@
 """Writing a bundle: every format, each compared with the searched network, under a draft's name.
 
-The folder gets its own name last. A check that fails leaves nothing behind.
+The folder gets its own name last. A check that fails leaves nothing behind, unless what was trained
+for it would be lost.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from autodepth.data.load import ImageData
-from autodepth.errors import InputError, did_you_mean
+from autodepth.errors import BundleError, InputError, did_you_mean
 from autodepth.export import bundle as files
 from autodepth.export.architecture import Architecture
 from autodepth.export.executorch_file import check_installed, write_executorch
@@ -42,6 +43,9 @@ FORMATS: tuple[Format, ...] = ("torch", "onnx")
 
 Tell: TypeAlias = Callable[[str], None]
 """Told of every file that was verified, in a line each."""
+
+Write: TypeAlias = Callable[[Path], None]
+CheckFile: TypeAlias = Callable[[Path, Reference], Check]
 
 _PREDICT = Path(__file__).with_name(files.PREDICT)
 
@@ -86,6 +90,7 @@ def write_bundle(  # noqa: PLR0913 - what a bundle is made of
     formats: Sequence[Format] = FORMATS,
     data: ImageData | None = None,
     images: bytes | None = None,
+    whole: bool = True,
     tell: Tell = lambda _: None,
 ) -> None:
     """Write a bundle, load every format again, compare it, and only then give it its name.
@@ -99,6 +104,8 @@ def write_bundle(  # noqa: PLR0913 - what a bundle is made of
         formats: what to write besides weights and architecture.
         data: what the network was searched on; needed for int8 alone.
         images: which images these are, see `ContentRecord`; None of a set that cannot change.
+        whole: whether a format that fails leaves no folder; else all but that is there, and the
+            error names it.
         tell: told of every file that was verified.
 
     Raises:
@@ -112,16 +119,19 @@ def write_bundle(  # noqa: PLR0913 - what a bundle is made of
         shutil.copyfile(weights, draft / files.WEIGHTS)
         shutil.copyfile(_PREDICT, draft / files.PREDICT)
         record = {"autodepth": __version__, **record}
-        checks = []
+        checks, failed = list[Check](), list[BundleError]()
         start = time.monotonic()
         with only_threads_that_pay():
-            written = _written_and_checked(draft, architecture, weights, formats)
-            for check in each(written, f"exporting {to.name}", 1 + len(formats)):
-                tell(f"{check}, {time.monotonic() - start:.0f} s")
-                checks.append(check)
+            written = _written_and_checked(draft, architecture, weights, formats, whole=whole)
+            for outcome in each(written, f"exporting {to.name}", 1 + len(formats)):
+                if isinstance(outcome, Check):
+                    tell(f"{outcome}, {time.monotonic() - start:.0f} s")
+                    checks.append(outcome)
+                else:
+                    failed.append(outcome)
                 start = time.monotonic()
         quantised = None
-        if data is not None and "int8" in formats:
+        if data is not None and "int8" in formats and (draft / files.ONNX).exists():
             with long_work(f"writing and measuring {files.INT8}"):
                 quantised = quantise(draft / files.ONNX, draft / files.INT8, architecture, data)
             tell(f"{quantised}, {time.monotonic() - start:.0f} s")
@@ -151,12 +161,22 @@ def write_bundle(  # noqa: PLR0913 - what a bundle is made of
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+    if failed:
+        raise BundleError(f"{to} has all that was verified, but {'; '.join(map(str, failed))}")
 
 
 def _written_and_checked(
-    draft: Path, architecture: Architecture, weights: Path, formats: Sequence[Format]
-) -> Iterator[Check]:
-    """Write every format into a draft, and compare each with the searched network."""
+    draft: Path,
+    architecture: Architecture,
+    weights: Path,
+    formats: Sequence[Format],
+    *,
+    whole: bool,
+) -> Iterator[Check | BundleError]:
+    """Write every format into a draft and compare it with the searched network.
+
+    A format that fails ends it, or is told where the draft need not be whole.
+    """
     shape = architecture.network.input_shape
     searched = files.rebuild(architecture, weights)
     reference = Reference(searched, shape, architecture.macs, architecture.network.free)
@@ -164,17 +184,32 @@ def _written_and_checked(
     yield reference.check(files.WEIGHTS, loaded, macs=architecture.macs)
     if not formats:
         return
-    with long_work("tracing the network"):
-        program = make_program(searched, shape)
-    if "torch" in formats:
-        with long_work(f"writing {files.PROGRAM}"):
-            write_program(program, draft / files.PROGRAM)
-        yield check_program(draft / files.PROGRAM, reference)
-    if "onnx" in formats:
-        with long_work(f"writing {files.ONNX}"):
-            write_onnx(program, draft / files.ONNX)
-        yield check_onnx(draft / files.ONNX, reference)
-    if "executorch" in formats:
-        with long_work(f"writing {files.EXECUTORCH}"):
-            write_executorch(searched, shape, draft / files.EXECUTORCH)
-        yield check_executorch(draft / files.EXECUTORCH, reference)
+    try:
+        with long_work("tracing the network"):
+            program = make_program(searched, shape)
+    except BundleError as error:
+        if whole:
+            raise
+        yield error
+        return
+    steps: dict[Format, tuple[str, Write, CheckFile]] = {
+        "torch": (files.PROGRAM, lambda path: write_program(program, path), check_program),
+        "onnx": (files.ONNX, lambda path: write_onnx(program, path), check_onnx),
+        "executorch": (
+            files.EXECUTORCH,
+            lambda path: write_executorch(searched, shape, path),
+            check_executorch,
+        ),
+    }
+    for name, write, check in (step for kind, step in steps.items() if kind in formats):
+        try:
+            with long_work(f"writing {name}"):
+                write(draft / name)
+            outcome: Check | BundleError = check(draft / name, reference)
+        except BundleError as error:
+            if whole:
+                raise
+            for left in draft.glob(f"{name}*"):  # large weights lie beside it
+                left.unlink()
+            outcome = error
+        yield outcome

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autodepth.errors import InputError, SpaceFileError
 from autodepth.export.exporting import export_network
-from autodepth.export.writing import Tell, refuse_existing
+from autodepth.export.writing import FORMATS, Format, Tell, refuse_existing
 from autodepth.long_work import each
 from autodepth.networks.magnitude_pruning import weights_left_alone
 from autodepth.networks.residual_network import ResidualNetwork
@@ -19,6 +19,7 @@ from autodepth.policy.removal import unit_of
 from autodepth.policy.settings import Criterion
 from autodepth.search.narrow_space import left_alone
 from autodepth.search.plan import StudyPlan
+from autodepth.service.rehearsal import rehearse
 from autodepth.space.space_file import read_document
 from autodepth.trial.parent import score_branches, train_parent
 from autodepth.trial.result import TrialResult
@@ -59,6 +60,7 @@ def carry_out_policy(
     policy: Policy,
     *,
     to: Path | None,
+    formats: Sequence[Format] = FORMATS,
     on_epoch: OnEpoch,
     tell: Tell = lambda _: None,
 ) -> TrialResult:
@@ -68,12 +70,15 @@ def carry_out_policy(
         plan: network, data, device and seed; its budget and its searched dimensions play no part.
         policy: what to do.
         to: folder to write; must not exist. None keeps nothing.
+        formats: what to export besides weights and architecture. It is tried before anything is
+            trained; should one fail later all the same, the others are there.
         on_epoch: told of every epoch.
         tell: told of widths that are left alone, and of every file that was verified.
 
     Raises:
         InputError: the policy does not fit the network, or `to` exists.
         DivergenceError: training left the finite numbers.
+        BundleError: a format failed after training; what else there is lies in `to`.
     """
     if to is not None:
         refuse_existing(to)
@@ -82,6 +87,11 @@ def carry_out_policy(
             tell(f"note: {note}")
     if policy.weight_sparsity and (note := weights_left_alone(plan.network)):
         tell(f"note: {note}")
+    rehearse(
+        plan,
+        filter_sparsity=policy.filter_sparsity,
+        formats=() if to is None else formats,
+    )
     folder = Path(tempfile.mkdtemp(prefix="autodepth-"))
     try:
         plan.setting.limit_threads()
@@ -96,6 +106,8 @@ def carry_out_policy(
                 record={"seed": plan.setting.seed},
                 images=None if (images := plan.setting.data.record) is None else images.to_bytes(),
                 own_code=plan.setting.spec.own_code,
+                formats=formats,
+                whole=False,
                 tell=tell,
             )
     finally:

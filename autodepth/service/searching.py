@@ -26,6 +26,7 @@ from autodepth.search.plan import StudyPlan
 from autodepth.search.planning import make_plan
 from autodepth.search.run_study import Runner, StudyResult, Watch, run_study, start_ledger
 from autodepth.service.one_search import only_search
+from autodepth.service.rehearsal import rehearse
 from autodepth.service.warm_start import front_policies
 from autodepth.space.search_space import SearchSpace
 from autodepth.space.shipped import default_space
@@ -223,6 +224,7 @@ def carry_out_plan(
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
     """Run a planned study; arguments as for `search`."""
+    rehearse(plan)
     folder = create_study_folder(study or _study_name(plan))
     with DriverLock(folder):
         # Before the ledger, which makes the folder a study: whoever finds that can go on with it.

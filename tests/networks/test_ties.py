@@ -6,10 +6,10 @@ from safetensors.torch import load_file, save_model
 from torch import nn
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.given_weights import load_weights
 from autodepth.networks.layout import for_convolutions
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.ties import under_all_names
-from autodepth.networks.given_weights import load_weights
 from autodepth.networks.weights import load_saved, save_weights
 
 

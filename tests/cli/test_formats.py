@@ -1,0 +1,89 @@
+"""`--formats` of prune and trial: tried before anything is trained, and said without noise."""
+
+import json
+
+import pytest
+import torch
+
+from autodepth import load
+from autodepth.errors import BundleError
+from autodepth.export.torch_program import cause
+
+NET = """
+import torch.nn.functional as F
+from torch import nn
+
+
+class OneHead(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(c, c) for _ in range(3))
+
+    def forward(self, x):
+        t = x.flatten(2).transpose(1, 2)
+        t = F.scaled_dot_product_attention(self.q(t), self.k(t), self.v(t))
+        return x + t.transpose(1, 2).reshape(x.shape)
+
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(1, 4, 1), nn.Linear(4, 10)
+        self.blocks = nn.Sequential(OneHead(4), OneHead(4), OneHead(4))
+        self.blocks[1].q.weight = self.blocks[0].q.weight
+
+    def forward(self, x):
+        return self.head(self.blocks(self.stem(x)).mean((2, 3)))
+"""
+FEW = ("--data", "digits", "--set", "data.train_images=40", "--set", "data.validation=60")
+POLICY = "branches_removed: 1\ntrain: {epochs: 1, batch_size: 20}\n"
+
+
+@pytest.fixture
+def net(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "onehead.py").write_text(NET)
+    (tmp_path / "p.yaml").write_text(POLICY)
+
+
+@pytest.mark.usefixtures("net")
+def test_a_format_that_fails_is_told_before_training_and_others_go_by_formats(run, tmp_path):
+    trial = ("trial", "p.yaml", "--network", "onehead:Mixed", *FEW, "--to", "out")
+    refused = run(*trial)
+
+    assert refused.returncode == 2
+    assert "epoch" not in refused.stderr
+    assert "tried before anything is trained" in refused.stderr
+    assert "--formats torch" in refused.stderr
+    assert "4D" in refused.stderr  # the cause, not what was wrapped around it
+    assert "\x1b" not in refused.stderr
+    assert not (tmp_path / "out").exists()
+
+    done = run(*trial, "--formats", "torch", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "model.pt2").is_file()
+    assert not (tmp_path / "out" / "model.onnx").exists()
+    point = json.loads(done.stdout)["point"]
+    loaded = load(tmp_path / "out", own_code=True)
+    assert sum(p.numel() for p in loaded.parameters()) == point["parameters"]
+    assert loaded(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+
+
+@pytest.mark.usefixtures("net")
+def test_formats_want_a_folder_and_names_that_exist(run):
+    for extra, told in (
+        (("--formats", "torch"), "give that as --to"),
+        (("--to", "o", "--formats", "onx"), "'onx'"),
+    ):
+        refused = run("trial", "p.yaml", "--network", "resnet8", *FEW, *extra)
+
+        assert refused.returncode == 2
+        assert told in refused.stderr
+
+
+def test_the_cause_of_an_error_is_what_it_began_with_in_plain_text():
+    error = BundleError("Next steps:")
+    error.__cause__ = ValueError("\x1b[31m\n  only four dimensions\x1b[0m\nNext steps: ...")
+
+    assert cause(error) == "only four dimensions"
