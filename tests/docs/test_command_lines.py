@@ -109,7 +109,11 @@ def belongings(tmp_path_factory):
     """A folder with all that the pages name: images, weights, a network, a policy."""
     place = tmp_path_factory.mktemp("mine")
     draw = np.random.default_rng(0)
-    for folder, classes, size in (("photos", ("cat", "ship"), 24), ("cifar10", "abcdefghij", 32)):
+    for folder, classes, size in (
+        ("photos", ("cat", "ship"), 24),
+        ("newer", ("cat", "ship"), 24),
+        ("cifar10", "abcdefghij", 32),
+    ):
         for name in classes:
             (place / folder / name).mkdir(parents=True)
             for i in range(20):
