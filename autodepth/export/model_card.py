@@ -198,6 +198,8 @@ def _limits(architecture: Architecture, record: Mapping[str, Any]) -> str:
         "holds on others, and on each class or group alone, was not measured.",
         "Fewer MACs are not always less time: see the latency on the device in question.",
     ]
+    if network.free:
+        lines.append(f"Counted as 0 MACs, as said: {', '.join(network.free)}.")
     if point["effective_macs"] < point["macs"]:
         lines.append(
             f"Single weights are zero: {point['effective_macs']:,} MACs have a weight that is not "
