@@ -75,7 +75,10 @@ def _add_product(flow: DataFlow, node: fx.Node, *, in_place: bool) -> None:
     value: Any = node.kwargs.get("value", 1)
     if not all(isinstance(part, fx.Node) for part in (first, one, other)):
         return
-    if not (_is_activation(flow, first) and (flow.carries[one] or flow.carries[other])):
+    if not (
+        _is_activation(flow, first)
+        and (flow.carries.get(one, True) or flow.carries.get(other, True))
+    ):
         return
     with node.graph.inserting_before(node):
         if value != 1:
@@ -119,4 +122,6 @@ def _given(node: fx.Node, *names: str) -> tuple[Any, ...]:
 
 
 def _is_activation(flow: DataFlow, value: object) -> bool:
-    return isinstance(value, fx.Node) and flow.is_activation(value)
+    if not isinstance(value, fx.Node):
+        return False
+    return value not in flow.place or flow.is_activation(value)  # a sum written here is one

@@ -269,3 +269,23 @@ def test_the_network_given_is_left_as_it_was_also_where_it_is_refused():
         assert random.getstate() == states[0]
         assert np.random.get_state()[1].tolist() == states[1]  # noqa: NPY002
         assert torch.equal(torch.get_rng_state(), states[2])
+
+
+def test_sums_over_stacks_may_follow_each_other():
+    module = net(lambda block, x: torch.stack([x, block.f(x)]).sum(0))
+    network = read(module)
+
+    assert_equal(network, module)
+    assert len(network.branches) == 3
+
+
+def test_a_sum_over_a_stack_may_be_scaled_onto_another():
+    class Scaled(Block):
+        def forward(self, x):
+            return torch.add(x, self.f(x), alpha=0.5)
+
+    module = Net(Block(lambda block, x: torch.stack([x, block.f(x)]).sum(0)), Scaled())
+    network = read(module)
+
+    assert_equal(network, module)
+    assert len(network.branches) == 2
