@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -12,11 +13,16 @@ import torch
 from networks_listed import BRANCH_BY_BRANCH
 from torch import nn
 
-from autodepth.errors import NetworkError
+from autodepth.errors import BundleError, NetworkError
+from autodepth.export.torch_program import make_program
 from autodepth.networks.catalogue import NetworkSpec, build_module
+from autodepth.networks.channel_groups import find_narrowing
+from autodepth.networks.copying import copied
 from autodepth.networks.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.width_pruning import prune_width
 
+LIMIT_SECONDS = 900  # for one network, of the clock on the wall
 CHECK_MACS = 1.5e9  # a network is checked further up to this size
 SMALL_MACS = 3e8  # beyond this it is built for smaller images first, if it takes them
 CHECK_SIZE = 96  # pixels
@@ -33,11 +39,14 @@ class Row:
     branches: str = ""
     stages: str = ""
     macs: str = ""
+    planning: str = ""
+    widths: str = ""
     checks: str = ""
     remark: str = ""
 
     def __str__(self) -> str:
-        cells = (self.size, self.branches, self.stages, self.macs, self.checks, self.remark)
+        known = (self.size, self.branches, self.stages, self.macs, self.planning, self.widths)
+        cells = (*known, self.checks, self.remark)
         return " | ".join((f"| `{self.name}`", *cells)) + " |"
 
     @property
@@ -53,17 +62,25 @@ def examine_apart(spec: NetworkSpec) -> Row:
     process.start()
     sender.close()
     try:
-        row: Row = receiver.recv()
+        if receiver.poll(LIMIT_SECONDS):
+            row: Row = receiver.recv()
+        else:
+            process.kill()
+            row = _failed(spec, f"no end within {LIMIT_SECONDS} s")
     except EOFError:  # it printed why
-        row = Row(name=_name(spec), size=_size(spec), branches="none", remark="FAILED to run")
+        row = _failed(spec, "to run")
     process.join()
     return row
+
+
+def _failed(spec: NetworkSpec, what: str) -> Row:
+    return Row(name=_name(spec), size=_size(spec), branches="none", remark=f"FAILED {what}")
 
 
 def examine(spec: NetworkSpec) -> Row:
     """Find, measure and check one network."""
     row = Row(name=_name(spec), size=_size(spec))
-    module = build_module(spec)
+    module, start = build_module(spec), time.process_time()
     try:
         network = ResidualNetwork.from_module(module, spec.input_shape, classes=spec.classes)
     except NetworkError as error:
@@ -78,6 +95,8 @@ def examine(spec: NetworkSpec) -> Row:
         remark="; ".join([*network.notes, *obstacles]).replace("|", "/"),
         checks=_told("sum", holds=adds_up(network)),
     )
+    widths = narrowed(network)
+    row = replace(row, widths=widths, planning=f"{time.process_time() - start:.1f}")
     if network.total_parameters > CHECK_PARAMETERS:
         return row
     if network.total_macs > SMALL_MACS:
@@ -85,6 +104,17 @@ def examine(spec: NetworkSpec) -> Row:
     if network.total_macs > CHECK_MACS:
         return row
     return replace(row, checks=" ".join((*checks(module, network, row.name), row.checks)))
+
+
+def narrowed(network: ResidualNetwork) -> str:
+    """Return how many branches can be made narrower, and why others cannot, having tried it."""
+    found = find_narrowing(network)
+    narrow = prune_width(network, 0.5)
+    if bool(found.groups) != (narrow.total_macs < network.total_macs):
+        return "FAILED"
+    count = len(network.branches) - len(found.left_alone)
+    reasons = sorted(set(found.left_alone.values()))
+    return f"{count} of {len(network.branches)}" + "".join(f"; {r}" for r in reasons)
 
 
 def smaller(spec: NetworkSpec) -> tuple[nn.Module, ResidualNetwork] | None:
@@ -105,6 +135,7 @@ def checks(module: nn.Module, network: ResidualNetwork, name: str) -> Iterator[s
     yield _told("same", holds=same(module, network, images))
     if name in BRANCH_BY_BRANCH:
         yield _told("bypass", holds=removing_is_bypassing(network, images[:1]))
+        yield _told("export", holds=exports(network))
     yield _told("thin", holds=thinned_trains(network, images))
     if not adds_up(network):
         yield "sum FAILED"
@@ -145,6 +176,15 @@ def thinned_trains(network: ResidualNetwork, images: torch.Tensor) -> bool:
     return set(kept) <= set(network.module.state_dict()) and any(
         parameter.grad is not None for parameter in thin.module.parameters()
     )
+
+
+def exports(network: ResidualNetwork) -> bool:
+    """Whether torch.export gets through the network."""
+    try:
+        make_program(copied(network.module).eval(), network.input_shape)
+    except BundleError:
+        return False
+    return True
 
 
 def adds_up(network: ResidualNetwork) -> bool:

@@ -8,21 +8,26 @@ reduced where they allow it:
 - bypass (of some): for every identity branch, removing it gives what leaving it out gives, bit
   for bit;
 - thin: with one branch left in each stage it trains a step, and its state dict reloads;
+- export (of some): torch.export gets through it;
 - sum (of all): stem, branches, between and head add up to the network's MACs and parameters.
 
-Run: python benchmarks/networks_table.py   (about 17 minutes on one core; needs the extra timm)
+All are made narrower by half, and the CPU seconds told that reading and narrowing take.
+
+Run: python benchmarks/networks_table.py   (about 25 minutes on one core; needs the extra timm)
+With --rows FILE a run that was broken off goes on: rows are kept there, a line of JSON each.
 """
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
+import json
 import platform
 import resource
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,9 +41,12 @@ from autodepth.torchvision_door import import_torchvision
 
 PAGE = Path(__file__).parents[1] / "docs" / "networks.md"
 SEED = 0
+ROWS: dict[str, Row] = {}
+ROWS_FILE: Path | None = None
 PLAIN = ("vgg*", "alexnet", "squeezenet*", "densenet*")
 HEADER = (
-    "| network | image | branches | stages | million MACs | checks | remark |\n" + "|---" * 7 + "|"
+    "| network | image | branches | stages | million MACs | planning, CPU s | widths | checks | "
+    "remark |\n" + "|---" * 9 + "|"
 )
 
 
@@ -46,7 +54,7 @@ def torchvision_rows(only: str) -> Iterator[Row]:
     """Yield a row for each classification model of torchvision."""
     models = import_torchvision().models
     for name in fnmatch.filter(models.list_models(module=models), only):
-        row = examine_apart(spec_of(f"torchvision:{name}"))
+        row = examined(spec_of(f"torchvision:{name}"))
         identity, projection = TORCHVISION.get(name, (0, 0))
         defined = f"{identity}+{projection}" if name in TORCHVISION else "none"
         yield row if row.branches == defined else replace(row, remark=f"DEFINED {defined}")
@@ -58,7 +66,17 @@ def timm_rows(only: str) -> Iterator[tuple[str, Row]]:
     for module in fnmatch.filter(sorted(timm.list_modules()), only):
         models = timm.list_models(module=module)
         name = next((name for name in TIMM if name in models), models[0])
-        yield module, examine_apart(spec_of(f"timm:{name}"))
+        yield module, examined(spec_of(f"timm:{name}"))
+
+
+def examined(spec: NetworkSpec) -> Row:
+    """Return the row of a network, from the file of rows where it is there."""
+    if spec.name not in ROWS:
+        ROWS[spec.name] = examine_apart(spec)
+        if ROWS_FILE is not None:
+            with ROWS_FILE.open("a") as file:
+                file.write(json.dumps({"spec": spec.name, **asdict(ROWS[spec.name])}) + "\n")
+    return ROWS[spec.name]
 
 
 def spec_of(name: str) -> NetworkSpec:
@@ -75,7 +93,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--to", type=Path, default=PAGE)
     parser.add_argument("--only", default="*", help="pattern of names; then no page is written")
+    parser.add_argument("--rows", type=Path, help="file of rows to go on from, and to add to")
     arguments = parser.parse_args()
+    if arguments.rows is not None:
+        read_rows(arguments.rows)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
@@ -90,6 +111,16 @@ def main() -> None:
     if arguments.only == "*":
         text = page(vision, families, time.monotonic() - start)
         arguments.to.write_text(text, encoding="utf-8")
+
+
+def read_rows(path: Path) -> None:
+    """Take the rows of an earlier run, and note where further ones go."""
+    global ROWS_FILE  # noqa: PLW0603 - where this one run writes
+    ROWS_FILE = path
+    for line in path.read_text().splitlines() if path.exists() else ():
+        values = json.loads(line)
+        name = values.pop("spec")
+        ROWS[name] = Row(**values)
 
 
 def memory() -> float:
@@ -163,12 +194,21 @@ def figures_of_timm(families: list[tuple[str, Row]]) -> Iterator[str]:
 
 def figures_of_checks(rows: list[Row]) -> Iterator[str]:
     """Yield how many networks passed each check."""
-    failed = [row.name for row in rows if "FAILED" in row.checks + row.remark]
+    told = {row.name: row.checks + row.remark + row.widths for row in rows}
+    failed = [name for name, text in told.items() if "FAILED" in text]
     counts = {name: [name in row.checks.split() for row in rows].count(True) for name in CHECKS}
     yield "- Checks, each bit for bit or exact:"
     for name, meaning in CHECKS.items():
         yield f"  - {name}: {counts[name]} networks; {meaning}."
     yield f"  - Failures: {', '.join(failed) or 'none'}."
+    found = [row for row in rows if row.found]
+    narrow = sum(not row.widths.startswith("0 of") for row in found)
+    yield (
+        f"- Of {len(rows)} networks {narrow} work with narrower layers, {len(found) - narrow} "
+        f"without, and in {len(rows) - len(found)} there is nothing to remove."
+    )
+    slowest = max(found, key=lambda row: float(row.planning or 0))
+    yield f"- Reading and narrowing take {slowest.planning} CPU seconds at most (`{slowest.name}`)."
 
 
 CHECKS = {
@@ -176,6 +216,7 @@ CHECKS = {
     "bypass": "removing any single identity branch gives what leaving it out gives",
     "thin": "with one branch left in each stage it runs forward and backward, and its state dict "
     "reloads",
+    "export": "torch.export gets through it",
     "sum": "stem, branches, between and head add up to the MACs and parameters",
 }
 INTRODUCTION = f"""\
@@ -186,7 +227,9 @@ Which networks autodepth finds residual branches in. Written by `make networks-t
 
 `branches` are those with an identity shortcut + those with a projection; `stages` are output
 shapes. Small networks are checked as they are, larger ones on images of {CHECK_SIZE} pixels where
-they take them, the largest only for the sum. Branch by branch a list of them is tried
+they take them, the largest only for the sum. `planning` is what reading a network and making it
+narrower by half take, CPU seconds; `widths` says in how many branches channels can go, and why not
+in others. Branch by branch a list of them is tried
 (`benchmarks/networks_listed.py`).
 """
 
