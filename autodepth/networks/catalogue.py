@@ -29,6 +29,10 @@ _CIFAR = re.compile(r"resnet([0-9]{1,4})")
 _USUAL_CIFAR = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202")
 _TORCHVISION, _TIMM = "torchvision:", "timm:"
 _NOT_WRITTEN = ("own_code", "code_folder")
+# Every trial of a study begins with the same network: reading it, and the proof that it is the one
+# given, take as long as a step or two of training a small one. A copy takes a tenth of that.
+_kept: dict[tuple[object, ...], ResidualNetwork] = {}
+_MOST_KEPT = 30_000_000  # parameters; a second copy of larger ones takes memory that trials need
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +114,29 @@ def build_network(
             branches.
         WeightsError: the weights do not fit.
     """
+    key = (repr(spec), seed, _stamp(weights), weights_key, any_head)
+    if (kept := _kept.get(key)) is not None:
+        return kept.without(())
+    network = _build(spec, seed, weights, weights_key, any_head=any_head)
+    # What code of one's own builds may be another network the next time, and so may shards.
+    may_change = is_own(spec.name) or (weights is not None and _stamp(weights) is None)
+    if not may_change and network.total_parameters <= _MOST_KEPT:
+        _kept.clear()
+        _kept[key] = network.without(())
+    return network
+
+
+def _stamp(weights: Path | None) -> tuple[Path, int, int] | None:
+    """Return what tells one state of a file of weights from another; None where nothing does."""
+    if weights is None or not weights.is_file() or weights.suffix == ".json":
+        return None
+    status = weights.stat()
+    return weights, status.st_size, status.st_mtime_ns
+
+
+def _build(
+    spec: NetworkSpec, seed: int, weights: Path | None, weights_key: str | None, *, any_head: bool
+) -> ResidualNetwork:
     with one_thread, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         given = as_given(build_module(spec), spec.input_shape)

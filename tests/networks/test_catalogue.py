@@ -1,7 +1,9 @@
 """Networks by name: torchvision, timm, and code of one's own."""
 
+import os
 import sys
 import textwrap
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -14,6 +16,8 @@ from autodepth.networks.catalogue import (
     default_classes,
     default_input,
 )
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.weights import save_weights
 
 OWN = '''
 import torch
@@ -131,6 +135,35 @@ def test_code_of_ones_own_runs_only_where_that_was_asked_for():
 def test_without_a_number_of_classes_the_builder_decides():
     assert default_classes("mine.nets:Net") == 0
     assert build("mine.nets:Net", classes=0).module.get_submodule("head").out_features == 5
+
+
+def test_a_network_is_read_once_and_given_out_as_copies(monkeypatch, tmp_path):
+    read, count = ResidualNetwork.from_module, Counter()
+
+    def counted(module, *arguments, **more):
+        count[type(module).__name__] += 1
+        return read(module, *arguments, **more)
+
+    monkeypatch.setattr(ResidualNetwork, "from_module", counted)
+    spec = NetworkSpec(name="resnet8", channels=1, height=8, width=8)
+    first, again = (build_network(spec, seed=1).module for _ in range(2))
+    with torch.no_grad():
+        first.conv1.weight.zero_()
+    third = build_network(spec, seed=1).module
+
+    assert count.total() == 1
+    assert first.code == again.code
+    assert torch.equal(again.conv1.weight, third.conv1.weight)
+    assert third.conv1.weight.any()
+    other = build_network(spec, seed=2).module
+    assert not torch.equal(other.conv1.weight, third.conv1.weight)
+
+    weights = tmp_path / "weights.safetensors"
+    for module in (third, other):  # one file, other content
+        save_weights(module, weights)
+        os.utime(weights, ns=(0, count.total()))
+        loaded = build_network(spec, seed=1, weights=weights).module
+        assert torch.equal(loaded.conv1.weight, module.conv1.weight)
 
 
 def test_arguments_reach_the_builders_of_a_catalogue():
