@@ -286,7 +286,10 @@ def _check_kind(
 ) -> None:
     height, width, channels = shape
     if image.mode in DEEP_MODES:
-        raise DataError(f"images must have 8 bits per channel, but {path} is of mode {image.mode}")
+        raise DataError(
+            f"images must have 8 bits per channel, but {path} is of mode {image.mode}: scale its "
+            "values to 0..255 and save it anew"
+        )
     if channels == 1 and image.mode not in GREY_MODES:
         raise DataError(
             f"{path} is in colour, but the first image of every class is grey; "

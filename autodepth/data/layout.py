@@ -167,21 +167,35 @@ def _holds_files(root: Path) -> bool:
 def _splits(root: Path) -> dict[Role, Path]:
     """Return the folders that are splits, by role.
 
+    Names that say more than a role, such as ILSVRC2012_img_train, count where they complete what
+    others leave open: a class may be called so.
+
     Raises:
         DataError: two are of one role.
     """
-    found: dict[Role, Path] = {}
-    for path in folders_in(root):
-        role = role_of(path.name)
-        if role is None or not folders_in(path):
-            continue
-        if role in found:
-            raise DataError(
-                f"a folder must have one {role} split, but {root} has {found[role].name}/ and "
-                f"{path.name}/: join them, or move one elsewhere"
-            )
-        found[role] = path
-    return found
+    inside = [path for path in folders_in(root) if folders_in(path)]
+    clear: dict[Role, Path] = {}
+    wide: dict[Role, Path] = {}
+    for found, read in ((clear, role_of), (wide, _role_among_words)):
+        for path in inside:
+            role = read(path.name)
+            if role is None or (found is wide and role in clear):
+                continue
+            if role in found:
+                raise DataError(
+                    f"a folder must have one {role} split, but {root} has {found[role].name}/ and "
+                    f"{path.name}/: join them, or move one elsewhere"
+                )
+            found[role] = path
+    both = clear | wide
+    return both if "train" in both and len(both) > 1 else clear
+
+
+def _role_among_words(name: str) -> Role | None:
+    """Return the only split that a word of a name speaks of."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
+    roles = {role for word in words if (role := role_of(word))}
+    return roles.pop() if len(roles) == 1 else None
 
 
 def _check_no_split_is_alone(root: Path, splits: dict[Role, Path]) -> None:
@@ -189,8 +203,8 @@ def _check_no_split_is_alone(root: Path, splits: dict[Role, Path]) -> None:
     if splits:
         split = next(iter(splits.values()))
         raise DataError(
-            f"a folder with {split.name}/ must also have train/ with the same classes, but {root} "
-            f"has {', '.join(f'{path.name}/' for path in inside[:5])} and no train/"
+            f"a folder with {split.name}/ must also have train/, with the same classes, but {root} "
+            f"has {', '.join(f'{path.name}/' for path in inside[:5])} and no train/ of folders"
             + _or_a_class(root, split)
         )
     roles = {role_of(path.name) for path in inside}

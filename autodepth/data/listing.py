@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,11 @@ def class_names(root: Path, *, fewest: int = 2) -> tuple[str, ...]:
     Raises:
         DataError: there are fewer than `fewest`, or two differ in case alone.
     """
+    for entry in root.iterdir():
+        if entry.is_symlink() and not entry.exists() and not is_litter(entry.name):
+            raise DataError(
+                f"links must lead somewhere, but {entry} does not: mend it, or remove it"
+            )
     names = tuple(path.name for path in folders_in(root))
     if len(names) < fewest:
         raise DataError(
@@ -42,7 +48,10 @@ def class_names(root: Path, *, fewest: int = 2) -> tuple[str, ...]:
         )
     lower: dict[str, str] = {}
     for name in names:
-        if (other := lower.setdefault(name.casefold(), name)) != name:
+        if "\udc80" <= max(name) <= "\udcff":  # bytes that Python could not decode
+            raise DataError(f"classes must have names in UTF-8, but {root} has {name!r}: rename it")
+        alike = unicodedata.normalize("NFC", name).casefold()
+        if (other := lower.setdefault(alike, name)) != name:
             raise DataError(
                 f"classes must differ in more than case, but {root} has {other!r} and {name!r}: "
                 "join them, or rename one"
@@ -72,7 +81,7 @@ def check_same_classes(roots: Sequence[Path], classes: Sequence[tuple[str, ...]]
 
 
 def list_images(root: Path, classes: Sequence[str], *, former: bool = False) -> Listing:
-    """List the images of every class; links to folders are followed, each folder once per class.
+    """List the images of every class; links to folders are followed, but for those back up.
 
     Args:
         root: holds the class folders.
@@ -105,7 +114,8 @@ def list_images(root: Path, classes: Sequence[str], *, former: bool = False) -> 
 
 def _walk(root: Path, name: str, *, follow: bool) -> list[str]:
     files: list[str] = []
-    seen: set[str] = set()
+    top = Path(os.path.realpath(root))
+    seen = {str(top), *map(str, top.parents)}
     for folder, inside, here in os.walk(root / name, followlinks=follow):
         real = os.path.realpath(folder)
         if real in seen:  # a link that leads back up, or to a neighbour
@@ -113,5 +123,11 @@ def _walk(root: Path, name: str, *, follow: bool) -> list[str]:
             continue
         seen.add(real)
         inside[:] = sorted(entry for entry in inside if not is_litter(entry))
-        files += [os.path.relpath(f"{folder}/{file}", root) for file in here if not is_litter(file)]
+        paths = (f"{folder}/{file}" for file in here if not is_litter(file))
+        files += [os.path.relpath(path, root) for path in paths if not _is_pipe_or_device(path)]
     return files
+
+
+def _is_pipe_or_device(path: str) -> bool:
+    """Whether reading would wait for somebody; a link to nowhere is told when it is read."""
+    return Path(path).exists() and not Path(path).is_file()

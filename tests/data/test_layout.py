@@ -1,5 +1,7 @@
 """What folders mean: splits in every usual spelling, classes that look like splits, wrappers."""
 
+import os
+
 import pytest
 
 from autodepth.data.folders import read_folder, read_held_out
@@ -28,6 +30,8 @@ def counts(root):
         ],
         *[("training_set", "test_set"), ("trainset", "testset"), ("images-train", "images-test")],
         *[("train_data", "test data"), ("trn", "tst"), ("train", "holdout")],
+        *[("trainA", "testA"), ("train-clean", "test-clean"), ("train_32x32", "test_32x32")],
+        *[("ILSVRC2012_img_train", "ILSVRC2012_img_val"), ("train", "test_2019")],
     ],
 )
 def test_two_splits_are_taken_in_every_usual_spelling(tmp_path, make_classes, train, held_out):
@@ -49,6 +53,20 @@ def test_of_two_splits_held_out_one_validates(tmp_path, make_classes, names, siz
         make_classes(tmp_path / name, count=size // 2)
     assert counts(tmp_path) == (*sizes, ("cat", "dog"))
     assert any("validation split as a whole" in note for note in read_folder(tmp_path, None).notes)
+
+
+def test_a_split_with_more_in_its_name_is_left_out_where_another_is_clear(tmp_path, make_classes):
+    for name, count in (("train", 4), ("train_augmented", 9), ("test", 2)):
+        make_classes(tmp_path / name, count=count)
+    assert counts(tmp_path) == (8, 0, 4, ("cat", "dog"))
+    assert any("train_augmented" in note for note in read_folder(tmp_path, None).notes)
+
+
+@pytest.mark.parametrize("names", ["trainer tester", "bullet_train bus"])
+def test_folders_of_folders_are_classes_unless_they_make_up_splits(tmp_path, make_classes, names):
+    for name in names.split():
+        make_classes(tmp_path / name, "old new", count=3)
+    assert counts(tmp_path)[3] == tuple(sorted(names.split()))
 
 
 @pytest.mark.parametrize("name", ["cat", "valid", "invalid", "train", "trainers", "testudo", "dev"])
@@ -113,6 +131,20 @@ def test_a_link_that_leads_back_up_ends(tmp_path):
         read_folder(tmp_path, None)
 
 
+@pytest.mark.parametrize("up", ["..", "../..", "../../.."])
+def test_a_link_out_of_a_class_and_back_up_brings_no_other_images(tmp_path, make_classes, up):
+    for split in ("train", "test"):
+        make_classes(tmp_path / "photos" / split, count=3)
+    (tmp_path / "photos/train/cat/up").symlink_to(up)
+    assert counts(tmp_path / "photos") == (6, 0, 6, ("cat", "dog"))
+
+
+def test_a_pipe_is_no_image(tmp_path, make_classes):
+    make_classes(tmp_path, count=6)
+    os.mkfifo(tmp_path / "cat" / "pipe.png")
+    assert sum(counts(tmp_path)[:3]) == 12
+
+
 def test_subfolders_of_a_class_belong_to_it_and_endings_may_be_large(tmp_path, make_classes):
     make_classes(tmp_path / "cat", "tabby black", count=3, extension="JPG")
     make_classes(tmp_path, "dog", count=6, extension="PNG")
@@ -166,6 +198,25 @@ def _case_alone(root, make):
     make(root, "cat Cat dog", count=3)
 
 
+def _composed_alone(root, make):
+    make(root, "caf\u00e9 cafe\u0301", count=3)
+
+
+def _not_utf8(root, make):
+    make(root, "cat dog", count=3)
+    (root / "cat").rename(root / os.fsdecode(b"\xff"))
+
+
+def _link_to_nowhere(root, make):
+    make(root, "cat dog", count=3)
+    (root / "fox").symlink_to("gone")
+
+
+def _class_that_leads_up(root, make):
+    make(root, "cat dog", count=3)
+    (root / "all").symlink_to(".")
+
+
 def _only_in_train(root, make):
     make(root / "train", "cat dog fox", count=3)
     make(root / "test", "cat dog", count=3)
@@ -194,6 +245,10 @@ def _no_class_folders(root, make):
         (_classes_above, r"above the classes, but .*/cat holds test/, train/.*train/cat/"),
         (_other_case, r"'dog' is in train/ only, did you mean 'Dog'\?"),
         (_case_alone, r"differ in more than case, but .* 'Cat' and 'cat'"),
+        (_composed_alone, r"differ in more than case, but .* 'cafe\u0301' and 'caf\u00e9'"),
+        (_not_utf8, r"names in UTF-8, but .*: rename it"),
+        (_link_to_nowhere, r"lead somewhere, but .*/fox does not"),
+        (_class_that_leads_up, r"must hold images .*/all has none"),
         (_only_in_train, r"same classes, but 'fox' is in train/ only"),
         (_empty_in_test, r"must hold images .*test/dog has none"),
         (_no_class_folders, r"one folder per class, at least 2, but has 0"),
