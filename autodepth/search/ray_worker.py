@@ -88,6 +88,7 @@ def _carry_out(told: _Told, elsewhere: Elsewhere | None) -> dict[str, str]:
         NodeLeaves: it was put down before its end.
     """
     if elsewhere is None:
+        told.tell()  # so that the driver sees when somebody stops this process
         return {"outcome": carry_out(told.task, told.setting, told.epoch, told.again).to_json()}
     trace = {}
     with watching_for_notice() as notice:
