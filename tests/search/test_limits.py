@@ -127,7 +127,7 @@ def test_a_study_ends_with_one_failed_trial_more_than_it_bears(monkeypatch):
 
     assert first.trials == again.trials == 2
     assert re.match(r"2 trials failed, and limits.failed_trials bears 1: Runtime", first.outcome)
-    assert again.outcome == "2 trials failed, and limits.failed_trials bears 1"
+    assert again.outcome == first.outcome
 
 
 def test_limits_may_be_changed_where_a_study_goes_on(monkeypatch):
