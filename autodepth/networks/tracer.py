@@ -28,6 +28,7 @@ from autodepth.networks.draws import DrawnValues, generator_states
 from autodepth.networks.effects import set_item
 from autodepth.networks.left_as_it_was import Assigned
 from autodepth.networks.shapes import BATCHES, Shapes
+from autodepth.networks.stand_ins import classes_told, own_gradients_kept
 
 _RECORDED = (
     *(torch.arange, torch.empty, torch.eye, torch.full, torch.linspace, torch.ones),
@@ -116,7 +117,8 @@ class SymbolicTracer(fx.Tracer):
         assert isinstance(root, nn.Module)
         tensors = chain(root.named_buffers(), root.named_parameters())
         self._names = {id(tensor): name for name, tensor in tensors}
-        graph = super().trace(root, concrete_args)
+        with classes_told(_class_stood_in_for), own_gradients_kept(_stands_in):
+            graph = super().trace(root, concrete_args)
         for node in graph.nodes:
             if node.target in _RECORDED:  # the graph's code need not wrap them again, nor could it
                 node.meta.pop("is_wrapped", None)
@@ -269,11 +271,6 @@ class _Value(fx.Proxy):
     _is_param = False  # what `isinstance(x, nn.Parameter)` asks
     _is_buffer = False
 
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        """The class of the value, for `isinstance(x, torch.Tensor)` in a network's code."""
-        return self.tracer.kind_of(self.node) or _Value
-
     def __getattr__(self, k: str) -> _Attribute:
         return _Attribute(self, k)
 
@@ -300,6 +297,14 @@ class _Parameter(ParameterProxy, _Value):
 
 class _Attribute(_Value, Attribute):
     """An attribute of a proxy's value, such as its shape."""
+
+
+def _stands_in(value: Any) -> bool:
+    return issubclass(type(value), _Value)
+
+
+def _class_stood_in_for(value: Any) -> type | None:
+    return value.tracer.kind_of(value.node) if _stands_in(value) else None
 
 
 def _call(network: nn.Module, images: Any) -> Any:

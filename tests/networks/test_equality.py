@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from autodepth.errors import NetworkError
 from autodepth.networks.residual_network import ResidualNetwork
@@ -211,6 +212,47 @@ def test_questions_about_the_input_are_answered_as_for_a_tensor(question):
     assert_equal(network, module)
     assert len(network.branches) == 3
     assert network.off_by == 0
+
+
+class Straight(torch.autograd.Function):
+    """Rounding with a gradient of its own."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.scale = 2
+        return torch.round(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return ctx.scale * gradient
+
+
+SCRIPTED = torch.jit.script(F.hardtanh)
+
+IN_CPP = {
+    "own gradient": (Straight.apply, "gradient of its own"),
+    "scripted function": (SCRIPTED, "Expected a value of type 'Tensor"),
+    "constructor": (torch.Tensor, "not a storage"),
+    "as_tensor": (torch.as_tensor, "blocks.1"),
+}
+
+
+@pytest.mark.parametrize("way", IN_CPP)
+def test_what_only_takes_tensors_keeps_its_part_whole(way):
+    call, reason = IN_CPP[way]
+    module = net()
+    module.blocks[1].body = lambda block, x: x + call(block.f(x))
+    network = read(module)
+    assert_equal(network, module)
+    assert [branch.module for branch in network.branches] == ["blocks.0", "blocks.2"]
+    assert any("blocks.1" in note and reason in note for note in network.notes)
+
+
+def test_a_checkpointed_branch_is_found():
+    module = net(lambda block, x: x + checkpoint(block.conv, x, use_reentrant=False))
+    network = read(module)
+    assert_equal(network, module)
+    assert len(network.branches) == 3
 
 
 HIDDEN = {
