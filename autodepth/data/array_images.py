@@ -47,7 +47,8 @@ def class_names(train: ArrayImages, test: ArrayImages, path: Path) -> tuple[str,
     """Return the numbers of the classes as their names.
 
     Raises:
-        DataError: a class below the largest has no image to train on, or a test image has another.
+        DataError: there is one class, one below the largest has no image to train on, or a test
+            image has another.
     """
     numbers = np.unique(train.labels)
     last = int(numbers[-1])
@@ -56,6 +57,10 @@ def class_names(train: ArrayImages, test: ArrayImages, path: Path) -> tuple[str,
             f"y_train of {path} must number its classes from 0 without a gap, but has "
             f"{len(numbers):,} different ones up to {last:,}; number them anew: "
             "classes, y = np.unique(y, return_inverse=True)"
+        )
+    if last == 0:
+        raise DataError(
+            f"y_train of {path} must hold at least 2 classes, but all its images are of class 0"
         )
     if test.labels.max() > last:
         raise DataError(

@@ -88,6 +88,7 @@ ARRAYS = {
         {"y_train": np.arange(12) % 3 * 150_000_000},
         "without a gap, but has 3 different ones up to 300,000,000",
     ),
+    "one class": ({"y_train": np.zeros(12, int)}, "at least 2 classes"),
     "beyond 64 bits": ({"y_train": np.full(12, 2**64 - 1, np.uint64)}, "classes below 2^63"),
     "a class of the test alone": ({"y_test": np.arange(6)}, "0 to 2, but got 5"),
     "objects": ({"y_train": np.array([None] * 12)}, "never unpickled"),
