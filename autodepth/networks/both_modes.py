@@ -64,10 +64,13 @@ def trace_both_modes(
     while True:
         known = len(kept_whole)
         training, evaluation = (recorder.record(training=mode) for mode in (True, False))
+        drew = evaluation.drew
+        if drew and recorder.record(training=False, largest=True).is_like(evaluation):
+            drew = set()  # they decide nothing
         runs = [training]
         if training.drew:
             runs.append(recorder.record(training=True, largest=True))
-        blamed = _blamed(module, runs, evaluation)
+        blamed = _blamed(module, runs, evaluation, drew=drew)
         if not blamed:
             break
         kept_whole |= blamed | kept_whole
@@ -87,18 +90,23 @@ def trace_both_modes(
     )
 
 
-def _blamed(module: nn.Module, runs: Sequence[Recording], evaluation: Recording) -> dict[str, str]:
+def _blamed(
+    module: nn.Module,
+    runs: Sequence[Recording],
+    evaluation: Recording,
+    *,
+    drew: Collection[str],
+) -> dict[str, str]:
     """Return the innermost modules of which there is no one graph, and why.
 
     The empty name is the network itself.
     """
-    if evaluation.drew:
-        return dict.fromkeys(evaluation.drew, OF_DRAWS_IN_EVALUATION)
+    if drew:
+        return dict.fromkeys(drew, OF_DRAWS_IN_EVALUATION)
     if len(runs) > 1:
         if all(leaves_out_parts(module, run, evaluation) for run in runs):
             return {}
-        drew = {name for run in runs for name in run.drew}
-        return dict.fromkeys(drew, OF_DRAWS)
+        return dict.fromkeys({name for run in runs for name in run.drew}, OF_DRAWS)
     unlike = unlike_nodes(module, runs[0], evaluation)
     if any(node.op == "output" for node in unlike):
         return {"": OF_OUTPUTS}

@@ -34,8 +34,9 @@ class DataFlow:
             inputs = self.inputs(node)
             self.carries[node] = node.op == "placeholder" or (bool(inputs) and not is_size(node))
             self.weights[node] = self._weights_read(node)
+            made_from = [] if is_size(node) else node.all_input_nodes
             self._made_from[node] = reduce(
-                operator.or_, map(self._made_from.__getitem__, node.all_input_nodes), 1 << place
+                operator.or_, map(self._made_from.__getitem__, made_from), 1 << place
             )
             if self.carries[node]:
                 self._find_dominator(node, inputs)
@@ -69,14 +70,14 @@ class DataFlow:
             node = waiting.pop()
             if node is not fork and node not in found and self.is_made_from(node, fork):
                 found.add(node)
-                waiting.extend(self.inputs(node))
+                waiting.extend(node.all_input_nodes)
         return sorted(found, key=self.place.__getitem__)
 
     def distance(self, fork: fx.Node, path: Sequence[fx.Node]) -> Weights:
         """Return the weights on the lightest way from the fork to the end of a path."""
         least: dict[fx.Node, Weights] = {fork: (0, 0, 0)}
         for node in path:
-            lightest = min(least[i] for i in self.inputs(node) if i in least)
+            lightest = min(least[i] for i in node.all_input_nodes if i in least)
             operations, products, mixing = map(sum, zip(lightest, self.weights[node], strict=True))
             least[node] = (operations, products, mixing)
         return least[path[-1]] if path else (0, 0, 0)

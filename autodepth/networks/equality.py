@@ -126,7 +126,8 @@ class Comparison:
                 switch_off(network, self.depth)
             try:
                 run.outputs = outputs_of(call(network, self.images.clone()))
-                run.drawn = (random.random(), float(np.random.random()))  # noqa: NPY002, S311
+                if training:  # draws in evaluation decide nothing, or it cannot be traced
+                    run.drawn = (random.random(), float(np.random.random()))  # noqa: NPY002, S311
             except Exception as error:  # noqa: BLE001 - whatever the network's own code raises
                 run.error = error
             else:
@@ -165,7 +166,7 @@ class _Run:
     Args:
         modes: the training flag of each module.
         outputs: the tensors it gave.
-        drawn: what Python's and numpy's generators give next.
+        drawn: what Python's and numpy's generators give next, after a run in training.
         gradients: of each parameter that gets one; None where none can be had.
         moved: the tensors that the run changed.
         error: what it raised.

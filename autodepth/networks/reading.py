@@ -62,7 +62,11 @@ def read_network(module: nn.Module, input_shape: InputShape) -> Reading:
     """
     kept_whole: dict[str, str] = {}
     # Compiled parts are run as their author wrote them.
-    with torch.compiler.set_stance("force_eager"), undisturbed(module) as content:
+    with (
+        torch.compiler.set_stance("force_eager"),
+        torch._dynamo.config.patch(error_on_nested_fx_trace=False),  # noqa: SLF001
+        undisturbed(module) as content,
+    ):
         while True:
             traced = trace(module, input_shape, kept_whole)
             keep_modes(traced.module, module)

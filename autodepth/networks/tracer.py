@@ -154,13 +154,14 @@ class SymbolicTracer(fx.Tracer):
         if name in self._own_depth and len(given := (*args, *kwargs.values())) == 1:
             return given[0]
         states = generator_states() if self._watch_draws else ()
-        assigned = Assigned(m)
+        assigned, known = Assigned(m), len(self.calls)
         try:
             value = super().call_module(m, forward, args, kwargs)
         except CANNOT_TRACE as error:
             self.kept_whole[name] = f"{told(error)}; {advice(error)}"
             assigned.put_back()
             self._forget_nodes_from(start)
+            del self.calls[known:]
             while len(self.module_stack) > depth:
                 self.module_stack.popitem()
             value = super().call_module(m, forward, args, kwargs)

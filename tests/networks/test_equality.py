@@ -331,3 +331,58 @@ def test_a_sum_over_a_stack_may_be_scaled_onto_another():
 
     assert_equal(network, module)
     assert len(network.branches) == 2
+
+
+compiled = torch.compile(lambda x: F.gelu(x) * x, backend="eager")
+
+
+@torch.compiler.set_stance("force_eager")
+def test_a_compiled_function_is_part_of_a_branch():
+    module = net(lambda block, x: x + compiled(block.f(x)))
+
+    network = read(module)
+
+    assert len(network.branches) == 3
+    assert_equal(network, module)
+
+
+def test_a_part_that_fails_after_it_called_others_is_kept_whole():
+    def by_batch(block, x):
+        return x + block.f(x).reshape(int(x.shape[0]), 4, 8, 8)
+
+    module = Net(Block(), Block(by_batch))
+    network = read(module)
+
+    assert any("blocks.1" in note for note in network.notes)
+    assert_equal(network, module)
+
+
+def test_an_operand_that_has_only_its_size_from_the_other_is_no_branch_of_it():
+    def padded(block, x):
+        f = block.f(x)
+        zeros = torch.zeros(x.shape[0], f.shape[1] - 2, *x.shape[2:])
+        return f + torch.cat([x[:, :2], zeros], 1)
+
+    module = net(padded)
+    network = read(module)
+
+    assert_equal(network, module)
+    by_hand = module.eval().stem(IMAGES)
+    for block in module.blocks[:2]:
+        kept = torch.cat([by_hand[:, :2], torch.zeros_like(by_hand[:, 2:])], 1)
+        by_hand = kept if block is module.blocks[0] else block.f(by_hand) + kept
+    by_hand = module.head(module.blocks[2](by_hand).mean((2, 3)))
+    assert torch.equal(network.without([1]).module.eval()(IMAGES), by_hand)
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.random])
+def test_a_number_that_is_drawn_in_evaluation_and_decides_nothing_is_no_hindrance(draw):
+    def around(network, x):
+        x = network.stem(x)
+        for block in network.blocks:
+            drawn = draw()
+            if not network.training or drawn > 0.5:
+                x = block(x)
+        return network.head(x.mean((2, 3)))
+
+    assert len(read(net(around=around)).branches) == 3
