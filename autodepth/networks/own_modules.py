@@ -27,13 +27,15 @@ def import_from(folder: Path, name: str) -> ModuleType:
         name: `package.module`.
 
     Raises:
-        NetworkError: both have one, and they are not the same.
+        NetworkError: both have one, or another folder served one, and they are not the same.
         ImportError: as Python raises it; and whatever else the module raises.
     """
     top = name.partition(".")[0]
-    mine = PathFinder.find_spec(top, [str(folder)])
-    if mine is not None and mine.origin is not None:  # a folder without __init__.py yields
-        _refuse_another(top, mine.origin)
+    # Python has one module of a name: what is imported from here would get another folder's.
+    for each in (top, *_FINDER.served_from_elsewhere(folder)):
+        mine = PathFinder.find_spec(each, [str(folder)])
+        if mine is not None and mine.origin is not None:  # a folder without __init__.py yields
+            _refuse_another(each, mine.origin)
     _FINDER.serve(top, folder)
     return importlib.import_module(name)
 
@@ -69,6 +71,10 @@ class _Finder(MetaPathFinder):
         if self not in sys.meta_path:
             sys.meta_path.append(self)  # the last to be asked, so it hides nothing
 
+    def served_from_elsewhere(self, folder: Path) -> list[str]:
+        """Return the names of the modules and packages that other folders serve."""
+        return [name for name, home in self._homes.items() if home != folder]
+
     def find_spec(
         self,
         fullname: str,
@@ -99,7 +105,8 @@ def _refuse_another(top: str, mine: str) -> None:
     if other is not None and Path(other).resolve() != Path(mine).resolve():
         raise NetworkError(
             f"a module must have a name of its own, but {top} is both {mine} and {other}: "
-            "rename the one that is yours"
+            "rename the one that is yours, or use the two in a process each (of a notebook, "
+            "restart the kernel)"
         )
 
 

@@ -116,7 +116,8 @@ def test_long_names_stay_whole_and_take_more_lines_on_a_terminal_only(
     tmp_path, monkeypatch, terminal
 ):
     name = "encoder_layer_with_a_name_of_its_own"
-    (tmp_path / "long_names.py").write_text(
+    module = f"long_names_{terminal}"  # Python has one module of a name
+    (tmp_path / f"{module}.py").write_text(
         "from torch import nn\n"
         "class Block(nn.Sequential):\n"
         "    def forward(self, x):\n"
@@ -130,7 +131,7 @@ def test_long_names_stay_whole_and_take_more_lines_on_a_terminal_only(
     if terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")
 
-    table = re.sub("\x1b\\[[0-9;]*m", "", inspect("long_names:Net", columns=80).stdout)
+    table = re.sub("\x1b\\[[0-9;]*m", "", inspect(f"{module}:Net", columns=80).stdout)
     lines = table.splitlines()
 
     assert (name in table) is not terminal

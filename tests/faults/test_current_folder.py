@@ -200,3 +200,15 @@ def test_the_same_name_in_another_folder_is_another_module(tmp_path, own):
 
     with pytest.raises(NetworkError, match=r"own_net_twice is both .*/b/own_net_twice.py and"):
         import_from(tmp_path / "b", "own_net_twice")
+
+
+def test_a_neighbour_of_the_same_name_in_another_folder_is_not_taken_for_this_ones(tmp_path, own):
+    for folder in (tmp_path, tmp_path / "b"):
+        folder.mkdir(exist_ok=True)
+        (folder / f"own_net_in_{folder.name[:1]}.py").write_text("import own_layers_twice\n")
+        (folder / "own_layers_twice.py").write_text(f"place = {str(folder)!r}\n")
+    first = own(f"own_net_in_{tmp_path.name[:1]}")
+
+    assert own(first.__name__) is first
+    with pytest.raises(NetworkError, match=r"own_layers_twice is both .*/b/.* a process each"):
+        import_from(tmp_path / "b", "own_net_in_b")
