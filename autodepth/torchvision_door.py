@@ -9,6 +9,7 @@ calling `torchvision.ops.nms` still fails, as it should.
 
 from __future__ import annotations
 
+import gc
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,11 @@ def import_torchvision() -> ModuleType:
     Raises:
         ImportError: torchvision is not installed.
     """
+    with _no_collection():
+        return _imported()
+
+
+def _imported() -> ModuleType:
     try:
         return importlib.import_module("torchvision")
     except RuntimeError as error:
@@ -44,6 +50,18 @@ def import_torchvision() -> ModuleType:
     for operator in _OPERATORS:
         torch.library.define(operator, _SCHEMA, lib=library)
     return importlib.import_module("torchvision")
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Look for no garbage meanwhile: an import makes a million objects, and all of them stay."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def pixel_constants(name: str) -> tuple[list[float] | None, list[float] | None]:

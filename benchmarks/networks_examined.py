@@ -16,9 +16,9 @@ from torch import nn
 from autodepth.errors import BundleError, NetworkError
 from autodepth.export.torch_program import make_program
 from autodepth.networks.catalogue import NetworkSpec, build_module
-from autodepth.networks.channel_groups import find_narrowing
 from autodepth.networks.copying import copied
 from autodepth.networks.gates import GatedNetwork
+from autodepth.networks.narrowing import find_narrowing
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.width_pruning import prune_width
 

@@ -12,8 +12,8 @@ from autodepth.cli.studies import Free, Json, WeightsKey
 from autodepth.errors import InputError
 
 if TYPE_CHECKING:
-    from autodepth.networks.channel_groups import Narrowing
     from autodepth.networks.measuring import Part
+    from autodepth.networks.narrowing import Narrowing
     from autodepth.networks.residual_network import ResidualBranch, ResidualNetwork
 
 
@@ -45,7 +45,7 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
         default_classes,
         default_input,
     )
-    from autodepth.networks.channel_groups import find_narrowing  # noqa: PLC0415
+    from autodepth.networks.narrowing import find_narrowing  # noqa: PLC0415
     from autodepth.networks.pixel_constants import constants_of  # noqa: PLC0415
 
     channels, height, width = _shape(input) if input else default_input(network)

@@ -1,6 +1,6 @@
 """Narrower branches: inner channels of small magnitude go, the residual stream stays as wide.
 
-`channel_groups` finds which weights belong to one channel (a convolution's filter, its batch norm,
+`narrowing` finds which weights belong to one channel (a convolution's filter, its batch norm,
 the next layer's inputs). Only groups that lie in one branch as a whole are touched, so a branch
 still reads and gives what it did, and can be skipped or removed as before.
 """
@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from autodepth.errors import InputError
-from autodepth.networks.channel_groups import ChannelGroup, Slice, find_narrowing
+from autodepth.networks.channel_groups import ChannelGroup, Slice
 from autodepth.networks.copying import copied
 from autodepth.networks.measuring import Measured
+from autodepth.networks.narrowing import find_narrowing
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.widths import take_shapes
 
@@ -60,6 +61,7 @@ def prune_width(network: ResidualNetwork, share: float) -> ResidualNetwork:
         around=network.around,
         notes=network.notes,
         free=network.free,
+        off_by=network.off_by,
     )
 
 

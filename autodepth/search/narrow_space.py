@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autodepth.errors import InputError
-from autodepth.networks.channel_groups import find_narrowing
 from autodepth.networks.magnitude_pruning import weights_left_alone
+from autodepth.networks.narrowing import find_narrowing
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.space.domains import Dimension, Fixed, largest_value
 from autodepth.space.search_space import SearchSpace

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from autodepth.networks.channel_groups import find_narrowing
 from autodepth.networks.cost import count_macs
+from autodepth.networks.narrowing import find_narrowing
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.width_pruning import prune_width
 
