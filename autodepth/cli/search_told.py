@@ -121,6 +121,7 @@ def plan_values(plan: StudyPlan) -> dict[str, Any]:
             for split, counts in plan.setting.data.counts.items()
         },
         "branches": len(plan.network.branches),
+        "equal_off_by": plan.network.off_by,
         "macs": asdict(reach(plan.network, plan.space)),
         "seconds_per_trial": plan.seconds_per_trial,
         "bounds": dict(plan.bounds),

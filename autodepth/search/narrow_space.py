@@ -51,7 +51,7 @@ def weights_told(space: SearchSpace, network: ResidualNetwork) -> list[str]:
 
 
 def left_alone(network: ResidualNetwork) -> list[str]:
-    """Return which branches stay as wide as they are and why, a sentence per reason.
+    """Return how many branches become narrower, and why the others do not; nothing if all do.
 
     Raises:
         InputError: all of them do.
@@ -59,7 +59,8 @@ def left_alone(network: ResidualNetwork) -> list[str]:
     narrowing = find_narrowing(network)
     told = [f"widths of {sentence}" for sentence in narrowing.told()]
     if narrowing.groups:
-        return told
+        whole, stay = len(network.kept()), len(narrowing.left_alone)
+        return [f"{_SETTING} reaches {whole - stay} of {whole} branches", *told] if told else []
     raise InputError(
         f"{_SETTING} takes channels out of branches, but in this network none can go, so it has "
         f"to be 0 ({'; '.join(told)})"

@@ -82,11 +82,12 @@ def carry_out_policy(
     """
     if to is not None:
         refuse_existing(to)
-    if policy.filter_sparsity:
-        for note in left_alone(plan.network):
-            tell(f"note: {note}")
+    notes = left_alone(plan.network) if policy.filter_sparsity else []
     if policy.weight_sparsity and (note := weights_left_alone(plan.network)):
-        tell(f"note: {note}")
+        notes.append(note)
+    for note in notes:
+        if note not in plan.notes:  # these were told
+            tell(f"note: {note}")
     rehearse(
         plan,
         filter_sparsity=policy.filter_sparsity,

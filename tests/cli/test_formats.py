@@ -35,6 +35,33 @@ class Mixed(nn.Module):
     def forward(self, x):
         return self.head(self.blocks(self.stem(x)).mean((2, 3)))
 """
+OPERATOR = """
+import torch
+from torch import nn
+
+
+@torch.library.custom_op("shop::double", mutates_args=())
+def double(x: torch.Tensor) -> torch.Tensor:
+    return x * 2
+
+
+double.register_fake(torch.empty_like)
+double.register_autograd(lambda ctx, gradient: gradient * 2)
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x):
+        return x + double(self.conv(x))
+
+
+def net():
+    ends = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    return nn.Sequential(nn.Conv2d(1, 4, 1), Block(), Block(), *ends)
+"""
 FEW = ("--data", "digits", "--set", "data.train_images=40", "--set", "data.validation=60")
 POLICY = "branches_removed: 1\ntrain: {epochs: 1, batch_size: 20}\n"
 
@@ -68,6 +95,24 @@ def test_a_format_that_fails_is_told_before_training_and_others_go_by_formats(ru
     loaded = load(tmp_path / "out", own_code=True)
     assert sum(p.numel() for p in loaded.parameters()) == point["parameters"]
     assert loaded(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+
+
+def test_an_operator_of_ones_own_goes_by_free_and_is_refused_by_onnx_before_training(run, tmp_path):
+    (tmp_path / "shopnet.py").write_text(OPERATOR)
+    (tmp_path / "p.yaml").write_text(POLICY)
+    trial = ("trial", "p.yaml", "--network", "shopnet:net", *FEW, "--free", "shop::double")
+    refused = run(*trial, "--to", "out")
+
+    assert refused.returncode == 2
+    assert "epoch" not in refused.stderr
+    assert "shop.double" in refused.stderr
+    assert "--formats torch" in refused.stderr
+
+    done = run(*trial, "--to", "out", "--formats", "torch")
+
+    assert done.returncode == 0, done.stderr
+    assert "counted as free, as said: shop.double" in done.stderr
+    assert "Counted as 0 MACs, as said: shop.double." in (tmp_path / "out/README.md").read_text()
 
 
 @pytest.mark.usefixtures("net")

@@ -97,6 +97,7 @@ def test_where_some_can_go_the_others_are_named(plan):
 
     assert not isinstance(width(planned), Fixed)
     assert "widths of branch 1 stay: view mixes channels or cuts them up" in planned.notes
+    assert "filter_sparsity reaches 1 of 2 branches" in planned.notes
 
 
 def test_a_space_that_narrows_nothing_says_nothing_of_widths(plan):
