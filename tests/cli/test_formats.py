@@ -111,8 +111,8 @@ def test_an_operator_of_ones_own_goes_by_free_and_is_refused_by_onnx_before_trai
     done = run(*trial, "--to", "out", "--formats", "torch")
 
     assert done.returncode == 0, done.stderr
-    assert "counted as free, as said: shop.double" in done.stderr
-    assert "Counted as 0 MACs, as said: shop.double." in (tmp_path / "out/README.md").read_text()
+    assert "counted as free, as said: shop::double" in done.stderr
+    assert "Counted as 0 MACs, as said: shop::double." in (tmp_path / "out/README.md").read_text()
 
 
 @pytest.mark.usefixtures("net")
