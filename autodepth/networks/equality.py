@@ -116,7 +116,8 @@ class Comparison:
     def _run_once(
         self, network: nn.Module, content: Content, *, training: bool, gradients: bool
     ) -> _Run:
-        names = {id(tensor): name for name, tensor in _state(self.given).items()}
+        state = _state(self.given)
+        names = {id(tensor): name for name, tensor in state.items()}
         # What torch.fx makes callable prints a traceback where it fails.
         call = nn.Module.__call__ if network is self.read else type(network).__call__
         with left_as_it_was(network), seeded(_SEED), torch.set_grad_enabled(gradients):
@@ -134,6 +135,9 @@ class Comparison:
                 if gradients:
                     run.gradients = _gradients(network, run.outputs, names, values=training)
             run.moved = {names.get(i, ""): tensor for i, tensor in content.moved().items()}
+            for name, tensor in network.named_buffers():  # another one in its place
+                if name in state and off_by(state[name], tensor):
+                    run.moved[name] = tensor.detach().clone()
             content.put_back()
         return run
 

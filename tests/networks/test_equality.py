@@ -386,3 +386,18 @@ def test_a_number_that_is_drawn_in_evaluation_and_decides_nothing_is_no_hindranc
         return network.head(x.mean((2, 3)))
 
     assert len(read(net(around=around)).branches) == 3
+
+
+def test_a_part_that_puts_another_buffer_in_its_place_is_kept_whole():
+    def averaged(block, x):
+        y = block.conv(x)
+        if block.training:
+            block.ema = block.ema * 0.9 + y.detach().mean((0, 2, 3)) * 0.1
+        return x + torch.relu(y - block.ema[:, None, None])
+
+    module = Net(Block(averaged), Block())
+    module.blocks[0].register_buffer("ema", torch.zeros(4))
+    network = read(module)
+
+    assert any("blocks.0" in note for note in network.notes)
+    assert_equal(network, module)
