@@ -8,18 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-import re
-import warnings
+import pickletools
+import struct
 import zipfile
-from collections import OrderedDict
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar, Self
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from autodepth.atomic import sha256_of
@@ -60,63 +58,23 @@ _MEMBERS = {  # of a zip archive, by how their names end
     ".npy": _JAX,
     ".h5": "is a model of Keras: convert it to a state dict of PyTorch",
 }
-_RUNS_CODE = re.compile(
-    r"(builtins|__builtin__)\.(exec|eval|compile|open|__import__)|(os|posix|nt|sys|subprocess)\..*"
-)
-_KINDS = (torch.dtype, torch.qscheme)
+_PICKLES_BEFORE_STORAGES = 4  # in files of before torch 1.6: magic number, version, system, content
 
 
-def _made_by(name: str) -> Callable[..., Any]:
-    """Wrap a function of torch: a pickle may set attributes of what it is given."""
-    make = getattr(torch._utils, name)  # noqa: SLF001  # named so in every file of torch
-    return partial(make)
-
-
-def _standing_for(name: str) -> type[Unread]:
-    return type("Unread", (Unread,), {"stands_for": name})
-
-
-def _class_within(owner: type[Unread], name: str) -> type[Unread]:
-    return _standing_for(f"{owner.stands_for}.{name}")
-
-
-_MAKERS: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": OrderedDict,
-    **dict.fromkeys(("builtins.getattr", "__builtin__.getattr"), _class_within),
-    "torch._utils._rebuild_from_type_v2": lambda make, _kind, given, _state: make(*given),
-    **{
-        f"torch._utils.{name}": _made_by(name)
-        for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3",
-                     "_rebuild_qtensor", "_rebuild_parameter")
-    },
-}  # fmt: skip
-
-
-class Unread(dict[Any, Any]):
-    """Stands for an object in a file: its class is told, nothing of that is imported or run.
-
-    Of an object that is a mapping, as configurations often are, it holds the items.
-    """
+class Unread:
+    """Stands for an object in a file: its class is told, nothing of that is imported or run."""
 
     stands_for: ClassVar[str] = ""
-    dump_patches: ClassVar[bool] = False  # torch asks the classes of whole networks
     state: Any = None
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__  # type: ignore[assignment]  # it may have been a key of a mapping
+
+    def __new__(cls, *_given: object) -> Self:
+        """Make one of whatever the object was made of."""
+        return super().__new__(cls)
 
     def __init__(self, *_given: object) -> None: ...
 
-    def __call__(self, *_given: object) -> Unread:
-        """Stand for what the object would have returned as well."""
-        return self
-
     def __setstate__(self, state: object) -> None:
         self.state = state
-
-    def extend(self, _items: object) -> None:
-        """Leave out what an object holds as a list or a set does."""
-
-    append = add = extend
 
     @property
     def is_module(self) -> bool:
@@ -183,8 +141,11 @@ def _read_file(path: Path) -> Any:
     try:
         if _is_safetensors(path):
             return load_file(path)
-        return _load(path)
-    except Exception as error:  # on bytes that are rubbish torch lets anything through
+        try:
+            return _load(path)
+        except pickle.UnpicklingError:
+            return _load_beside_objects(path)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         if isinstance(error, pickle.UnpicklingError):  # torch says how to run it all the same
             first_line = "it is no file of torch, or holds objects, which may run code"
@@ -194,36 +155,39 @@ def _read_file(path: Path) -> Any:
 
 
 def _load(path: Path) -> Any:
-    """Load by torch's own reader, else with stand-ins for objects, as of argparse or EasyDict."""
-    with one_thread, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pickle protocols, and of sources of stand-ins
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError:
-            return torch.load(
-                path, map_location="cpu", weights_only=False, pickle_module=_replacing
-            )
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
-class _Replacing(pickle.Unpickler):
-    """Makes tensors and plain values, and calls nothing else that a file names."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what makes a part of a tensor, or a class of stand-ins."""
-        full = f"{module}.{name}"
-        if full in _MAKERS:
-            return _MAKERS[full]
-        if module == "torch" and isinstance(kind := getattr(torch, name, None), _KINDS):
-            return kind
-        if _RUNS_CODE.fullmatch(full):
-            raise pickle.UnpicklingError(f"it names {full}")
-        return _standing_for(full)
+def _load_beside_objects(path: Path) -> Any:
+    """Load a file whose objects are replaced, as of argparse beside the tensors."""
+    try:
+        names = set(_names_of_objects(path))
+    except (ValueError, struct.error, zipfile.BadZipFile, NotImplementedError) as error:
+        raise pickle.UnpicklingError(str(error)) from error
+    pairs: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+        (type("Unread", (Unread,), {"stands_for": name}), name) for name in names
+    ]
+    with one_thread, torch.serialization.safe_globals(pairs):
+        return _load(path)
 
 
-_replacing = ModuleType("replacing")
-vars(_replacing).update(
-    Unpickler=_Replacing, load=lambda file, **given: _Replacing(file, **given).load()
-)
+def _names_of_objects(path: Path) -> Iterator[str]:
+    """Yield the classes and functions a file names; nothing of it is unpickled."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            member = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            with archive.open(member) as file:
+                yield from _names_of_one(file)
+    else:
+        with path.open("rb") as file:
+            for _ in range(_PICKLES_BEFORE_STORAGES):
+                yield from _names_of_one(file)
+
+
+def _names_of_one(file: IO[bytes]) -> Iterator[str]:
+    for operation, argument, _ in pickletools.genops(file):
+        if operation.name == "GLOBAL":
+            yield str(argument).replace(" ", ".")
 
 
 def _is_safetensors(path: Path) -> bool:

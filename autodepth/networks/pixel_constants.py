@@ -50,7 +50,7 @@ def _of_script(weights: Path) -> PixelConstants | None:
     content = read_checkpoint(weights)
     arguments = content.get("args") if isinstance(content, Mapping) else None
     if isinstance(arguments, Unread):
-        arguments = arguments or arguments.state
+        arguments = arguments.state
     return _told(arguments, "mean", "std", f"the arguments kept in {weights.name}")
 
 

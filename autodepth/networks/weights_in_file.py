@@ -260,8 +260,8 @@ def _nothing_like_it(
     wanted: Mapping[str, Tensor],
     key: str | None,
 ) -> str:
-    values = list(content.values()) if isinstance(content, Mapping) else []
-    for value in (content, *values):
+    values = list(content.values()) if isinstance(content, Mapping) else [content]
+    for value in values:
         if isinstance(value, Unread) and value.is_module:
             return (
                 f"it holds a whole network as an object ({value.stands_for}), which would run code "
@@ -275,10 +275,7 @@ def _nothing_like_it(
         return f"it holds the state of an optimizer, and no weights; its keys are {listing(keys)}"
     if not states:
         held = f"; its keys are {listing(keys)}" if keys else ""
-        return (
-            f"it holds no state dict (a mapping from names to tensors){held}; where it was made, "
-            "torch.save(network.state_dict(), 'w.pt') writes one"
-        )
+        return f"it holds no state dict (a mapping from names to tensors){held}"
     name, largest = max(states, key=lambda item: len(item[1]))
     return (
         f"none of its names is the network's: it has {listing(list(largest))}"

@@ -1,12 +1,9 @@
 """Checkpoints that other people's tools write load with equal outputs, or it is said why not."""
 
 import argparse
-import enum
 import json
 import shutil
 import sys
-from collections import OrderedDict, UserDict, defaultdict, deque
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -538,63 +535,6 @@ def test_a_distributed_checkpoint_is_refused_with_what_makes_one_file_of_it(tmp_
     checkpoint.save({"model": trained().state_dict()}, checkpoint_id=tmp_path / "dcp", no_dist=True)
 
     assert "dcp_to_torch" in refused(tmp_path / "dcp")
-
-
-class EasyDict(dict):
-    """A configuration whose items are attributes as well, as several libraries have them."""
-
-    def __init__(self, **items):
-        super().__init__(**items)
-        self.__dict__ = self
-
-
-class Options(list):
-    pass
-
-
-class Kind(enum.Enum):
-    A = 1
-
-
-class Outer:
-    class Inner(UserDict):
-        """Held by its state."""
-
-
-class Averaged(torch.Tensor):
-    pass
-
-
-OBJECTS = {
-    "mapping": EasyDict(rate=0.1, inner=EasyDict(depth=3)),
-    "default": defaultdict(list, a=[1]),
-    "ordered": OrderedDict(a=1),
-    "list": Options([1, 2]),
-    "set": frozenset({1}),
-    "enumeration": {Kind.A: Kind.A},
-    "within a class": Outer.Inner(),
-    "queue": deque([1.0, 2.0], maxlen=3),
-    "classes": (dict, torch.float32, torch.device("cpu"), np.float64(1), datetime.now(UTC)),
-    "optimizer": torch.optim.SGD([torch.zeros(2)], 0.1),
-    "loss": nn.CrossEntropyLoss(),
-    "tensor of a class": torch.zeros(2).as_subclass(Averaged),
-}
-
-
-@pytest.mark.parametrize(
-    "written", [{}, {"pickle_protocol": 4}, {"_use_new_zipfile_serialization": False}], ids=str
-)
-@pytest.mark.parametrize("kind", OBJECTS)
-def test_weights_load_beside_any_object(tmp_path, kind, written):
-    net = trained()
-
-    loads(kept(tmp_path, {"model": net.state_dict(), "config": OBJECTS[kind]}, **written), net)
-
-
-def test_a_state_dict_that_is_a_mapping_of_its_own_loads(tmp_path):
-    net = trained()
-
-    loads(kept(tmp_path, {"model": EasyDict(**net.state_dict())}), net)
 
 
 class Runs:
