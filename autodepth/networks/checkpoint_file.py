@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, Self
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from autodepth.atomic import sha256_of
@@ -145,10 +144,14 @@ def _read_file(path: Path) -> Any:
             return _load(path)
         except pickle.UnpicklingError:
             return _load_beside_objects(path)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # on bytes that are rubbish torch lets anything through
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        if isinstance(error, pickle.UnpicklingError):  # torch says how to run it all the same
-            first_line = "it is no file of torch, or holds objects, which may run code"
+        # What torch does not read it says how to run all the same.
+        if isinstance(error, pickle.UnpicklingError) or "protocol" in first_line:
+            first_line = (
+                "it is no file of torch, or holds objects, which may run code; where it was made, "
+                "torch.save({'state_dict': network.state_dict()}, 'w.pt') writes tensors alone"
+            )
         raise WeightsError(
             f"{path} cannot be read as plain weights (tensors only, no objects): {first_line}"
         ) from error

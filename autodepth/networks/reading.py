@@ -14,7 +14,7 @@ from itertools import product
 import torch
 from torch import Tensor, fx, nn
 
-from autodepth.errors import NetworkError
+from autodepth.errors import AutodepthError, NetworkError
 from autodepth.networks.causes import MOVE, misread
 from autodepth.networks.divergence import first_difference
 from autodepth.networks.effects import nodes_with_effect
@@ -60,6 +60,15 @@ def read_network(module: nn.Module, input_shape: InputShape) -> Reading:
         NetworkError: it cannot be traced, does not take such images, has no residual branch, or
             is another network when read.
     """
+    try:
+        return _read(module, input_shape)
+    except AutodepthError:
+        raise
+    except Exception as error:  # whatever code of others raises at whatever moment
+        raise misread(module, input_shape, error) from error
+
+
+def _read(module: nn.Module, input_shape: InputShape) -> Reading:
     kept_whole: dict[str, str] = {}
     # Compiled parts are run as their author wrote them.
     with (

@@ -90,6 +90,7 @@ def carry_out_policy(
             tell(f"note: {note}")
     rehearse(
         plan,
+        branches=policy.branches or (),
         filter_sparsity=policy.filter_sparsity,
         formats=() if to is None else formats,
     )

@@ -21,12 +21,17 @@ from autodepth.search.plan import StudyPlan
 
 
 def rehearse(
-    plan: StudyPlan, *, filter_sparsity: float = 0.0, formats: Sequence[Format] = ()
+    plan: StudyPlan,
+    *,
+    branches: Sequence[int] = (),
+    filter_sparsity: float = 0.0,
+    formats: Sequence[Format] = (),
 ) -> None:
     """Copy, thin out, lay out, save, reload and export the untrained network of a plan.
 
     Args:
         plan: whose network it is; left as it is.
+        branches: numbers of those that go for certain; all others are exported, as any may stay.
         filter_sparsity: share of inner channels to take out; 0 takes none.
         formats: what to export to. int8 is made from onnx, and needs trained weights.
 
@@ -39,8 +44,9 @@ def rehearse(
     with tempfile.TemporaryDirectory(prefix="autodepth-") as folder:
         try:
             smaller = network.without(() if first is None else (first,))
+            exported = network.without(branches)
             if filter_sparsity:
-                smaller = prune_width(smaller, filter_sparsity)
+                smaller, exported = (prune_width(n, filter_sparsity) for n in (smaller, exported))
             _save_and_reload(smaller, Path(folder) / "model.safetensors")
         except AutodepthError:
             raise
@@ -51,7 +57,7 @@ def rehearse(
             ) from error
         if formats:
             with long_work("trying the export on the untrained network"):
-                _export(smaller, formats, Path(folder))
+                _export(exported, formats, Path(folder))
 
 
 def _save_and_reload(network: ResidualNetwork, path: Path) -> None:

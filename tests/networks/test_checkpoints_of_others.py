@@ -4,6 +4,7 @@ import argparse
 import json
 import shutil
 import sys
+from collections import Counter, defaultdict
 from pathlib import Path
 from types import ModuleType
 
@@ -565,3 +566,29 @@ def test_objects_beside_the_tensors_are_not_imported_and_files_that_run_code_are
 
     assert "which may run code" in refused(hostile)
     assert not canary.exists()
+
+
+class OwnConfig(dict):
+    """As EasyDict, yacs and others are."""
+
+    def __setstate__(self, state):
+        self.update(state)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize(
+    "beside",
+    [OwnConfig(lr=0.1), defaultdict(list, a=[1]), [OwnConfig(lr=0.1)], Counter("abc")],
+    ids=["mapping", "defaultdict", "list", "counter"],
+)
+def test_a_mapping_of_another_kind_beside_the_tensors_is_read_or_refused_with_the_way_out(
+    beside, protocol, tmp_path
+):
+    network = trained()
+    content = {"state_dict": network.state_dict(), "config": beside}
+    path = kept(tmp_path, content, pickle_protocol=protocol)
+
+    if type(beside) is Counter and protocol == 2:  # torch reads it
+        loads(path, network)
+    else:
+        assert "writes tensors alone" in refused(path)
