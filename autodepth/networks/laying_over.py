@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from autodepth.networks.alignment import Piece, UnlikeError, align, unexplained
 from autodepth.networks.modes import ReadNetwork
 from autodepth.networks.recording import Recording
-from autodepth.networks.stochastic_depth import depth_by_trial, only_scales
+from autodepth.networks.stochastic_depth import depth_by_trial, only_scales, passes_on
 
 
 class ByMode(nn.Module):
@@ -89,11 +89,11 @@ def lay_over(
             merger.pieces[values] = piece
     for node, in_training in alignment.counterpart.items():
         depth = depth_by_trial(run) if (run := _of_call(node, in_training)) else None
-        if depth is None:
+        if depth is None and not (run and passes_on(run)):
             merger.merge(node, in_training)
             continue
-        survival.append(depth.survival)
-        if depth.in_evaluation == 1:
+        survival += [depth.survival] if depth else []
+        if depth is None or depth.in_evaluation == 1:
             node.replace_all_uses_with(node.all_input_nodes[0])
             traced.graph.erase_node(node)
     return traced, survival

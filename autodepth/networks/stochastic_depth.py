@@ -71,6 +71,12 @@ def depth_by_trial(run: OfMode) -> OwnDepth | None:
     return OwnDepth(survival=round(sum(map(bool, seen)) / len(seen), 2), in_evaluation=evaluation)
 
 
+def passes_on(run: OfMode) -> bool:
+    """Try whether a function gives its input back in both modes, as one that never drops does."""
+    tried = [set(factors) for _, factors in zip(range(_TRIES), _try_out(run), strict=False)]
+    return bool(tried) and all(factors == {1.0} for factors in tried)
+
+
 def only_scales(run: OfMode) -> bool:
     """Try whether a function multiplies its input by one number per mode."""
     factors = _try_out(run)

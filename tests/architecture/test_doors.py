@@ -13,6 +13,7 @@ DOORS = {
     "fsspec": {"trial/remote_store.py"},
     "ray": {
         "search/ray_cluster.py",
+        "search/ray_environment.py",
         "search/ray_local.py",
         "search/ray_metrics.py",
         "search/ray_notice.py",

@@ -13,7 +13,7 @@ from autodepth.records.invariants import broken_invariants
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study, list_studies
 from autodepth.records.trial_record import NODE_LEAVES
-from autodepth.search import in_process
+from autodepth.search import in_process, outcome
 from autodepth.search.outcome import TrialOutcome
 from autodepth.service.searching import plan_search, search
 from autodepth.trial.result import TrialState
@@ -180,7 +180,7 @@ def test_a_study_whose_first_trials_all_fail_ends_early_with_the_reason(monkeypa
     def broken(*_, **__):
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr("autodepth.search.outcome.run_trial", broken)
+    monkeypatch.setattr(outcome, "run_trial", broken)
     result = study(study="hopeless", budget="50trials")
 
     assert (result.trials, result.complete) == (4, 0)
