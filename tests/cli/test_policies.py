@@ -34,7 +34,8 @@ def test_a_policy_is_carried_out_told_and_exported(run, tmp_path):
     assert "parent epoch 1" in done.stderr
     assert "fine-tune epoch 2" in done.stderr
     assert "validation accuracy (parent" in done.stdout
-    assert max(map(len, done.stderr.splitlines())) <= 100
+    told = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
+    assert max(map(len, told)) <= 100
     architecture = read_architecture(tmp_path / "out")
     assert len(architecture.removed) == 2
     assert load(tmp_path / "out")(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
@@ -53,7 +54,7 @@ def test_a_trained_network_is_pruned_without_training_it_first(run, tmp_path, we
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    assert "epoch" not in done.stderr
+    assert "epoch 1" not in done.stderr
     policy = parse_yaml((tmp_path / "slim" / "policy.yaml").read_text()).content
     assert Policy.from_dict(policy).train.epochs == 0
     whole = build_network(SPEC)
@@ -101,7 +102,7 @@ def test_sensitivities_as_json_and_as_a_page(run, tmp_path, weights):
     [
         (None, ["trial", "gone.yaml"], "gone.yaml: cannot be read: No such file"),
         ("p_l: 0.5", ["trial", "p.yaml"], "p.yaml: unknown policy setting 'p_l', did you mean"),
-        ("p_L: 1.5", ["trial", "p.yaml"], "must be in (0, 1], but got 1.5"),
+        ("p_L: 1.5", ["trial", "p.yaml"], "must be a number in (0, 1], but got 1.5"),
         ("[1]", ["trial", "p.yaml"], "must be a mapping, but got"),
         ("p_L: [", ["trial", "p.yaml"], "p.yaml:1:7: not valid YAML"),
         ("{protected: [99], branches_removed: 1, train: {epochs: 0}}", ["trial", "p.yaml"],
