@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from autodepth.records.tracker import default_tracking_uri, without_password
 from autodepth.records.tracking import MlflowSender
 from autodepth.report.study_files import write_study_files
 from autodepth.space.yaml_text import parse_yaml
+from autodepth.torchvision_door import import_torchvision
 from autodepth.trial.result import OperatingPoint
 
 CHAMPION = "champion"
@@ -191,6 +193,8 @@ def _files(folder: Path, architecture: Architecture, record: Mapping[str, Any]) 
 def _told_plainly(uri: str, folder: Path) -> Iterator[None]:
     """Say in one message that MLflow did not take a bundle, whatever it raised."""
     try:
+        if find_spec("transformers"):  # MLflow imports it where it is there, and that torchvision
+            import_torchvision()
         yield
     except AutodepthError:
         raise
