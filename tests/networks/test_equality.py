@@ -401,3 +401,18 @@ def test_a_part_that_puts_another_buffer_in_its_place_is_kept_whole():
 
     assert any("blocks.0" in note for note in network.notes)
     assert_equal(network, module)
+
+
+def test_a_network_that_checks_the_size_of_its_images_is_compared_on_images_of_that_size():
+    class Checking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.step = nn.Conv2d(3, 4, 14, stride=14), nn.Conv2d(4, 4, 1)
+            self.head = nn.Linear(4, 5)
+
+        def forward(self, x):
+            torch._assert(x.shape[2] % 14 == 0, "must be divisible by 14")
+            x = self.stem(x)
+            return self.head((x + self.step(x)).mean((2, 3)))
+
+    assert ResidualNetwork.from_module(Checking(), (3, 56, 56)).off_by == 0.0
