@@ -91,6 +91,8 @@ class NetworkSpec:
         return cls(**{**values, "free": free}, own_code=own_code)
 
 
+# What is made in inference mode could neither be trained nor watched for changes.
+@torch.inference_mode(mode=False)
 def build_network(
     spec: NetworkSpec,
     *,
