@@ -64,7 +64,7 @@ browser-tools: $(AXE) ## Fetch Chromium (Debian's, as root) and axe-core for the
 faults: $(VENV)/.tools ## Let every write fail, and kill drivers again and again (an hour)
 	printf '| fault | measured | time |\n|---|---|---|\n' > $(FAULT_TIMES)
 	AUTODEPTH_FAULT_SHARE=1 AUTODEPTH_FAULT_TIMES=$(FAULT_TIMES) $(BIN)/pytest -m "long or not long" \
-		tests/faults tests/records/test_ledger_machine.py tests/search/test_ray_runner.py --timeout 3600
+		tests/faults tests/records/test_ledger_machine.py tests/study/ray/test_runner.py --timeout 3600
 	$(BIN)/python benchmarks/mlflow_away.py
 	$(BIN)/python benchmarks/crash_loop.py --kills 200
 	$(BIN)/python benchmarks/crash_loop.py --kills 20 --runner ray

@@ -18,7 +18,6 @@ if sys.argv[:1] == ["-m"] and "autodepth" in sys.orig_argv and not sys.flags.saf
         sys.path.append(_here)
         os.environ["PYTHONPATH"] = f"{os.environ.get('PYTHONPATH', '')}:{_here}".lstrip(":")
 
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from autodepth.version import __version__
@@ -26,42 +25,23 @@ from autodepth.version import __version__
 __all__ = ["__version__", "load", "resume", "search"]
 
 if TYPE_CHECKING:
-    from autodepth.export.bundle import load
-    from autodepth.service.resuming import resume
-    from autodepth.service.searching import search
+    from autodepth.export.bundles.bundle import load
+    from autodepth.service.search.resume import resume
+    from autodepth.service.search.search import search
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for only then: torch, Ray and MLflow take seconds."""
     if name == "load":
-        from autodepth.export.bundle import load  # noqa: PLC0415
+        from autodepth.export.bundles.bundle import load  # noqa: PLC0415
 
         return load
     if name == "resume":
-        from autodepth.service.resuming import resume  # noqa: PLC0415
+        from autodepth.service.search.resume import resume  # noqa: PLC0415
 
         return resume
+    if name == "search":
+        from autodepth.service.search.search import search  # noqa: PLC0415
+
+        return search
     raise AttributeError(f"module 'autodepth' has no attribute {name!r}")
-
-
-class _Package(ModuleType):
-    """The package, whose `search` is the function, whatever was imported before.
-
-    The room `autodepth.search` has the same name, and an import of anything in it puts the room
-    there; `import autodepth.search.plan` finds the room without that.
-    """
-
-    @property
-    def search(self) -> Any:
-        """Search for shallow networks within a budget."""
-        from autodepth.service.searching import search  # noqa: PLC0415
-
-        return vars(self).get("search", search)
-
-    @search.setter
-    def search(self, value: object) -> None:
-        if not isinstance(value, ModuleType):
-            vars(self)["search"] = value
-
-
-sys.modules[__name__].__class__ = _Package

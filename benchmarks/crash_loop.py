@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 _COPIES = multiprocessing.get_context("forkserver")
 _COPIES.set_forkserver_preload(
-    ["mlflow.tracking", "autodepth.service.resuming", "autodepth.search.in_process",
-     "autodepth.records.tracking", "autodepth.report.front_page"]
+    ["mlflow.tracking", "autodepth.service.search.resume", "autodepth.study.driver.in_process",
+     "autodepth.records.mlflow.client", "autodepth.report.figures.front_page"]
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "results"
 SETTINGS = (
@@ -91,8 +91,8 @@ def stages_of_its_own(study: str) -> None:
 def drive(study: str, trials: int) -> None:
     """Begin a study in this process, or go on with it."""
     from autodepth.records.studies import study_folders  # noqa: PLC0415
-    from autodepth.service.resuming import resume  # noqa: PLC0415
-    from autodepth.service.searching import search  # noqa: PLC0415
+    from autodepth.service.search.resume import resume  # noqa: PLC0415
+    from autodepth.service.search.search import search  # noqa: PLC0415
 
     stages_of_its_own(study)
     if any(folder.name == study for folder in study_folders()):
@@ -182,7 +182,7 @@ def _end_with_kills(
 def look(study: str, done: dict[int, str], tally: Tally) -> dict[int, str]:
     """Check a study after a kill; return the results it has."""
     from autodepth.errors import StudyError  # noqa: PLC0415
-    from autodepth.records.invariants import broken_invariants  # noqa: PLC0415
+    from autodepth.records.fsck import broken_invariants  # noqa: PLC0415
     from autodepth.records.ledger import Ledger  # noqa: PLC0415
     from autodepth.records.studies import find_study  # noqa: PLC0415
 
@@ -241,7 +241,7 @@ def front_of(study: str) -> list[tuple[float, int]]:
 
 def crash_loop_on_ray(kills: int, *, seed: int, trials: int = TRIALS) -> Tally:
     """Kill the driver that `autodepth search` supervises, with no word to anybody."""
-    from autodepth.records.control import driver_of  # noqa: PLC0415
+    from autodepth.records.driver_lock.lock import driver_of  # noqa: PLC0415
     from autodepth.records.studies import StudyFolder, studies_root  # noqa: PLC0415
 
     tally, chance = Tally(who="autodepth, on Ray"), random.Random(seed)

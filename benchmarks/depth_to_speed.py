@@ -29,14 +29,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from autodepth.export.onnx_file import write_onnx
-from autodepth.export.onnx_session import open_onnx
-from autodepth.export.torch_program import make_program
+from autodepth.export.formats.onnx_file import write_onnx
+from autodepth.export.formats.onnx_session import open_onnx
+from autodepth.export.formats.torch_program import make_program
 from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.networks.width_pruning import prune_width
-from autodepth.trial.device import cpu_name
-from autodepth.trial.latency import latencies_ms, times_by_turns_ms
+from autodepth.trial.device.device import cpu_name
+from autodepth.trial.device.latency import latencies_ms, times_by_turns_ms
 
 RESULTS = Path(__file__).parent / "results"
 SHARES = (1 / 3, 2 / 3)  # of the branches

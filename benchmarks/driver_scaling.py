@@ -35,22 +35,22 @@ from unittest import mock
 import psutil
 from scale import epoch, made_up
 
-from autodepth.records.database import Database
 from autodepth.records.ledger import Ledger
+from autodepth.records.ledger.database import Database
 from autodepth.records.studies import StudyFolder
-from autodepth.search import study_driver
-from autodepth.search.assembly import make_driver
-from autodepth.search.front_keeper import FrontKeeper
-from autodepth.search.outcome import TrialOutcome, TrialTask
-from autodepth.search.places import Places
-from autodepth.search.plan import StudyPlan
-from autodepth.search.run_study import start_ledger
-from autodepth.search.rungs import Rungs
-from autodepth.search.searcher import Searcher
-from autodepth.search.study_driver import StudyDriver
-from autodepth.service.searching import plan_search
-from autodepth.space.shipped import default_space
-from autodepth.trial.device import cpu_name
+from autodepth.service.search.search import plan_search
+from autodepth.space.file.shipped import default_space
+from autodepth.study.driver import driver as study_driver
+from autodepth.study.driver.build import make_driver
+from autodepth.study.driver.driver import StudyDriver
+from autodepth.study.driver.front import FrontKeeper
+from autodepth.study.plan.plan import StudyPlan
+from autodepth.study.plan.resources import Places
+from autodepth.study.propose.optuna_sampler import Searcher
+from autodepth.study.run import start_ledger
+from autodepth.study.stopping.rungs import Rungs
+from autodepth.trial.carry_out import TrialOutcome, TrialTask
+from autodepth.trial.device.device import cpu_name
 from autodepth.trial.result import EpochReport, TrialState
 
 RESULTS = Path(__file__).parent / "results"

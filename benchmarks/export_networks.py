@@ -18,12 +18,12 @@ from typing import Any
 import torch
 
 from autodepth.data.settings import IMAGENET
-from autodepth.export.architecture import Architecture
-from autodepth.export.bundle import VERIFICATION
+from autodepth.export.bundles.architecture import Architecture
+from autodepth.export.bundles.bundle import VERIFICATION
 from autodepth.export.writing import write_bundle
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.networks.weights import save_weights
+from autodepth.networks.weights.own_files import save_weights
 
 CLASSES = 10
 NETWORKS = (

@@ -27,10 +27,10 @@ from autodepth.data.batches import Batches
 from autodepth.data.images import Images
 from autodepth.data.load import load_data
 from autodepth.data.settings import without_place
-from autodepth.export.bundle import VERIFICATION, read_architecture, read_record
-from autodepth.export.evaluation import evaluate_bundle
+from autodepth.export.bundles.bundle import VERIFICATION, read_architecture, read_record
+from autodepth.export.bundles.origin import searched_data
 from autodepth.export.exporting import export_wishes
-from autodepth.export.origin import searched_data
+from autodepth.export.testing.evaluation import evaluate_bundle
 from autodepth.records.studies import find_study
 
 RESULTS = Path(__file__).parent / "results"

@@ -21,14 +21,14 @@ import torch
 from search_vs_data import space_settings, split_as_the_peer, write_images
 
 from autodepth.networks.catalogue import build_network
-from autodepth.networks.weights import load_saved
+from autodepth.networks.weights.own_files import load_saved
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import TrainingSettings
-from autodepth.service.searching import plan_search
-from autodepth.trial.device import device_name
-from autodepth.trial.evaluation import evaluate
+from autodepth.service.search.search import plan_search
+from autodepth.trial.context import TrialSetting
+from autodepth.trial.device.device import device_name
 from autodepth.trial.run_trial import WEIGHTS_FILE, run_trial
-from autodepth.trial.setting import TrialSetting
+from autodepth.trial.training.evaluation import evaluate
 
 RESULT = Path(__file__).parent / "results" / "first_parent.md"
 CHANCES, SEEDS = (0.3, 0.8, 1.0), (0, 1, 2)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from autodepth.service.searching import search
+from autodepth.service.search.search import search
 
 RESULTS = Path(__file__).parent / "results"
 SETTINGS = (

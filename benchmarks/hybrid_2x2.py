@@ -37,13 +37,13 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import CRITERIA, TrainingSettings
 from autodepth.policy.survival import expected_cost, survival_probabilities
-from autodepth.service.searching import plan_search
-from autodepth.space.shipped import default_space
-from autodepth.trial.evaluation import evaluate
-from autodepth.trial.fine_tuning import fine_tune
-from autodepth.trial.parent import score_branches, train_parent
-from autodepth.trial.pruning import prune
-from autodepth.trial.setting import TrialSetting
+from autodepth.service.search.search import plan_search
+from autodepth.space.file.shipped import default_space
+from autodepth.trial.context import TrialSetting
+from autodepth.trial.phases.fine_tuning import fine_tune
+from autodepth.trial.phases.parent import score_branches, train_parent
+from autodepth.trial.phases.pruning import prune
+from autodepth.trial.training.evaluation import evaluate
 
 RESULTS = Path(__file__).parent / "results"
 STOCHASTIC = 0.8  # p_L: shallow networks want it high

@@ -21,8 +21,8 @@ import torch
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.trial.latency import latencies_ms, measure_table
-from autodepth.trial.latency_table import PredictionError, prediction_error
+from autodepth.trial.device.latency import latencies_ms, measure_table
+from autodepth.trial.device.latency_table import PredictionError, prediction_error
 
 RESULTS = Path(__file__).parent / "results"
 CANDIDATES = 30

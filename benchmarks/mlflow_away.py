@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autodepth.search.study_driver import StudyDriver
+    from autodepth.study.driver.driver import StudyDriver
 
 RESULTS = Path(__file__).parent / "results"
 BATCH = 32
@@ -118,7 +118,7 @@ last: list[Steps] = []
 
 def train(study: str, seconds: float, uri: str) -> list[tuple[float, float]]:
     """Search for so many seconds; return (when, step time) of every epoch of a parent."""
-    from autodepth.service.searching import search  # noqa: PLC0415
+    from autodepth.service.search.search import search  # noqa: PLC0415
 
     search(
         budget=f"{seconds:g}s", study=study, settings=SETTINGS, runner="in-process",
@@ -176,8 +176,8 @@ def arrived(study: str, uri: str) -> dict[str, int]:
 
 def measure(seconds: float, rounds: int) -> dict[str, Any]:
     """Carry out all runs in turns."""
+    from autodepth.records.mlflow.sync import sync_study  # noqa: PLC0415
     from autodepth.records.studies import find_study  # noqa: PLC0415
-    from autodepth.records.tracker import sync_study  # noqa: PLC0415
 
     steps: dict[str, list[float]] = {"there": [], "away": [], "before": [], "killed": []}
     after: dict[str, dict[str, int]] = {}

@@ -34,9 +34,9 @@ from mlflow.tracking import MlflowClient
 from playwright.sync_api import Browser, Page, sync_playwright
 from scale import RESULTS, measure
 
-from autodepth.records.preset_view import view_link
+from autodepth.records.mlflow.sync import sync_study
+from autodepth.records.mlflow.views import view_link
 from autodepth.records.studies import StudyFolder
-from autodepth.records.tracker import sync_study
 from autodepth.report.study_files import write_study_files
 
 SMALL, LOOKS, WAIT_MS = 50, 3, 600_000

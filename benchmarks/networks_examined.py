@@ -14,13 +14,13 @@ from networks_listed import BRANCH_BY_BRANCH
 from torch import nn
 
 from autodepth.errors import BundleError, NetworkError
-from autodepth.export.torch_program import make_program
+from autodepth.export.formats.torch_program import make_program
 from autodepth.networks.catalogue import NetworkSpec, build_module
-from autodepth.networks.copying import copied
-from autodepth.networks.gates import GatedNetwork
-from autodepth.networks.narrowing import find_narrowing
+from autodepth.networks.gates.gates import GatedNetwork
+from autodepth.networks.pruning.narrowing import find_narrowing
+from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.networks.width_pruning import prune_width
+from autodepth.networks.running.copying import copied
 
 LIMIT_SECONDS = 900  # for one network, of the clock on the wall
 CHECK_MACS = 1.5e9  # a network is checked further up to this size

@@ -36,7 +36,7 @@ from networks_examined import CHECK_SIZE, Row, examine_apart
 from networks_listed import SMALLER, TIMM, TORCHVISION, WITHOUT
 
 from autodepth.networks.catalogue import NetworkSpec, default_input
-from autodepth.networks.timm_door import import_timm
+from autodepth.networks.catalogue.timm_models import import_timm
 from autodepth.torchvision_door import import_torchvision
 
 PAGE = Path(__file__).parents[1] / "docs" / "networks.md"

@@ -27,13 +27,13 @@ import torch
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import TrainingSettings
-from autodepth.service.searching import plan_search
-from autodepth.space.shipped import default_space
-from autodepth.trial.evaluation import evaluate
-from autodepth.trial.fine_tuning import fine_tune
-from autodepth.trial.parent import score_branches, train_parent
-from autodepth.trial.pruning import prune, recalibrate_batch_norm
-from autodepth.trial.setting import TrialSetting
+from autodepth.service.search.search import plan_search
+from autodepth.space.file.shipped import default_space
+from autodepth.trial.context import TrialSetting
+from autodepth.trial.phases.fine_tuning import fine_tune
+from autodepth.trial.phases.parent import score_branches, train_parent
+from autodepth.trial.phases.pruning import prune, recalibrate_batch_norm
+from autodepth.trial.training.evaluation import evaluate
 
 RESULTS = Path(__file__).parent / "results"
 COUNTS = (0, 6, 12, 18)  # of 25 identity blocks: 125 M to 40 M MACs

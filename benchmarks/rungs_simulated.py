@@ -35,7 +35,7 @@ from simulated_study import Condition, Curve, Run, RunToEnd, Scheduler, draw_cur
 from autodepth.front.dominance import pareto_front
 from autodepth.front.hypervolume import hypervolume
 from autodepth.front.objective import Objective
-from autodepth.search.rungs import Rungs
+from autodepth.study.stopping.rungs import Rungs
 
 RESULTS = Path(__file__).parent / "results"
 RECORDED = RESULTS / "fine_tunings_digits.json"  # says itself what it holds

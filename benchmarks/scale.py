@@ -26,12 +26,12 @@ import psutil
 from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
-from autodepth.search.assembly import make_driver
-from autodepth.search.outcome import TrialOutcome
-from autodepth.search.plan import StudyPlan
-from autodepth.search.run_study import start_ledger
-from autodepth.service.searching import plan_search
-from autodepth.space.shipped import default_space
+from autodepth.service.search.search import plan_search
+from autodepth.space.file.shipped import default_space
+from autodepth.study.driver.build import make_driver
+from autodepth.study.plan.plan import StudyPlan
+from autodepth.study.run import start_ledger
+from autodepth.trial.carry_out import TrialOutcome
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, TrialState
 
 RESULTS = Path(__file__).parent / "results"

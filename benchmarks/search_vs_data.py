@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.datasets import load_digits
 
-from autodepth.data.folders import read_folder
 from autodepth.data.images import ArrayImages, FileImages
 from autodepth.data.load import ImageData
+from autodepth.data.reading.folders import read_folder
 from autodepth.data.splits import split_off
 
 DATA = ("digits", "cifar10-jpeg")

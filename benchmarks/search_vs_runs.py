@@ -23,18 +23,18 @@ from search_vs_curves import Point, ever_on_front
 from search_vs_data import space_settings, split_as_the_peer
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.pruning.widths import changed_shapes, take_shapes
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.networks.weights import load_saved, read_saved
-from autodepth.networks.widths import changed_shapes, take_shapes
+from autodepth.networks.weights.own_files import load_saved, read_saved
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import HOME_VARIABLE, find_study
 from autodepth.records.trial_record import TrialRecord
-from autodepth.search.plan import StudyPlan
-from autodepth.search.study_driver import StudyDriver
-from autodepth.service.searching import carry_out_plan, plan_search
-from autodepth.trial.evaluation import evaluate
+from autodepth.service.search.search import carry_out_plan, plan_search
+from autodepth.study.driver.driver import StudyDriver
+from autodepth.study.plan.plan import StudyPlan
 from autodepth.trial.result import TrialResult
 from autodepth.trial.run_trial import WEIGHTS_FILE
+from autodepth.trial.training.evaluation import evaluate
 
 DEPTH, EPOCHS = 20, 8
 # Validation images that may be judged otherwise when a network is loaded elsewhere.

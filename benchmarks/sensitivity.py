@@ -23,9 +23,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from autodepth.networks.ablation import WHOLE, scores_without_each
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.gates import GatedNetwork
+from autodepth.networks.gates.ablation import WHOLE, scores_without_each
+from autodepth.networks.gates.gates import GatedNetwork
 
 RESULTS = Path(__file__).parent / "results"
 BOUND = 0.6  # what issue 4 asks for ResNet-56

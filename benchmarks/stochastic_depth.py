@@ -29,8 +29,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.cifar_resnet import BasicBlock, CifarResNet
-from autodepth.networks.gates import GatedNetwork
+from autodepth.networks.catalogue.cifar_resnet import BasicBlock, CifarResNet
+from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.policy.survival import GateMode, survival_probabilities
 from autodepth.torchvision_door import import_torchvision
 

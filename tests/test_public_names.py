@@ -13,17 +13,18 @@ ORDERS = {
     "each alone": "from autodepth import resume\nfrom autodepth import search",
     "all of it": "from autodepth import *",
     "by the package": "import autodepth\nautodepth.resume\nsearch = autodepth.search",
-    "the room first": "import autodepth.search.plan\nsearch = autodepth.search",
+    "the room first": "import autodepth.study.plan.plan\nsearch = autodepth.search",
     "out of the room first": (
-        "from autodepth.search.plan import StudyPlan\nfrom autodepth import search"
+        "from autodepth.study.plan.plan import StudyPlan\nfrom autodepth import search"
     ),
     "the room afterwards": (
-        "from autodepth import search as before\nimport autodepth.search.plan\n"
-        "from autodepth.search.plan import StudyPlan\nfrom autodepth import search\n"
+        "from autodepth import search as before\nimport autodepth.study.plan.plan\n"
+        "from autodepth.study.plan.plan import StudyPlan\nfrom autodepth import search\n"
         "assert search is before is autodepth.search"
     ),
     "what is below": (
-        "import autodepth.service.resuming\nimport autodepth.search\nfrom autodepth import search"
+        "import autodepth.service.search.resume\nimport autodepth.study.run\n"
+        "from autodepth import search"
     ),
     "replaced": (
         "import autodepth\nreal = autodepth.search\nautodepth.search = len\n"

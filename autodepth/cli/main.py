@@ -14,27 +14,27 @@ import sys
 
 import typer
 
-from autodepth.cli.archiving import load, save
-from autodepth.cli.bars import Bars
-from autodepth.cli.benchmarking import bench
-from autodepth.cli.caching import cache
-from autodepth.cli.checking import fsck
-from autodepth.cli.comparing import compare
-from autodepth.cli.console import say
-from autodepth.cli.controlling import set_running, stop
-from autodepth.cli.dashboard import dashboard
-from autodepth.cli.diagnosing import doctor
-from autodepth.cli.evidence import confirm, controls, importance
-from autodepth.cli.exporting import evaluate, export
-from autodepth.cli.inspecting import inspect
-from autodepth.cli.policies import prune, sensitivity, trial
-from autodepth.cli.registering import push, register
-from autodepth.cli.reporting import report
-from autodepth.cli.searching import resume, search
-from autodepth.cli.spaces import check, init
-from autodepth.cli.studies import front, studies, sync
-from autodepth.cli.submitting import jobs, submit
-from autodepth.cli.watching import status
+from autodepth.atomic import NO_ROOM
+from autodepth.cli.console import Bars, say
+from autodepth.cli.networks.bench import bench
+from autodepth.cli.networks.export_evaluate import evaluate, export
+from autodepth.cli.networks.inspect import inspect
+from autodepth.cli.networks.register_push import push, register
+from autodepth.cli.networks.trial_prune_sensitivity import prune, sensitivity, trial
+from autodepth.cli.results.compare import compare
+from autodepth.cli.results.dashboard import dashboard
+from autodepth.cli.results.front_studies_sync import front, studies, sync
+from autodepth.cli.results.report import report
+from autodepth.cli.results.status import status
+from autodepth.cli.search.check_init import check, init
+from autodepth.cli.search.controls_importance import confirm, controls, importance
+from autodepth.cli.search.search import resume, search
+from autodepth.cli.search.stop_set import set_running, stop
+from autodepth.cli.search.submit_jobs import jobs, submit
+from autodepth.cli.upkeep.cache import cache
+from autodepth.cli.upkeep.doctor import doctor
+from autodepth.cli.upkeep.fsck import fsck
+from autodepth.cli.upkeep.save_load import load, save
 from autodepth.errors import (
     AccessError,
     AutodepthError,
@@ -43,7 +43,6 @@ from autodepth.errors import (
     StudyInUseError,
 )
 from autodepth.long_work import shown_by
-from autodepth.records.storage import NO_ROOM
 from autodepth.version import __version__
 
 app = typer.Typer(

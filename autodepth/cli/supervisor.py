@@ -160,7 +160,7 @@ def _left_by(pid: int) -> str | None:
     import json  # noqa: PLC0415 - only where something went wrong
     import socket  # noqa: PLC0415
 
-    from autodepth.records.control import LOCK_FILE  # noqa: PLC0415
+    from autodepth.records.driver_lock.lock import LOCK_FILE  # noqa: PLC0415
     from autodepth.records.studies import study_folders  # noqa: PLC0415
 
     for folder in study_folders():

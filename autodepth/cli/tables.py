@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autodepth.front.selection import FrontPoint
-from autodepth.report.confirmed import ConfirmedMember
+from autodepth.report.analysis.confirmed import ConfirmedMember
 from autodepth.report.wording import shorten, shown_spread
 from autodepth.units import format_macs
 

@@ -13,13 +13,17 @@ from autodepth.dashboard.study_view import Snapshot, StudyView
 from autodepth.errors import InputError
 from autodepth.front.objective import METRICS
 from autodepth.records.ledger import Ledger
-from autodepth.records.projection import params
+from autodepth.records.mlflow.payload import params
 from autodepth.records.studies import HOME_VARIABLE, studies_root
 from autodepth.records.trial_record import TrialRecord, utc_now
-from autodepth.report.branch_strip import Branch, branch_strip
-from autodepth.report.burn_down import burn_down, ends_at
-from autodepth.report.front_figure import axes_of, axis_title, axis_unit
-from autodepth.report.sensitivity_table import branch_table, criterion_of, scaled_sensitivities
+from autodepth.report.analysis.burn_down import burn_down, ends_at
+from autodepth.report.analysis.sensitivity_table import (
+    branch_table,
+    criterion_of,
+    scaled_sensitivities,
+)
+from autodepth.report.figures.branch_strip import Branch, branch_strip
+from autodepth.report.figures.front_figure import axes_of, axis_title, axis_unit
 from autodepth.report.study_status import study_status
 from autodepth.report.trial_explanation import explain_trial
 from autodepth.trial.result import EpochReport

@@ -12,13 +12,13 @@ from typing import Any
 from autodepth.dashboard.study_view import Snapshot, StudyView
 from autodepth.errors import NetworkError, StudyError
 from autodepth.front.objective import objective_values
-from autodepth.records.control import driver_of
+from autodepth.records.driver_lock.lock import driver_of
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, find_study, study_folders
-from autodepth.report.attainment import hypervolume_curve
-from autodepth.report.branch_strip import Branch, known_branches
-from autodepth.report.comparison import compare_studies, recorded_study
-from autodepth.report.importance import importance
+from autodepth.report.analysis.attainment import hypervolume_curve
+from autodepth.report.analysis.comparison import compare_studies, recorded_study
+from autodepth.report.analysis.importance import importance
+from autodepth.report.figures.branch_strip import Branch, known_branches
 from autodepth.seeding import derive_seed
 
 

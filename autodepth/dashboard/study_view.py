@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from autodepth.front.selection import FrontPoint
-from autodepth.records.control import driver_of
-from autodepth.records.lease import Driver
+from autodepth.records.driver_lock.heartbeat import Driver
+from autodepth.records.driver_lock.lock import driver_of
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
-from autodepth.records.trial_record import StudyRecord, TrialRecord
-from autodepth.report.confirmed import ConfirmedMember, confirmed_members
-from autodepth.report.front_figure import front_of
+from autodepth.records.trial_record import StudyRecord, TrialRecord, front_of
+from autodepth.report.analysis.confirmed import ConfirmedMember, confirmed_members
 
 Stamp = tuple[tuple[int, ...], ...]
 

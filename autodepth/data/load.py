@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from autodepth.data.content import ContentRecord, Keys
-from autodepth.data.folders import Parts, fits_memory, held, look
 from autodepth.data.images import ArrayImages, FileImages, Images, keys_of, resize_all
+from autodepth.data.reading.folders import Parts, fits_memory, held, look
+from autodepth.data.reading.sources import read_parts
 from autodepth.data.settings import DataSettings
-from autodepth.data.sources import read_parts
 from autodepth.data.splits import (
     Index,
     check_every_class,

@@ -12,15 +12,15 @@ from autodepth.atomic import sha256_of
 from autodepth.data.load import ImageData, load_data
 from autodepth.data.settings import DataSettings, Normalisation, without_place
 from autodepth.errors import BundleError, DataError, InputError
-from autodepth.export.architecture import Architecture
+from autodepth.export.bundles.architecture import Architecture
 from autodepth.export.writing import FORMATS, Format, Tell, refuse_existing, write_bundle
 from autodepth.front.selection import FrontPoint, select
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.weights import read_saved
-from autodepth.networks.widths import changed_shapes
+from autodepth.networks.pruning.widths import changed_shapes
+from autodepth.networks.weights.own_files import read_saved
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
-from autodepth.trial.latency_table import LatencyTable
+from autodepth.trial.device.latency_table import LatencyTable
 from autodepth.trial.result import TrialResult
 
 

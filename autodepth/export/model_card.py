@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from autodepth.export.architecture import Architecture
-from autodepth.export.int8 import Quantised
+from autodepth.export.bundles.architecture import Architecture
+from autodepth.export.formats.int8 import Quantised
 from autodepth.export.verification import Check
 from autodepth.units import format_bytes, format_macs
 

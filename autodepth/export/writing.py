@@ -15,14 +15,14 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from autodepth.data.load import ImageData
 from autodepth.errors import BundleError, InputError, did_you_mean
-from autodepth.export import bundle as files
-from autodepth.export.architecture import Architecture
-from autodepth.export.executorch_file import check_installed, write_executorch
-from autodepth.export.int8 import quantise
+from autodepth.export.bundles import bundle as files
+from autodepth.export.bundles.architecture import Architecture
+from autodepth.export.bundles.seal import to_json
+from autodepth.export.formats.executorch_file import check_installed, write_executorch
+from autodepth.export.formats.int8 import quantise
+from autodepth.export.formats.onnx_file import write_onnx
+from autodepth.export.formats.torch_program import make_program, write_program
 from autodepth.export.model_card import model_card
-from autodepth.export.onnx_file import write_onnx
-from autodepth.export.seal import to_json
-from autodepth.export.torch_program import make_program, write_program
 from autodepth.export.verification import (
     Check,
     Reference,
@@ -32,8 +32,8 @@ from autodepth.export.verification import (
     told,
 )
 from autodepth.long_work import each, long_work
-from autodepth.space.yaml_text import write_yaml
-from autodepth.trial.threads import only_threads_that_pay
+from autodepth.space.file.yaml_text import write_yaml
+from autodepth.trial.device.threads import only_threads_that_pay
 from autodepth.version import __version__
 
 Format = Literal["torch", "onnx", "int8", "executorch"]
@@ -47,7 +47,7 @@ Tell: TypeAlias = Callable[[str], None]
 Write: TypeAlias = Callable[[Path], None]
 CheckFile: TypeAlias = Callable[[Path, Reference], Check]
 
-_PREDICT = Path(__file__).with_name(files.PREDICT)
+_PREDICT = Path(__file__).parent / "formats" / files.PREDICT
 
 
 def read_formats(text: str) -> tuple[Format, ...]:

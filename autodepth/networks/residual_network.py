@@ -9,14 +9,14 @@ from typing import Literal
 from torch import fx, nn
 
 from autodepth.errors import NetworkError
-from autodepth.networks.as_given import as_given
-from autodepth.networks.causes import told_not_finite, told_output
-from autodepth.networks.copying import copied
-from autodepth.networks.measuring import Measured, Part
-from autodepth.networks.one_thread import one_thread
-from autodepth.networks.reading import read_network
-from autodepth.networks.residual_sites import ResidualSite
-from autodepth.networks.tracing import drop_unread
+from autodepth.networks.reading.branch_costs import Measured, Part
+from autodepth.networks.reading.read import read_network
+from autodepth.networks.running.as_given import as_given
+from autodepth.networks.running.causes import told_not_finite, told_output
+from autodepth.networks.running.copying import copied
+from autodepth.networks.running.one_thread import one_thread
+from autodepth.networks.tracing.sites.residual_sites import ResidualSite
+from autodepth.networks.tracing.trace import drop_unread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ class ResidualNetwork:
             input_shape: (C, H, W) of one image.
             classes: how many scores it has to give per image; None takes any output.
             free: names of operators, functions and classes that count as 0 multiply-accumulates,
-                see `autodepth.networks.cost.counting`.
+                see `autodepth.networks.costs.cost.counting`.
             notes: what is known about it already.
 
         Raises:

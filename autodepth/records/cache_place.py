@@ -6,7 +6,7 @@ import os
 
 from autodepth.paths import absolute_location
 from autodepth.records.studies import CACHE, studies_root
-from autodepth.trial.stage_cache import LIMIT_BYTES
+from autodepth.trial.cache.cache import LIMIT_BYTES
 from autodepth.units import parse_bytes
 
 CACHE_VARIABLE = "AUTODEPTH_CACHE"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +11,6 @@ from autodepth.errors import StorageError
 
 LEDGER = "ledger.sqlite"
 """What makes a folder a study."""
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""How a file system says that it takes no more."""
 
 
 def refused(folder: Path, error: Exception) -> StorageError:

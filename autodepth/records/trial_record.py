@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from autodepth.front.objective import Objective
-from autodepth.front.selection import FrontPoint
+from autodepth.front.selection import FrontPoint, front_points
 from autodepth.trial.result import TrialResult, TrialState
 
 TrialKind = Literal["search", "unpruned", "confirm", "control"]
@@ -132,3 +132,8 @@ class TrialRecord:
             policy=self.carried_out,
             removed=self.result.removed,
         )
+
+
+def front_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[FrontPoint]:
+    """Return the front of the complete records, by number."""
+    return front_points([p for record in records if (p := record.front_point)], objectives)

@@ -7,12 +7,12 @@ from pathlib import Path
 from autodepth.atomic import write_atomically
 from autodepth.errors import InputError
 from autodepth.long_work import each, long_work
-from autodepth.report.confirmed import ConfirmedMember, Replicates
-from autodepth.report.pdf import pdf_of
-from autodepth.report.report_figures import as_svg, report_figures
+from autodepth.report.analysis.confirmed import ConfirmedMember, Replicates
+from autodepth.report.figures.pdf import pdf_of
+from autodepth.report.figures.report_figures import as_svg, report_figures
 from autodepth.report.study_report import StudyReport
 from autodepth.report.wording import shorten, shown_difference, shown_spread
-from autodepth.space.yaml_text import write_yaml
+from autodepth.space.file.yaml_text import write_yaml
 from autodepth.units import format_device_time, format_macs
 from autodepth.version import __version__
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from autodepth.records.ledger import Ledger
-from autodepth.report.front_page import front_html
-from autodepth.report.report_figures import worth_figure
+from autodepth.report.figures.front_page import front_html
+from autodepth.report.figures.report_figures import worth_figure
 from autodepth.report.study_report import worth_by_criterion
 
 

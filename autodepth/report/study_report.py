@@ -12,10 +12,10 @@ from autodepth.front.objective import objective_values
 from autodepth.policy.removal import in_units, unit_of
 from autodepth.records.ledger import Ledger
 from autodepth.records.trial_record import StudyRecord, TrialRecord, utc_now
-from autodepth.report.attainment import Curve, hypervolume_curve
-from autodepth.report.confirmed import ConfirmedMember, confirmed_front
-from autodepth.report.importance import Importance, importance
-from autodepth.report.sensitivity_table import criterion_of
+from autodepth.report.analysis.attainment import Curve, hypervolume_curve
+from autodepth.report.analysis.confirmed import ConfirmedMember, confirmed_front
+from autodepth.report.analysis.importance import Importance, importance
+from autodepth.report.analysis.sensitivity_table import criterion_of
 from autodepth.report.study_status import StudyStatus, study_status
 from autodepth.seeding import derive_seed
 

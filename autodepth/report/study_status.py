@@ -11,12 +11,11 @@ from typing import Any
 
 from autodepth.front.hypervolume import relative_hypervolume
 from autodepth.front.objective import objective_values
-from autodepth.records.lease import Driver
+from autodepth.records.driver_lock.heartbeat import Driver
 from autodepth.records.ledger import Ledger
-from autodepth.records.spending import useful_share
-from autodepth.records.trial_record import TrialRecord
-from autodepth.report.front_figure import front_of
-from autodepth.trial.latency_table import LatencyTable, PredictionError, prediction_error
+from autodepth.records.ledger.spending import useful_share
+from autodepth.records.trial_record import TrialRecord, front_of
+from autodepth.trial.device.latency_table import LatencyTable, PredictionError, prediction_error
 from autodepth.trial.result import EpochReport, TrialState
 from autodepth.units import Budget, Device
 

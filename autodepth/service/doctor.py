@@ -19,8 +19,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from autodepth.records.cache_place import cache_location
+from autodepth.records.mlflow.sync import default_tracking_uri
 from autodepth.records.studies import studies_root
-from autodepth.records.tracker import default_tracking_uri
 from autodepth.units import format_bytes
 from autodepth.version import __version__
 
@@ -134,7 +134,7 @@ def _gpus() -> tuple[Verdict, str]:
 
 
 def _bfloat16() -> tuple[Verdict, str]:
-    from autodepth.trial.device import choose_device, computes_bfloat16  # noqa: PLC0415
+    from autodepth.trial.device.device import choose_device, computes_bfloat16  # noqa: PLC0415
 
     device = choose_device()
     name = "the GPU" if device.type == "cuda" else "the CPU"

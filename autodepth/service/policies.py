@@ -12,16 +12,16 @@ from autodepth.errors import InputError, SpaceFileError
 from autodepth.export.exporting import export_network
 from autodepth.export.writing import FORMATS, Format, Tell, refuse_existing
 from autodepth.long_work import each
-from autodepth.networks.magnitude_pruning import weights_left_alone
+from autodepth.networks.pruning.magnitude import weights_left_alone
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
 from autodepth.policy.settings import Criterion
-from autodepth.search.narrow_space import left_alone
-from autodepth.search.plan import StudyPlan
-from autodepth.service.rehearsal import rehearse
-from autodepth.space.space_file import read_document
-from autodepth.trial.parent import score_branches, train_parent
+from autodepth.service.search.rehearsal import rehearse
+from autodepth.space.file.space_file import read_document
+from autodepth.study.plan.narrow_space import left_alone
+from autodepth.study.plan.plan import StudyPlan
+from autodepth.trial.phases.parent import score_branches, train_parent
 from autodepth.trial.result import TrialResult
 from autodepth.trial.run_trial import OnEpoch, run_trial
 
@@ -124,7 +124,7 @@ def measure_sensitivities(
 
     Args:
         plan: network, weights, data, device and seed.
-        criteria: names, see `autodepth.trial.criteria`.
+        criteria: names, see `autodepth.trial.phases.criteria`.
         images: validation images to measure on, evenly spread; None takes all.
 
     Returns:

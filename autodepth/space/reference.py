@@ -12,10 +12,10 @@ from typing import Any
 
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import SEARCHED
-from autodepth.space.models import SECTIONS
 from autodepth.space.schema import json_schema
-from autodepth.space.section import Section
-from autodepth.space.setting_models import DOMAIN_SECTIONS, SettingsSection
+from autodepth.space.sections.models import SECTIONS
+from autodepth.space.sections.section import Section
+from autodepth.space.sections.setting_models import DOMAIN_SECTIONS, SettingsSection
 
 _HEAD = """# Space files: every key
 
@@ -46,7 +46,7 @@ def reference_page() -> str:
 
 
 def _normalisation() -> type[Section]:
-    from autodepth.space.models import NormalisationSection  # noqa: PLC0415
+    from autodepth.space.sections.models import NormalisationSection  # noqa: PLC0415
 
     return NormalisationSection
 

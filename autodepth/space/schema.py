@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from autodepth.space.models import SpaceModel
-from autodepth.space.shipped import space_folder
+from autodepth.space.file.shipped import space_folder
+from autodepth.space.sections.models import SpaceModel
 
 SCHEMA_NAME = "space.schema.json"
 

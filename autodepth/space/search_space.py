@@ -12,23 +12,23 @@ from autodepth.policy.settings import SEARCHED, THRESHOLD
 from autodepth.policy.values import Scalar, shown
 from autodepth.space.conditions import dependency_order
 from autodepth.space.domains import Dimension, Domain, Fixed
-from autodepth.space.messages import find_mistakes, place_of, shown_place
-from autodepth.space.models import (
+from autodepth.space.objectives import Constraint
+from autodepth.space.sections.messages import find_mistakes, place_of, shown_place
+from autodepth.space.sections.models import (
     DataSection,
     NetworkSection,
     ObjectiveSection,
     SpaceModel,
 )
-from autodepth.space.objectives import Constraint
-from autodepth.space.search_models import (
+from autodepth.space.sections.search_models import (
     ConfirmationSection,
     LimitsSection,
     RungsSection,
     SamplerSection,
     StartPoint,
 )
-from autodepth.space.section import Section
-from autodepth.space.setting_models import (
+from autodepth.space.sections.section import Section
+from autodepth.space.sections.setting_models import (
     ChoiceSection,
     DomainSection,
     FloatSection,

@@ -17,17 +17,17 @@ from autodepth.atomic import sha256_of
 from autodepth.errors import InfeasibleError
 from autodepth.lived_time import lived_seconds
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.networks.weights import save_weights
+from autodepth.networks.weights.own_files import save_weights
 from autodepth.policy.policy import Policy
-from autodepth.trial.course import Epoch
-from autodepth.trial.evaluation import evaluate
-from autodepth.trial.latency import latency_beside
-from autodepth.trial.measurement import operating_point
-from autodepth.trial.parent import Parent
-from autodepth.trial.pruning import Pruned, prune, recalibrate_batch_norm
+from autodepth.trial.cached_phases import Stages
+from autodepth.trial.context import TrialSetting
+from autodepth.trial.device.latency import latency_beside
+from autodepth.trial.phases.measurement import operating_point
+from autodepth.trial.phases.parent import Parent
+from autodepth.trial.phases.pruning import Pruned, prune, recalibrate_batch_norm
 from autodepth.trial.result import EpochReport, Stage, TrialResult
-from autodepth.trial.setting import TrialSetting
-from autodepth.trial.stages import Stages
+from autodepth.trial.training.config import Epoch
+from autodepth.trial.training.evaluation import evaluate
 
 WEIGHTS_FILE = "model.safetensors"
 OnEpoch = Callable[[EpochReport], None]

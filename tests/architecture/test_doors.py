@@ -9,46 +9,50 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "autodepth"
 DOORS = {
-    "executorch": {"export/executorch_file.py"},
-    "fsspec": {"trial/remote_store.py"},
+    "executorch": {"export/formats/executorch_file.py"},
+    "fsspec": {"trial/cache/remote.py"},
     "ray": {
-        "search/ray_cluster.py",
-        "search/ray_environment.py",
-        "search/ray_local.py",
-        "search/ray_metrics.py",
-        "search/ray_notice.py",
-        "search/ray_ranks.py",
-        "search/ray_runner.py",
-        "search/ray_shutdown.py",
-        "search/ray_worker.py",
-        "service/jobs.py",
+        "study/cluster/cluster.py",
+        "study/cluster/environment.py",
+        "study/ray/local.py",
+        "study/ray/metrics.py",
+        "study/ray/preemption.py",
+        "study/ray/worker_group.py",
+        "study/ray/runner.py",
+        "study/cluster/shutdown.py",
+        "study/ray/worker.py",
+        "service/jobs/jobs.py",
     },
     "onnx": set(),  # torch.onnx needs it, and onnxscript
     "onnxscript": set(),
-    "onnxruntime": {"export/onnx_session.py", "export/predict.py"},
-    "optuna": {"search/optuna_mirror.py", "search/samplers.py", "search/searcher.py"},
-    "huggingface_hub": {"service/pushing.py"},
-    "mlflow": {"records/registry.py", "records/tracking.py"},
+    "onnxruntime": {"export/formats/onnx_session.py", "export/formats/predict.py"},
+    "optuna": {
+        "study/propose/optuna_export.py",
+        "study/propose/samplers.py",
+        "study/propose/optuna_sampler.py",
+    },
+    "huggingface_hub": {"service/publish/push.py"},
+    "mlflow": {"records/mlflow/registry.py", "records/mlflow/client.py"},
     "moocore": {"front/hypervolume.py"},
     "plotille": {"cli/tables.py"},
-    "ruamel": {"space/yaml_text.py"},
+    "ruamel": {"space/file/yaml_text.py"},
     "scipy": {"front/verdict.py"},
-    "sklearn": {"data/sources.py", "report/importance.py"},
+    "sklearn": {"data/reading/sources.py", "report/analysis/importance.py"},
     "torchvision": set(),  # by name only, in torchvision_door.py
     "fastapi": {"dashboard/explorer.py"},
     "starlette": {"dashboard/guard.py"},
     "uvicorn": {"dashboard/server.py"},
     "plotly": {
         "dashboard/explorer.py",
-        "report/comparison_figure.py",
-        "report/front_figure.py",
-        "report/front_page.py",
-        "report/sensitivity_figure.py",
+        "report/figures/comparison_figure.py",
+        "report/figures/front_figure.py",
+        "report/figures/front_page.py",
+        "report/figures/sensitivity_figure.py",
     },
     "matplotlib": {
-        "report/comparison_figure.py",
-        "report/sensitivity_figure.py",
-        "report/report_figures.py",
+        "report/figures/comparison_figure.py",
+        "report/figures/sensitivity_figure.py",
+        "report/figures/report_figures.py",
     },
 }
 HEAVY = {
@@ -104,7 +108,10 @@ def test_no_heavy_library_is_imported_for_help(arguments):
 
 
 def test_the_training_core_imports_neither_ray_nor_optuna_nor_mlflow():
-    code = "import sys, autodepth.trial.run_trial, autodepth.export.bundle; print(*sys.modules)"
+    code = (
+        "import sys, autodepth.trial.run_trial, autodepth.export.bundles.bundle; "
+        "print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert not {"ray", "optuna", "mlflow", "torchvision"} & set(done.stdout.split())
@@ -112,7 +119,7 @@ def test_the_training_core_imports_neither_ray_nor_optuna_nor_mlflow():
 
 def test_the_python_names_are_functions_whatever_was_imported_before():
     code = (
-        "from autodepth import load, search; import autodepth, autodepth.search.plan; "
+        "from autodepth import load, search; import autodepth, autodepth.study.plan.plan; "
         "print(callable(search), callable(load), callable(autodepth.search))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

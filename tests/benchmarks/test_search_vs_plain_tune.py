@@ -15,7 +15,7 @@ from autodepth.errors import InputError
 from autodepth.policy.policy import Policy
 from autodepth.policy.survival import survival_probabilities
 from autodepth.space.domains import IntRange
-from autodepth.space.space_file import check_space, load_space
+from autodepth.space.file.space_file import check_space, load_space
 
 SPACES = Path(__file__).parents[2] / "benchmarks" / "spaces"
 SAME = SPACES / "same_dimensions.yaml"

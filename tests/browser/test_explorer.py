@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autodepth.records.control import DriverLock
+from autodepth.records.driver_lock.lock import DriverLock
 from autodepth.records.ledger import Ledger
-from autodepth.service.searching import search
+from autodepth.service.search.search import search
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

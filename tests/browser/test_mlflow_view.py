@@ -10,9 +10,9 @@ from mlflow.tracking import MlflowClient
 from mlflow_thousand import mlflow_server, three_charts
 from scale import measure
 
-from autodepth.records.preset_view import view_link
+from autodepth.records.mlflow.sync import sync_study
+from autodepth.records.mlflow.views import view_link
 from autodepth.records.studies import StudyFolder
-from autodepth.records.tracker import sync_study
 from autodepth.report.study_files import write_study_files
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]

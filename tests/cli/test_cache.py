@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from autodepth.trial.stage_cache import StageCache, content_key
+from autodepth.trial.cache.cache import StageCache, content_key
 
 
 def fill(where):

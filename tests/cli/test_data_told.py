@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autodepth.cli.search_told import data_lines
+from autodepth.cli.search.plan_and_result import data_lines
 from autodepth.data.load import load_data
 from autodepth.data.settings import DataSettings
 

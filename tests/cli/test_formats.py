@@ -7,7 +7,7 @@ import torch
 
 from autodepth import load
 from autodepth.errors import BundleError
-from autodepth.export.torch_program import cause
+from autodepth.export.formats.torch_program import cause
 
 NET = """
 import torch.nn.functional as F

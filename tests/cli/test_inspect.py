@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from autodepth.cli.main import app
 from autodepth.errors import InputError, WeightsError
-from autodepth.networks.cifar_resnet import CifarResNet
+from autodepth.networks.catalogue.cifar_resnet import CifarResNet
 
 RUN = CliRunner()
 

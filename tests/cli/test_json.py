@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 from autodepth.cli.main import app
 from autodepth.export.exporting import export_selected
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.weights import save_weights
-from autodepth.records.control import DriverLock
+from autodepth.networks.weights.own_files import save_weights
+from autodepth.records.driver_lock.lock import DriverLock
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import HOME_VARIABLE, find_study
-from autodepth.service.searching import search
-from autodepth.space.shipped import default_space
+from autodepth.service.search.search import search
+from autodepth.space.file.shipped import default_space
 
 COMMANDS = typer.main.get_command(app).commands
 TRIALS = [(0.95, 40_000_000, 60.0), (0.93, 20_000_000, 30.0), (None, 0, 5.0), (0.8, 9_000_000, 9.0)]
@@ -186,7 +186,7 @@ def test_a_study_that_is_done_tells_its_front_and_what_mlflow_lacks(place, give,
 
 
 LOUD = """
-from autodepth.networks.cifar_resnet import CifarResNet
+from autodepth.networks.catalogue.cifar_resnet import CifarResNet
 
 print("a network of my own")
 

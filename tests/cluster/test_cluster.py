@@ -15,7 +15,7 @@ from cluster.studies import (
     trials,
 )
 
-from autodepth.records.invariants import broken_invariants
+from autodepth.records.fsck import broken_invariants
 from autodepth.trial.result import TrialState
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]

@@ -14,7 +14,7 @@ from cluster.studies import (
     wait_for,
 )
 
-from autodepth.records.invariants import broken_invariants
+from autodepth.records.fsck import broken_invariants
 from autodepth.records.ledger import Ledger
 from autodepth.records.trial_record import NODE_LEAVES
 from autodepth.trial.result import TrialState

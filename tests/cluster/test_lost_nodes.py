@@ -11,7 +11,7 @@ from cluster.hosts import start_worker
 from cluster.servers import start_mlflow, start_postgres, why_no_postgres
 from cluster.studies import LONGER, running_on, study_folder, submission, trials, wait_for
 
-from autodepth.records.invariants import broken_invariants
+from autodepth.records.fsck import broken_invariants
 from autodepth.records.trial_record import WORKER_DIED
 from autodepth.trial.result import TrialState
 

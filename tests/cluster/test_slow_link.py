@@ -5,7 +5,7 @@ import time
 import pytest
 from cluster.studies import study_folder, submission, trials
 
-from autodepth.records.invariants import broken_invariants
+from autodepth.records.fsck import broken_invariants
 from autodepth.trial.result import TrialState
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]

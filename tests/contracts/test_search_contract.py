@@ -4,7 +4,7 @@ import pytest
 
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
-from autodepth.service.searching import search
+from autodepth.service.search.search import search
 from autodepth.trial.result import TrialState
 
 TINY = (

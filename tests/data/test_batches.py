@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from autodepth.data.batches import Batches, _residents, resident
-from autodepth.data.folders import read_folder
 from autodepth.data.images import ArrayImages, FileImages, random_box
 from autodepth.data.prepare import Augmentation
+from autodepth.data.reading.folders import read_folder
 from autodepth.data.settings import IMAGENET, Normalisation
 from autodepth.errors import DataError, InputError
 
@@ -194,7 +194,7 @@ def test_streamed_files_give_the_same_batches_as_arrays(tmp_path, random_images,
 def test_streamed_files_that_are_resized_get_random_boxes_in_training(
     tmp_path, make_classes, monkeypatch
 ):
-    monkeypatch.setattr("autodepth.data.folders.IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("autodepth.data.reading.folders.IN_MEMORY_BYTES", 0)
     files = read_folder(make_classes(tmp_path, size=(40, 30)), 16).train
     plain = pixels_of(batches(files))
     np.testing.assert_array_equal(plain, files.decode_all().pixels)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autodepth.data import folders
 from autodepth.data.load import load_data
+from autodepth.data.reading import folders
 from autodepth.data.settings import DataSettings
 from autodepth.errors import DataError
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodepth.data.npz_file import read_npz
+from autodepth.data.reading.npz_file import read_npz
+from autodepth.data.reading.sources import read_parts
 from autodepth.data.settings import DataSettings
-from autodepth.data.sources import read_parts
 from autodepth.errors import DataError
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
@@ -242,7 +242,7 @@ def test_what_unpacks_to_more_than_images_do_is_refused_before_it_is_unpacked(tm
 _LIMITED = """
 import resource, sys
 from pathlib import Path
-from autodepth.data.npz_file import read_npz
+from autodepth.data.reading.npz_file import read_npz
 from autodepth.errors import DataError
 resource.setrlimit(resource.RLIMIT_AS, (1 << 31, 1 << 31))
 try:

@@ -20,7 +20,7 @@ from typing import Self
 
 import pytest
 
-from autodepth.records.tracker import sync_study
+from autodepth.records.mlflow.sync import sync_study
 
 from . import compose
 from .processes import answer, free_ports, started, wait_until

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from autodepth.search.study_metrics import METRICS
+from autodepth.study.plan.metric_names import METRICS
 
 from . import compose
 from .panels import draw

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autodepth.data.reading.sources import read_parts
 from autodepth.data.settings import DataSettings
-from autodepth.data.sources import read_parts
 from autodepth.export.exporting import export_selected
 from autodepth.front.selection import FrontPoint
 from autodepth.records.studies import HOME_VARIABLE, StudyFolder, find_study
-from autodepth.service.searching import search
+from autodepth.service.search.search import search
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import torch
 
 from autodepth import load
 from autodepth.errors import BundleError, InputError
-from autodepth.export.executorch_file import open_executorch
 from autodepth.export.exporting import export_selected
+from autodepth.export.formats.executorch_file import open_executorch
 from autodepth.export.writing import read_formats
 
 

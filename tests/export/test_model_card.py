@@ -5,9 +5,9 @@ import json
 import pytest
 from huggingface_hub import ModelCard
 
-from autodepth.export.bundle import read_architecture
+from autodepth.export.bundles.bundle import read_architecture
 from autodepth.export.model_card import model_card
-from autodepth.space.yaml_text import parse_yaml
+from autodepth.space.file.yaml_text import parse_yaml
 
 
 @pytest.fixture

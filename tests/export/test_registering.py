@@ -15,12 +15,12 @@ from sklearn.datasets import load_digits
 
 from autodepth import load
 from autodepth.errors import BundleError, InputError, TrackingError
-from autodepth.export.bundle import read_architecture
+from autodepth.export.bundles.bundle import read_architecture
 from autodepth.export.exporting import export_selected
 from autodepth.records.ledger import Ledger
+from autodepth.records.mlflow.sync import default_tracking_uri
 from autodepth.records.studies import HOME_VARIABLE
-from autodepth.records.tracker import default_tracking_uri
-from autodepth.service.registering import register_bundle
+from autodepth.service.publish.register import register_bundle
 
 pytestmark = [
     pytest.mark.slow,

@@ -9,9 +9,9 @@ from torch import nn
 
 from autodepth import load
 from autodepth.errors import BundleError, InputError
-from autodepth.export.bundle import read_architecture
+from autodepth.export.bundles.bundle import read_architecture
 from autodepth.export.exporting import export_wishes
-from autodepth.export.torch_program import write_program
+from autodepth.export.formats.torch_program import write_program
 from autodepth.export.verification import (
     BATCHES,
     INPUTS,
@@ -21,7 +21,7 @@ from autodepth.export.verification import (
 )
 from autodepth.export.writing import read_formats, write_bundle
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.weights import save_weights
+from autodepth.networks.weights.own_files import save_weights
 
 
 class Batched(nn.Module):

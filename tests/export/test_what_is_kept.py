@@ -4,10 +4,10 @@ import pytest
 
 from autodepth.errors import BundleError
 from autodepth.export import writing
-from autodepth.export.bundle import load
+from autodepth.export.bundles.bundle import load
 from autodepth.policy.policy import Policy
 from autodepth.service import policies
-from autodepth.service.searching import plan_search
+from autodepth.service.search.search import plan_search
 
 
 @pytest.mark.parametrize("part", ["make_program", "write_onnx"])

@@ -11,11 +11,12 @@ import pytest
 
 from autodepth.errors import NetworkError
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.own_modules import import_from
+from autodepth.networks.running.own_modules import import_from
 
 DOORS = (
     "autodepth.cli.main", "autodepth.dashboard.server", "autodepth.export.exporting",
-    "autodepth.records.tracker", "autodepth.search.ray_runner", "autodepth.service.searching",
+    "autodepth.records.mlflow.sync", "autodepth.study.ray.runner",
+    "autodepth.service.search.search",
 )  # fmt: skip
 # What libraries try to import and do without, and names that people give to files.
 ABSENT = ("apex", "cupy", "pandas", "tensorflow", "usercustomize", "data", "model", "train")

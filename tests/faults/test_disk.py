@@ -6,7 +6,7 @@ import time
 import pytest
 from crash_loop import SETTINGS
 
-from autodepth.records.invariants import broken_invariants
+from autodepth.records.fsck import broken_invariants
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
 

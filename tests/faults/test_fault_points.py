@@ -10,7 +10,7 @@ import pytest
 from crash_loop import drive
 
 from autodepth.errors import StudyError
-from autodepth.records.invariants import broken_invariants
+from autodepth.records.fsck import broken_invariants
 from autodepth.records.ledger import Ledger
 
 pytestmark = pytest.mark.slow

@@ -10,12 +10,12 @@ import pytest
 from crash_loop import SETTINGS
 
 from autodepth.errors import StorageError
-from autodepth.records import database, trial_record
-from autodepth.records.invariants import broken_invariants
-from autodepth.records.ledger import Ledger
+from autodepth.records import trial_record
+from autodepth.records.fsck import broken_invariants
+from autodepth.records.ledger import Ledger, database
 from autodepth.records.studies import find_study, studies_root
-from autodepth.service.resuming import resume
-from autodepth.service.searching import search
+from autodepth.service.search.resume import resume
+from autodepth.service.search.search import search
 
 
 def test_a_folder_that_vanishes_ends_the_study_and_it_goes_on_once_it_is_back(observed):

@@ -22,8 +22,8 @@ from PIL import Image
 from safetensors.torch import save, save_file
 
 from autodepth.data.settings import Normalisation
-from autodepth.export import bundle
-from autodepth.export.architecture import Architecture
+from autodepth.export.bundles import bundle
+from autodepth.export.bundles.architecture import Architecture
 from autodepth.networks.catalogue import NetworkSpec, build_network
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(800)]

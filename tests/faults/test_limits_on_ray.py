@@ -7,8 +7,8 @@ import pytest
 
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
-from autodepth.search import study_driver
-from autodepth.service.searching import search
+from autodepth.service.search.search import search
+from autodepth.study.driver import driver as study_driver
 from autodepth.trial.result import TrialState
 
 pytestmark = [

@@ -13,7 +13,7 @@ import pytest
 from crash_loop import SETTINGS
 
 from autodepth.records.studies import studies_root
-from autodepth.search.ray_token import keep_token_private
+from autodepth.study.cluster.token import keep_token_private
 
 CANARIES = {
     "RAY_AUTH_TOKEN": "canary" + "7a" * 29,
@@ -115,7 +115,7 @@ def test_a_password_in_the_address_of_mlflow_is_neither_kept_nor_told():
 
 WITHOUT_RAY = """
 import logging, sys
-from autodepth.service.searching import search
+from autodepth.service.search.search import search
 logging.basicConfig(stream=sys.stderr, level=logging.INFO)
 search(budget="1trials", study="told", settings=sys.argv[2:], runner="in-process",
        tracking_uri=sys.argv[1])

@@ -21,12 +21,13 @@ import pytest
 from crash_loop import SETTINGS
 from mlflow_away import Server
 
-from autodepth.records import projection, tracker
-from autodepth.records.invariants import broken_invariants
+from autodepth.records.fsck import broken_invariants
 from autodepth.records.ledger import Ledger
+from autodepth.records.mlflow import payload as projection
+from autodepth.records.mlflow import sync as tracker
+from autodepth.records.mlflow.sync import Tracker, sync_study
 from autodepth.records.studies import find_study
-from autodepth.records.tracker import Tracker, sync_study
-from autodepth.service.searching import search
+from autodepth.service.search.search import search
 from autodepth.trial.result import TrialState
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

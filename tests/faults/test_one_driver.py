@@ -15,12 +15,13 @@ import pytest
 from crash_loop import SETTINGS, drive, front_of, start_copy
 
 from autodepth.errors import StorageError, StudyError, StudyInUseError
-from autodepth.records import database, lease, trial_record
-from autodepth.records.control import DriverLock, driver_of
-from autodepth.records.invariants import broken_invariants
-from autodepth.records.ledger import Ledger
+from autodepth.records import trial_record
+from autodepth.records.driver_lock import heartbeat
+from autodepth.records.driver_lock.lock import DriverLock, driver_of
+from autodepth.records.fsck import broken_invariants
+from autodepth.records.ledger import Ledger, database
 from autodepth.records.studies import StudyFolder, create_study_folder, find_study, studies_root
-from autodepth.service.resuming import resume
+from autodepth.service.search.resume import resume
 
 TURNS = 10 if "AUTODEPTH_FAULT_SHARE" not in os.environ else 50  # with it in `make faults`
 
@@ -67,7 +68,7 @@ def test_one_that_is_killed_makes_way_at_once(tmp_path):
     with DriverLock(folder):
         waited = time.monotonic() - begun
 
-    assert waited < lease.LEASE_SECONDS  # what it would wait for one that may live
+    assert waited < heartbeat.LEASE_SECONDS  # what it would wait for one that may live
 
 
 def drive_or_say_so(study, trials):
@@ -142,7 +143,7 @@ def test_a_driver_that_was_stopped_within_a_write_is_named_and_once_it_ended_the
     while psutil.Process(held.pid).status() != psutil.STATUS_STOPPED:
         time.sleep(0.01)
     before = everything("held")
-    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.1)
+    monkeypatch.setattr(heartbeat, "LEASE_SECONDS", 0.1)
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
     with pytest.raises(StorageError, match=f"is locked; .* `kill -9 {held.pid}` there ends it"):
         resume("held", budget="+1trials", runner="in-process", takeover=True)
@@ -168,7 +169,7 @@ def test_a_driver_that_was_stopped_and_taken_over_enters_nothing_when_it_goes_on
     with pytest.raises(StudyInUseError, match="has driven hung since"):
         resume("hung", runner="in-process")
     with monkeypatch.context() as patch:
-        patch.setattr(lease, "LEASE_SECONDS", 0.1)
+        patch.setattr(heartbeat, "LEASE_SECONDS", 0.1)
         result = resume("hung", runner="in-process", takeover=True)
     before = everything("hung")
     begun = time.monotonic()
@@ -200,7 +201,7 @@ def test_drivers_whose_clocks_are_a_day_apart_follow_each_other(days, monkeypatc
     with pytest.raises(StudyInUseError, match="--takeover is for drivers that have not for 30 s"):
         resume("apart", runner="in-process", takeover=True)
     with monkeypatch.context() as patch:
-        patch.setattr(lease, "LEASE_SECONDS", 0.1)
+        patch.setattr(heartbeat, "LEASE_SECONDS", 0.1)
         begun = time.monotonic()
         result = resume("apart", runner="in-process", takeover=True)
     observed(
@@ -238,7 +239,7 @@ def test_the_same_by_the_command_line_under_ray():
     driver = driver_of(StudyFolder(studies_root() / "hung")).pid
     stop_between_writes(driver, "hung")
     resume = [*command, "resume", "hung", "--takeover"]
-    time.sleep(lease.LEASE_SECONDS)
+    time.sleep(heartbeat.LEASE_SECONDS)
     late = subprocess.run(resume, capture_output=True, text=True, timeout=600, check=False)
     before = everything("hung")
     os.kill(driver, signal.SIGCONT)

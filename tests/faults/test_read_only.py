@@ -15,7 +15,7 @@ from crash_loop import SETTINGS, drive, start_copy
 from autodepth.errors import StorageError, StudyError
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, create_study_folder, studies_root
-from autodepth.service.searching import search
+from autodepth.service.search.search import search
 from autodepth.trial.result import TrialState
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

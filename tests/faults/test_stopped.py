@@ -11,8 +11,8 @@ import pytest
 from crash_loop import SETTINGS, drive, start_copy
 
 from autodepth.errors import StudyError
-from autodepth.records.control import driver_of
-from autodepth.records.invariants import broken_invariants
+from autodepth.records.driver_lock.lock import driver_of
+from autodepth.records.fsck import broken_invariants
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, find_study, studies_root
 from autodepth.trial.result import TrialState

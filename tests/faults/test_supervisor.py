@@ -13,8 +13,8 @@ import pytest
 from crash_loop import SETTINGS
 
 from autodepth.errors import StudyError
-from autodepth.records.control import driver_of
-from autodepth.records.invariants import broken_invariants
+from autodepth.records.driver_lock.lock import driver_of
+from autodepth.records.fsck import broken_invariants
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, studies_root
 

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from autodepth.errors import NetworkError
-from autodepth.networks.gates import GatedNetwork
+from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.trial.pruning import recalibrate_batch_norm
+from autodepth.trial.phases.pruning import recalibrate_batch_norm
 
 SHAPE = (4, 8, 8)
 IMAGES = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0))

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
 from autodepth.errors import WeightsError
-from autodepth.networks.checkpoint_file import digest_of, files_of
-from autodepth.networks.given_weights import load_weights
+from autodepth.networks.weights.checkpoint_file import digest_of, files_of
+from autodepth.networks.weights.given_weights import load_weights
 from autodepth.torchvision_door import import_torchvision
 
 import_torchvision()  # timm, Lightning, transformers and torch.compile import it

@@ -12,7 +12,7 @@ from torch.ao.quantization import get_default_qat_qconfig, prepare_qat
 from torch.nn.utils import parametrizations, spectral_norm, weight_norm
 from torch.utils.flop_counter import FlopCounterMode
 
-from autodepth.networks.cost import count_macs
+from autodepth.networks.costs.cost import count_macs
 
 N, C, S = 2, 8, 6  # images, channels, height and width
 VECTORS, ROWS = torch.rand(N, C), torch.rand(N, C, S)

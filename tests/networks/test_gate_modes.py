@@ -10,7 +10,7 @@ from torch import nn
 
 from autodepth.errors import InputError, NetworkError
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.gates import GatedNetwork
+from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
 
 IMAGES = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -12,7 +12,7 @@ import json, sys
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
-from autodepth.networks.gates import GatedNetwork
+from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
 
 rank, ranks, store = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from autodepth.errors import NetworkError
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.cost import count_macs
+from autodepth.networks.costs.cost import count_macs
 
 NETWORK = build_network(NetworkSpec(name="resnet20", height=8, width=8, channels=1))
 IMAGE = torch.zeros(1, 1, 8, 8)

@@ -7,7 +7,7 @@ from torch import nn
 
 from autodepth.errors import NetworkError
 from autodepth.networks.catalogue import NetworkSpec, build_module, build_network
-from autodepth.networks.gates import GatedNetwork
+from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.torchvision_door import import_torchvision
 

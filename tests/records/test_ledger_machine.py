@@ -20,11 +20,12 @@ from hypothesis.stateful import (
 
 from autodepth.errors import InputError, StudyInUseError
 from autodepth.front.objective import Objective
-from autodepth.records import control, lease
-from autodepth.records.control import DriverLock
-from autodepth.records.invariants import broken_invariants, end_lost_trials, sweep
+from autodepth.records.driver_lock import heartbeat
+from autodepth.records.driver_lock import lock as control
+from autodepth.records.driver_lock.lock import DriverLock
+from autodepth.records.fsck import broken_invariants, end_lost_trials, sweep
 from autodepth.records.ledger import Ledger
-from autodepth.records.outbox import Outbox, Progress
+from autodepth.records.mlflow.cursor import Outbox, Progress
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import LOST, StudyRecord
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, TrialState
@@ -156,7 +157,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """The driver hangs, another goes on without it, and it wakes up with something to say."""
         hung_lock, hung = self.lock, self.ledger
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(lease, "LEASE_SECONDS", -1.0)
+            patch.setattr(heartbeat, "LEASE_SECONDS", -1.0)
             self.lock = DriverLock(self.folder, takeover=True).__enter__()
         self.ledger = Ledger.open(self.folder.ledger_path)
         self.ledger.begin_driving()

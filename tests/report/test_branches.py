@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.width_pruning import prune_width
+from autodepth.networks.pruning.width import prune_width
 from autodepth.records.ledger import Ledger
-from autodepth.report.branch_strip import branch_strip, known_branches
-from autodepth.report.burn_down import MOST_STEPS, burn_down
-from autodepth.report.sensitivity_table import branch_table
+from autodepth.report.analysis.burn_down import MOST_STEPS, burn_down
+from autodepth.report.analysis.sensitivity_table import branch_table
+from autodepth.report.figures.branch_strip import branch_strip, known_branches
 
 SPEC = NetworkSpec(name="resnet14", channels=1, height=8, width=8)
 TRIALS = (
@@ -94,7 +94,7 @@ def test_a_budget_burns_down_to_what_was_spent(make_recorded):
 
 @given(st.lists(st.floats(0.1, 9), min_size=1, max_size=6))
 def test_what_was_spent_only_grows(seconds):
-    from autodepth.report.burn_down import BurnDown
+    from autodepth.report.analysis.burn_down import BurnDown
 
     spent = tuple(sum(seconds[:n]) for n in range(len(seconds) + 1))
     burned = BurnDown(device="cpu", limit=10.0, times=("",) * len(spent), spent={"parent": spent})

@@ -8,8 +8,8 @@ import pytest
 
 from autodepth.front.objective import Objective
 from autodepth.records.trial_record import TrialKind, TrialRecord
-from autodepth.report.front_figure import front_figure
-from autodepth.report.front_page import front_html
+from autodepth.report.figures.front_figure import front_figure
+from autodepth.report.figures.front_page import front_html
 from autodepth.trial.result import OperatingPoint, TrialResult, TrialState
 
 ACCURACY = Objective(name="validation_accuracy", goal="maximize", reference=0.0)

@@ -11,7 +11,7 @@ import pytest
 
 from autodepth.errors import InputError
 from autodepth.records.ledger import Ledger
-from autodepth.report.report_figures import report_figures, write_figures
+from autodepth.report.figures.report_figures import report_figures, write_figures
 from autodepth.report.report_page import report_html, write_report
 from autodepth.report.study_report import study_report
 

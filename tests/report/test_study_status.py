@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodepth.errors import InputError
-from autodepth.records.control import Driver
+from autodepth.records.driver_lock.lock import Driver
 from autodepth.records.ledger import Ledger
-from autodepth.records.spending import useful_share
+from autodepth.records.ledger.spending import useful_share
 from autodepth.records.studies import StudyFolder
 from autodepth.report.study_status import StudyStatus, latency_error, study_status
 from autodepth.report.trial_explanation import TrialExplanation, explain_trial

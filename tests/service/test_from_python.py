@@ -16,7 +16,7 @@ import pytest
 
 from autodepth import resume, search
 from autodepth.errors import InputError
-from autodepth.records.invariants import broken_invariants
+from autodepth.records.fsck import broken_invariants
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
 

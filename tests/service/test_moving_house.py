@@ -10,18 +10,18 @@ import torch
 from PIL import Image
 
 from autodepth.errors import DataError, StudyError, WeightsError
+from autodepth.export.bundles.origin import searched_data
 from autodepth.export.exporting import export_selected
-from autodepth.export.origin import searched_data
 from autodepth.networks.catalogue import NetworkSpec, build_module
 from autodepth.policy.policy import Policy
-from autodepth.records.archive import save_study
-from autodepth.records.archive_loading import load_study
+from autodepth.records.archive.load import load_study
+from autodepth.records.archive.save import save_study
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
-from autodepth.service.resuming import confirm, plan_resume, resume
-from autodepth.service.searching import search
-from autodepth.space.space_file import load_space
-from autodepth.trial.stage_keys import parent_content
+from autodepth.service.search.resume import confirm, plan_resume, resume
+from autodepth.service.search.search import search
+from autodepth.space.file.space_file import load_space
+from autodepth.trial.phases.keys import parent_content
 
 COUNT = 24
 

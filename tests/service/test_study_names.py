@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from autodepth.records.studies import check_free
-from autodepth.service.searching import _study_name
+from autodepth.service.search.search import _study_name
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import pytest
 
 from autodepth.errors import InputError
 from autodepth.policy.policy import Policy
+from autodepth.space.file.shipped import default_space
+from autodepth.space.file.space_file import load_space
 from autodepth.space.search_space import SearchSpace
-from autodepth.space.shipped import default_space
-from autodepth.space.space_file import load_space
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from autodepth.policy.settings import (
     TrainingSettings,
 )
 from autodepth.policy.survival import DECAY_SHAPES
-from autodepth.space.models import SECTIONS
+from autodepth.space.sections.models import SECTIONS
 
 ANY_PACE = settings(deadline=None)  # other work may hold the machine
 

@@ -10,9 +10,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from autodepth.space.domains import Fixed
+from autodepth.space.file.shipped import default_space, shipped_spaces, space_folder
+from autodepth.space.file.space_file import check_space, load_space
 from autodepth.space.schema import SCHEMA_NAME, json_schema, schema_text, write_schema
-from autodepth.space.shipped import default_space, shipped_spaces, space_folder
-from autodepth.space.space_file import check_space, load_space
 
 FILES = sorted(space_folder().rglob("*.y*ml"))
 
@@ -78,8 +78,8 @@ def test_the_schema_refuses_what_the_check_refuses(name):
 
 def test_no_torch_is_needed_to_read_a_space():
     code = (
-        "import sys; from autodepth.space.space_file import load_space; "
-        "from autodepth.space.shipped import default_space; load_space(default_space()); "
+        "import sys; from autodepth.space.file.space_file import load_space; "
+        "from autodepth.space.file.shipped import default_space; load_space(default_space()); "
         "print([m for m in ('torch', 'ray', 'optuna', 'mlflow') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import SEARCHED
 from autodepth.space.domains import Fixed
-from autodepth.space.messages import find_mistakes
+from autodepth.space.file.yaml_text import parse_yaml, write_yaml
 from autodepth.space.search_space import SearchSpace
-from autodepth.space.yaml_text import parse_yaml, write_yaml
+from autodepth.space.sections.messages import find_mistakes
 
 ANY_PACE = settings(deadline=None)  # other work may hold the machine
 

@@ -9,7 +9,7 @@ from autodepth.data.load import load_data
 from autodepth.data.prepare import Augmentation, resolve_normalisation
 from autodepth.data.settings import DataSettings
 from autodepth.networks.catalogue import NetworkSpec
-from autodepth.trial.setting import TrialSetting
+from autodepth.trial.context import TrialSetting
 
 
 @pytest.fixture(scope="session")

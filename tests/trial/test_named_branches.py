@@ -9,8 +9,8 @@ from autodepth.errors import InputError, NetworkError
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import TrainingSettings
-from autodepth.trial.parent import train_parent
-from autodepth.trial.pruning import prune
+from autodepth.trial.phases.parent import train_parent
+from autodepth.trial.phases.pruning import prune
 from autodepth.trial.run_trial import run_trial
 
 TRAIN = TrainingSettings(epochs=4, batch_size=32, learning_rate=0.1)

@@ -10,19 +10,19 @@ from torch import nn
 
 from autodepth.errors import InputError
 from autodepth.networks.catalogue import build_network
-from autodepth.networks.gates import GatedNetwork
+from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.depth_schedule import survival_at
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
 from autodepth.policy.settings import TrainingSettings
 from autodepth.policy.survival import by_sensitivity, expected_cost, survival_probabilities
-from autodepth.trial.course import Course, Distillation
-from autodepth.trial.evaluation import evaluate
-from autodepth.trial.parent import SurvivalOverTime, score_branches, train_parent
-from autodepth.trial.pruning import recalibrate_batch_norm
+from autodepth.trial.phases.parent import SurvivalOverTime, score_branches, train_parent
+from autodepth.trial.phases.pruning import recalibrate_batch_norm
 from autodepth.trial.run_trial import run_trial
-from autodepth.trial.training import train
+from autodepth.trial.training.config import Course, Distillation
+from autodepth.trial.training.evaluation import evaluate
+from autodepth.trial.training.loop import train
 
 # Numbers are compared with those by hand, so not in the bfloat16 that some CPUs multiply.
 TRAIN = TrainingSettings(epochs=4, batch_size=32, learning_rate=0.1, precision="float32")

@@ -9,16 +9,16 @@ from safetensors.torch import load_file
 
 from autodepth.errors import DivergenceError
 from autodepth.networks.catalogue import build_network
-from autodepth.networks.cost import count_macs
-from autodepth.networks.weights import load_saved
-from autodepth.networks.widths import changed_shapes, take_shapes
+from autodepth.networks.costs.cost import count_macs
+from autodepth.networks.pruning.widths import changed_shapes, take_shapes
+from autodepth.networks.weights.own_files import load_saved
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
 from autodepth.policy.settings import TrainingSettings
-from autodepth.trial.evaluation import evaluate
-from autodepth.trial.fine_tuning import fine_tune
-from autodepth.trial.parent import train_parent
+from autodepth.trial.phases.fine_tuning import fine_tune
+from autodepth.trial.phases.parent import train_parent
 from autodepth.trial.run_trial import run_trial
+from autodepth.trial.training.evaluation import evaluate
 
 TRAIN = TrainingSettings(epochs=3, batch_size=32, learning_rate=0.1)
 HYBRID = Policy(

@@ -1,0 +1,1 @@
+"""Commands about one network, one policy or one exported result."""

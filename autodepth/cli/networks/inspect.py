@@ -1,0 +1,163 @@
+"""`autodepth inspect`: the branches of a network and what each costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autodepth.cli.console import give_json, say
+from autodepth.cli.options import Free, Json, WeightsKey
+from autodepth.errors import InputError
+
+if TYPE_CHECKING:
+    from autodepth.networks.pruning.narrowing import Narrowing
+    from autodepth.networks.reading.branch_costs import Part
+    from autodepth.networks.residual_network import ResidualBranch, ResidualNetwork
+
+
+def inspect(  # noqa: PLR0913, PLR0917 - an option each
+    network: Annotated[
+        str, typer.Argument(help="resnet56, torchvision:NAME, timm:NAME or package.module:callable")
+    ],
+    weights: Annotated[Path | None, typer.Option(help="Weights that have to fit.")] = None,
+    weights_key: WeightsKey = None,
+    input: Annotated[  # noqa: A002 - the option's name
+        str | None, typer.Option(metavar="CxHxW", help="Shape of an image.")
+    ] = None,
+    classes: Annotated[int | None, typer.Option(min=1, help="Size of the output.")] = None,
+    shortcut: Annotated[str, typer.Option(help="A or B, for the CIFAR ResNets.")] = "A",
+    argument: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="For the network's builder; repeatable."),
+    ] = None,
+    free: Free = None,
+    json: Json = False,
+) -> None:
+    """List the residual branches of a network: which can go, and what each costs.
+
+    Example: autodepth inspect resnet56 --json
+    """
+    from autodepth.networks.catalogue import (  # noqa: PLC0415
+        NetworkSpec,
+        build_network,
+        default_classes,
+        default_input,
+    )
+    from autodepth.networks.catalogue.pixel_constants import constants_of  # noqa: PLC0415
+    from autodepth.networks.pruning.narrowing import find_narrowing  # noqa: PLC0415
+
+    channels, height, width = _shape(input) if input else default_input(network)
+    if shortcut not in {"A", "B"}:
+        raise InputError(f"shortcut must be A or B, but got {shortcut!r}")
+    spec = NetworkSpec(
+        name=network,
+        classes=default_classes(network) if classes is None else classes,
+        channels=channels,
+        height=height,
+        width=width,
+        shortcut="B" if shortcut == "B" else "A",
+        arguments=dict(map(_argument, argument or [])),
+        free=tuple(free or ()),
+        own_code=True,  # the name was typed in
+    )
+    built = build_network(spec, weights=weights, weights_key=weights_key)
+    widths = find_narrowing(built)
+    for note in (*built.notes, *(f"widths of {told}" for told in widths.told())):
+        say(f"note: {note}")
+    if weights is not None and (constants := constants_of(network, weights)):
+        say(f"note: trained with pixels of {constants}")
+    say(f"equal to the network given (off by {built.off_by:.1g} of the largest output)")
+    if json:
+        give_json(_plain(built, widths))
+    else:
+        _print(built, widths)
+
+
+def _argument(text: str) -> tuple[str, object]:
+    from autodepth.space.file.yaml_text import YamlError, parse_yaml  # noqa: PLC0415
+
+    name, equals, value = text.partition("=")
+    if not name.isidentifier() or not equals:
+        raise InputError(f"argument must be NAME=VALUE, for example depth=3, but got {text!r}")
+    try:
+        return name, parse_yaml(value).content
+    except YamlError as error:
+        raise InputError(f"argument {text!r}: {error}") from error
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    parts = text.lower().split("x")
+    if len(parts) != 3 or not all(part.isdecimal() and int(part) for part in parts):
+        raise InputError(f"input must be CxHxW, for example 3x224x224, but got {text!r}")
+    channels, height, width = map(int, parts)
+    return channels, height, width
+
+
+def _plain(network: ResidualNetwork, widths: Narrowing) -> dict[str, object]:
+    def costs(part: ResidualBranch | Part) -> dict[str, object]:
+        return {
+            "macs": part.macs,
+            "share": part.macs / max(network.total_macs, 1),
+            "parameters": part.parameters,
+        }
+
+    return {
+        "branches": [
+            {
+                "index": branch.index,
+                "module": branch.module,
+                "stage": branch.stage,
+                "shortcut": branch.shortcut,
+                "removable": branch.removable,
+                "obstacle": branch.obstacle,
+                "widths_left_alone": widths.left_alone.get(branch.index, ""),
+                **costs(branch),
+            }
+            for branch in network.branches
+        ],
+        **{part.name: costs(part) for part in network.around},
+        "total_macs": network.total_macs,
+        "total_parameters": network.total_parameters,
+        "equal_off_by": network.off_by,
+        "notes": list(network.notes),
+    }
+
+
+def _print(network: ResidualNetwork, widths: Narrowing) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, padding=(0, 1), collapse_padding=True, header_style="bold")
+    names = ("branch", "module", "stage", "shortcut", "removable", "widths")
+    for name in (*names, "MACs", "share", "params"):
+        words = name in {"module", "shortcut", "removable", "widths"}
+        table.add_column(
+            name,
+            justify="left" if words else "right",
+            no_wrap=name not in {"module", "removable"},
+            overflow="fold",  # long names go on in the next line: nothing is cut
+        )
+
+    def row(part: ResidualBranch | Part, *cells: str) -> None:
+        share = f"{part.macs / max(network.total_macs, 1):.1%}"
+        table.add_row(*cells, f"{part.macs:,}", share, f"{part.parameters:,}")
+
+    around = {part.name: part for part in network.around}
+    row(around["stem"], "", "stem", "", "", "", "")
+    for branch in network.branches:
+        able = branch.obstacle or "yes"
+        wide = "stay" if branch.index in widths.left_alone else "yes"
+        row(
+            branch, str(branch.index), branch.module, str(branch.stage), branch.shortcut, able, wide
+        )
+    row(around["between"], "", "between", "", "", "", "")
+    row(around["head"], "", "head", "", "", "", "")
+    table.add_section()
+    macs, parameters = f"{network.total_macs:,}", f"{network.total_parameters:,}"
+    table.add_row("", "total", "", "", "", "", macs, "100.0%", parameters)
+    console = Console()
+    if not console.is_terminal:  # one line per branch for whatever reads it, however long
+        console.width = Console(width=10_000).measure(table).maximum
+    console.print(table)

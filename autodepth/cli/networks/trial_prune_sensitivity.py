@@ -1,0 +1,284 @@
+"""`autodepth trial`, `autodepth prune` and `autodepth sensitivity`: one policy, no search."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autodepth.cli.console import give, give_json, say
+from autodepth.cli.options import Free, Json, OwnCode, TrustData, WeightsKey
+from autodepth.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autodepth.export.writing import Format
+    from autodepth.networks.residual_network import ResidualNetwork
+    from autodepth.policy.policy import Policy
+    from autodepth.policy.settings import Criterion
+    from autodepth.service.policies import Sensitivity
+    from autodepth.study.plan.plan import StudyPlan
+    from autodepth.trial.result import EpochReport
+
+_HEADERS: dict[Criterion, str] = {  # nine of them fit into 80 columns
+    "ablation_accuracy": "ablat.\naccur.",
+    "ablation_loss": "ablat.\nloss",
+    "block_influence": "block\ninfl.",
+    "magnitude": "magni-\ntude",
+    "bn_scale": "bn\nscale",
+    "taylor": "\ntaylor",
+    "norm_ratio": "norm\nratio",
+    "random": "\nrandom",
+    "evenly_spaced": "evenly\nspaced",
+}
+Network = Annotated[
+    str, typer.Argument(help="resnet56, torchvision:NAME, timm:NAME or package.module:callable")
+]
+Weights = Annotated[Path, typer.Option(help="The trained weights.")]
+Data = Annotated[str, typer.Option(help="digits, cifar10, ..., folder:PATH or npz:FILE.")]
+Formats = Annotated[
+    str | None,
+    typer.Option(help="What to export beside weights: torch,onnx,int8,executorch, or none."),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed; else the space's.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change the space: data.validation=0.2."),
+]
+
+
+def trial(  # noqa: PLR0913, PLR0917 - an option each
+    policy: Annotated[Path, typer.Argument(metavar="POLICY.yaml", help="A policy's settings.")],
+    space: Annotated[Path | None, typer.Option(help="Space file with network and data.")] = None,
+    network: Annotated[str | None, typer.Option(help="resnet56, torchvision:NAME, ...")] = None,
+    data: Annotated[str | None, typer.Option(help="digits, cifar10, folder:PATH, ...")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights to start from.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder to export to.")] = None,
+    formats: Formats = None,
+    seed: Seed = None,
+    settings: Settings = None,
+    weights_key: WeightsKey = None,
+    free: Free = None,
+    own_code: OwnCode = False,
+    trust_data: TrustData = False,
+    json: Json = False,
+) -> None:
+    """Carry out one policy: train, score, remove, fine-tune, measure.
+
+    Example: autodepth trial exports/digits/policy.yaml --to exports/again
+    """
+    from autodepth.service.policies import read_policy  # noqa: PLC0415
+
+    if formats is not None and to is None:
+        raise InputError("--formats says what to write to a folder: give that as --to")
+    wanted, told = _formats(formats), read_policy(policy)
+    settings = [*(settings or []), *_said(free, weights_key)]
+    plan = _plan(
+        space, network, weights, data, seed, settings, own_code=own_code, trust_data=trust_data
+    )
+    _carry_out(plan, told, to=to, formats=wanted, json=json)
+
+
+def prune(  # noqa: PLR0913, PLR0917 - an option each
+    network: Network,
+    weights: Weights,
+    data: Data,
+    policy: Annotated[Path, typer.Option(help="Policy file: what to remove, how to recover.")],
+    to: Annotated[Path, typer.Option(help="Folder to export to; must not exist.")],
+    formats: Formats = None,
+    seed: Seed = None,
+    settings: Settings = None,
+    weights_key: WeightsKey = None,
+    free: Free = None,
+    trust_data: TrustData = False,
+    json: Json = False,
+) -> None:
+    """Prune a trained network by one policy, fine-tune it, and export it.
+
+    Training before pruning is left out, whatever the policy says of it.
+
+    Example: autodepth prune resnet56 --weights r56.th --data cifar10 --policy p.yaml --to slim
+    """
+    from autodepth.service.policies import read_policy  # noqa: PLC0415
+
+    wanted, told = _formats(formats), read_policy(policy)
+    told = replace(told, train=replace(told.train, epochs=0))
+    settings = [*(settings or []), *_said(free, weights_key)]
+    plan = _given(network, weights, data, seed, settings, trust_data=trust_data)
+    _carry_out(plan, told, to=to, formats=wanted, json=json)
+
+
+def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
+    network: Network,
+    weights: Weights,
+    data: Data,
+    criterion: Annotated[
+        str, typer.Option(help="A criterion, several by commas, or all.")
+    ] = "ablation_loss",
+    images: Annotated[int, typer.Option(min=1, help="Validation images to measure on.")] = 512,
+    to: Annotated[
+        Path | None, typer.Option(help="Heat map to write: FILE.png, .svg, .pdf or .html.")
+    ] = None,
+    seed: Seed = None,
+    settings: Settings = None,
+    weights_key: WeightsKey = None,
+    free: Free = None,
+    trust_data: TrustData = False,
+    json: Json = False,
+) -> None:
+    """Measure what each branch of a trained network is worth, by one criterion or all.
+
+    Example: autodepth sensitivity resnet56 --weights r56.th --data cifar10 --criterion all
+    """
+    from autodepth.policy.settings import CRITERIA  # noqa: PLC0415
+    from autodepth.policy.survival import check_choice  # noqa: PLC0415
+    from autodepth.report.figures.sensitivity_figure import (  # noqa: PLC0415
+        check_figure_file,
+        draw_sensitivities,
+    )
+    from autodepth.service.policies import measure_sensitivities  # noqa: PLC0415
+
+    names = CRITERIA if criterion == "all" else tuple(criterion.split(","))
+    for name in names:
+        check_choice("criterion", name, (*CRITERIA, "all"))
+    if to is not None:
+        check_figure_file(to)
+    settings = [*(settings or []), *_said(free, weights_key)]
+    plan = _given(network, weights, data, seed, settings, trust_data=trust_data)
+    chosen: list[Criterion] = [name for name in CRITERIA if name in names]
+    measured, found = measure_sensitivities(plan, chosen, images)
+    count = min(images, len(plan.setting.data.validation))
+    if to is not None:
+        title = f"{network}: what each branch is worth ({count:,} validation images)"
+        scaled = {str(name): item.scaled for name, item in found.items()}
+        stages = {branch.index: branch.stage for branch in measured.branches}
+        draw_sensitivities(to, scaled, stages, title=title)
+        say(f"{to} written")
+    if json:
+        give_json(
+            {
+                "measured_on": f"{count} images of the validation split",
+                "criteria": {name: asdict(item) for name, item in found.items()},
+            }
+        )
+    else:
+        _print_table(measured, found, count)
+
+
+def _given(
+    network: str,
+    weights: Path,
+    data: str,
+    seed: int | None,
+    settings: list[str] | None,
+    *,
+    trust_data: bool,
+) -> StudyPlan:
+    """Return a plan that takes nothing from a space file in the current folder."""
+    from autodepth.space.file.shipped import default_space  # noqa: PLC0415
+
+    return _plan(default_space(), network, weights, data, seed, settings, trust_data=trust_data)
+
+
+def _said(free: list[str] | None, weights_key: str | None) -> list[str]:
+    """Return what counts as 0 MACs, and where weights lie in their file, as changes to a space."""
+    said = [f"network.free={free}"] if free else []
+    return said if weights_key is None else [*said, f"network.weights_key={dumps(weights_key)}"]
+
+
+def _plan(
+    space: Path | None,
+    network: str | None,
+    weights: Path | None,
+    data: str | None,
+    seed: int | None,
+    settings: list[str] | None,
+    *,
+    own_code: bool = False,
+    trust_data: bool = False,
+) -> StudyPlan:
+    from autodepth.service.search.search import plan_search  # noqa: PLC0415
+
+    plan = plan_search(
+        space,
+        budget="1trials",
+        data=data,
+        network=network,
+        weights=weights,
+        seed=seed,
+        settings=settings or (),
+        own_code=own_code,
+        trust_data=trust_data,
+    )
+    for note in plan.notes:
+        say(f"note: {note}")
+    return plan
+
+
+def _formats(text: str | None) -> Sequence[Format]:
+    from autodepth.export.writing import FORMATS, read_formats  # noqa: PLC0415
+
+    return FORMATS if text is None else read_formats(text)
+
+
+def _carry_out(
+    plan: StudyPlan, policy: Policy, *, to: Path | None, formats: Sequence[Format], json: bool
+) -> None:
+    from autodepth.service.policies import carry_out_policy  # noqa: PLC0415
+    from autodepth.units import format_bytes, format_macs  # noqa: PLC0415
+
+    result = carry_out_policy(plan, policy, to=to, formats=formats, on_epoch=_tell, tell=say)
+    if json:
+        give_json(result.to_dict())
+        return
+    point, most = result.point, plan.unpruned["macs"]
+    removed = " ".join(map(str, result.removed)) or "none"
+    give(
+        f"{point.validation_accuracy:.2%} validation accuracy (parent "
+        f"{result.parent_accuracy:.2%}, pruned before fine-tuning {result.pruned_accuracy:.2%})\n"
+        f"{format_macs(point.macs)} MACs ({point.macs / most:.0%} of the unpruned network), "
+        f"{point.parameters:,} parameters, {format_bytes(point.size_bytes)}, "
+        f"{point.latency_ms:.2f} ms per image\n"
+        f"branches removed: {removed}"
+    )
+    if to is not None:
+        give(f"{to}: exported")
+
+
+def _tell(epoch: EpochReport) -> None:
+    say(
+        f"{epoch.stage.replace('_', '-')} epoch {epoch.step}: loss {epoch.train_loss:.3f}, "
+        f"validation {epoch.validation_accuracy:.1%}, gap {epoch.generalisation_gap:+.1%}, "
+        f"{epoch.branches_computed:.1f} branches per step, {epoch.seconds:.1f} s"
+    )
+
+
+def _print_table(
+    network: ResidualNetwork, found: dict[Criterion, Sensitivity], images: int
+) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from autodepth.policy.removal import unit_of  # noqa: PLC0415
+
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("", justify="right")
+    table.add_column("stage", justify="right")
+    for name in found:
+        table.add_column(_HEADERS[name], justify="right", no_wrap=True)
+    for branch in network.branches:
+        cells = [item.scaled.get(branch.index) for item in found.values()]
+        texts = ["-" if cell is None else f"{cell:.2f}" for cell in cells]
+        table.add_row(str(branch.index), str(branch.stage), *texts)
+    table.add_section()
+    units = [f"{unit_of(item.raw):.3g}" for item in found.values()]
+    table.add_row("", "1.00 =", *units)
+    Console().print(table)
+    say(
+        f"1.00 is the mean of the branches, what it is in the criterion's unit is told last; "
+        f"measured on {images:,} images of the validation split"
+    )

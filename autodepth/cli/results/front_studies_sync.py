@@ -1,0 +1,116 @@
+"""`autodepth studies`, `front` and `sync`: looking at what was recorded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autodepth.cli.console import give, give_json
+from autodepth.cli.options import Json, Study
+
+if TYPE_CHECKING:
+    from autodepth.report.analysis.confirmed import ConfirmedMember
+
+
+def studies(json: Json = False) -> None:
+    """List the studies of this folder, newest first.
+
+    Example: autodepth studies --json
+    """
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from autodepth.records.studies import list_studies, studies_root  # noqa: PLC0415
+    from autodepth.units import format_duration  # noqa: PLC0415
+
+    summaries = list_studies()
+    if json:
+        give_json([summary.to_dict() for summary in summaries])
+        return
+    if not summaries:
+        give(f"no studies in {studies_root()}; start one: autodepth search --budget 4cpu-min")
+        return
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for name in ("study", "created (UTC)", "trials", "front", "best", "spent", "outcome"):
+        table.add_column(name, overflow="fold")
+    for summary in summaries:
+        best = summary.best_accuracy
+        table.add_row(
+            summary.study,
+            summary.created[:16].replace("T", " "),
+            f"{summary.complete}/{summary.trials}",
+            str(summary.front),
+            "-" if best is None else f"{best:.1%}",
+            format_duration(summary.spent_device_seconds),
+            summary.outcome or "not ended",
+        )
+    Console().print(table)
+
+
+def front(study: Study = "latest", json: Json = False) -> None:
+    """Print the front of a study: validation accuracy against MACs.
+
+    Where members were confirmed, their accuracy on fresh seeds stands beside it: mean, standard
+    deviation, and how many seeds.
+
+    Example: autodepth front latest --json
+    """
+    from autodepth.cli.tables import print_front  # noqa: PLC0415
+    from autodepth.records.ledger import Ledger  # noqa: PLC0415
+    from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.report.analysis.confirmed import confirmed_front  # noqa: PLC0415
+
+    folder = find_study(study)
+    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
+        members, plan = confirmed_front(ledger), ledger.study.plan
+    if json:
+        give_json([{**m.point.to_dict(), **_confirmed(m)} for m in members])
+    elif members:
+        give(f"{folder.name}: {len(members)} points, measured on the validation split")
+        print_front(members, plan["unpruned"]["macs"])
+    else:
+        give(f"{folder.name} has no complete trial yet")
+
+
+def _confirmed(member: ConfirmedMember) -> dict[str, Any]:
+    """Return what fresh seeds say of a member under `confirmed`; nothing before there were any."""
+    tried = member.accuracy is not None or member.replicates.failed
+    return {"confirmed": member.to_dict()["confirmed"]} if tried else {}
+
+
+def sync(
+    study: Study = "latest",
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow store; the one beside the studies if left out.")
+    ] = None,
+    optuna: Annotated[
+        bool,
+        typer.Option("--optuna", help="Bring the study's optuna.db up to date instead; make it."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Tell MLflow everything about a study, whatever it was told before.
+
+    With `--optuna` the study is written for tools of Optuna's, and kept up to
+    date by every later search or resume: optuna-dashboard sqlite:///FILE
+
+    Example: autodepth sync latest --tracking-uri http://127.0.0.1:5000
+    """
+    from autodepth.records.studies import find_study  # noqa: PLC0415
+
+    folder = find_study(study)
+    if optuna:
+        from autodepth.study.propose.optuna_export import mirror_path, write_mirror  # noqa: PLC0415
+
+        added, file = write_mirror(folder), mirror_path(folder)
+        told = {"study": folder.name, "file": str(file), "added": added}
+        line = f"{file}: {added} trials added"
+    else:
+        from autodepth.records.mlflow.sync import sync_study  # noqa: PLC0415
+        from autodepth.report.study_files import write_study_files  # noqa: PLC0415
+
+        sent = sync_study(folder, tracking_uri, write_study_files)
+        told = {"study": folder.name, "sent": sent}
+        line = f"{folder.name}: {sent} trials sent"
+    give_json(told) if json else give(line)

@@ -1,0 +1,239 @@
+"""`autodepth search` and `autodepth resume`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autodepth.cli.console import give, give_json, say
+from autodepth.cli.options import (
+    Concurrency,
+    ConcurrencyAsBefore,
+    Json,
+    Moved,
+    MovedWeights,
+    OwnCode,
+    RayAddress,
+    Storage,
+    Study,
+    TrustData,
+    WeightsKey,
+    read_concurrency,
+)
+from autodepth.cli.search.plan_and_result import plan_lines, plan_values, result_values, tell
+from autodepth.errors import BudgetSpentError, InputError
+
+
+def search(  # noqa: PLR0913, PLR0917 - an option each
+    space: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[SPACE]",
+            help="Space file; else ./autodepth.yaml, else ResNet-20 on handwritten digits.",
+        ),
+    ] = None,
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="What may be spent: 50gpu-h, 90cpu-min, 12h, 400trials; "
+            "several by commas, the first to end wins.",
+        ),
+    ] = ...,  # type: ignore[assignment]
+    study: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="digits, cifar10, ..., folder:PATH or npz:FILE.")
+    ] = None,
+    network: Annotated[str | None, typer.Option(help="resnet56, torchvision:NAME, ...")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights to start from; training before pruning is then off, "
+            "unless --set train.epochs=N."
+        ),
+    ] = None,
+    weights_key: WeightsKey = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change the space: train.epochs=3."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the study.")] = None,
+    concurrency: Concurrency = "auto",
+    per_trial: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="What a trial reserves: 0.25gpu (four on a GPU), 2gpu (one on two), 4cpu, "
+            "2x1cpu (two processes).",
+        ),
+    ] = None,
+    ray_address: RayAddress = None,
+    storage: Storage = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(metavar="STUDY", help="Try first what is on the front of an earlier study."),
+    ] = None,
+    go_on: Annotated[
+        bool,
+        typer.Option(
+            "--go-on",
+            help="Go on with --study if it is there; --budget is then what it may spend in all.",
+        ),
+    ] = False,
+    own_code: OwnCode = False,
+    trust_data: TrustData = False,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and train nothing.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Search for shallow networks within a budget.
+
+    Example: autodepth search --budget 4cpu-min
+    """
+    from autodepth.cli.search.live_view import watching  # noqa: PLC0415
+    from autodepth.records.studies import check_free  # noqa: PLC0415
+    from autodepth.service.search.search import (  # noqa: PLC0415
+        carry_out_plan,
+        choose_space,
+        on_cluster,
+        plan_search,
+        space_of,
+    )
+
+    if go_on and _is_there(study):
+        assert study is not None
+        own = own_code or network is not None
+        said = space_of(space, data=data, network=network, weights=weights, settings=settings or ())
+        _go_on(
+            study, None, budget, concurrency, ray_address, storage,
+            # Where a batch job's files lie may change from one to the next.
+            data=said.data.name if ":" in said.data.name else None,
+            weights=said.network.weights,
+            own_code=own, tracking_uri=tracking_uri, json=json,
+        )  # fmt: skip
+        return
+    if study is not None and not dry_run:
+        check_free(study)  # before data are read and steps are timed
+    chosen, count = choose_space(space), read_concurrency(concurrency)
+    with on_cluster(ray_address, storage) as cluster:
+        plan = plan_search(
+            chosen,
+            budget=budget,
+            data=data,
+            network=network,
+            weights=weights,
+            weights_key=weights_key,
+            settings=settings or (),
+            seed=seed,
+            concurrency=None if count == "auto" else count,
+            per_trial=per_trial,
+            start_from=start_from,
+            own_code=own_code,
+            trust_data=trust_data,
+            cluster=cluster,
+        )
+        if dry_run:
+            give_json(plan_values(plan)) if json else give("\n".join(plan_lines(plan, chosen)))
+            return
+        say("\n".join(plan_lines(plan, chosen)))
+        result = carry_out_plan(
+            plan,
+            study=study,
+            tracking_uri=tracking_uri,
+            watch=watching,
+        )
+    tell(result, plan, json=json)
+
+
+def _is_there(study: str | None) -> bool:
+    """Whether a study has begun; `--go-on` needs its name."""
+    from autodepth.records.studies import study_folders  # noqa: PLC0415
+
+    if study is None:
+        raise InputError("--go-on needs a --study NAME: by that it is found again")
+    return study in {folder.name for folder in study_folders()}
+
+
+def resume(  # noqa: PLR0913, PLR0917 - an option each
+    study: Study = "latest",
+    budget: Annotated[
+        str | None, typer.Option(help="What to add: +10gpu-h, +50trials; else what is left.")
+    ] = None,
+    concurrency: ConcurrencyAsBefore = None,
+    data: Moved = None,
+    weights: MovedWeights = None,
+    ray_address: RayAddress = None,
+    storage: Storage = None,
+    takeover: Annotated[
+        bool,
+        typer.Option("--takeover", help="Go on without a driver that has stopped showing life."),
+    ] = False,
+    own_code: OwnCode = False,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Go on with a study that was interrupted or has spent its budget.
+
+    Example: autodepth resume latest --budget +1cpu-h
+    """
+    _go_on(
+        study, budget, None, concurrency, ray_address, storage,
+        data=data, weights=weights,
+        takeover=takeover, own_code=own_code, tracking_uri=tracking_uri, json=json,
+    )  # fmt: skip
+
+
+def _go_on(  # noqa: PLR0913
+    study: str,
+    more: str | None,
+    total: str | None,
+    concurrency: str | None,
+    ray_address: str | None,
+    storage: str | None,
+    *,
+    data: str | None,
+    weights: str | Path | None,
+    takeover: bool = False,
+    own_code: bool,
+    tracking_uri: str | None,
+    json: bool,
+) -> None:
+    from autodepth.cli.search.live_view import watching  # noqa: PLC0415
+    from autodepth.service.search.resume import carry_on, ended, plan_resume  # noqa: PLC0415
+    from autodepth.service.search.search import on_cluster  # noqa: PLC0415
+
+    with on_cluster(ray_address, storage) as cluster:
+        try:
+            plan, folder = plan_resume(
+                study,
+                budget=more,
+                total=total,
+                concurrency=read_concurrency(concurrency),
+                data=data,
+                weights=weights,
+                own_code=own_code,
+                cluster=cluster,
+            )
+        except BudgetSpentError as error:
+            if total is None:
+                raise
+            say(f"{study} is done: {error}")
+            if json:
+                give_json(result_values(ended(study, tracking_uri=tracking_uri)))
+            return
+        say("\n".join(plan_lines(plan, folder.space_path)))
+        result = carry_on(
+            plan,
+            folder,
+            takeover=takeover,
+            tracking_uri=tracking_uri,
+            watch=watching,
+        )
+    tell(result, plan, json=json)

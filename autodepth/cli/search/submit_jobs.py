@@ -1,0 +1,193 @@
+"""`autodepth submit` and `autodepth jobs`: studies as jobs of a Ray cluster."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autodepth.cli.console import give, give_json, say
+from autodepth.cli.options import Concurrency, Json, OwnCode, Storage, WeightsKey, read_concurrency
+from autodepth.errors import InputError
+from autodepth.paths import absolute
+
+if TYPE_CHECKING:
+    from autodepth.service.jobs.jobs import Job, Jobs
+
+Address = Annotated[
+    str,
+    typer.Option(metavar="URL", help="The cluster's dashboard: http://HEAD:8265."),
+]
+
+
+def submit(  # noqa: PLR0913, PLR0917 - an option each
+    space: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[SPACE]",
+            help="Space file below this folder; else ./autodepth.yaml, else the default.",
+        ),
+    ] = None,
+    budget: Annotated[
+        str, typer.Option(help="What the study may spend in all: 50gpu-h, 400trials, ...")
+    ] = ...,  # type: ignore[assignment]
+    address: Address = ...,  # type: ignore[assignment]
+    study: Annotated[
+        str | None, typer.Option(help="Name of the study; by it a later submit goes on.")
+    ] = None,
+    storage: Storage = None,
+    home: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Folder of all studies on the head node; else its home."),
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="As of search; read on the head node.")] = None,
+    network: Annotated[str | None, typer.Option(help="As of search.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="As of search; a file below this folder.")
+    ] = None,
+    weights_key: WeightsKey = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="As of search.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the study.")] = None,
+    concurrency: Concurrency = "auto",
+    own_code: OwnCode = False,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow store; else a SQLite file on the head node.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Files of this folder that are not sent; repeatable."),
+    ] = None,
+    python: Annotated[str, typer.Option(help="Python of the head node.")] = "python",
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Print what it writes, and end as it ends.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Search on a Ray cluster, as a job of it; submitted again, an ended one goes on.
+
+    This folder is sent along, and this autodepth. A token is read from RAY_AUTH_TOKEN.
+
+    Example: autodepth submit --budget 50gpu-h --address http://head:8265 --storage s3://bucket/ad
+    """
+    from autodepth.service.jobs.jobs import Jobs, entrypoint  # noqa: PLC0415
+    from autodepth.service.jobs.parcel import pack_parcel  # noqa: PLC0415
+    from autodepth.units import format_bytes, parse_budget  # noqa: PLC0415
+
+    parse_budget(budget)
+    read_concurrency(concurrency)
+    if tracking_uri is not None and "@" in tracking_uri:
+        raise InputError(
+            "a job's command can be read by all who see the cluster, so a tracking URI must come "
+            "without user and password: set MLFLOW_TRACKING_USERNAME and _PASSWORD on its nodes"
+        )
+    name = study or f"study-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    single = {
+        "--budget": budget, "--study": name, "--storage": storage, "--data": data,
+        "--network": network, "--weights": _below(weights),
+        "--weights-key": weights_key, "--seed": seed,
+        "--concurrency": concurrency, "--tracking-uri": tracking_uri,
+    }  # fmt: skip
+    arguments = ["search", *([_below(space) or ""] if space else []), "--go-on"]
+    arguments += ["--ray-address", "auto", *(["--own-code"] if own_code else [])]
+    for option, value in single.items():
+        arguments += [] if value is None else [option, str(value)]
+    for setting in settings or ():
+        arguments += ["--set", setting]
+    jobs = Jobs(address)
+    with tempfile.TemporaryDirectory(prefix="autodepth-") as place:
+        parcel = pack_parcel(Path.cwd(), Path(place), exclude or ())
+        say(f"sending {parcel.files} files, {format_bytes(parcel.size)}, and autodepth")
+        job = jobs.submit(name, entrypoint(arguments, home=home, python=python), parcel.folder)
+    if not json:
+        give(job.id)
+    status = 0
+    if follow:
+        job, status = _follow(jobs, job)
+    else:
+        say(f"follow it: autodepth jobs {name} --follow --address {address}")
+    if json:
+        give_json({"address": address, **job.to_dict()})
+    sys.exit(status)
+
+
+def jobs(
+    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Only this study.")] = None,
+    address: Address = ...,  # type: ignore[assignment]
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Print what the latest writes, and end as it ends.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """List the studies that a Ray cluster has or had as jobs, the latest first.
+
+    Example: autodepth jobs --address http://head:8265
+    """
+    from autodepth.service.jobs.jobs import Jobs  # noqa: PLC0415
+
+    cluster = Jobs(address)
+    found, status = cluster.list(study), 0
+    if follow:
+        if not found:
+            raise InputError(f"there is no job to follow at {address}")
+        found[0], status = _follow(cluster, found[0])
+    if json:
+        give_json([job.to_dict() for job in found])
+    elif not found:
+        give(f"no jobs of autodepth at {address}")
+    elif not follow:
+        _print(found)
+    sys.exit(status)
+
+
+def _follow(cluster: Jobs, job: Job) -> tuple[Job, int]:
+    """Print what a job writes; return it and the status to exit with. Ctrl-C leaves it running."""
+    from autodepth.service.jobs.jobs import exit_status  # noqa: PLC0415
+
+    try:
+        ended = cluster.follow(job, lambda text: give(text.rstrip("\n")))
+    except KeyboardInterrupt:
+        say(f"followed no longer; the job {job.id} goes on")
+        return job, 130
+    say(f"{ended.id}: {ended.status}")
+    return ended, exit_status(ended)
+
+
+def _print(found: list[Job]) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for name in ("study", "attempt", "state", "started (UTC)", "ended (UTC)", "exit"):
+        table.add_column(name, overflow="fold")
+    for job in found:
+        table.add_row(
+            job.study,
+            str(job.attempt),
+            job.status.lower(),
+            (job.started or "-")[:16].replace("T", " "),
+            (job.ended or "-")[:16].replace("T", " "),
+            "-" if job.exit_status is None else str(job.exit_status),
+        )
+    Console().print(table)
+
+
+def _below(path: Path | None) -> str | None:
+    """Return a path as the job finds it in the folder that is sent.
+
+    Raises:
+        InputError: it is not in this folder.
+    """
+    if path is None:
+        return None
+    place = absolute(path)
+    if not place.is_relative_to(Path.cwd()) or not place.is_file():
+        raise InputError(
+            f"what a job reads must be a file in {Path.cwd()}, which is sent along, but got {path}"
+        )
+    return str(place.relative_to(Path.cwd()))

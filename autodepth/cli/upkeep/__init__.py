@@ -1,0 +1,1 @@
+"""Commands that look after this machine, its studies and its cache."""

@@ -1,0 +1,1 @@
+"""How fast an exported network is here, and what energy it takes."""

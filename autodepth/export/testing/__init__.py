@@ -1,0 +1,1 @@
+"""Opening the test split: the right images, the right classes, counted."""

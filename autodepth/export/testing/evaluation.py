@@ -1,0 +1,188 @@
+"""Opening the test split, which a search never sees, and keeping count of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from autodepth.atomic import write_atomically
+from autodepth.data.batches import Batches
+from autodepth.data.images import Images
+from autodepth.data.load import load_data
+from autodepth.data.settings import DataSettings, Normalisation, without_place
+from autodepth.export.bundles.bundle import OPENINGS, load, read_architecture
+from autodepth.export.bundles.seal import read_sealed, sealed
+from autodepth.export.testing.class_names import match_classes
+from autodepth.export.testing.opening import Only, open_test_images
+from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.catalogue.image_channels import with_channels
+from autodepth.networks.costs.cost import count_macs
+from autodepth.trial.device.device import choose_device
+from autodepth.trial.phases.given_normalisation import choose_normalisation
+from autodepth.trial.training.evaluation import evaluate
+
+_BATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestResult:
+    """One opening of the test split.
+
+    Args:
+        data: the data set, without the path to it.
+        images: number of test images.
+        test_accuracy: top-1 fraction on the test split.
+        test_loss: mean cross-entropy on the test split.
+        macs: multiply-accumulates per image of the network.
+        parameters: parameters of the network.
+        opened_at: ISO 8601, UTC.
+        openings_before: how often this network had been shown these test images already; a
+            number above 0 means the choice may have been made by them.
+        notes: which images were taken and which not, in sentences.
+    """
+
+    data: str
+    images: int
+    test_accuracy: float
+    test_loss: float
+    macs: int
+    parameters: int
+    opened_at: str
+    openings_before: int
+    notes: tuple[str, ...] = ()
+
+
+def evaluate_bundle(
+    folder: Path,
+    data: str | None = None,
+    *,
+    own_code: bool = False,
+    only: Only | None = None,
+    renamed: Mapping[str, str] | None = None,
+) -> TestResult:
+    """Measure an exported network on test images and record the opening in the bundle.
+
+    Classes are matched by their names.
+
+    Args:
+        folder: a bundle.
+        data: name of the data set; None takes the one the network was searched on, which is looked
+            up in its study where it is a person's own.
+        own_code: whether the network's builder may be code of one's own.
+        only: which of these images alone, see `open_test_images`.
+        renamed: names that the data have for classes of the network, by the network's.
+
+    Raises:
+        BundleError: the bundle is damaged or was altered.
+        DataError: the data cannot be found or read, are not what they were, are known to the
+            network, or are of other classes or another kind than the network's.
+    """
+    architecture = read_architecture(folder)
+    opened = open_test_images(folder, architecture.network, data, only)
+    labels, notes = match_classes(opened.classes, architecture.classes, renamed or {}, opened.data)
+    images = opened.images
+    result = _measure(
+        load(folder, own_code=own_code),
+        architecture.network,
+        replace(images, labels=labels[images.labels]),
+        data=opened.data,
+        normalisation=architecture.normalisation,
+        openings_before=len(openings(folder, opened.data)),
+        notes=(*opened.notes, *notes),
+    )
+    previous = _read_openings(folder)
+    write_atomically(folder / OPENINGS, sealed({"openings": [*previous, asdict(result)]}))
+    return result
+
+
+def evaluate_network(
+    name: str,
+    data: str,
+    *,
+    weights: Path,
+    weights_key: str | None = None,
+    shortcut: str = "A",
+) -> TestResult:
+    """Measure a network that no search chose, with given weights, on a test split.
+
+    Args:
+        name: a network of the catalogue.
+        data: name of the data set.
+        weights: its weights, the last layer with them.
+        weights_key: where in that file they are; None finds them.
+        shortcut: option of the CIFAR ResNets.
+
+    Raises:
+        InputError: network, weights or data cannot be used.
+    """
+    settings = DataSettings(name=data)
+    images = load_data(settings)
+    spec = NetworkSpec(
+        name=name,
+        classes=len(images.classes),
+        channels=images.channels,
+        height=images.height,
+        width=images.width,
+        shortcut="B" if shortcut == "B" else "A",
+        own_code=True,  # the caller names it
+    )
+    spec = with_channels(spec, weights=weights, weights_key=weights_key)
+    module = build_network(spec, weights=weights, weights_key=weights_key, any_head=False).module
+    module.eval()
+    normalisation, _ = choose_normalisation(images, spec, weights)
+    return _measure(
+        module,
+        spec,
+        images.open_test(),
+        data=without_place(settings.name),
+        normalisation=normalisation,
+    )
+
+
+def openings(folder: Path, data: str) -> list[dict[str, Any]]:
+    """Return the earlier openings of a data set's test split that a bundle records."""
+    return [opening for opening in _read_openings(folder) if opening.get("data") == data]
+
+
+def _read_openings(folder: Path) -> list[dict[str, Any]]:
+    path = folder / OPENINGS
+    return list(read_sealed(path)["openings"]) if path.exists() else []
+
+
+def _measure(
+    module: nn.Module,
+    spec: NetworkSpec,
+    images: Images,
+    *,
+    data: str,
+    normalisation: Normalisation,
+    openings_before: int = 0,
+    notes: tuple[str, ...] = (),
+) -> TestResult:
+    device = choose_device()
+    macs = count_macs(module, torch.zeros(1, *spec.input_shape), free=spec.free)
+    batches = Batches(
+        images,
+        batch_size=_BATCH,
+        device=device,
+        normalisation=normalisation,
+        channels=spec.channels,
+    )
+    evaluation = evaluate(module.to(device), batches)
+    return TestResult(
+        data=data,
+        images=len(images),
+        test_accuracy=evaluation.accuracy,
+        test_loss=evaluation.loss,
+        macs=macs,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        opened_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        openings_before=openings_before,
+        notes=notes,
+    )

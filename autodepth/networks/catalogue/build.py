@@ -1,0 +1,232 @@
+"""Networks by name.
+
+`resnet20` ... `resnet1202` (6n+2 layers, small images), `torchvision:NAME`, `timm:NAME`, and
+`package.module:callable` for code of one's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from autodepth.errors import NetworkError, did_you_mean
+from autodepth.networks.catalogue import timm_models
+from autodepth.networks.catalogue.cifar_resnet import CifarResNet
+from autodepth.networks.catalogue.own_builder import is_own, own_module
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.running.as_given import as_given
+from autodepth.networks.running.one_thread import one_thread
+from autodepth.networks.weights.given_weights import load_weights
+from autodepth.torchvision_door import import_torchvision
+
+_CIFAR = re.compile(r"resnet([0-9]{1,4})")
+_USUAL_CIFAR = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202")
+_TORCHVISION, _TIMM = "torchvision:", "timm:"
+_NOT_WRITTEN = ("own_code", "code_folder")
+# Every trial of a study begins with the same network: reading it, and the proof that it is the one
+# given, take as long as a step or two of training a small one. A copy takes a tenth of that.
+_kept: dict[tuple[object, ...], ResidualNetwork] = {}
+_MOST_KEPT = 30_000_000  # parameters; a second copy of larger ones takes memory that trials need
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSpec:
+    """Everything needed to build a network again.
+
+    Args:
+        name: a name of the catalogue.
+        classes: size of the output; 0 takes what a builder of one's own gives.
+        channels: colour channels of the input.
+        height: image height in pixels.
+        width: image width in pixels.
+        shortcut: option `A` or `B` of the CIFAR ResNets.
+        arguments: what the builder of any other network is called with besides; plain values.
+        free: operators, functions and classes of one's own that count as 0 multiply-accumulates,
+            see `autodepth.networks.costs.cost.counting`.
+        own_code: whether `package.module:callable` may be imported and called: only where a
+            person said so. It is not written to files, and none can say it.
+        code_folder: where its module lies if it is not installed; None for the current folder.
+            Where it is on another machine, so it is not written to files either.
+    """
+
+    name: str
+    classes: int = 10
+    channels: int = 3
+    height: int = 32
+    width: int = 32
+    shortcut: Literal["A", "B"] = "A"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    free: tuple[str, ...] = ()
+    own_code: bool = False
+    code_folder: Path | None = None
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return (self.channels, self.height, self.width)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values fit for JSON; what is not written to files is not among them."""
+        values = {key: value for key, value in asdict(self).items() if key not in _NOT_WRITTEN}
+        if not self.free:  # as files and keys of caches have it since before there was one
+            del values["free"]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, own_code: bool = False) -> NetworkSpec:
+        """Return what `to_dict` told, with the permission given now.
+
+        Raises:
+            TypeError: a value is missing or unknown.
+        """
+        if told := [name for name in _NOT_WRITTEN if name in values]:
+            raise TypeError(f"{told[0]} is no part of a file")
+        free = tuple(values.get("free", ()))
+        return cls(**{**values, "free": free}, own_code=own_code)
+
+
+# What is made in inference mode could neither be trained nor watched for changes.
+@torch.inference_mode(mode=False)
+def build_network(
+    spec: NetworkSpec,
+    *,
+    seed: int = 0,
+    weights: Path | None = None,
+    weights_key: str | None = None,
+    any_head: bool = True,
+) -> ResidualNetwork:
+    """Build a network by name, initialised from a seed or from a weights file.
+
+    Args:
+        spec: what to build.
+        seed: seed of the random initialisation; the global generator is left as it was.
+        weights: a file to start from, see `load_weights`; what was taken of it is in the notes.
+        weights_key: where in that file they are; None finds them.
+        any_head: whether weights may be for another number of classes; that layer then starts
+            from the seed.
+
+    Raises:
+        NetworkError: the name is unknown, its builder fails, or the network has no residual
+            branches.
+        WeightsError: the weights do not fit.
+    """
+    key = (repr(spec), seed, _stamp(weights), weights_key, any_head)
+    if (kept := _kept.get(key)) is not None:
+        return kept.without(())
+    network = _build(spec, seed, weights, weights_key, any_head=any_head)
+    # What code of one's own builds may be another network the next time, and so may shards.
+    may_change = is_own(spec.name) or (weights is not None and _stamp(weights) is None)
+    if not may_change and network.total_parameters <= _MOST_KEPT:
+        _kept.clear()
+        _kept[key] = network.without(())
+    return network
+
+
+def _stamp(weights: Path | None) -> tuple[Path, int, int] | None:
+    """Return what tells one state of a file of weights from another; None where nothing does."""
+    if weights is None or not weights.is_file() or weights.suffix == ".json":
+        return None
+    status = weights.stat()
+    return weights, status.st_size, status.st_mtime_ns
+
+
+def _build(
+    spec: NetworkSpec, seed: int, weights: Path | None, weights_key: str | None, *, any_head: bool
+) -> ResidualNetwork:
+    with one_thread, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        given = as_given(build_module(spec), spec.input_shape)
+    taken: list[str] = []
+    if weights is not None:
+        classes = spec.classes if any_head else 0
+        taken = load_weights(given.module, weights, key=weights_key, classes=classes)
+    return ResidualNetwork.from_module(
+        given.module,
+        spec.input_shape,
+        classes=spec.classes or None,
+        free=spec.free,
+        notes=(*taken, *given.notes),
+    )
+
+
+def default_input(name: str) -> tuple[int, int, int]:
+    """Return the shape (C, H, W) of the images a network is usually fed with.
+
+    Raises:
+        NetworkError: timm has no such model.
+    """
+    if name.startswith(_TIMM):
+        return timm_models.default_input(name.removeprefix(_TIMM))
+    if name.startswith(_TORCHVISION):
+        return (3, 299, 299) if name.endswith("inception_v3") else (3, 224, 224)
+    return (3, 32, 32)
+
+
+def default_classes(name: str) -> int:
+    """Return the size of the output a network usually has; 0 leaves it to its builder."""
+    if is_for_colour(name):
+        return 1000
+    return 0 if is_own(name) else 10
+
+
+def is_for_colour(name: str) -> bool:
+    """Whether a network is of a library whose networks are built for colour images."""
+    return name.startswith((_TORCHVISION, _TIMM))
+
+
+def build_module(spec: NetworkSpec) -> nn.Module:
+    """Build a network as its maker has it, from the global generator; code of one's own runs.
+
+    Raises:
+        NetworkError: the name is unknown, its builder fails, or is code that was not allowed.
+    """
+    if match := _CIFAR.fullmatch(spec.name):
+        if spec.arguments:
+            raise NetworkError(f"{spec.name} takes no arguments, but got {dict(spec.arguments)}")
+        return CifarResNet(
+            int(match[1]), classes=spec.classes, channels=spec.channels, shortcut=spec.shortcut
+        )
+    if is_own(spec.name):
+        if not spec.own_code:
+            raise NetworkError(
+                f"the network {spec.name} is built by code outside autodepth, and a file may come "
+                "from elsewhere: allow it with --own-code (in Python own_code=True), if you trust "
+                "it"
+            )
+        return own_module(spec.name, spec.classes, spec.arguments, spec.code_folder)
+    for prefix, build in ((_TORCHVISION, _torchvision_module), (_TIMM, _timm_module)):
+        if spec.name.startswith(prefix):
+            try:
+                return build(spec.name.removeprefix(prefix), spec)
+            except (AssertionError, TypeError, ValueError, RuntimeError) as error:
+                if isinstance(error, NetworkError):
+                    raise
+                given = f" with {dict(spec.arguments)}" * bool(spec.arguments)
+                raise NetworkError(f"{spec.name} cannot be built{given}: {error}") from error
+    raise NetworkError(
+        f"unknown network {spec.name!r}{did_you_mean(spec.name, _USUAL_CIFAR)}; known are "
+        f"{', '.join(_USUAL_CIFAR)} (any resnet of 6n+2 layers), torchvision:NAME, timm:NAME and "
+        "package.module:callable"
+    )
+
+
+def _torchvision_module(name: str, spec: NetworkSpec) -> nn.Module:
+    models = import_torchvision().models
+    known = models.list_models(module=models)
+    if name not in known:
+        raise NetworkError(
+            f"torchvision has no classification model {name!r}{did_you_mean(name, known)}"
+        )
+    wanted = {"num_classes": spec.classes, **spec.arguments}
+    module: nn.Module = models.get_model(name, weights=None, **wanted)
+    return module
+
+
+def _timm_module(name: str, spec: NetworkSpec) -> nn.Module:
+    return timm_models.timm_module(name, spec.classes, spec.input_shape, spec.arguments)

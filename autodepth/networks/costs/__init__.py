@@ -1,0 +1,1 @@
+"""What a network costs: multiply-accumulates and parameters, counted one way."""

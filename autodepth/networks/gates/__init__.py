@@ -1,0 +1,1 @@
+"""Stochastic depth on a traced network: gates that skip, and their folding."""

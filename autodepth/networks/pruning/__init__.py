@@ -1,0 +1,1 @@
+"""Smaller networks: narrower branches, and weights set to zero."""

@@ -1,0 +1,79 @@
+"""Which channels inside a branch can go, and which weights go with each of them.
+
+The output channels of a convolution or linear layer are followed through its branch up to the
+layers that read them. Layers with weights are known by their kind. What any other step does to
+channels is tried out on random numbers, whatever its name: where it gives the same if channels are
+left out before it or after it, they pass through. Where it does not (a reshape into heads, a
+softmax over channels, a shuffle), or fails, the channels stay. So every network gets an answer, in
+about the time of two forward passes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import torch
+from torch import fx
+
+from autodepth.networks.pruning.channel_flow import ChannelFlow
+from autodepth.networks.pruning.channel_groups import ChannelGroup
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.running.modes import evaluating
+from autodepth.networks.running.preserve import left_as_it_was
+
+_IMAGES = 2  # of one alone, channels could not be told from channels of all images
+_SHOWN = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narrowing:
+    """What can be made narrower in a network.
+
+    Args:
+        groups: the channels that can go.
+        left_alone: why a branch has none of these, by its number.
+    """
+
+    groups: tuple[ChannelGroup, ...]
+    left_alone: dict[int, str]
+
+    def told(self) -> list[str]:
+        """Return a sentence per reason why branches are left alone, with their numbers."""
+        branches: dict[str, list[int]] = defaultdict(list)
+        for branch, reason in self.left_alone.items():
+            branches[reason].append(branch)
+        return [f"branch {_listed(alike)} stay: {reason}" for reason, alike in branches.items()]
+
+
+def find_narrowing(network: ResidualNetwork, module: fx.GraphModule | None = None) -> Narrowing:
+    """Find the channels inside branches that can go.
+
+    Args:
+        network: left as it is.
+        module: a copy of the network's module on the CPU; None where that is there itself.
+    """
+    module = network.module if module is None else module
+    flow = ChannelFlow(network, module)
+    with left_as_it_was(module), evaluating(module), torch.no_grad():
+        try:
+            flow.run(torch.rand(_IMAGES, *network.input_shape, generator=torch.Generator()))
+        except Exception as error:  # noqa: BLE001 - the code of any network
+            why = f"channels cannot be followed: {type(error).__name__}: {error}".splitlines()[0]
+            return Narrowing(groups=(), left_alone={b.index: why for b, _ in network.kept()})
+    groups = [group for group in flow.groups if group.resolved() is group]
+    free = tuple(group for group in groups if not group.obstacle and group.size > group.blocks)
+    narrow = {group.branch for group in free}
+    return Narrowing(
+        groups=free,
+        left_alone={
+            branch.index: flow.reason(branch.index)
+            for branch, _ in network.kept()
+            if branch.index not in narrow
+        },
+    )
+
+
+def _listed(branches: list[int]) -> str:
+    more = f" and {len(branches) - _SHOWN} more" if len(branches) > _SHOWN else ""
+    return ", ".join(map(str, branches[:_SHOWN])) + more

@@ -1,0 +1,1 @@
+"""Reading a network, with the proof that what was read is what was given."""

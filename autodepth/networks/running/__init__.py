@@ -1,0 +1,1 @@
+"""Running code of others without leaving marks in it."""

@@ -1,0 +1,1 @@
+"""A network as a graph, in training and evaluation alike."""

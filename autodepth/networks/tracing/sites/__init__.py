@@ -1,0 +1,1 @@
+"""Finding the residual branches in a graph."""

@@ -1,0 +1,1 @@
+"""Who drives a study: its lock, the heartbeat in it, and requests to that process."""

@@ -1,0 +1,135 @@
+"""What a study's ledger tells: its trials, their epochs, what was spent, the front."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from autodepth.errors import InputError
+from autodepth.front.dominance import pareto_front
+from autodepth.front.objective import Objective
+from autodepth.front.selection import FrontPoint, front_points
+from autodepth.records.ledger.database import Database
+from autodepth.records.ledger.rows import epoch_of, trial_of
+from autodepth.records.trial_record import StudyRecord, TrialRecord
+from autodepth.trial.result import EpochReport, TrialState
+
+_TRIALS = (
+    "SELECT trial.*, (SELECT TOTAL(device_seconds) FROM spending WHERE trial = number)"
+    " AS device_seconds FROM trial "
+)
+
+
+class LedgerReader:
+    """The half of `Ledger` that reads."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @property
+    def study(self) -> StudyRecord:
+        """The study this ledger belongs to."""
+        values = dict(self.database.query("SELECT * FROM study")[0])
+        del values["id"]
+        values.pop("token", None)  # of whoever drives it
+        values["plan"] = json.loads(values["plan"])
+        values["objectives"] = tuple(Objective(**o) for o in json.loads(values["objectives"]))
+        return StudyRecord(**values)
+
+    def spent(self) -> float:
+        """Return all device seconds spent, on failed and repeated work too."""
+        return float(self.database.query("SELECT TOTAL(device_seconds) FROM spending")[0][0])
+
+    def wall_spent(self) -> float:
+        """Return for how many seconds any device was reserved, whatever their number was when."""
+        rows: list[tuple[float, float]] = []
+        if self.database.version >= 5:
+            found = self.database.query("SELECT devices, spent FROM reservation ORDER BY id")
+            rows = [(row["devices"], row["spent"]) for row in found]
+        rows = rows or [(float(self.study.plan.get("devices", 1)), 0.0)]
+        ends = [*(start for _, start in rows[1:]), self.spent()]
+        parts = zip(rows, ends, strict=True)
+        return math.fsum((end - start) / devices for (devices, start), end in parts)
+
+    def spending(self) -> dict[str, float]:
+        """Return device seconds by what they went to: stages, confirm, failed, overhead."""
+        rows = self.database.query(
+            "SELECT stage, TOTAL(device_seconds) AS seconds FROM spending GROUP BY stage"
+        )
+        return {row["stage"]: row["seconds"] for row in rows}
+
+    def trials(self, start: int = 0) -> list[TrialRecord]:
+        """Return every trial from a number on, by number."""
+        rows = self.database.query(_TRIALS + "WHERE number >= ? ORDER BY number", start)
+        return [trial_of(row) for row in rows]
+
+    def counts(self) -> dict[TrialState, int]:
+        """Return how many trials there are in each state, without reading them."""
+        rows = self.database.query("SELECT state, COUNT(*) AS trials FROM trial GROUP BY state")
+        found = {row["state"]: int(row["trials"]) for row in rows}
+        return {state: found.get(state.value, 0) for state in TrialState}
+
+    def charges(self) -> list[tuple[int | None, str, float]]:
+        """Return (trial, stage, device seconds) as they were charged, the first one first."""
+        rows = self.database.query("SELECT trial, stage, device_seconds FROM spending ORDER BY id")
+        return [(row["trial"], row["stage"], row["device_seconds"]) for row in rows]
+
+    def trial(self, number: int) -> TrialRecord:
+        """Return one trial.
+
+        Raises:
+            InputError: there is no such trial.
+        """
+        rows = self.database.query(_TRIALS + "WHERE number = ?", number)
+        if not rows:
+            (count,) = self.database.query("SELECT COUNT(*) FROM trial")[0]
+            raise InputError(f"the study has {count} trials, numbered from 0, but got {number}")
+        return trial_of(rows[0])
+
+    def epochs(self, number: int) -> list[EpochReport]:
+        """Return the epochs of a trial, by step."""
+        rows = self.database.query("SELECT * FROM epoch WHERE trial = ? ORDER BY step", number)
+        return [epoch_of(row) for row in rows]
+
+    def verdicts(self, number: int) -> list[dict[str, Any]]:
+        """Return how a trial compared with others, rung by rung, as it was entered."""
+        rows = self.database.query("SELECT content FROM verdict WHERE trial = ?", number)
+        return [json.loads(row["content"]) for row in rows]
+
+    def endings(self) -> list[tuple[int, float]]:
+        """Return (trial, device seconds the study had spent by then), in the order of ending.
+
+        What was spent only grows, where the clock of a machine may be set back.
+        """
+        rows = self.database.query(
+            "SELECT number, spent FROM trial WHERE spent IS NOT NULL ORDER BY spent, number"
+        )
+        return [(row["number"], row["spent"]) for row in rows]
+
+    def front(self, objectives: Sequence[Objective] | None = None) -> list[FrontPoint]:
+        """Return the Pareto front of the complete trials, by number.
+
+        Args:
+            objectives: what to compare by; the study's own if None.
+        """
+        if objectives is not None and tuple(objectives) != self._objectives:
+            rows = self.database.query(_TRIALS + "WHERE result IS NOT NULL ORDER BY number")
+            return front_points([p for r in rows if (p := trial_of(r).front_point)], objectives)
+        numbers, members = self._members()
+        return [p for i in members if (p := self.trial(numbers[i]).front_point)]
+
+    def _members(self) -> tuple[list[int], list[int]]:
+        """Return the candidates' numbers, and the places of those on the front."""
+        rows = self.database.query(
+            "SELECT number, candidate FROM trial WHERE candidate IS NOT NULL ORDER BY number"
+        )
+        goals = [objective.goal for objective in self._objectives]
+        front = pareto_front([json.loads(row["candidate"]) for row in rows], goals)
+        return [row["number"] for row in rows], front
+
+    @functools.cached_property
+    def _objectives(self) -> tuple[Objective, ...]:
+        return self.study.objectives

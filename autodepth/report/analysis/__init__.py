@@ -1,0 +1,1 @@
+"""What a study's records say beyond their rows: comparison, importance, confirmation."""

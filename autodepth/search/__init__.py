@@ -1,1 +1,0 @@
-"""A study: many trials within a budget."""

@@ -1,0 +1,1 @@
+"""An exported network where others find it: MLflow's registry, the Hugging Face hub."""

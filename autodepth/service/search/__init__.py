@@ -1,0 +1,1 @@
+"""One search, from what a person says to a front; going on with it, confirming it."""

@@ -1,0 +1,174 @@
+"""The plan of a study that exists: as it began, with its files where they are now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from autodepth.atomic import write_atomically
+from autodepth.data.settings import Normalisation
+from autodepth.errors import DataError, StudyError, WeightsError
+from autodepth.records.storage import taking
+from autodepth.records.studies import StudyFolder
+from autodepth.space.file.space_file import load_space
+from autodepth.space.file.yaml_text import write_yaml
+from autodepth.space.search_space import SearchSpace
+from autodepth.space.sections.section import Section
+from autodepth.study.plan.make_plan import make_plan
+from autodepth.study.plan.plan import StudyPlan
+from autodepth.study.plan.resource_request import parse_per_trial
+from autodepth.trial.device.latency_table import LatencyTable
+from autodepth.units import Budget
+from autodepth.version import __version__
+
+if TYPE_CHECKING:
+    from autodepth.study.cluster.cluster import Cluster
+
+Concurrency = int | Literal["auto"] | None
+# What a study is, by its place in the plan; what was measured by the clock is no part of it, nor
+# where its files lie, nor what the plan makes of the words of a space, nor what ends a trial early.
+_FINGERPRINT = {
+    "data_fingerprint": "data",
+    "unpruned": "network",
+    "weights_sha256": "weights",
+    "space": "space",
+}
+_RESOLVED = {
+    "unpruned.latency_ms", "space.network.weights", "space.data.name", "space.data.root",
+    "space.data.train_images", "space.data.validation", "space.limits",
+}  # fmt: skip
+_MOST_CHANGES = 10
+_MOVED = {
+    "data_fingerprint": ", say where it is with --data",
+    "weights_sha256": ", say where they are with --weights",
+}
+
+
+def plan_again(
+    folder: StudyFolder,
+    limits: Budget,
+    concurrency: Concurrency,
+    *,
+    data: str | None,
+    weights: str | Path | None,
+    own_code: bool,
+    cluster: Cluster | None,
+) -> StudyPlan:
+    """Return the plan of a study that exists, under a budget, with what it had resolved."""
+    before = folder.plan
+    table = before.get("latency_table")
+    try:
+        plan = make_plan(
+            _space_again(folder, before, data=data, weights=weights),
+            limits,
+            concurrency=None if concurrency == "auto" else concurrency or before["concurrency"],
+            per_trial=parse_per_trial(wished) if (wished := before.get("per_trial")) else None,
+            own_code=own_code,
+            cluster=cluster,
+            latency_table=LatencyTable.from_dict(table) if table else None,
+            split_rule=before["data"].get("split_rule", "position"),
+        )
+    except (DataError, WeightsError) as error:
+        raise type(error)(f"{error}; say where files are that moved: --data, --weights") from error
+    now = json.loads(json.dumps(plan.to_dict()))
+    for name, what in _FINGERPRINT.items():
+        if name in before and (changes := _changes(before[name], now[name], name)):
+            if name == "data_fingerprint":
+                changes = _changed_data(before, now) or changes
+            listed = "".join(f"\n  {change}" for change in changes[:_MOST_CHANGES])
+            raise StudyError(
+                f"a study goes on with the {what} it began with, but the {what} of {folder.name} "
+                f"changed since:{listed}\nput it back{_MOVED.get(name, '')}, or search anew: "
+                f"autodepth search {folder.space_path} --start-from {folder.name} --budget ..."
+            )
+    plan = _normalised_as_before(plan, before)
+    return _telling_versions(plan, before.get("autodepth", now["autodepth"]))
+
+
+def _normalised_as_before(plan: StudyPlan, before: Mapping[str, Any]) -> StudyPlan:
+    """Keep the constants a study began with: which ones `auto` means may have changed since."""
+    constants = before.get("normalisation")
+    if constants is None or plan.to_dict()["normalisation"] == constants:
+        return plan
+    kept = Normalisation(mean=tuple(constants["mean"]), std=tuple(constants["std"]))
+    note = f"images are normalised as when the study began: mean {kept.mean}, std {kept.std}"
+    setting = replace(plan.setting, normalisation=kept)
+    return replace(plan, setting=setting, notes=(*plan.notes, note))
+
+
+def _space_again(
+    folder: StudyFolder,
+    before: Mapping[str, Any],
+    *,
+    data: str | None,
+    weights: str | Path | None,
+) -> SearchSpace:
+    """Return the space of a study with what it had resolved, its files where they are now.
+
+    Where they are is what a person says now, else what the study's space file says if somebody
+    changed that, else where they were. That they are the same, their content tells.
+    """
+    resolved = before["data"]
+    changes: dict[str, Any] = {
+        f"data.{name}": resolved[name] for name in ("train_images", "validation")
+    }
+    written = load_space(folder.space_path).network.weights
+    searched = before.get("space", {}).get("network", {}).get("weights")
+    if weights is not None:
+        changes["network.weights"] = str(weights)
+    elif before["weights"] is not None and written in {None, searched}:
+        changes["network.weights"] = before["weights"]
+    if data is not None:
+        changes["data.name"] = data
+    overrides = [f"{path}={json.dumps(value)}" for path, value in changes.items()]
+    return load_space(folder.space_path, overrides)
+
+
+def _changed_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what a person sees of data that changed: classes and numbers of images."""
+    told = {"classes": "classes", "images": "images"}
+    return [
+        change
+        for name, what in told.items()
+        if name in before
+        for change in _changes(before[name], now[name], what)
+    ]
+
+
+def _telling_versions(plan: StudyPlan, begun: str) -> StudyPlan:
+    if begun == __version__:
+        return plan
+    note = f"autodepth {begun} began this study, and {__version__} goes on with it"
+    return replace(plan, notes=(*plan.notes, note))
+
+
+def _changes(before: Any, now: Any, name: str) -> list[str]:
+    """Return what differs, one `path: before -> now` each."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            change
+            for key in sorted(before.keys() | now.keys())
+            if f"{name}.{key}" not in _RESOLVED
+            for change in _changes(before.get(key), now.get(key), f"{name}.{key}")
+        ]
+    return [] if before == now else [f"{name.removeprefix('space.')}: {before} -> {now}"]
+
+
+def keep_paths(folder: StudyFolder, plan: StudyPlan) -> None:
+    """Write into a study's space file where its files are now, if it says another place."""
+    told = load_space(folder.space_path)
+    data = told.data.model_copy(update=_paths(plan.space.data, told.data))
+    network = told.network.model_copy(update=_paths(plan.space.network, told.network))
+    if (data, network) != (told.data, told.network):
+        moved = replace(told, data=data, network=network)
+        with taking(folder.path):
+            write_atomically(folder.space_path, write_yaml(moved.to_dict()))
+
+
+def _paths(now: Section, told: Section) -> dict[str, Any]:
+    """Return the paths of a section that are others than were told; `folder:PATH` is a name."""
+    names = {"name", "root", "weights"} & now.model_fields_set
+    return {name: value for name in names if (value := getattr(now, name)) != getattr(told, name)}

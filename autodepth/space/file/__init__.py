@@ -1,0 +1,1 @@
+"""Reading space files: every mistake at once, each with its line and column."""

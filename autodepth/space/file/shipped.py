@@ -1,0 +1,24 @@
+"""The space files that come with autodepth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DEFAULT_SPACE = "digits_resnet20"
+
+
+def space_folder() -> Path:
+    """Return the folder of the shipped files: inside the installed package, else the checkout's."""
+    package = Path(__file__).parents[2]
+    installed = package / "search_spaces"
+    return installed if installed.is_dir() else package.parent / "search_spaces"
+
+
+def shipped_spaces() -> dict[str, Path]:
+    """Return the shipped space files by name, sorted."""
+    return {path.stem: path for path in sorted(space_folder().glob("*.yaml"))}
+
+
+def default_space() -> Path:
+    """Return the space file a search takes when none is named; its data needs no download."""
+    return space_folder() / f"{DEFAULT_SPACE}.yaml"

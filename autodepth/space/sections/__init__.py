@@ -1,0 +1,1 @@
+"""The sections of a space file as pydantic models."""

@@ -1,0 +1,135 @@
+"""Mistakes in a space file, in words a person can act on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from autodepth.errors import did_you_mean
+from autodepth.policy.settings import SEARCHED, THRESHOLD
+from autodepth.policy.values import shown
+from autodepth.space.conditions import condition_mistakes
+from autodepth.space.sections.models import SECTIONS, SpaceModel
+from autodepth.space.sections.section import Place
+from autodepth.space.sections.setting_models import DOMAIN_SECTIONS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """Something in a space file that cannot be used.
+
+    Args:
+        place: keys and list positions that lead to it.
+        message: what is wrong.
+        at_key: whether it is the key that is wrong, and not its value.
+    """
+
+    place: Place
+    message: str
+    at_key: bool = False
+
+
+def find_mistakes(content: Any) -> tuple[SpaceModel | None, list[Mistake]]:
+    """Judge what a space file holds.
+
+    Args:
+        content: the file's content as plain values.
+
+    Returns:
+        The model, None if there is any mistake; and every mistake.
+    """
+    model, mistakes = None, []
+    try:
+        model = SpaceModel.model_validate(content)
+    except ValidationError as error:
+        mistakes = mistakes_of(error)
+    told = {mistake.place for mistake in mistakes}
+    mistakes += [mistake for mistake in _condition_mistakes(content) if mistake.place not in told]
+    return (None if mistakes else model), mistakes
+
+
+def mistakes_of(error: ValidationError) -> list[Mistake]:
+    """Translate what pydantic found."""
+    return [mistake for detail in error.errors() for mistake in _translate(detail)]
+
+
+def shown_place(place: Place) -> str:
+    """Return `search.p_L.max` or `objectives[1].name`; keys that are no plain names are quoted."""
+    text = ""
+    for part in place:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            plain = re.fullmatch(r"[\w.-]{1,60}", part, re.ASCII)
+            text += ("." if text else "") + (part if plain else shown(part))
+    return text
+
+
+def _translate(detail: ErrorDetails) -> Iterator[Mistake]:
+    place = tuple(part for part in detail["loc"] if not str(part).startswith("<"))
+    context: Mapping[str, Any] = detail.get("ctx", {})
+    match detail["type"]:
+        case "mistakes":
+            for within, message in context["mistakes"]:
+                yield Mistake(place=place + within, message=message)
+        case "value_error":
+            yield Mistake(place=place, message=str(context["error"]))
+        case "extra_forbidden":
+            yield Mistake(place=place, message=_unknown_key(detail["loc"]), at_key=True)
+        case "missing":
+            yield Mistake(place=place, message="is required, but missing")
+        case "model_type" | "dict_type":
+            message = f"must be a mapping, but got {shown(detail['input'])}"
+            yield Mistake(place=place, message=message)
+        case "tuple_type":
+            message = f"must be a list, but got {shown(detail['input'])}"
+            yield Mistake(place=place, message=message)
+        case "too_long":
+            message = f"must hold at most {context['max_length']} values, but got more"
+            yield Mistake(place=place, message=message)
+        case "default_factory_not_called":  # it waits for a field whose own mistake is told
+            return
+        case _:
+            yield Mistake(place=place, message=detail["msg"])
+
+
+def _unknown_key(loc: Place) -> str:
+    *parents, key = loc
+    names = [part for part in parents if isinstance(part, str)]
+    section = names[-1] if names else ""
+    setting = next((name for name in SEARCHED if key == place_of(name)[1]), None)
+    if setting and section in {"", "search", "train"}:
+        return f"unknown key here; this setting belongs under {place_of(setting)[0]}"
+    known = list((DOMAIN_SECTIONS | SECTIONS)[section].model_fields)
+    return "unknown key" + (did_you_mean(str(key), known) or f"; known are {', '.join(known)}")
+
+
+def place_of(setting: str) -> tuple[str, str]:
+    """Return section and key of a setting: `p_L` is `search`, `p_L` in a space file."""
+    section, _, name = setting.rpartition(".")
+    return (section or "search", name)
+
+
+def _condition_mistakes(content: Any) -> list[Mistake]:
+    """Judge the conditions as written, so that mistakes elsewhere do not hide theirs."""
+    conditions: dict[str, dict[str, object]] = {}
+    per = "network"
+    for name in SEARCHED:
+        section, key = place_of(name)
+        settings = content.get(section) if isinstance(content, dict) else None
+        if not isinstance(settings, dict) or key not in settings:
+            continue
+        setting = settings[key] if isinstance(settings[key], dict) else {}
+        when = setting.get("when")
+        conditions[name] = when if isinstance(when, dict) else {}
+        if name == THRESHOLD:
+            per = str(setting.get("per", per))
+    return [
+        Mistake(place=(*place_of(name), "when", other), message=message, at_key=at_key)
+        for name, other, message, at_key in condition_mistakes(conditions, per)
+    ]

@@ -1,0 +1,1 @@
+"""Whether the front holds on fresh seeds, beside its controls."""

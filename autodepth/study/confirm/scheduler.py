@@ -1,0 +1,165 @@
+"""When the front is confirmed: the share of the budget kept back, and who goes first.
+
+Confirmation begins when what is left of the time is what it needs, or the share kept back for it
+if that is less. The front it confirms is that of this moment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from autodepth.front.selection import FrontPoint
+from autodepth.policy.policy import Policy
+from autodepth.records.ledger import Ledger
+from autodepth.space.sections.search_models import ConfirmationSection
+from autodepth.study.confirm.missing import ExtraTrial, confirmations, controls
+from autodepth.study.plan.budget import BudgetMeter
+from autodepth.study.propose.cost_model import Foresight
+
+_MARGIN = 1.15  # of the time it is expected to need
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What is asked of a front, and nothing else.
+
+    Args:
+        seeds: fresh seeds per member, at least 1.
+        roles: controls that each member is compared with, see `control_policies.ROLES`.
+        unpruned_macs: multiply-accumulates of the untouched network.
+        given_weights: whether the study starts from given weights.
+    """
+
+    seeds: int
+    roles: tuple[str, ...]
+    unpruned_macs: float
+    given_weights: bool
+
+
+class Confirming:
+    """The trials that confirm a front, handed out one by one.
+
+    Args:
+        section: share and seeds.
+        ledger: knows what was confirmed.
+        meter: knows the time.
+        foresight: tells parents apart.
+        concurrency: trials at the same time.
+        only: what is asked for at once, without any search; None confirms when it is time.
+    """
+
+    def __init__(
+        self,
+        section: ConfirmationSection,
+        *,
+        ledger: Ledger,
+        meter: BudgetMeter,
+        foresight: Foresight,
+        concurrency: int,
+        only: Evidence | None = None,
+    ) -> None:
+        self._section, self._ledger, self._meter = section, ledger, meter
+        self._foresight, self._concurrency = foresight, concurrency
+        self._front: list[FrontPoint] = []
+        self._ready: set[str] = set()
+        self._training: dict[str, int] = {}
+        self._waits = False
+        self.only = only
+
+    def next(self, front: Sequence[FrontPoint], *, now: bool = False) -> ExtraTrial | None:
+        """Return the confirmation to start now, None where it is not time or none is left.
+
+        Args:
+            front: as it is now.
+            now: begin whatever the time is.
+        """
+        self._waits = False
+        if now and self._wanted:
+            self._front = self._front or list(front)
+        if not self._is_time(front):
+            return None
+        for trial in self._missing():
+            key = self._parent(trial)
+            if key in self._training:
+                self._waits = True
+                continue
+            new = key not in self._ready and trial.policy.train.epochs > 0
+            work = self._foresight.work(trial.policy, new_parent=new)
+            # A count of trials is for the search; what confirms it needs time alone.
+            if self._meter.leaves_time_for(work, new_parent=new):
+                self._waits = False
+                return trial
+        return None
+
+    @property
+    def waits(self) -> bool:
+        """Whether what is missing waits for a parent that is being trained."""
+        return self._waits
+
+    def started(self, trial: ExtraTrial, number: int) -> bool:
+        """Note that a confirmation began; return whether it trains its parent."""
+        key = self._parent(trial)
+        new = key not in self._ready and trial.policy.train.epochs > 0
+        if new:
+            self._training[key] = number
+        return new
+
+    def ended(self, number: int, *, complete: bool) -> None:
+        """Note that a confirmation ended."""
+        for key in [key for key, owner in self._training.items() if owner == number]:
+            del self._training[key]
+            if complete:
+                self._ready.add(key)
+
+    def _missing(self) -> list[ExtraTrial]:
+        records, only = self._ledger.trials(), self.only
+        if only is None:
+            return confirmations(self._front, records, self._section.seeds)
+        missing = confirmations(self._front, records, only.seeds)
+        if missing or not only.roles:
+            return missing
+        return list(
+            controls(
+                self._front,
+                records,
+                only.seeds,
+                unpruned_macs=only.unpruned_macs,
+                given_weights=only.given_weights,
+                which=only.roles,
+            ).trials
+        )
+
+    def _is_time(self, front: Sequence[FrontPoint]) -> bool:
+        if self.only is not None:
+            self._front = list(front)
+        if self._front:
+            return True
+        left = self._meter.seconds_left
+        if not (self._wanted and front):
+            return False
+        kept_back = self._section.share * self._meter.seconds_in_all
+        if left <= min(kept_back, self._needed(front)):
+            self._front = list(front)
+        return bool(self._front)
+
+    @property
+    def _wanted(self) -> bool:
+        """Whether there is a share for it; a budget that only counts trials has none."""
+        asked = self._section.share > 0 and self._section.seeds > 0
+        return asked and self._meter.seconds_left < math.inf
+
+    def _needed(self, front: Sequence[FrontPoint]) -> float:
+        """Return about how many seconds confirmation takes on all places."""
+        known, foresight = self._meter.expected, self._foresight
+        policies = [Policy.from_dict(dict(member.policy)) for member in front]
+        parents = {foresight.parent(policy): policy for policy in policies}.values()
+        training = [known(foresight.parent_work(policy), new_parent=True) for policy in parents]
+        tuning = [known(foresight.tuning_work(policy), new_parent=False) for policy in policies]
+        seconds = self._section.seeds * (sum(training) + sum(tuning))
+        longest = max(training) + max(tuning)  # the last of them runs alone
+        return _MARGIN * (seconds / self._concurrency + longest)
+
+    def _parent(self, trial: ExtraTrial) -> str:
+        return f"{self._foresight.parent(trial.policy)} {trial.replicate}"

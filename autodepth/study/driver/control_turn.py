@@ -1,0 +1,61 @@
+"""When the control comes: the network trained without random depth and left whole."""
+
+from __future__ import annotations
+
+from autodepth.policy.policy import Policy
+from autodepth.study.plan.budget import BudgetMeter
+from autodepth.study.propose.proposer import Proposals
+
+# The control comes when the search has begun so many times the work that its training is.
+_WORK_BEFORE_CONTROL = 2.0
+
+
+class Turns:
+    """Tells what comes next.
+
+    Args:
+        control: the policy that leaves the network whole.
+        proposals: what the search goes on with.
+        meter: minds the budget.
+    """
+
+    def __init__(
+        self,
+        control: Policy,
+        *,
+        proposals: Proposals,
+        meter: BudgetMeter,
+    ) -> None:
+        self.control = control
+        self._control_begun = False
+        self._proposals, self._meter = proposals, meter
+        self.any_complete = False
+
+    def control_is_due(self) -> bool:
+        """Return whether the control comes next.
+
+        Beside the very first trial: nothing is known then that would tell of a better use of a
+        second place, and policies may share its parent later. Else once it is cheap beside what was
+        done already, for no parent costs more.
+        """
+        if self._control_begun:
+            return False
+        if self._meter.trials_left == 1:
+            return True
+        parents, epochs = self._proposals.parents, self.control.train.epochs
+        state = parents.state(self._proposals.foresight.parent(self.control))
+        if state == "ready" or not epochs:
+            return True
+        beside_first = parents.work > 0 and not self.any_complete
+        begun = beside_first or parents.work >= _WORK_BEFORE_CONTROL * epochs
+        work = self._proposals.foresight.work(self.control, new_parent=True)
+        time = self._meter.leaves_time_for(work, new_parent=True)
+        return state != "training" and begun and time
+
+    def control_begins(self) -> None:
+        """The control is carried out."""
+        self._control_begun = True
+
+    def control_was_lost(self) -> None:
+        """The control has to be carried out once more."""
+        self._control_begun = False

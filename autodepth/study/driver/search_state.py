@@ -1,0 +1,222 @@
+"""What a study has learned so far, and how it learns from an epoch and from the end of a trial.
+
+Nothing is written to the ledger here: what is learned from a trial is the same whether it is
+carried out now or was by an earlier part of the study (`going_on.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from autodepth.front.objective import Objective
+from autodepth.front.violations import violations_of
+from autodepth.policy.policy import Policy
+from autodepth.records.trial_record import TrialKind
+from autodepth.space.search_space import SearchSpace
+from autodepth.study.driver.control_turn import Turns
+from autodepth.study.driver.front import FrontKeeper
+from autodepth.study.plan.budget import BudgetMeter
+from autodepth.study.propose.optuna_sampler import Point
+from autodepth.study.propose.proposer import Proposal, Proposals
+from autodepth.study.stopping.rungs import Rungs
+from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult
+
+_Compared = TypeVar("_Compared")
+
+
+@dataclass(kw_only=True)
+class Running:
+    """A trial under way.
+
+    Args:
+        policy: what it carries out.
+        proposal: of the search; None for the control and for trials about a front's member.
+        started: on the clock of `lived_seconds`; later by what its worker was stopped for.
+        kind: as the ledger has it.
+        new_parent: whether it trains its parent.
+    """
+
+    policy: Policy
+    proposal: Proposal | None = None
+    started: float = 0.0
+    kind: TrialKind = "search"
+    new_parent: bool = True
+    epochs: Counter[str] = field(default_factory=Counter)
+    found: Counter[str] = field(default_factory=Counter)  # epochs of another trial, told again
+    last: EpochReport | None = None
+    stop: str = ""  # why it has to stop
+
+    @property
+    def of_search(self) -> bool:
+        """Whether it belongs to the search, not to what is asked of a member of its front."""
+        return self.kind in {"search", "unpruned"}
+
+    def note(self, epoch: EpochReport) -> None:
+        """Count an epoch."""
+        self.epochs[epoch.stage] += 1
+        self.found[epoch.stage] += epoch.replayed
+        self.last = epoch
+
+    @property
+    def parent_trained(self) -> bool | None:
+        """Whether its time holds the training of a parent; None where it holds a part of it."""
+        if not self.found["parent"]:
+            return self.new_parent
+        return False if self.found["parent"] == self.epochs["parent"] else None
+
+
+class Knowledge:
+    """Parents, sensitivities, accuracies at rungs, the front.
+
+    Args:
+        space: what is searched.
+        objectives: what is optimised, in absolute numbers.
+        unpruned: what the untouched network costs, by metric; relative constraints refer to it.
+        proposals: which policy comes next.
+        meter: knows how long trials take.
+        turns: tells when the control comes.
+        unpruned_point: the settings of its parent that are searched; None where the space has
+            no such parent.
+        rungs: compares trials with each other.
+        front: the front and the weights kept with it.
+    """
+
+    def __init__(  # noqa: PLR0913 - the one place where the parts of a search meet
+        self,
+        *,
+        space: SearchSpace,
+        objectives: tuple[Objective, ...],
+        unpruned: Mapping[str, float],
+        proposals: Proposals,
+        meter: BudgetMeter,
+        turns: Turns,
+        unpruned_point: Point | None,
+        rungs: Rungs,
+        front: FrontKeeper,
+    ) -> None:
+        self.space, self.objectives, self.unpruned = space, objectives, unpruned
+        self.proposals, self.meter, self.turns = proposals, meter, turns
+        self.unpruned_point = unpruned_point
+        self.rungs, self.front = rungs, front
+        self.completed = 0
+        self.longest_epoch = 0.0
+
+    def violations(self, point: OperatingPoint) -> dict[str, float]:
+        """Return by what share of its bound each constraint is broken, above 0 where it is."""
+        return violations_of(point, self.space.constraints, self.unpruned)
+
+    def values(self, point: OperatingPoint) -> list[float]:
+        """Return the objectives of a network."""
+        return [objective.value(point) for objective in self.objectives]
+
+    def leaves_time_for(self, policy: Policy, new_parent: bool) -> bool:
+        """Whether a policy can be carried out in what is left of the budget."""
+        work = self.proposals.foresight.work(policy, new_parent=new_parent)
+        return self.meter.leaves_time_for(work, new_parent=new_parent)
+
+    def took(self, seconds: float, running: Running) -> None:
+        """Take in how long the stages of a complete trial took, all on one place."""
+        new_parent = running.parent_trained
+        if new_parent is None:
+            return
+        work = self.proposals.foresight.work(running.policy, new_parent=new_parent)
+        self.meter.trial_completed(seconds, work, new_parent=new_parent)
+
+    def control_began(self, number: int) -> bool:
+        """Note that a trial carries the control out; return whether it trains its parent."""
+        self.turns.control_begins()
+        parents, control = self.proposals.parents, self.turns.control
+        key = self.proposals.foresight.parent(control)
+        new_parent = parents.state(key) != "ready" and control.train.epochs > 0
+        parents.started(key, number)
+        parents.add_work(new=control.train.epochs if new_parent else 0.0, known=0.0)
+        return new_parent
+
+    def take_in(
+        self, number: int, running: Running, epoch: EpochReport, compare: Callable[..., _Compared]
+    ) -> _Compared | None:
+        """Take in an epoch, and return what comparing the trial with others says, where it is due.
+
+        Args:
+            number: of the trial.
+            running: the trial.
+            epoch: its next one.
+            compare: `Rungs.report`, or `Rungs.note` where the trial was judged already.
+        """
+        running.note(epoch)
+        self.longest_epoch = max(self.longest_epoch, epoch.seconds)
+        if running.of_search:
+            self._learn_of_parent(number, running, epoch)
+        stage, policy = epoch.stage, running.policy
+        if epoch.replayed or running.kind != "search" or stage not in self.space.rungs.stages:
+            return None
+        epochs = policy.train.epochs if stage == "parent" else policy.fine_tune_epochs
+        fine_tuning = policy.train.fine_tune_learning_rate or policy.train.learning_rate
+        return compare(
+            number,
+            stage,
+            running.epochs[stage],
+            epochs,
+            epoch.validation_accuracy,
+            epoch.branches_expected if stage == "parent" else float(epoch.macs),
+            rate=policy.train.learning_rate if stage == "parent" else fine_tuning,
+        )
+
+    def learn(self, number: int, running: Running, result: TrialResult) -> None:
+        """Take in what a complete trial, which the ledger has, brought back."""
+        self.turns.any_complete = True
+        self.completed += 1
+        parents, foresight = self.proposals.parents, self.proposals.foresight
+        if running.of_search:
+            self._parent_is_ready(running)
+            foresight.learn(running.policy, result.sensitivities)
+            self.proposals.gaps.ended(number, self.values(result.point))
+            self.rungs.final(number, result.point.validation_accuracy)
+        if running.proposal is not None:
+            values, violations = self.values(result.point), self.violations(result.point)
+            self.proposals.answer(running.proposal, values, violations)
+        if self.front.add(number):
+            parents.praise(foresight.parent(running.policy))
+
+    def came_to_nothing(self, number: int, running: Running, *, stopped: bool) -> None:
+        """Take in that a trial brought nothing back.
+
+        Args:
+            number: of the trial.
+            running: the trial.
+            stopped: whether it was given up at a rung, so that its parent is not tried again.
+        """
+        self.proposals.parents.lost(number, given_up=stopped)
+        if running.proposal is not None:
+            values = self._reached(running.last) if stopped else None
+            self.proposals.gaps.ended(number, values, complete=False)
+            self.proposals.left_undone(running.policy, running.epochs["fine_tune"])
+            self.proposals.answer(running.proposal, values, settled=stopped)
+
+    def _learn_of_parent(self, number: int, running: Running, epoch: EpochReport) -> None:
+        if epoch.stage != "parent":
+            self._parent_is_ready(running)
+            if epoch.sensitivities:
+                self.proposals.foresight.learn(running.policy, epoch.sensitivities)
+                if running.proposal is not None:
+                    self.proposals.scored(running.proposal, number)
+        else:
+            parent = self.proposals.foresight.parent(running.policy)
+            self.proposals.parents.trained(parent, epoch.validation_accuracy)
+
+    def _parent_is_ready(self, running: Running) -> None:
+        point = self.unpruned_point if running.proposal is None else running.proposal.point
+        parent = self.proposals.foresight.parent(running.policy)
+        self.proposals.parents.ready(parent, point)
+
+    def _reached(self, last: EpochReport | None) -> list[float] | None:
+        """Return the objectives of a trial when it was stopped; None where they are not known."""
+        if last is None or not last.macs:
+            return None
+        known = {"validation_accuracy": last.validation_accuracy, "macs": float(last.macs)}
+        if any(objective.name not in known for objective in self.objectives):
+            return None
+        return [known[objective.name] for objective in self.objectives]

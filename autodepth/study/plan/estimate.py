@@ -1,0 +1,274 @@
+"""What a search can reach and what a trial will take, before anything is trained."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+
+from autodepth.errors import InputError
+from autodepth.networks.gates.gates import GatedNetwork
+from autodepth.networks.pruning.width import prune_width
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.policy.policy import Policy
+from autodepth.policy.survival import expected_branches, survival_probabilities
+from autodepth.policy.values import Scalar
+from autodepth.space.domains import Choice, Domain, Fixed, FloatRange, IntRange
+from autodepth.space.objectives import Constraint
+from autodepth.space.search_space import SearchSpace
+from autodepth.trial.device.device import autocast
+from autodepth.trial.device.latency_table import LatencyTable
+
+# Enough arithmetic for a steady rate, little enough to be over in seconds on one core.
+_PROBE_MACS = 2e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Seconds one image takes in training (all branches computed) and in evaluation."""
+
+    training: float
+    evaluation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """Multiply-accumulates that pruning can lead to."""
+
+    least: int
+    middle: int
+    most: int
+
+
+def reach(network: ResidualNetwork, space: SearchSpace) -> Reach:
+    """Return the fewest, middle and most MACs, one branch per stage staying at least."""
+    least, most = _least(network, space, "macs"), network.total_macs
+    return Reach(least=least, middle=(least + most) // 2, most=most)
+
+
+def constraint_verdict(
+    constraint: Constraint,
+    network: ResidualNetwork,
+    space: SearchSpace,
+    table: LatencyTable | None = None,
+) -> str:
+    """Say whether a bound can be kept, as far as that is known before training.
+
+    Args:
+        constraint: the bound.
+        network: the whole network.
+        space: what is searched.
+        table: latencies, where they were measured.
+
+    Raises:
+        InputError: it is a bound on MACs, parameters or latency that no pruning can keep.
+    """
+    if constraint.metric == "latency_ms" and table is not None:
+        return _latency_verdict(constraint, network, space, table)
+    whole = {"macs": network.total_macs, "parameters": network.total_parameters}
+    if constraint.metric not in whole:
+        return "known only after training"
+    most = whole[constraint.metric]
+    least = _least(network, space, constraint.metric)
+    bound = constraint.bound.of(most)
+    if constraint.relation == "<=" and bound < least:
+        raise InputError(
+            f"constraint {str(constraint)!r} cannot hold: with as few branches as the space allows"
+            f"{', as narrow as the space allows,' if _most_filters(space) else ''} the "
+            f"network still has {least:,} {constraint.metric}"
+        )
+    if constraint.relation == ">=" and bound > most:
+        raise InputError(
+            f"constraint {str(constraint)!r} cannot hold: the whole network has {most:,} "
+            f"{constraint.metric}"
+        )
+    return "can be kept"
+
+
+def _latency_verdict(
+    bound: Constraint, network: ResidualNetwork, space: SearchSpace, table: LatencyTable
+) -> str:
+    least = table.predict(_most_that_goes(network, space, "macs"), _most_filters(space))
+    if table.breaks(bound, least if bound.relation == "<=" else table.whole_ms):
+        raise InputError(
+            f"constraint {str(bound)!r} cannot hold: networks of this space take "
+            f"{least:.3g} to {table.whole_ms:.3g} ms on {table.device}, as branches were measured"
+        )
+    return f"{least:.3g} to {table.whole_ms:.3g} ms by a table of branches, on {table.device}"
+
+
+def _least(network: ResidualNetwork, space: SearchSpace, metric: str) -> int:
+    """Return the least of a cost: per stage the cheapest branch, as narrow as the space allows."""
+    smallest = network.without(_most_that_goes(network, space, metric))
+    if share := _most_filters(space):
+        smallest = prune_width(smallest, share)
+    return int(getattr(smallest, f"total_{metric}"))
+
+
+def _most_that_goes(network: ResidualNetwork, space: SearchSpace, metric: str) -> set[int]:
+    """Return the branches that go where the cheapest of each stage stay, and the protected ones."""
+    if space.branches is not None:
+        return set(space.branches)
+    going: set[int] = set()
+    for stage in range(1, network.num_stages + 1):
+        branches = [b for b in network.branches if b.stage == stage]
+        free = [b for b in branches if b.removable and b.index not in space.network.protect]
+        removable = {b.index: int(getattr(b, metric)) for b in free}
+        fixed = len(branches) - len(removable)
+        staying = max(0, int(_extreme(space, "least_per_stage", 1, min)) - fixed)
+        going.update(sorted(removable, key=removable.__getitem__)[staying:])
+    return going
+
+
+def _most_filters(space: SearchSpace) -> float:
+    """Return the greatest filter sparsity of a space."""
+    return _extreme(space, "filter_sparsity", 0.0, max)
+
+
+def _extreme(
+    space: SearchSpace, name: str, default: float, choose: Callable[[Iterable[float]], float]
+) -> float:
+    """Return the least or the greatest value that a space has of a setting."""
+    domain = next((d.domain for d in space.dimensions if d.name == name), Fixed(default))
+    match domain:
+        case Fixed(value=value):
+            return float(value or 0)
+        case Choice(values=values):
+            return choose(float(value or 0) for value in values)
+        case FloatRange(low=low, high=high) | IntRange(low=low, high=high):
+            return choose([float(low), float(high)])
+
+
+def typical_policy(space: SearchSpace, network: ResidualNetwork) -> Policy:
+    """Return the policy in the middle of a space: midpoints of ranges, first of choices."""
+    point: dict[str, Scalar] = {}
+    for dimension in space.dimensions_for(network.num_stages, len(network.branches)):
+        if dimension.condition is None or dimension.condition.holds(point):
+            point[dimension.name] = _middle(dimension.domain)
+    return Policy.from_dict(space.policy_values(point))
+
+
+def unpruned_policy(space: SearchSpace, network: ResidualNetwork) -> Policy:
+    """Return the control: trained like the others, no random depth, nothing removed."""
+    return replace(
+        typical_policy(space, network).removing(),
+        survival_prob_last=1.0,
+        survival=None,
+        filter_sparsity=0.0,
+        weight_sparsity=0.0,
+        fine_tune_epochs=0,
+    )
+
+
+def measure_pace(network: ResidualNetwork, policy: Policy, device: torch.device) -> Pace:
+    """Time a few steps on random images; the network's batch statistics move, its weights do not.
+
+    Args:
+        network: the network, on `device`.
+        policy: whose batch size and precision are taken.
+        device: where trials will run.
+    """
+    count = int(max(2, min(policy.train.batch_size, _PROBE_MACS / network.total_macs)))
+    images = torch.randn(count, *network.input_shape, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.zeros(count, dtype=torch.int64, device=device)
+    gated = GatedNetwork(network)
+
+    def step() -> None:
+        gated.train()
+        with autocast(device, policy.train.precision):
+            loss = F.cross_entropy(gated(images), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        network.module.zero_grad(set_to_none=True)
+
+    def evaluation() -> None:
+        gated.eval()
+        with torch.inference_mode():
+            gated(images)
+
+    return Pace(
+        training=_seconds(step, device) / count, evaluation=_seconds(evaluation, device) / count
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialCost:
+    """About what a typical trial takes.
+
+    Args:
+        policy: the typical policy.
+        network: the untouched network.
+        reach: what pruning can make of it.
+        pace: seconds per image of the untouched network on one place.
+        scoring_images: validation images each branch is scored on; None for all.
+    """
+
+    policy: Policy
+    network: ResidualNetwork
+    reach: Reach
+    pace: Pace
+    scoring_images: int | None
+
+    def seconds(self, training_images: int, validation_images: int) -> float:
+        """Return about how long a trial takes on one place, seconds."""
+        policy, branches = self.policy, len(self.network.branches)
+        survival = survival_probabilities(
+            policy.survival_prob_last,
+            branches,
+            policy.decay_shape,
+            power=policy.decay_power,
+            stages=[branch.stage for branch in self.network.branches],
+        )
+        share = expected_branches(survival) / branches
+        pruned = self.reach.middle / self.reach.most
+        scorings, between = rounds(policy, branches)
+        tuning = policy.fine_tune_epochs + between * policy.between_epochs
+        training = training_images * (policy.train.epochs * share + tuning * pruned)
+        epochs = policy.train.epochs + tuning
+        taught = training_images * tuning if policy.distillation else 0
+        scored = min(validation_images, self.scoring_images or validation_images)
+        passes = 1 + branches / 2 if policy.criterion.startswith("ablation") else 1
+        evaluated = validation_images * (epochs + 3) + taught + scored * passes * scorings
+        return self.pace.training * training + self.pace.evaluation * evaluated
+
+
+def rounds(policy: Policy, branches: int) -> tuple[float, float]:
+    """Return about how often a policy scores branches, and how often it fine-tunes in between.
+
+    Args:
+        policy: what to do.
+        branches: of the whole network.
+    """
+    if policy.removal == "one_shot" or not policy.removes_branches:
+        return float(policy.scores_branches), 0.0
+    count = policy.branches_removed if policy.branches is None else len(policy.branches)
+    steps = (branches / 2 if count is None else count) / policy.removal_step
+    scorings = steps + 1 if policy.scores_branches else 0.0
+    return scorings, steps if policy.removal == "iterative" else 0.0
+
+
+def _seconds(call: Callable[[], None], device: torch.device) -> float:
+    """Return the fastest of a few calls, after one to warm up."""
+    call()
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _middle(domain: Domain) -> Scalar:
+    match domain:
+        case Fixed(value=value):
+            return value
+        case Choice(values=values):
+            return values[0]
+        case IntRange(low=low, high=high, log=log) | FloatRange(low=low, high=high, log=log):
+            return domain.snap(math.sqrt(low * high) if log else (low + high) / 2)

@@ -1,0 +1,269 @@
+"""From what a person asked for to a study that can run: everything resolved, nothing trained."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autodepth.data.images import FileImages
+from autodepth.data.load import ImageData, load_data
+from autodepth.data.prepare import resolve_augment
+from autodepth.data.settings import DataSettings, SplitRule, absolute_paths
+from autodepth.errors import InputError
+from autodepth.front.objective import Objective
+from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.catalogue.image_channels import with_channels
+from autodepth.networks.catalogue.own_builder import code_folder
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.paths import absolute
+from autodepth.policy.policy import Policy
+from autodepth.policy.settings import RANDOM_DEPTH
+from autodepth.space.domains import Dimension, Fixed
+from autodepth.space.search_space import SearchSpace
+from autodepth.study.plan.estimate import (
+    Pace,
+    TrialCost,
+    constraint_verdict,
+    reach,
+    typical_policy,
+)
+from autodepth.study.plan.metric_names import check_metrics_port
+from autodepth.study.plan.narrow_space import weights_told, without_idle_widths
+from autodepth.study.plan.plan import StudyPlan
+from autodepth.study.plan.resource_request import PerTrial
+from autodepth.study.plan.resources import choose_places
+from autodepth.study.plan.timing import table_on_a_place, time_on_a_place
+from autodepth.trial.context import TrialSetting
+from autodepth.trial.device.latency_table import LatencyTable
+from autodepth.trial.phases.given_normalisation import choose_normalisation
+from autodepth.units import Budget
+
+if TYPE_CHECKING:
+    from autodepth.study.cluster.cluster import Cluster
+
+_ENOUGH_VALIDATION = 200  # images: steps of half a point
+# `train_images: auto` takes as many images as let the budget buy this many trials.
+_WANTED_TRIALS = 10
+_FEWEST_PER_CLASS = 10
+
+
+def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
+    space: SearchSpace,
+    budget: Budget,
+    *,
+    concurrency: int | None = None,
+    per_trial: PerTrial | None = None,
+    own_code: bool = False,
+    latency_table: LatencyTable | None = None,
+    cluster: Cluster | None = None,
+    trust_data: bool = False,
+    split_rule: SplitRule = "content",
+) -> StudyPlan:
+    """Load the data, build the network, time a step, and check that the wishes can be met.
+
+    Args:
+        space: what is searched.
+        budget: what may be spent.
+        concurrency: trials at the same time; None for one per device.
+        per_trial: what one trial reserves; None for one device.
+        own_code: whether the network's builder may be code of one's own.
+        latency_table: that of the network, where it was measured already; one of another device
+            or number of threads is measured anew.
+        cluster: where trials run; None for this machine.
+        trust_data: whether to leave out the look at images that are not decoded now.
+        split_rule: how a folder is split; a study goes on with the one it began with.
+
+    Raises:
+        InputError: data, network, weights, budget, constraints or $AUTODEPTH_METRICS_PORT cannot
+            be used.
+    """
+    check_metrics_port()
+    places = choose_places(budget, concurrency, cluster.nodes if cluster else (), per_trial)
+    if space.limits.memory is not None and sys.platform != "linux":
+        raise InputError(
+            f"limits.memory needs Linux, which counts it, but this is {sys.platform}: leave it out"
+        )
+    space, notes = _without_idle_dimensions(_with_absolute_paths(space))
+    weights = None if space.network.weights is None else Path(space.network.weights)
+    weights_key = space.network.weights_key
+    settings, automatic = _data_settings(space, split_rule)
+    data = load_data(settings, trust=trust_data)
+    notes += data.notes
+    if cluster is not None and isinstance(data.train, FileImages):
+        cluster.check_sees(Path(data.train.folder, data.train.paths[0]))
+    spec = NetworkSpec(
+        name=space.network.name,
+        classes=len(data.classes),
+        channels=data.channels,
+        height=data.height,
+        width=data.width,
+        shortcut=space.network.shortcut,
+        arguments=dict(space.network.arguments),
+        free=space.network.free,
+        own_code=own_code,
+    )
+    spec = with_channels(spec, weights=weights, weights_key=weights_key)
+    network = build_network(spec, seed=space.seed, weights=weights, weights_key=weights_key)
+    spec = replace(spec, code_folder=code_folder(spec.name))  # workers are elsewhere
+    space, of_widths = without_idle_widths(space, network)
+    notes += [*of_widths, *weights_told(space, network)]
+    timed = time_on_a_place(spec, network, typical_policy(space, network), places, cluster)
+    cost = _trial_cost(space, network, timed.pace, places.ranks)
+    if automatic:
+        data, note = _affordable(data, cost, budget.seconds_left(places.devices) * places.count)
+        notes += note
+    notes += _coarse(len(data.validation))
+    if _asks_for_latency(space):
+        here = (timed.hardware, places.threads)
+        if latency_table is None or (latency_table.device, latency_table.threads) != here:
+            latency_table = table_on_a_place(spec, network, places, cluster)
+    else:
+        latency_table = None
+    unpruned = _unpruned(network, latency_table)
+    bounds = {
+        str(bound): constraint_verdict(bound, network, space, latency_table)
+        for bound in space.constraints
+    }
+    normalisation, told = choose_normalisation(data, spec, weights)
+    notes += told + _repeated(data, spec)
+    setting = TrialSetting(
+        spec=spec,
+        weights=weights,
+        weights_key=weights_key,
+        data=data,
+        normalisation=normalisation,
+        augmentation=resolve_augment(data.settings, data),
+        sensitivity_images=space.sensitivity_images,
+        device=places.torch_device,
+        threads=places.threads,
+        seed=space.seed,
+        latency_table=latency_table,
+    )
+    return StudyPlan(
+        space=space,
+        budget=budget,
+        places=places,
+        network=network,
+        unpruned=unpruned,
+        objectives=_objectives(space, unpruned),
+        setting=setting,
+        seconds_per_trial=cost.seconds(len(data.train), len(data.validation)),
+        bounds=bounds,
+        hardware=timed.hardware,
+        notes=(*notes, *network.notes, *(cluster.notes if cluster else ())),
+        cluster=cluster,
+    )
+
+
+def _with_absolute_paths(space: SearchSpace) -> SearchSpace:
+    """Return the space with its paths from the root; relative ones start at the current folder.
+
+    Here they are said for the last time: trials, the study's own space file and whoever goes on
+    with it from elsewhere all take them from here.
+    """
+    data = space.data.model_copy(update=absolute_paths(space.data.name, space.data.root))
+    if (network := space.network).weights is not None:
+        network = network.model_copy(update={"weights": str(absolute(network.weights))})
+    return replace(space, data=data, network=network)
+
+
+def _without_idle_dimensions(space: SearchSpace) -> tuple[SearchSpace, list[str]]:
+    """Fix what acts in training only, if there is none: the network starts from given weights."""
+    epochs = next((d.domain for d in space.dimensions if d.name == "train.epochs"), None)
+    if epochs != Fixed(0):
+        return space, []
+    idle = [d.name for d in space.dimensions if d.name in RANDOM_DEPTH]
+    defaults = Policy().to_dict()
+    kept = tuple(
+        Dimension(d.name, Fixed(defaults[d.name])) if d.name in idle else d
+        for d in space.dimensions
+    )
+    note = f"no training before pruning (train.epochs 0), so {', '.join(idle)} do not act"
+    return replace(space, dimensions=kept), [note] if idle else []
+
+
+def _data_settings(space: SearchSpace, rule: SplitRule) -> tuple[DataSettings, bool]:
+    """Return the data settings, and whether the number of training images is left to us."""
+    values = space.data.model_dump()
+    automatic = values["train_images"] == "auto"
+    if automatic:
+        values["train_images"] = None
+    return DataSettings.from_dict({**values, "split_rule": rule}), automatic
+
+
+def _trial_cost(space: SearchSpace, network: ResidualNetwork, pace: Pace, ranks: int) -> TrialCost:
+    return TrialCost(
+        policy=typical_policy(space, network),
+        network=network,
+        reach=reach(network, space),
+        pace=replace(pace, training=pace.training / ranks),
+        scoring_images=space.sensitivity_images,
+    )
+
+
+def _affordable(
+    data: ImageData, cost: TrialCost, place_seconds: float
+) -> tuple[ImageData, list[str]]:
+    """Take as many images as let the budget buy the wanted number of trials."""
+    limit = place_seconds / _WANTED_TRIALS
+    training, validation = len(data.train), len(data.validation)
+    fewest = _FEWEST_PER_CLASS * len(data.classes)
+    while cost.seconds(training, validation) > limit and training > fewest:
+        training = max(fewest, int(training * 0.9))
+        validation = min(len(data.validation), max(fewest, training // 2))
+    if training == len(data.train):
+        return data, []
+    note = (
+        f"training on {training:,} of {len(data.train):,} images and validating on "
+        f"{validation:,}, so that the budget buys about "
+        f"{place_seconds / cost.seconds(training, validation):.0f} trials "
+        "(data.train_images: auto)"
+    )
+    settings = replace(data.settings, train_images=training, validation=validation)
+    return load_data(settings, trust=True), [note]  # they were looked at
+
+
+def _repeated(data: ImageData, spec: NetworkSpec) -> list[str]:
+    if data.channels == spec.channels:
+        return []
+    return [f"grey images are repeated to the {spec.channels} channels that the network takes"]
+
+
+def _coarse(validation: int) -> list[str]:
+    """Say where validation is too small to tell networks apart that differ by a point or two."""
+    if validation >= _ENOUGH_VALIDATION:
+        return []
+    return [
+        f"with {validation:,} images to validate, accuracy moves in steps of "
+        f"{100 / validation:.1f} points; a larger data.validation makes them finer"
+    ]
+
+
+def _asks_for_latency(space: SearchSpace) -> bool:
+    asked = {o.name for o in space.objectives} | {c.metric for c in space.constraints}
+    return "latency_ms" in asked
+
+
+def _unpruned(network: ResidualNetwork, table: LatencyTable | None) -> dict[str, float]:
+    """Return what the untouched network costs; its latency only where something asks for it."""
+    costs = {
+        "macs": float(network.total_macs),
+        "effective_macs": float(network.total_macs),
+        "parameters": float(network.total_parameters),
+        "size_bytes": float(4 * network.total_parameters),
+    }
+    return costs if table is None else {**costs, "latency_ms": table.whole_ms}
+
+
+def _objectives(space: SearchSpace, unpruned: Mapping[str, float]) -> tuple[Objective, ...]:
+    return tuple(
+        Objective(
+            name=section.name,
+            goal=section.goal,
+            reference=section.reference.of(unpruned.get(section.name, 1.0)),
+        )
+        for section in space.objectives
+    )

@@ -1,0 +1,1 @@
+"""Which policy comes next: sampler, known parents, expected improvement of the front."""

@@ -1,0 +1,1 @@
+"""Carrying trials out on Ray, through Ray Tune."""

@@ -1,0 +1,60 @@
+"""The Ray that a search starts for itself: closed to everybody but this machine's user."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from autodepth.study.cluster.environment import (
+    no_code_of_ours,
+    prepare_for_ray,
+    signal_handlers_kept,
+)
+
+prepare_for_ray(own=True)
+
+import ray  # noqa: E402
+from ray._private import ray_constants  # noqa: E402
+
+from autodepth.study.cluster.token import keep_token_private  # noqa: E402
+from autodepth.study.plan.metric_names import metrics_port  # noqa: E402
+from autodepth.study.plan.resources import Places  # noqa: E402
+
+
+def start_local(places: Places) -> None:
+    """Start a Ray with as many devices as the places have, and connect to it.
+
+    Raises:
+        InputError: $AUTODEPTH_METRICS_PORT is no port.
+    """
+    port = metrics_port()
+    keep_token_private()
+    with signal_handlers_kept(), _on_loopback():
+        ray.init(
+            address="local",
+            num_cpus=max(1, round(places.count * places.cpus)),
+            num_gpus=places.whole_gpus or None,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            job_config=no_code_of_ours(),
+            _metrics_export_port=port,
+            _system_config={"enable_metrics_collection": port is not None},
+        )
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let a Ray that is started within listen on the loopback address alone.
+
+    On Linux it takes the machine's own address otherwise, and its agent then tells metrics, and
+    answers requests, to everybody who reaches that. It has no setting for this but the one that it
+    keeps to on other systems.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before

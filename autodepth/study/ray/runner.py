@@ -1,0 +1,235 @@
+"""Carries trials out on Ray, through Ray Tune.
+
+Ray Tune places trials, keeps the workers and hands results back; what to try, when to stop and
+what is true is decided by the `StudyDriver`, in the driver process. Workers are used again for
+the next trial, so a process start is paid once per worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from autodepth.study.cluster.environment import prepare_for_ray
+
+prepare_for_ray(own=True)
+
+from ray import tune  # noqa: E402
+from ray.tune.execution import class_cache  # noqa: E402
+from ray.tune.schedulers import FIFOScheduler  # noqa: E402
+from ray.tune.search import Searcher  # noqa: E402
+
+from autodepth.errors import AutodepthError  # noqa: E402
+from autodepth.records.trial_record import WORKER_DIED  # noqa: E402
+from autodepth.study.cluster.shutdown import shut_down_ray  # noqa: E402
+from autodepth.study.driver.driver import StudyDriver  # noqa: E402
+from autodepth.study.plan.resources import Places  # noqa: E402
+from autodepth.study.ray.local import start_local  # noqa: E402
+from autodepth.study.ray.metrics import StudyMetrics  # noqa: E402
+from autodepth.study.ray.stopped_workers import StoppedWorkers  # noqa: E402
+from autodepth.study.ray.worker import Elsewhere, work  # noqa: E402
+from autodepth.trial.carry_out import ERROR_FILE, TrialOutcome  # noqa: E402
+from autodepth.trial.context import TrialSetting  # noqa: E402
+from autodepth.trial.result import EpochReport, TrialState  # noqa: E402
+
+# Tune hands these to its workers as arguments of their processes, which every user of the machine
+# can read; workers have them from the environment anyway.
+class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
+    ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
+)
+
+
+def run_on_ray(
+    driver: StudyDriver,
+    setting: TrialSetting,
+    places: Places,
+    elsewhere: Elsewhere | None = None,
+    unsent: Callable[[], int] = lambda: 0,
+) -> None:
+    """Run trials on Ray until the driver has no more or asks to stop.
+
+    Args:
+        driver: decides.
+        setting: what all trials share.
+        places: how many run at a time, and what each reserves.
+        elsewhere: what workers of an existing cluster need; None on a Ray of this study's own.
+        unsent: returns how many events the tracking store does not have, for the metrics.
+    """
+    local = elsewhere is None  # else this process is connected to a cluster already
+    for name in ("ray", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    scratch = Path(tempfile.mkdtemp(prefix="autodepth-ray-"))
+    if local:
+        start_local(places)
+    metrics, stopped = StudyMetrics(driver, unsent), StoppedWorkers(driver.stood_still)
+    trainable = tune.with_parameters(work, setting=setting, places=places, elsewhere=elsewhere)
+    try:
+        driver.meter.start()
+        tune.Tuner(
+            tune.with_resources(
+                trainable, tune.PlacementGroupFactory(places.bundles, strategy="STRICT_PACK")
+            ),
+            tune_config=tune.TuneConfig(
+                search_alg=_Tasks(driver),
+                scheduler=_Rungs(driver),
+                num_samples=-1,
+                max_concurrent_trials=places.count,
+                reuse_actors=True,
+                trial_dirname_creator=_folder_name,
+            ),
+            run_config=tune.RunConfig(
+                name="study",
+                storage_path=str(scratch),
+                verbose=0,
+                stop=_Stopper(driver, stopped),
+                callbacks=[_Recorder(driver, stopped)],
+            ),
+        ).fit()
+    except tune.TuneError as error:
+        if isinstance(error.__context__, AutodepthError):  # Tune wraps what its hooks raise
+            raise error.__context__ from None
+        raise
+    finally:
+        driver.meter.stop()
+        metrics.close()
+        if local:
+            shut_down_ray()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _last_words(trial: Any) -> str:
+    """Return the last line of a trial's error, from its local file: storage has it only later."""
+    try:
+        lines = Path(trial.error_file).read_text().strip().splitlines()
+    except (OSError, TypeError):
+        lines = []
+    return lines[-1].strip() if lines else "nothing is known of why"
+
+
+def _folder_name(trial: Any) -> str:
+    return str(trial.config["number"])
+
+
+class _DriverHook:
+    """Holds the driver for Tune's hooks.
+
+    Tune pickles its hooks to restore a run from them. Nothing here is ever restored that way (the
+    ledger is), so the driver stays out of it.
+    """
+
+    def __init__(self, driver: StudyDriver) -> None:
+        super().__init__()
+        self._driver = driver
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Tasks(_DriverHook, Searcher):
+    """Hands the driver's tasks to Tune; results reach the driver through `_Recorder`."""
+
+    def suggest(self, trial_id: str) -> Any:  # noqa: ARG002
+        task = self._driver.next_task()
+        if task is None and self._driver.waiting:
+            return None
+        if task is None:
+            return Searcher.FINISHED
+        return {
+            "number": task.number,
+            "policy": task.policy.to_dict(),
+            "folder": str(task.folder.resolve()),
+            "replicate": task.replicate,
+            "bounded": task.bounded,
+            "seconds": self._driver.longest_trial,
+        }
+
+    def on_trial_complete(self, *_: Any, **__: Any) -> None:
+        """Nothing to do: the driver was told."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to keep: the ledger has it."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing was kept."""
+
+
+class _Stopper(_DriverHook, tune.Stopper):
+    """Stops everything at once when a person asks for it, or workers do not answer any more."""
+
+    def __init__(self, driver: StudyDriver, stopped: StoppedWorkers) -> None:
+        super().__init__(driver)
+        self._stopped = stopped
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
+        return False
+
+    def stop_all(self) -> bool:
+        self._driver.settle()
+        self._stopped.look()
+        return self._driver.interrupted or self._driver.overdue
+
+
+class _Rungs(_DriverHook, FIFOScheduler):
+    """Passes epochs on to the driver, and stops the trials that it gives up."""
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
+        number = trial.config["number"]
+        epochs = [EpochReport.from_json(text) for text in result.get("epochs", ())]
+        if not self._driver.is_running(number):  # what an attempt says that was given up
+            return self.CONTINUE
+        if "again" in result:
+            self._driver.begun_again(number, result["again"])
+        if epochs:
+            self._driver.report(number, *epochs)
+        if "outcome" in result:
+            return self.CONTINUE
+        return self.STOP if self._driver.should_stop(number) else self.CONTINUE
+
+
+class _Recorder(_DriverHook, tune.Callback):
+    """Passes the ends of trials on to the driver."""
+
+    def __init__(self, driver: StudyDriver, stopped: StoppedWorkers) -> None:
+        super().__init__(driver)
+        self._stopped = stopped
+
+    def on_trial_result(self, *, trial: Any, result: dict[str, Any], **_: Any) -> None:  # type: ignore[override]
+        number = trial.config["number"]
+        self._stopped.told(number, result)
+        if "node" in result and self._driver.is_running(number):
+            self._driver.placed(number, result["node"])
+        if "outcome" in result:
+            self._keep_trace(number, result.get("trace", ""))
+            self._end(number, TrialOutcome.from_json(result["outcome"]))
+
+    def on_trial_complete(self, *, trial: Any, **_: Any) -> None:  # type: ignore[override]
+        number = trial.config["number"]
+        if self._driver.is_running(number):
+            self._end(number, self._driver.ending(number))
+
+    def on_trial_error(self, *, trial: Any, **_: Any) -> None:  # type: ignore[override]
+        number = trial.config["number"]
+        if self._driver.took_too_long(number):
+            self._end(number, self._driver.ending(number))
+            return
+        reason = f"{WORKER_DIED}: {_last_words(trial)}"
+        outcome = TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True)
+        self._end(number, outcome)
+
+    def _keep_trace(self, number: int, trace: str) -> None:
+        """Write down where a trial on another node failed, as trials here do themselves."""
+        if trace and self._driver.is_running(number):
+            folder = self._driver.folder.trial_folder(number)
+            with contextlib.suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / ERROR_FILE).write_text(trace)
+
+    def _end(self, number: int, outcome: TrialOutcome) -> None:
+        self._stopped.over(number)
+        if self._driver.is_running(number):
+            self._driver.ended(number, outcome)

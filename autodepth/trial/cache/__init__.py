@@ -1,0 +1,1 @@
+"""Phases that were carried out before, found again by their content."""

@@ -1,0 +1,212 @@
+"""The costly stages of a trial, each found again where an earlier trial has carried it out.
+
+Policies that differ only in what they remove share a parent; policies that remove the same
+branches of one parent, whatever thresholds led there, share their fine-tuning. Training that was
+broken off goes on where it was, in any trial that comes to the same training.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from autodepth.atomic import write_atomically
+from autodepth.networks.pruning.magnitude import Masks
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.weights.own_files import load_saved, save_weights
+from autodepth.policy.policy import Policy
+from autodepth.trial.cache.cache import StageCache, content_key
+from autodepth.trial.cache.entry import Stage
+from autodepth.trial.context import TrialSetting
+from autodepth.trial.phases.fine_tuning import fine_tune
+from autodepth.trial.phases.keys import (
+    between_content,
+    fine_tuning_content,
+    may_go_on,
+    parent_content,
+    weights_digest,
+)
+from autodepth.trial.phases.parent import Parent, score_branches, train_parent, untrained_network
+from autodepth.trial.phases.pruning import Pruned
+from autodepth.trial.training.checkpoints import Checkpoints
+from autodepth.trial.training.config import Epoch
+
+OnEpoch = Callable[[Epoch], None]
+
+_WEIGHTS, _TOLD = "model.safetensors", "told.json"
+
+
+class Stages:
+    """Carries out stages of one policy, or finds them.
+
+    Args:
+        policy: what to do.
+        setting: network, data, device, seed, and where entries are kept.
+    """
+
+    def __init__(self, policy: Policy, setting: TrialSetting) -> None:
+        self._policy, self._setting = policy, setting
+        self._cache = StageCache(setting.cache, limit_bytes=setting.cache_limit_bytes)
+        self._parent_key = ""
+
+    def parent(self, on_epoch: OnEpoch) -> Parent:
+        """Return the trained network; epochs of one that is found are told again."""
+        setting, policy = self._setting, self._policy
+        network = untrained_network(setting)
+        self._parent_key = key = content_key(**parent_content(policy, setting, network))
+        told = self._found(key, network, on_epoch)
+        if told is not None:
+            network.module.eval()
+            return Parent(network=network, survival=tuple(told["survival"]))
+        epochs: list[Epoch] = []
+        tell, checkpoints = _both(epochs.append, on_epoch), self._checkpoints(key)
+        parent = train_parent(policy, setting, tell, network=network, checkpoints=checkpoints)
+        if self._keep(key, network, "parent", epochs, survival=parent.survival):
+            checkpoints.discard(len(epochs))
+        return parent
+
+    def scores(self, parent: Parent) -> dict[int, float]:
+        """Return what each removable branch of the parent is worth; none where none may go."""
+        return self._scores(parent.network) if self._policy.scores_branches else {}
+
+    def scores_again(self, network: ResidualNetwork) -> dict[int, float]:
+        """Return what each removable branch of the parent is worth without those that are gone."""
+        return self._scores(network, removed=network.removed, weights=weights_digest(network))
+
+    def recover(self, pruned: Pruned, parent: Parent, on_epoch: OnEpoch) -> None:
+        """Fine-tune a pruned network in place, or give it the weights that came of it before."""
+        policy, weights = self._policy, None
+        if policy.removal == "iterative":
+            weights = weights_digest(pruned.network)
+        self._fine_tune(
+            pruned.network,
+            parent,
+            on_epoch,
+            content=fine_tuning_content(policy, pruned.order, weights),
+            epochs=policy.fine_tune_epochs,
+            masks=pruned.masks,
+        )
+
+    def recover_between(
+        self, network: ResidualNetwork, parent: Parent, on_epoch: OnEpoch, *, purpose: str
+    ) -> None:
+        """Do the same between two removals; the purpose names this use of randomness."""
+        policy = self._policy
+        self._fine_tune(
+            network,
+            parent,
+            on_epoch,
+            content=between_content(policy, network, purpose),
+            epochs=policy.between_epochs,
+            purpose=purpose,
+        )
+
+    def _fine_tune(
+        self,
+        network: ResidualNetwork,
+        parent: Parent,
+        on_epoch: OnEpoch,
+        *,
+        content: Mapping[str, Any],
+        epochs: int,
+        purpose: str = "fine-tuning",
+        masks: Masks | None = None,
+    ) -> None:
+        if epochs == 0:
+            return
+        key = content_key(**content, parent=self._parent_key)
+        open_ended = may_go_on(self._policy)
+        if not open_ended and self._found(key, network, on_epoch) is not None:
+            return
+        heard: list[Epoch] = []
+        checkpoints = self._checkpoints(key, open_ended=open_ended)
+        fine_tune(
+            network,
+            self._policy,
+            self._setting,
+            parent=parent.network,
+            epochs=epochs,
+            purpose=purpose,
+            masks=masks,
+            on_epoch=_both(heard.append, on_epoch),
+            checkpoints=checkpoints,
+        )
+        if not open_ended and self._keep(key, network, "fine_tuned", heard):
+            checkpoints.discard(len(heard))
+
+    def _found(
+        self, key: str, network: ResidualNetwork, on_epoch: OnEpoch
+    ) -> Mapping[str, Any] | None:
+        """Give a network the weights of an entry, if it is there, and tell of its epochs again."""
+
+        def read(entry: Path) -> tuple[Mapping[str, Any], list[Epoch]]:
+            told = json.loads((entry / _TOLD).read_text())
+            epochs = [Epoch.from_dict(values) for values in told["epochs"]]
+            load_saved(network.module, entry / _WEIGHTS)
+            return told, epochs
+
+        found = self._cache.load(key, read)
+        if found is None:
+            return None
+        told, epochs = found
+        for epoch in epochs:
+            on_epoch(replace(epoch, seconds=0.0, replayed=True))  # it takes no time now
+        return told
+
+    def _keep(
+        self,
+        key: str,
+        network: ResidualNetwork,
+        stage: Stage,
+        epochs: Sequence[Epoch],
+        **told: Any,
+    ) -> bool:
+        def write(entry: Path) -> None:
+            save_weights(network.module, entry / _WEIGHTS)
+            _write(entry / _TOLD, {**told, "epochs": [epoch.to_dict() for epoch in epochs]})
+
+        return self._cache.store(key, write, stage=stage)
+
+    def _scores(self, network: ResidualNetwork, **state: Any) -> dict[int, float]:
+        policy, setting = self._policy, self._setting
+        key = content_key(
+            stage="scores",
+            parent=self._parent_key,
+            criterion=policy.criterion,
+            images=setting.sensitivity_images,
+            **state,
+        )
+
+        def read(entry: Path) -> dict[int, float]:
+            return {int(b): score for b, score in json.loads((entry / _TOLD).read_text()).items()}
+
+        found = self._cache.load(key, read)
+        if found is None:
+            found = scores = score_branches(policy, setting, network)
+            self._cache.store(key, lambda entry: _write(entry / _TOLD, scores), stage="scores")
+        return found
+
+    def _checkpoints(self, key: str, *, open_ended: bool = False) -> Checkpoints:
+        setting = self._setting
+        return Checkpoints(
+            self._cache,
+            key,
+            seconds=setting.checkpoint_seconds,
+            open_ended=open_ended,
+            leaving=setting.leaving,
+        )
+
+
+def _both(one: OnEpoch, other: OnEpoch) -> OnEpoch:
+    def tell(epoch: Epoch) -> None:
+        one(epoch)
+        other(epoch)
+
+    return tell
+
+
+def _write(path: Path, value: Any) -> None:
+    write_atomically(path, json.dumps(value))

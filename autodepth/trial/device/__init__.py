@@ -1,0 +1,1 @@
+"""Where a trial computes: devices, threads, memory, latency."""

@@ -1,0 +1,1 @@
+"""The phases of a trial: training the parent, scoring, pruning, fine-tuning, measuring."""

@@ -1,0 +1,168 @@
+"""The parent: the whole network, trained with stochastic depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from autodepth.errors import InputError
+from autodepth.networks.catalogue import build_network
+from autodepth.networks.gates.gates import GatedNetwork
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.running.layout import for_convolutions
+from autodepth.policy.depth_schedule import survival_at
+from autodepth.policy.policy import Policy
+from autodepth.policy.survival import by_sensitivity, survival_probabilities
+from autodepth.trial.context import TrialSetting
+from autodepth.trial.phases.criteria import branch_scores
+from autodepth.trial.training.checkpoints import Checkpoints
+from autodepth.trial.training.config import Course, Epoch
+from autodepth.trial.training.loop import train
+
+# Share of training after which the `sensitivity` shape deals probabilities out by what it measures.
+_MEASURE_AT = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parent:
+    """A trained network, survival probabilities folded in, and p_1..p_L at their lowest."""
+
+    network: ResidualNetwork
+    survival: tuple[float, ...]
+
+
+def untrained_network(setting: TrialSetting) -> ResidualNetwork:
+    """Return the whole network with its initial weights, on its device."""
+    network = build_network(
+        setting.spec,
+        seed=setting.seed_for("init"),
+        weights=setting.weights,
+        weights_key=setting.weights_key,
+    )
+    network.module.to(setting.device)
+    for_convolutions(network.module)
+    return network
+
+
+def train_parent(
+    policy: Policy,
+    setting: TrialSetting,
+    on_epoch: Callable[[Epoch], None],
+    *,
+    network: ResidualNetwork | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> Parent:
+    """Train a network from its initialisation, or from given weights.
+
+    Without training epochs nothing was dropped, so nothing is folded: p_l is 1 everywhere.
+
+    Args:
+        policy: how it is trained.
+        setting: network, data, device and seed.
+        on_epoch: told of every epoch.
+        network: what `untrained_network` gives, to be trained in place; None builds it.
+        checkpoints: where training goes on from, and is kept.
+    """
+    network = network or untrained_network(setting)
+    epochs = policy.train.epochs
+    survival = SurvivalOverTime(policy, network)
+    gated = GatedNetwork(network, mode=policy.gate_mode, compensation=policy.compensation)
+
+    def after_epoch(number: int) -> None:
+        if policy.decay_shape == "sensitivity" and number == math.ceil(_MEASURE_AT * epochs):
+            trained = network.without(())
+            now = survival(number / epochs)
+            GatedNetwork(trained, compensation=policy.compensation).fold(now)
+            ranks = setting.ranks
+            survival.deal_out(ranks.from_first(lambda: score_branches(policy, setting, trained)))
+
+    with setting.ranks.leading("parent", policy=policy, replicate=setting.replicate):
+        train(
+            gated,
+            setting.training_batches(policy.train.batch_size, "training batches"),
+            setting.evaluation_batches(setting.data.validation),
+            Course(
+                epochs=epochs,
+                learning_rate=policy.train.learning_rate,
+                settings=policy.train,
+                survival=survival,
+                after_epoch=after_epoch,
+                memory=survival,
+                layer_seed=setting.seed_for("training layers"),
+            ),
+            gate_generator=setting.generator("training gates"),
+            on_epoch=on_epoch,
+            checkpoints=checkpoints,
+            ranks=setting.ranks,
+        )
+    gated.fold(survival(1.0))
+    network.module.eval()
+    return Parent(network=network, survival=survival.lowest)
+
+
+def score_branches(
+    policy: Policy, setting: TrialSetting, network: ResidualNetwork
+) -> dict[int, float]:
+    """Return what each removable branch is worth by the policy's criterion, in its unit."""
+    images = setting.evaluation_batches(setting.scoring_images())
+    return branch_scores(policy.criterion, network, images, setting.generator("criterion"))
+
+
+class SurvivalOverTime:
+    """p_1..p_L at each moment of training, as a policy has them.
+
+    Args:
+        policy: shape in depth, and schedule in time.
+        network: the whole network.
+
+    Raises:
+        InputError: the policy's explicit probabilities are not one per branch.
+    """
+
+    def __init__(self, policy: Policy, network: ResidualNetwork) -> None:
+        self._policy, self._branches = policy, network.branches
+        count = len(network.branches)
+        if policy.survival is not None and len(policy.survival) != count:
+            raise InputError(
+                f"survival must hold one probability for each of {count} branches, "
+                f"but got {len(policy.survival)}"
+            )
+        self.lowest = policy.survival or survival_probabilities(
+            policy.survival_prob_last,
+            count,
+            policy.decay_shape,
+            power=policy.decay_power,
+            stages=[branch.stage for branch in network.branches],
+        )
+        if policy.train.epochs == 0:
+            self.lowest = (1.0,) * count
+
+    def __call__(self, progress: float) -> tuple[float, ...]:
+        """Return p_1..p_L at a share of training in [0, 1]."""
+        policy = self._policy
+        return survival_at(
+            self.lowest, progress, policy.depth_schedule, policy.depth_schedule_cutoff
+        )
+
+    def deal_out(self, scores: dict[int, float]) -> None:
+        """Drop weak branches more from now on, at equal expected MACs.
+
+        A branch without a score cannot be removed, and no chance to drop it is dealt out.
+        """
+        places = [i for i, branch in enumerate(self._branches) if branch.index in scores]
+        dealt = by_sensitivity(
+            [self.lowest[i] for i in places],
+            [scores[self._branches[i].index] for i in places],
+            [self._branches[i].macs for i in places],
+        )
+        lowest = dict(enumerate(self.lowest)) | dict(zip(places, dealt, strict=True))
+        self.lowest = tuple(lowest[i] for i in range(len(lowest)))
+
+    def remembered(self) -> list[float]:
+        """Return the probabilities at their lowest, which may have been dealt out."""
+        return list(self.lowest)
+
+    def remember(self, values: list[float]) -> None:
+        """Take probabilities that were dealt out before a break."""
+        self.lowest = tuple(values)

@@ -1,0 +1,144 @@
+"""From a trained parent to a smaller network: branches, then filters, then single weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from autodepth.data.batches import Batches
+from autodepth.networks.pruning.magnitude import Masks, apply_masks, magnitude_masks
+from autodepth.networks.pruning.width import prune_width
+from autodepth.networks.pruning.widths import BATCH_NORMS
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.running.layout import for_convolutions
+from autodepth.policy.policy import Policy
+from autodepth.policy.removal import Removal, in_units, unit_of
+
+Score = Callable[[ResidualNetwork], Mapping[int, float]]
+"""What each removable branch of a network is worth, in the criterion's unit."""
+Change = Callable[[ResidualNetwork], None]
+"""Something done to a network in place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """A pruned network.
+
+    Args:
+        network: the network, in evaluation mode.
+        masks: which single weights stay; empty where none were pruned.
+        order: numbers of the branches that went, in the order in which they did.
+    """
+
+    network: ResidualNetwork
+    masks: Masks
+    order: tuple[int, ...]
+
+
+def prune(
+    parent: ResidualNetwork,
+    policy: Policy,
+    scores: Mapping[int, float],
+    *,
+    score: Score,
+    recalibrate: Change,
+    fine_tune_between: Change,
+) -> Pruned:
+    """Return a smaller network; the parent stays as it is.
+
+    Args:
+        parent: a trained network.
+        policy: what goes, and how.
+        scores: what each removable branch of the parent is worth, in the criterion's unit.
+        score: scores a smaller network anew.
+        recalibrate: measures batch statistics anew, after each step.
+        fine_tune_between: what `iterative` removal does after each step instead.
+    """
+    network, order = _without_branches(
+        parent,
+        policy,
+        scores,
+        score=score,
+        after_step=fine_tune_between if policy.removal == "iterative" else recalibrate,
+    )
+    if policy.filter_sparsity:
+        network = prune_width(network, policy.filter_sparsity)
+        for_convolutions(network.module)
+    masks: Masks = {}
+    if policy.weight_sparsity:
+        masks = magnitude_masks(network, policy.weight_sparsity)
+        apply_masks(network, masks)
+    if policy.filter_sparsity or policy.weight_sparsity:
+        recalibrate(network)
+    network.module.eval()
+    return Pruned(network=network, masks=masks, order=order)
+
+
+def removal_from(network: ResidualNetwork, policy: Policy) -> Removal:
+    """Return the rule by which a policy's branches go from a whole network.
+
+    Raises:
+        InputError: the policy does not fit the network.
+    """
+    return Removal(
+        policy=policy,
+        stages={branch.index: branch.stage for branch in network.branches},
+        macs={branch.index: branch.macs for branch in network.branches},
+        total_macs=network.total_macs,
+    )
+
+
+def _without_branches(
+    parent: ResidualNetwork,
+    policy: Policy,
+    scores: Mapping[int, float],
+    *,
+    score: Score,
+    after_step: Change,
+) -> tuple[ResidualNetwork, tuple[int, ...]]:
+    """Return a copy without the branches that go, and these in order.
+
+    The unit of thresholds stays that of the first scoring, however few branches are left.
+    """
+    removal = removal_from(parent, policy)
+    unit, most = unit_of(scores), None if policy.removal == "one_shot" else policy.removal_step
+    network, order = parent, tuple[int, ...]()
+    while going := removal.step(in_units(scores, unit), order, most):
+        network, order = network.without(going), (*order, *going)
+        after_step(network)
+        if policy.removal == "one_shot":
+            break
+        if policy.scores_branches:
+            scores = score(network)
+    return network if order else parent.without(()), order
+
+
+@torch.no_grad()
+def recalibrate_batch_norm(network: ResidualNetwork, batches: Batches, count: int) -> None:
+    """Measure the batch statistics anew, as plain means over some training batches.
+
+    Args:
+        network: changed in place; its weights stay, and norms that it keeps in evaluation.
+        batches: training images.
+        count: how many batches at most; 0 leaves the statistics.
+    """
+    network.module.train()
+    norms = [m for m in network.module.modules() if isinstance(m, BATCH_NORMS) and m.training]
+    network.module.eval()
+    if not count or not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative mean
+    for norm in norms:  # nothing else draws, such as a dropout before a norm
+        norm.train()
+    for number, (images, _) in enumerate(batches, start=1):
+        network.module(images)
+        if number == count:
+            break
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.module.eval()

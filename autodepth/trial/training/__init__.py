@@ -1,0 +1,1 @@
+"""Training with stochastic depth: the loop behind parents and fine-tuning alike."""

@@ -1,0 +1,137 @@
+"""By what rules one training goes, and what each epoch of it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from autodepth.policy.settings import FineTuneSchedule, TrainingSettings
+from autodepth.trial.training.evaluation import Evaluation, Network
+
+Survival = Callable[[float], Sequence[float]]
+"""p_l of every branch that is there, at a share of training in [0, 1]."""
+
+
+class Memory(Protocol):
+    """What a course learns while it goes, apart from weights; checkpoints hold it."""
+
+    def remembered(self) -> Any:
+        """Return it as plain values fit for JSON."""
+
+    def remember(self, values: Any) -> None:
+        """Be as when `remembered` gave these values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """A teacher whose soft scores are learned beside the labels (Hinton et al. 2015).
+
+    Args:
+        teacher: in evaluation mode, on the device of the images.
+        weight: alpha in [0, 1), the teacher's part of the loss.
+        temperature: T of both softmaxes; the teacher's part is multiplied by T^2.
+    """
+
+    teacher: Network
+    weight: float
+    temperature: float
+
+    def loss(self, images: Tensor, scores: Tensor) -> Tensor:
+        """Return T^2 KL(teacher || student) of softened scores [B, classes], mean over images."""
+        with torch.no_grad():
+            wanted = F.log_softmax(self.teacher(images).float() / self.temperature, dim=1)
+        given = F.log_softmax(scores.float() / self.temperature, dim=1)
+        divergence = F.kl_div(given, wanted, reduction="batchmean", log_target=True)
+        return self.temperature**2 * divergence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """How long and by what rules one training goes.
+
+    Args:
+        epochs: passes over the training images; 0 does nothing.
+        learning_rate: highest rate of the schedule.
+        schedule: `one_cycle`, whose last step is the last training step, or `constant`.
+        settings: everything else about training.
+        survival: p_l over time; all ones train the plain network.
+        distillation: a teacher, if there is one.
+        patience: epochs without a better validation loss after which training ends; None is all.
+        after_step: called after every update of the weights.
+        after_epoch: called with the number of every epoch, before it is told.
+        memory: what `after_epoch` changes, if anything.
+        layer_seed: seed of what layers draw by themselves (dropout).
+    """
+
+    epochs: int
+    learning_rate: float
+    schedule: FineTuneSchedule = "one_cycle"
+    settings: TrainingSettings
+    survival: Survival
+    distillation: Distillation | None = None
+    patience: int | None = None
+    after_step: Callable[[], None] = lambda: None
+    after_epoch: Callable[[int], None] = lambda _: None
+    memory: Memory | None = None
+    layer_seed: int = 0
+
+    def loss(self, scores: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean loss of a batch."""
+        smoothing = self.settings.label_smoothing
+        hard = F.cross_entropy(scores, labels, label_smoothing=smoothing)
+        if self.distillation is None:
+            return hard
+        weight = self.distillation.weight
+        return (1 - weight) * hard + weight * self.distillation.loss(images, scores)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One pass over the training split, told when it is over.
+
+    Args:
+        number: from 1.
+        train_loss: mean loss over the steps, a teacher's part included.
+        train_accuracy: top-1 fraction of the training images as the steps saw them: augmented,
+            through open gates only.
+        branches_expected: mean over steps of the sum of p_l.
+        branches_computed: mean number of branches computed per step.
+        gradient_norms: by branch number, mean over the steps that computed the branch of the L2
+            norm of its gradient.
+        images_per_second: training images by the time of their steps.
+        evaluation: validation after the epoch, test-time rule.
+        seconds: time of the epoch, validation included.
+        replayed: whether an earlier trial trained it, and this one only found it.
+    """
+
+    number: int
+    train_loss: float
+    train_accuracy: float
+    branches_expected: float
+    branches_computed: float
+    gradient_norms: Mapping[int, float]
+    images_per_second: float
+    evaluation: Evaluation
+    seconds: float
+    replayed: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values fit for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Epoch:
+        """Read what `to_dict` wrote, through JSON too.
+
+        Raises:
+            KeyError: a value is missing.
+            TypeError: a value is unknown.
+        """
+        norms = {int(branch): norm for branch, norm in values["gradient_norms"].items()}
+        evaluation = Evaluation(**values["evaluation"])
+        return cls(**{**values, "evaluation": evaluation, "gradient_norms": norms})

@@ -1,0 +1,47 @@
+"""How strongly each branch is pulled: L2 norms of its gradient, step by step."""
+
+from __future__ import annotations
+
+import torch
+
+from autodepth.networks.gates.gates import GatedNetwork
+from autodepth.networks.pruning.branch_parts import branch_parameters
+
+
+class GradientNorms:
+    """Means over the steps that computed a branch; a dropped branch has no gradient.
+
+    Sums stay on the device: asking for them in every step would hold it up.
+
+    Args:
+        network: a gated network, whose gradients are read.
+    """
+
+    def __init__(self, network: GatedNetwork) -> None:
+        by_branch = branch_parameters(network.network)
+        self._numbers = list(by_branch)
+        self._parameters = [
+            (place, parameter)
+            for place, parameters in enumerate(by_branch.values())
+            for parameter in parameters
+        ]
+        device = next(network.module.parameters()).device
+        self._sums = torch.zeros(len(by_branch), device=device)
+        self._steps = [0] * len(by_branch)
+
+    def note(self) -> None:
+        """Read the gradients of the step just made."""
+        present = [(place, p.grad) for place, p in self._parameters if p.grad is not None]
+        if not present:
+            return
+        squares = torch.stack(torch._foreach_norm([grad for _, grad in present])).square()  # noqa: SLF001
+        owners = torch.tensor([place for place, _ in present]).to(squares.device)
+        zeros = torch.zeros_like(self._sums)
+        self._sums += zeros.index_add(0, owners, squares.to(zeros.dtype)).sqrt()
+        for place in {place for place, _ in present}:
+            self._steps[place] += 1
+
+    def means(self) -> dict[int, float]:
+        """Return the mean norm by branch number; branches that were never computed are absent."""
+        triples = zip(self._numbers, self._sums.tolist(), self._steps, strict=True)
+        return {number: total / steps for number, total, steps in triples if steps}

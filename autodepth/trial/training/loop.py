@@ -1,0 +1,227 @@
+"""Training with stochastic depth: the loop behind parents and fine-tuning alike.
+
+SGD with Nesterov momentum; gates are drawn in every step. Where several ranks train together
+(`data_parallel.py`), each takes its part of every batch, and what one of them has to know for all
+comes from the first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from autodepth.data.batches import Batches
+from autodepth.errors import DivergenceError
+from autodepth.lived_time import lived_seconds
+from autodepth.networks.gates.gates import GatedNetwork
+from autodepth.trial.device.device import autocast
+from autodepth.trial.training.checkpoints import Checkpoints
+from autodepth.trial.training.config import Course, Epoch
+from autodepth.trial.training.data_parallel import ALONE, Ranks
+from autodepth.trial.training.early_stopping import BestEpoch
+from autodepth.trial.training.evaluation import evaluate
+from autodepth.trial.training.gradient_norms import GradientNorms
+from autodepth.trial.training.state import Moving, layers_draw_from
+
+# Looking at the loss holds a GPU up, so it is not done in every step.
+_STEPS_BETWEEN_CHECKS = 32
+
+
+def train(
+    network: GatedNetwork,
+    batches: Batches,
+    validation: Batches,
+    course: Course,
+    *,
+    gate_generator: torch.Generator,
+    on_epoch: Callable[[Epoch], None],
+    checkpoints: Checkpoints | None = None,
+    ranks: Ranks = ALONE,
+) -> None:
+    """Train in place; with patience, the weights of the best epoch are left.
+
+    Training that goes on from a checkpoint gives what it would have given without a break.
+
+    Args:
+        network: the network, on its device.
+        batches: training images, shuffled anew on every pass.
+        validation: validation images.
+        course: how long and by what rules.
+        gate_generator: CPU generator of the gates.
+        on_epoch: told of every epoch, those of a checkpoint included, which take no time now;
+            whatever it raises ends training.
+        checkpoints: where training goes on from, and is kept; None starts anew.
+        ranks: the processes that train together, all with the same arguments; only the first has
+            checkpoints, validates and tells of epochs.
+
+    Raises:
+        DivergenceError: the loss of an epoch is not finite.
+    """
+    if course.epochs == 0:
+        return
+    batches = batches.part(ranks.part)
+    optimizer, schedule = _optimizer(network.module, course, steps=course.epochs * len(batches))
+    generators = {"gates": gate_generator, "batches": batches.generator}
+    best = BestEpoch(network.module, course.patience)
+    moving = Moving(
+        module=network.module,
+        optimizer=optimizer,
+        schedule=schedule,
+        best=best,
+        generators={name: g for name, g in generators.items() if g is not None},
+        memory=course.memory,
+    )
+    epochs: list[Epoch] = []
+    device, seed = next(network.module.parameters()).device, ranks.layer_seed(course.layer_seed)
+    with ranks.training(network.module), layers_draw_from(seed, device):
+        state = ranks.from_first(lambda: checkpoints.latest(course.epochs) if checkpoints else None)
+        if state is not None:
+            moving.take_up(state)
+            if ranks.rank > 0:
+                torch.manual_seed(ranks.layer_seed(course.layer_seed, len(state.epochs)))
+            epochs.extend(state.epochs)
+            ranks.from_first(lambda: _tell_again(epochs, on_epoch))
+        while len(epochs) < course.epochs and not best.waited_enough:
+            number = len(epochs) + 1
+            epoch = _one_epoch(number, network, batches, validation, course, moving, ranks)
+            epochs.append(epoch)
+            best.hear(epoch.evaluation)
+            course.after_epoch(number)
+            ranks.from_first(partial(_tell, epoch, on_epoch, checkpoints, moving, epochs))
+        if checkpoints:
+            checkpoints.end(len(epochs), lambda: moving.state(epochs))
+    best.restore()
+
+
+def _tell_again(epochs: list[Epoch], on_epoch: Callable[[Epoch], None]) -> None:
+    for epoch in epochs:
+        on_epoch(replace(epoch, seconds=0.0, replayed=True))
+
+
+def _tell(
+    epoch: Epoch,
+    on_epoch: Callable[[Epoch], None],
+    checkpoints: Checkpoints | None,
+    moving: Moving,
+    epochs: list[Epoch],
+) -> None:
+    if checkpoints:
+        # Before it is told, since telling may end training.
+        checkpoints.offer(epoch.number, lambda: moving.state(epochs))
+    on_epoch(epoch)
+
+
+def _one_epoch(
+    number: int,
+    network: GatedNetwork,
+    batches: Batches,
+    validation: Batches,
+    course: Course,
+    moving: Moving,
+    ranks: Ranks,
+) -> Epoch:
+    start = lived_seconds()
+    tally = _Tally(network, ranks)
+    network.train()
+    for step, (images, labels) in enumerate(batches):
+        progress = (number - 1 + step / len(batches)) / course.epochs
+        survival = course.survival(progress)
+        count = batches.size(step)
+        gates = moving.generators["gates"]
+        computed = network.draw(survival, gates, count, ranks.part(count))
+        with autocast(images.device, course.settings.precision):
+            scores = network(images)
+            loss = ranks.share(course.loss(scores, images, labels), scores, count)
+        moving.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        ranks.sum_gradients(network.module.parameters())
+        tally.note(loss, scores, labels, count, math.fsum(survival), computed)
+        moving.optimizer.step()
+        moving.schedule.step()
+        course.after_step()
+        if step % _STEPS_BETWEEN_CHECKS == 0:
+            tally.finite_loss(number)
+    steps_ended = lived_seconds()
+    train_loss = tally.finite_loss(number)
+    network.eval()
+    network.open_all(course.survival(number / course.epochs))
+    evaluation = ranks.from_first(lambda: evaluate(network, validation))
+    return Epoch(
+        number=number,
+        train_loss=train_loss,
+        train_accuracy=tally.accuracy(),
+        branches_expected=tally.expected / len(batches),
+        branches_computed=tally.computed / len(batches),
+        gradient_norms=tally.norms.means(),
+        images_per_second=tally.images / (steps_ended - start),
+        evaluation=evaluation,
+        seconds=lived_seconds() - start,
+    )
+
+
+class _Tally:
+    """Sums over the steps of an epoch, kept on the device: asking for them would hold it up."""
+
+    def __init__(self, network: GatedNetwork, ranks: Ranks) -> None:
+        device = next(network.module.parameters()).device
+        self._loss = torch.zeros((), device=device)
+        self._correct = torch.zeros((), device=device)
+        self._ranks, self.norms = ranks, GradientNorms(network)
+        self.steps = self.images = 0
+        self.expected = self.computed = 0.0
+
+    def note(
+        self,
+        loss: Tensor,
+        scores: Tensor,
+        labels: Tensor,
+        images: int,
+        expected: float,
+        computed: float,
+    ) -> None:
+        """Add a step of so many images, on all ranks, whose gradients are there."""
+        self._loss += loss.detach()
+        self._correct += (scores.detach().argmax(1) == labels).sum()
+        self.norms.note()
+        self.steps += 1
+        self.images += images
+        self.expected += expected
+        self.computed += computed
+
+    def finite_loss(self, epoch: int) -> float:
+        """Return the mean loss over steps so far.
+
+        Raises:
+            DivergenceError: it is not finite.
+        """
+        mean = float(self._ranks.sum(self._loss)) / self.steps
+        if not math.isfinite(mean):
+            raise DivergenceError(f"the training loss became {mean} in epoch {epoch}")
+        return mean
+
+    def accuracy(self) -> float:
+        """Return the top-1 fraction over images."""
+        return float(self._ranks.sum(self._correct)) / self.images
+
+
+def _optimizer(module: nn.Module, course: Course, *, steps: int) -> tuple[SGD, LRScheduler]:
+    settings = course.settings
+    optimizer = SGD(
+        list(module.parameters()),
+        lr=course.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.momentum > 0,
+    )
+    if course.schedule == "constant":
+        return optimizer, LambdaLR(optimizer, lambda _: 1.0)
+    return optimizer, OneCycleLR(
+        optimizer, course.learning_rate, total_steps=steps, cycle_momentum=False
+    )

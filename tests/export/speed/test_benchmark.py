@@ -1,0 +1,113 @@
+"""What `bench` measures: times beside each other, memory, size, and energy where it is counted."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from autodepth.errors import BundleError, InputError
+from autodepth.export.bundles.bundle import read_architecture
+from autodepth.export.formats.onnx_file import write_onnx
+from autodepth.export.formats.onnx_session import peak_bytes
+from autodepth.export.formats.torch_program import make_program
+from autodepth.export.speed.benchmark import benchmark_bundle
+from autodepth.export.speed.energy import EnergyMeter
+from autodepth.networks.catalogue import NetworkSpec, build_network
+
+
+def test_an_export_is_timed_beside_its_parent_in_both_runtimes(exported, heard):
+    to, point, _ = exported
+    threads = len(os.sched_getaffinity(0))
+    found = benchmark_bundle(to, against="parent", seconds=0.05)
+    rows = [(t.runtime, t.batch, t.network) for t in found.timings]
+
+    assert sorted(rows) == sorted(
+        (runtime, batch, network)
+        for runtime in ("PyTorch", "onnxruntime")
+        for batch in (1, 128)
+        for network in ("export", "parent")
+    )
+    assert found.threads == threads
+    assert found.macs["export"] == point.point.macs < found.macs["parent"]
+    assert found.onnx_bytes["export"] == (to / "model.onnx").stat().st_size
+    assert found.onnx_bytes["export"] < found.onnx_bytes["parent"]
+    for timing in found.timings:
+        assert 0 < timing.median_ms < 10_000
+        assert timing.iqr_ms >= 0
+        assert timing.calls >= 7
+        assert timing.device
+    json.dumps(found.to_dict(), allow_nan=False)
+    timed = [counts for what, counts in heard.items() if what.startswith("timing ")]
+    assert len(timed) == 4
+    assert all(told == steps for steps, told in timed)
+
+
+def test_memory_rises_with_the_batch(tmp_path):
+    network = build_network(NetworkSpec(name="resnet20"))
+    file = tmp_path / "model.onnx"
+    write_onnx(make_program(network.module.eval(), (3, 32, 32)), file)
+    one, many = (peak_bytes(file, batch, (3, 32, 32), threads=1) for batch in (1, 512))
+
+    assert file.stat().st_size < one < 200e6
+    # At the first stage 16 channels of 32x32 floats are held for every image, at least twice.
+    assert many - one > 511 * 16 * 32 * 32 * 4
+
+
+def test_a_damaged_bundle_is_not_measured(bundle):
+    to, _ = bundle
+    (to / "model.onnx").write_bytes(b"x")
+
+    with pytest.raises(BundleError, match=r"model\.onnx was altered"):
+        benchmark_bundle(to)
+
+
+def test_networks_for_other_images_are_not_compared(exported, tmp_path):
+    from dataclasses import replace
+
+    from autodepth.export.writing import write_bundle
+    from autodepth.networks.weights.own_files import save_weights
+
+    to, _, _ = exported
+    spec = NetworkSpec(name="resnet14")
+    network = build_network(spec)
+    save_weights(network.module, tmp_path / "w.safetensors")
+    write_bundle(
+        tmp_path / "colour",
+        weights=tmp_path / "w.safetensors",
+        architecture=replace(
+            read_architecture(to), network=spec, removed=(), widths={}, macs=network.total_macs
+        ),
+        policy={},
+        record=json.loads((to / "record.json").read_text()),
+        formats=(),
+    )
+
+    with pytest.raises(InputError, match=r"takes 1x8x8 and .*colour 3x32x32"):
+        benchmark_bundle(to, against=str(tmp_path / "colour"), seconds=0.05)
+
+
+def powercap(root, **packages):
+    for name, (energy, most) in packages.items():
+        zone = root / name.replace("_", "-", 1).replace("_", ":")
+        zone.mkdir(exist_ok=True)
+        (zone / "energy_uj").write_text(f"{energy}\n")
+        (zone / "max_energy_range_uj").write_text(f"{most}\n")
+
+
+def test_energy_is_summed_over_packages_and_counters_may_begin_anew(tmp_path):
+    powercap(tmp_path, intel_rapl_0=(5_000_000, 9_999_999), intel_rapl_1=(9_000_000, 9_999_999))
+    powercap(tmp_path, intel_rapl_0_0=(1, 10))  # cores of package 0, which package 0 has in it
+    meter = EnergyMeter(tmp_path)
+    before = meter.read()
+    powercap(tmp_path, intel_rapl_0=(7_000_000, 9_999_999), intel_rapl_1=(500_000, 9_999_999))
+
+    assert meter.present
+    assert len(before) == 2
+    np.testing.assert_allclose(meter.joules_since(before), 2.0 + 1.5)
+
+
+def test_without_a_counter_that_may_be_read_there_is_no_energy(tmp_path):
+    assert not EnergyMeter(tmp_path).present
+    (tmp_path / "intel-rapl:0").mkdir()
+    assert not EnergyMeter(tmp_path).present

@@ -1,0 +1,38 @@
+"""The view is what MLflow's page reads: compressed JSON that names parameters as runs have them."""
+
+import base64
+import json
+import zlib
+
+from autodepth.records.mlflow.views import view_link, view_tag
+from autodepth.service.search.search import plan_search
+
+
+def unpacked(tag):
+    assert tag.startswith("deflate;")
+    return json.loads(zlib.decompress(base64.b64decode(tag.removeprefix("deflate;"))))
+
+
+def test_the_default_space_gets_three_charts_of_what_is_searched():
+    plan = plan_search(budget="1trials").to_dict()
+    state = unpacked(view_tag(json.loads(json.dumps(plan))))
+    scatter, parallel, contour = state["compareRunCharts"]
+    varied = {
+        name for name, setting in plan["space"]["search"].items() if isinstance(setting, dict)
+    }
+
+    assert (scatter["xaxis"]["key"], scatter["yaxis"]["key"]) == ("macs_m", "final_accuracy")
+    assert {name.split(".")[0] for name in parallel["selectedParams"]} <= varied
+    assert "sensitivity_threshold.1" in parallel["selectedParams"]
+    assert contour["xaxis"]["type"] == "PARAM"
+    assert state["orderByKey"] == "metrics.`on_front`"
+    assert "metrics.`final_accuracy`" in state["selectedColumns"]
+    sections = {section["uuid"] for section in state["compareRunSections"]}
+    assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} == sections
+
+
+def test_a_plan_of_another_shape_gets_what_can_be_drawn():
+    state = unpacked(view_tag({}))
+
+    assert [chart["type"] for chart in state["compareRunCharts"]] == ["SCATTER", "PARALLEL"]
+    assert view_link("7").startswith("#/experiments/7/runs?")

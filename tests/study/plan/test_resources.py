@@ -1,0 +1,132 @@
+"""What a trial reserves: read, fitted to a machine, charged, and refused where it does not fit."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from autodepth.cli.main import app
+from autodepth.errors import InputError
+from autodepth.study.plan.resource_request import PerTrial, parse_per_trial
+from autodepth.study.plan.resources import choose_places, shared_out
+from autodepth.units import parse_budget
+
+
+@pytest.mark.parametrize(
+    ("text", "wish"),
+    [
+        ("0.25gpu", PerTrial(gpus=0.25)),
+        ("1gpu", PerTrial(gpus=1)),
+        ("2gpu", PerTrial(gpus=2, ranks=2)),
+        ("2gpu,8cpu", PerTrial(gpus=2, cpus=8, ranks=2)),
+        ("4cpu", PerTrial(cpus=4)),
+        ("2x1cpu", PerTrial(cpus=2, ranks=2)),
+    ],
+)
+def test_a_wish_is_read_and_written_alike(text, wish):
+    assert parse_per_trial(text) == wish
+    assert str(wish) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("2", "must be 0.25gpu"),
+        ("1gpu,1gpu", "must be 0.25gpu"),
+        ("0gpu", "must be a share of one"),
+        ("1.5gpu", "must be a share of one"),
+        ("2x0.5gpu", "must be a share of one"),
+        ("0.5cpu", "a whole number of at least 1"),
+        ("0x2cpu", "a whole number of at least 1"),
+        ("2gpu,3cpu", "as many for each of its 2 processes"),
+        ("2gpu,2x1cpu", "CPUs are told in all"),
+    ],
+)
+def test_what_no_trial_can_use_is_refused_with_the_rule(text, told):
+    with pytest.raises(InputError, match=told):
+        parse_per_trial(text)
+
+
+@pytest.mark.parametrize(
+    ("wish", "concurrency", "count", "gpus", "charged", "whole"),
+    [
+        (None, None, 4, 1.0, 4.0, 4),
+        (None, 8, 8, 0.5, 4.0, 4),
+        (None, 6, 6, 0.5, 3.0, 3),  # two on each: a third of a fourth GPU serves nobody
+        ("0.25gpu", None, 16, 0.25, 4.0, 4),
+        ("0.25gpu", 3, 3, 0.25, 0.75, 1),
+        ("0.4gpu", None, 8, 0.4, 3.2, 4),
+        ("2gpu", None, 2, 2.0, 4.0, 4),
+        ("2gpu", 1, 1, 2.0, 2.0, 2),
+        ("3gpu", None, 1, 3.0, 3.0, 3),
+        ("1gpu,8cpu", None, 2, 1.0, 2.0, 2),  # the CPUs are the narrower
+    ],
+)
+def test_trials_share_gpus_and_are_charged_for_what_they_reserve(
+    wish, concurrency, count, gpus, charged, whole
+):
+    made = shared_out(
+        "gpu", [(16, 4)], concurrency=concurrency,
+        wish=parse_per_trial(wish) if wish else PerTrial(),
+    )  # fmt: skip
+
+    assert (made.count, made.gpus, made.whole_gpus) == (count, gpus, whole)
+    assert made.devices == pytest.approx(charged)
+    assert len(made.bundles) == made.ranks == max(1, int(gpus))
+    assert sum(bundle["GPU"] for bundle in made.bundles) == gpus
+
+
+@pytest.mark.parametrize(
+    ("wish", "concurrency", "count", "cpus", "ranks", "threads"),
+    [
+        (None, None, 6, 1, 1, 1),
+        (None, 4, 4, 1, 1, 1),
+        ("2cpu", None, 3, 2, 1, 2),
+        ("4cpu", 1, 1, 4, 1, 4),
+        ("2x2cpu", None, 1, 4, 2, 2),
+        ("3x1cpu", 2, 2, 3, 3, 1),
+    ],
+)
+def test_trials_share_cpus(wish, concurrency, count, cpus, ranks, threads):
+    made = shared_out(
+        "cpu", [(6, 0)], concurrency=concurrency,
+        wish=parse_per_trial(wish) if wish else PerTrial(),
+    )  # fmt: skip
+
+    assert (made.count, made.cpus, made.ranks, made.threads) == (count, cpus, ranks, threads)
+    assert (made.devices, made.whole_gpus) == (count * cpus, 0)
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "wish", "concurrency", "told"),
+    [
+        ("gpu", 4, "8gpu", None, "1 trial of 8gpu .* 16 CPUs and 4 GPUs: room for 0"),
+        ("gpu", 4, "0.5gpu", 9, "9 trials of 0.5gpu .* room for 8"),
+        ("gpu", 1, "0.25gpu,8cpu", 3, "room for 2"),
+        ("cpu", 0, "3x8cpu", None, "it has 16 CPUs: room for 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_there_is(device, gpus, wish, concurrency, told):
+    with pytest.raises(InputError, match=told):
+        shared_out(device, [(16, gpus)], concurrency=concurrency, wish=parse_per_trial(wish))
+
+
+def test_a_trial_of_several_processes_stays_on_one_of_several_machines():
+    made = shared_out("cpu", [(3, 0), (4, 0)], concurrency=None, wish=parse_per_trial("2x1cpu"))
+
+    assert (made.count, made.cpus, made.ranks) == (3, 2, 2)
+    with pytest.raises(InputError, match=r"4 trials of 2x1cpu .* 7 CPUs: room for 3"):
+        shared_out("cpu", [(3, 0), (4, 0)], concurrency=4, wish=parse_per_trial("2x1cpu"))
+
+
+def test_gpus_are_refused_where_trials_compute_on_cpus():
+    with pytest.raises(InputError, match="but the budget is one of CPU time"):
+        choose_places(parse_budget("1cpu-h"), per_trial=parse_per_trial("1gpu"))
+
+
+def test_the_plan_says_what_each_trial_has():
+    words = ["search", "--dry-run", "--budget", "1cpu-min", "--per-trial", "1cpu", "--json"]
+    plan = json.loads(CliRunner().invoke(app, words).stdout)
+
+    assert plan["per_trial"] == "1cpu"
+    assert plan["devices"] == plan["concurrency"]

@@ -1,0 +1,68 @@
+"""The front on fresh seeds: in the share of the budget kept back, or asked for afterwards."""
+
+import pytest
+
+from autodepth.errors import InputError
+from autodepth.records.ledger import Ledger
+from autodepth.records.studies import find_study
+from autodepth.report.analysis.confirmed import confirmed_front
+from autodepth.service.search.resume import confirm
+from autodepth.service.search.search import search
+
+SMALL = (
+    "network.name=resnet14",
+    "data.train_images=96",
+    "data.validation=60",
+    "train.epochs=1",
+    "search={branches_removed: {type: int, min: 0, max: 3}, fine_tune_epochs: 1}",
+)
+
+
+def members(name):
+    with Ledger.open(find_study(name).ledger_path, read_only=True) as ledger:
+        return confirmed_front(ledger), ledger.spending(), ledger.trials(), ledger.study
+
+
+def test_a_front_is_confirmed_and_compared_with_controls_on_request():
+    found = search(budget="4trials", study="front", settings=SMALL, runner="in-process")
+    again = confirm(
+        "front", seeds=2, roles=("random removal", "unpruned plus fine-tuning"),
+        runner="in-process",
+    )  # fmt: skip
+    confirmed, spending, trials, study = members("front")
+    extra = [trial for trial in trials if trial.kind in {"confirm", "control"}]
+
+    assert [point.trial for point in again.front] == [point.trial for point in found.front]
+    assert all(member.accuracy.n == 2 for member in confirmed)
+    assert {trial.replicate for trial in extra} == {1, 2}
+    assert {trial.role for trial in extra if trial.kind == "control"} <= {
+        "random removal", "unpruned plus fine-tuning",
+    }  # fmt: skip
+    assert spending["confirm"] > 0
+    assert study.outcome == "the budget was spent"
+    weights = find_study("front").path.glob("trials/*/model.safetensors")
+    assert {int(path.parent.name) for path in weights} == {p.trial for p in found.front}
+    before = len(trials)
+    confirm("front", seeds=2, roles=("random removal",), runner="in-process")
+    assert len(members("front")[2]) == before  # nothing is done twice
+
+
+def test_a_share_of_the_budget_is_kept_back_for_confirmation():
+    search(
+        budget="24cpu-s", study="kept", settings=[*SMALL, "confirmation={share: 0.6, seeds: 1}"],
+        runner="in-process",
+    )  # fmt: skip
+    _, spending, trials, _ = members("kept")
+    kinds = [trial.kind for trial in trials]
+
+    assert spending.get("confirm", 0) > 0
+    assert kinds.index("confirm") > kinds.index("search")
+    assert all(trial.replicate == 1 for trial in trials if trial.kind == "confirm")
+
+
+def test_what_cannot_be_asked_for_is_refused():
+    search(budget="1trials", study="asked", settings=SMALL, runner="in-process")
+    with pytest.raises(InputError, match="seeds must be at least 1, but got 0"):
+        confirm("asked", seeds=0, runner="in-process")
+    with pytest.raises(InputError, match=r"control must be one of random removal.*'random removl'"):
+        confirm("asked", roles=("random removl",), runner="in-process")

@@ -1,0 +1,156 @@
+"""A study goes on from its ledger: after Ctrl-C, after a kill, and with more budget."""
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from autodepth.errors import BudgetError, StudyError
+from autodepth.records.ledger import Ledger
+from autodepth.records.studies import find_study, studies_root
+from autodepth.records.trial_record import LOST
+from autodepth.service.search.resume import plan_resume, resume
+from autodepth.service.search.search import search
+from autodepth.trial.result import TrialState
+
+SMALL = (
+    "network.name=resnet14",
+    "data.train_images=96",
+    "data.validation=60",
+    "train.epochs=2",
+    "search.fine_tune_epochs={type: int, min: 0, max: 2}",
+    "sampler.startup_trials=2",
+)
+
+
+def trials(name):
+    with Ledger.open(find_study(name).ledger_path, read_only=True) as ledger:
+        return ledger.trials()
+
+
+def spending(name):
+    with Ledger.open(find_study(name).ledger_path, read_only=True) as ledger:
+        return ledger.spending()
+
+
+@contextmanager
+def interrupting_in_trial(number, driver):
+    report = driver.report
+
+    def interrupt(trial, epoch):
+        report(trial, epoch)
+        if trial == number:
+            driver.interrupt()
+
+    driver.report = interrupt
+    yield
+
+
+def test_an_interrupted_study_goes_on_with_what_was_under_way():
+    before = search(
+        budget="6trials", study="paused", settings=SMALL, runner="in-process",
+        watch=lambda driver: interrupting_in_trial(3, driver),
+    )  # fmt: skip
+    broken_off = trials("paused")[3]
+    after = resume("paused", runner="in-process")
+    records = trials("paused")
+
+    assert (before.outcome, after.outcome) == ("interrupted", "the budget was spent")
+    assert broken_off.state is TrialState.CANCELLED
+    assert records[4].point == broken_off.point
+    assert [record.kind for record in records].count("unpruned") == 1
+    assert [record.counts for record in records].count(True) == 6
+    assert len(records) == 7
+    assert {p.trial for p in before.front} <= {r.number for r in records}
+    assert after.spent_device_seconds > before.spent_device_seconds
+    weights = [
+        find_study("paused").trial_folder(p.trial) / "model.safetensors" for p in after.front
+    ]
+    assert all(path.exists() for path in weights)
+
+
+def test_more_budget_is_added_and_every_second_is_counted_once(after_the_end):
+    small = {"settings": SMALL, "runner": "in-process"}
+    first = search(budget="6cpu-s", study="longer", **small, watch=after_the_end)
+    late = after_the_end.epochs
+    with pytest.raises(BudgetError, match="only what limits a budget can be added"):
+        resume("longer", budget="+3trials", runner="in-process")
+    begun = time.monotonic()
+    second = resume("longer", budget="+6cpu-s", runner="in-process", watch=after_the_end)
+    took = time.monotonic() - begun
+    split = spending("longer")
+
+    assert (first.outcome, second.outcome) == ("the budget was spent",) * 2
+    assert first.spent_device_seconds > 3  # else another trial as long would have begun
+    assert second.spent_device_seconds > first.spent_device_seconds
+    assert second.spent_device_seconds <= first.spent_device_seconds + took
+    assert late <= 1
+    assert after_the_end.epochs - late <= 1
+    assert not after_the_end.begun
+    assert math.fsum(split.values()) == pytest.approx(second.spent_device_seconds)
+    assert split["overhead"] >= 0
+
+
+def test_a_study_that_has_spent_all_says_how_to_go_on():
+    search(budget="1trials", study="spent", settings=SMALL, runner="in-process")
+
+    with pytest.raises(BudgetError, match=r"nothing is left of the budget .*--budget \+10cpu-min"):
+        plan_resume("spent")
+
+
+def test_a_study_whose_process_was_killed_goes_on(tmp_path):
+    script = f"""
+from autodepth.service.search.search import search
+search(budget="5trials", study="killed", settings={SMALL!r}, runner="in-process")
+"""
+    process = subprocess.Popen([sys.executable, "-c", script])
+    ledger_path = studies_root() / "killed" / "ledger.sqlite"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(StudyError):  # it is being written for the first time
+            if ledger_path.exists() and sum(t.result is not None for t in trials("killed")) >= 2:
+                break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    complete = [t.number for t in trials("killed") if t.result is not None]
+    result = resume("killed", runner="in-process")
+    records = trials("killed")
+
+    assert len(complete) >= 2
+    assert all(record.state.ended for record in records)
+    assert all(record.reason == LOST for record in records if record.state is TrialState.FAILED)
+    assert result.outcome == "the budget was spent"
+    assert [t.number for t in records if t.result is not None][: len(complete)] == complete
+    assert math.fsum(spending("killed").values()) == pytest.approx(result.spent_device_seconds)
+
+
+def test_a_study_goes_on_only_with_the_data_it_began_with():
+    search(budget="1trials", study="moved", settings=SMALL, runner="in-process")
+    with Ledger.open(find_study("moved").ledger_path) as ledger:
+        plan = {**ledger.study.plan, "data_fingerprint": "another"}
+        plan["limits"] = {**plan["limits"], "trials": 5}
+        ledger.extend(json.loads(json.dumps(plan)))
+
+    with pytest.raises(StudyError, match="the data of moved changed since"):
+        plan_resume("moved")
+
+
+def test_a_study_that_goes_on_knows_how_long_its_trials_take():
+    search(budget="3trials", study="paced", settings=SMALL, runner="in-process")
+    usual = []
+
+    @contextmanager
+    def noting(driver):
+        usual.append(driver.meter.usual(new_parent=True))
+        yield
+
+    resume("paced", budget="+1trials", runner="in-process", watch=noting)
+    trained = [t.device_seconds for t in trials("paced")[:3] if t.result.stage_seconds["parent"]]
+
+    assert min(trained) <= usual[0] <= max(trained)

@@ -1,0 +1,168 @@
+"""The driver over made results: retries, known networks, budgets and confirmation, in any order."""
+
+from collections import Counter
+
+import pytest
+from study.simulated import SimulatedStudy
+
+from autodepth.records.fsck import broken_invariants
+from autodepth.records.trial_record import WORKER_DIED
+
+FEW = "search={branches_removed: {type: int, min: 0, max: 1}}"
+PLAIN = ("sampler.name=random", "start_with=[]", "confirmation.share=0")
+
+
+def test_a_worker_that_asked_in_vain_is_asked_again_while_a_trial_runs():
+    study = SimulatedStudy("last", "3trials", *PLAIN)
+    first, second = study.next(), study.next()
+    study.complete(first)
+    third = study.next()
+    study.complete(second)
+
+    assert study.next() is None
+    assert study.driver.waiting  # else the runner takes it for the end, which is for ever
+    study.lose(third)
+    again = study.next()
+    assert again is not None
+    study.complete(again)
+    assert study.next() is None
+    assert not study.driver.waiting
+
+
+def test_a_policy_is_tried_again_though_the_space_is_exhausted():
+    study = SimulatedStudy("exhausted", "50trials", *PLAIN, FEW, concurrency=2)
+    study.complete(study.next())
+    while (task := study.next()) is not None:  # a space of two policies, and the control
+        last = task
+    for task in list(study.running.values()):
+        if task is not last:
+            study.complete(task)
+    assert study.next() is None
+    assert study.driver.proposals.exhausted
+    assert study.driver.waiting
+
+    study.lose(last)
+    again = study.next()
+    assert again is not None
+    assert again.policy == last.policy
+
+
+def test_a_confirmation_whose_worker_died_is_tried_again():
+    study = SimulatedStudy(
+        "confirm", "1h", *PLAIN[:2], FEW, "confirmation={share: 0.5, seeds: 1}", concurrency=2
+    )
+    while (task := study.next()) is not None and task.replicate == 0:
+        study.complete(task)
+    other = study.next()
+    if other is not None:
+        study.complete(other)
+    assert study.next() is None or study.running
+    assert study.driver.waiting
+    study.lose(task)
+    again = study.next()
+    assert again is not None
+    assert again.policy == task.policy
+
+
+@pytest.mark.parametrize("end", ["interrupt", "kill"])
+def test_preempted_trials_are_no_failures_after_a_resume_either(end):
+    study = SimulatedStudy("spot", "20trials", *PLAIN, "limits={failed_trials: 2}")
+    for _ in range(4):
+        study.preempt(study.next())
+    assert study.driver.hopeless == ""
+    study.complete(study.next())
+    getattr(study, end)()
+    study.resume()
+
+    assert study.driver.hopeless == ""
+    assert study.next() is not None
+
+
+def test_failures_of_their_own_count_after_a_resume_as_before():
+    study = SimulatedStudy("fails", "20trials", *PLAIN, "limits={failed_trials: 2}")
+    for _ in range(3):
+        study.fail(study.next())
+    assert "3 trials failed" in study.driver.hopeless
+    study.interrupt()
+    study.resume()
+    assert "3 trials failed" in study.driver.hopeless
+
+
+def test_a_policy_that_killed_three_workers_counts_as_failed_and_is_not_tried_after_a_resume():
+    study = SimulatedStudy("killer", "20trials", *PLAIN, "limits={failed_trials: 0}", concurrency=1)
+    first = study.next()
+    study.lose(first)
+    while "failed" not in study.driver.hopeless:
+        task = study.next()
+        if task.policy == first.policy:
+            study.lose(task)
+        else:
+            study.complete(task)
+    assert sum(r.policy == first.policy.to_dict() for r in study.records()) == 3
+    assert study.driver.hopeless.startswith("1 trial failed")
+    study.interrupt()
+    study.resume()
+    assert study.driver.hopeless.startswith("1 trial failed")
+    assert WORKER_DIED in study.driver.hopeless
+
+
+@pytest.mark.parametrize("removal", ["one_shot", "greedy", "iterative"])
+def test_equal_policies_are_carried_out_once_however_branches_go(removal):
+    space = f"search={{removal: {removal}, branches_removed: {{type: int, min: 0, max: 2}}}}"
+    study = SimulatedStudy("greedy", "12trials", *PLAIN, space, concurrency=1)
+    study.finish()
+
+    policies = Counter(r.policy["branches_removed"] for r in study.records("search"))
+    assert set(policies.values()) == {1}
+    assert study.driver.proposals.exhausted
+    study.driver.close("the budget was spent")
+    assert broken_invariants(study.folder) == []
+
+
+def test_a_control_that_finds_its_parent_ready_does_not_make_parents_look_cheap():
+    study = SimulatedStudy(
+        "control", "50trials", *PLAIN, "start_with=[{p_L: 1.0}]",
+        "search={p_L: {values: [1.0, 0.8]}, branches_removed: {type: int, min: 0, max: 3},"
+        " fine_tune_epochs: {type: int, min: 1, max: 4}}",
+        concurrency=1,
+    )  # fmt: skip
+    while not study.records("unpruned"):
+        task = study.next()
+        before = study.driver.meter.expected(10.0, new_parent=True)
+        study.complete(task)
+    assert study.driver.meter.expected(10.0, new_parent=True) == before
+
+
+def test_a_parent_from_the_cache_of_an_earlier_study_does_not_make_parents_look_cheap():
+    study = SimulatedStudy("cached", "50trials", *PLAIN, concurrency=1)
+    task = study.next()
+    study.complete(task, seconds=20.0)
+    before = study.driver.meter.expected(10.0, new_parent=True)
+    while True:
+        task = study.next()
+        if study.driver._running[task.number].new_parent:
+            break
+        study.complete(task)
+    study.report(task, replayed=True)
+    study.complete(task, seconds=0.1)
+    assert study.driver.meter.expected(10.0, new_parent=True) == before
+
+
+def test_a_count_of_trials_that_is_used_up_leaves_the_time_for_confirmation():
+    study = SimulatedStudy(
+        "both", "2trials,1h", *PLAIN[:2], "confirmation={share: 0.2, seeds: 1}", concurrency=1
+    )
+    study.complete(study.next(), accuracy=0.9)
+    study.complete(study.next(), accuracy=0.8)
+    third = study.next()
+    assert third is not None
+    assert third.replicate == 1
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_wall_time_is_what_a_clock_on_the_wall_says_whatever_the_devices(before, after):
+    study = SimulatedStudy("wall", "2h", *PLAIN, concurrency=before)
+    study.clock.seconds += 3600
+    study.interrupt()
+    study.resume(concurrency=after)
+    assert study.driver.meter.seconds_left == pytest.approx(3600)

@@ -1,0 +1,132 @@
+"""Whatever happens to a study in whatever order, its ledger is whole and nothing is forgotten."""
+
+import os
+import shutil
+import tempfile
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from study.simulated import PACE, SimulatedStudy
+
+from autodepth.records.fsck import broken_invariants
+
+SPACE = (
+    "search={p_L: {values: [0.8, 1.0]}, removal: {values: [one_shot, greedy]},"
+    " branches_removed: {type: int, min: 0, max: 1}, fine_tune_epochs: 2}",
+    "train.epochs=3", "sampler.name=random", "start_with=[]",
+    "confirmation={share: 0.1, seeds: 1}", "limits={failed_trials: 3}",
+)  # fmt: skip
+
+
+class StudyMachine(RuleBasedStateMachine):
+    """Workers that ask, report, end and die; a driver that is killed, stopped and resumed."""
+
+    @initialize(places=st.integers(1, 2), budget=st.sampled_from(["9trials,2h", "1h", "5trials"]))
+    def begin(self, places, budget):
+        self.home = tempfile.mkdtemp(prefix="autodepth-machine-")
+        self.environment = mock.patch.dict(os.environ, {"AUTODEPTH_HOME": self.home})
+        self.environment.start()
+        self.study = SimulatedStudy("machine", budget, *SPACE, concurrency=places)
+        self.driven_from, self.wall_before = 0.0, 0.0
+
+    def teardown(self):
+        if not hasattr(self, "study"):
+            return
+        try:
+            self.ends_with_nothing_left_to_do()
+        finally:
+            self.environment.stop()
+            shutil.rmtree(self.home)
+
+    def some(self, pick):
+        tasks = sorted(self.study.running.values(), key=lambda task: task.number)
+        return tasks[pick % len(tasks)]
+
+    @property
+    def places(self):
+        return self.study.plan.places.count
+
+    any_runs = precondition(lambda self: self.study.running)
+
+    @precondition(lambda self: len(self.study.running) < self.places)
+    @rule()
+    def ask(self):
+        self.study.next()
+
+    @any_runs
+    @rule(pick=st.integers(0, 9), phase=st.sampled_from(["parent", "fine_tune"]))
+    def report(self, pick, phase):
+        self.study.report(self.some(pick), phase)
+
+    @any_runs
+    @rule(pick=st.integers(0, 9), accuracy=st.sampled_from([0.3, 0.6, 0.9]))
+    def complete(self, pick, accuracy):
+        self.study.complete(self.some(pick), accuracy)
+
+    @any_runs
+    @rule(pick=st.integers(0, 9), how=st.sampled_from(["lose", "preempt", "fail", "stop"]))
+    def come_to_nothing(self, pick, how):
+        getattr(self.study, how)(self.some(pick))
+
+    @rule(seconds=st.sampled_from([1.0, 60.0]))
+    def time_passes(self, seconds):
+        self.study.clock.seconds += seconds
+
+    @rule(
+        how=st.sampled_from(["kill", "interrupt"]),
+        places=st.none() | st.integers(1, 2),
+        more=st.none() | st.just("trials"),
+    )
+    def resume(self, how, places, more):
+        hopeless = self.study.driver.hopeless
+        getattr(self.study, how)()
+        if more and self.study.plan.budget.trials is None:
+            more = None
+        self.study.resume(concurrency=places, budget=f"2{more}" if more else None)
+        assert bool(self.study.driver.hopeless) == bool(hopeless)
+        assert self.breaches() == []
+
+    def breaches(self):
+        return [b for b in broken_invariants(self.study.folder) if "driven" not in b.rule]
+
+    @invariant()
+    def a_worker_that_asks_in_vain_is_asked_again_while_any_trial_runs(self):
+        if hasattr(self, "study") and self.study.running and not self.study.driver.stop_requested:
+            assert self.study.driver.waiting
+
+    @invariant()
+    def the_pace_of_trials_is_known_as_it_is(self):
+        if hasattr(self, "study"):
+            for new_parent in (True, False):
+                pace = self.study.driver.meter.expected(1.0, new_parent=new_parent)
+                assert pace == pytest.approx(PACE) or not pace, self.study.driver.meter._paces
+
+    def ends_with_nothing_left_to_do(self):
+        study = self.study
+        for task in list(study.running.values()):
+            study.complete(task)
+        study.finish()
+        over = study.driver.stop_requested
+        records = study.records("search")
+        settled = [r.policy for r in records if not r.broken_off]
+        given_up = study.driver._failures.given_up
+        out_of_trials = study.driver.meter.trials_left <= 0
+        for record in records:
+            retried = record.policy in settled or record.number in given_up
+            attempts = sum(r.policy == record.policy for r in records)
+            assert over or out_of_trials or retried or attempts >= 3
+        front = study.driver.known.front.members
+        if front and not over and study.plan.budget.wall_seconds:
+            assert study.records("confirm")
+        study.end("the budget was spent")
+        assert self.breaches() == []
+
+
+TestStudyMachine = StudyMachine.TestCase
+TestStudyMachine.settings = settings(
+    max_examples=12, stateful_step_count=25, deadline=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip

@@ -1,0 +1,93 @@
+"""The state machine of a study finds faults that the driver once had, when they are put back."""
+
+import unittest.mock
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+from study.test_study_machine import StudyMachine
+
+from autodepth.records.trial_record import LOST
+from autodepth.study.driver.driver import StudyDriver
+from autodepth.study.driver.search_state import Knowledge
+from autodepth.study.propose.cost_model import Foresight
+from autodepth.study.stopping.failure_policy import Failures
+from autodepth.trial.result import TrialState
+
+_init, _end, _began = Failures.__init__, Foresight.end, Knowledge.control_began
+
+
+def _preemptions_count(self, *, borne, records=()):
+    _init(self, borne=borne, records=records)
+    failed = [r for r in records if r.state is TrialState.FAILED and r.reason != LOST]
+    self._reasons += ["made up"] * (len(failed) - len(self._reasons))
+    self._before = len(self._reasons)
+
+
+def _waits_for_new_ones_only(self):
+    if self.stop_requested or not self._running:
+        return False
+    if self._confirming.waits or self._at_wished_concurrency():
+        return True
+    return self.meter.may_start() and not self.proposals.exhausted
+
+
+def _known_where_branches_go_at_once(self, policy):
+    return _end(self, policy) if policy.removal == "one_shot" else None
+
+
+def _always_trains_a_parent(self, number):
+    _began(self, number)
+    return True
+
+
+def _counts_for_confirmation_too(self):
+    if self.stop_requested or self._at_wished_concurrency() or not self.meter.may_start():
+        return None
+    return _next_task(self)
+
+
+_next_task = StudyDriver.next_task
+FAULTS = {
+    "2 preemptions are failures after a resume": (Failures, "__init__", _preemptions_count),
+    "3 a worker that asked in vain is not asked again": (
+        StudyDriver, "waiting", property(_waits_for_new_ones_only),
+    ),
+    "4 greedy policies are never known": (Foresight, "end", _known_where_branches_go_at_once),
+    "8 the control always counts as training a parent": (
+        Knowledge, "control_began", _always_trains_a_parent,
+    ),
+    "11 a count of trials ends confirmation": (
+        StudyDriver, "next_task", _counts_for_confirmation_too,
+    ),
+}  # fmt: skip
+
+
+def failure(number):
+    """Return what fails on a seed; None where nothing does."""
+    try:
+        run_state_machine_as_test(
+            seed(number)(StudyMachine),
+            settings=settings(
+                max_examples=15, stateful_step_count=25, deadline=None, database=None,
+                phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+                print_blob=False,
+            ),
+        )  # fmt: skip
+    except AssertionError as error:
+        return error
+    return None
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_that_is_put_back_is_found(name):
+    with unittest.mock.patch.object(*FAULTS[name]):
+        assert any(failure(number) for number in range(10))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_without_one_nothing_is_found():
+    assert not any(failure(number) for number in range(4))

@@ -1,0 +1,148 @@
+"""Two processes that share every batch train as one process does, and end as it does."""
+
+import json
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import chain
+
+import pytest
+import torch
+
+from autodepth.policy.policy import Policy
+from autodepth.policy.settings import TrainingSettings
+from autodepth.trial.run_trial import run_trial
+from autodepth.trial.training.data_parallel import Ranks
+
+pytestmark = pytest.mark.skipif(
+    not torch.distributed.is_available(), reason="torch was built without distributed"
+)
+
+# Carries policies out, one after the other, and prints epochs and results by rank. Each is broken
+# off after its second epoch, and goes on from its checkpoint.
+RANK = """
+import json, os, pickle, sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from autodepth.trial.training.data_parallel import Ranks
+from autodepth.trial.phases.rank_worker import follow
+from autodepth.trial.run_trial import run_trial
+
+class BrokenOff(BaseException):
+    pass
+
+def break_off(epoch):
+    if epoch.step == 2:
+        raise BrokenOff
+
+rank, ranks, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+setting, policies = pickle.loads((folder / "task").read_bytes())
+torch.set_num_threads(1)
+group = Ranks.join(rank, ranks, folder / "meeting", setting.device)
+if rank:
+    follow(group, setting)
+setting = replace(setting, ranks=group, cache=folder / "cache", checkpoint_seconds=0.0)
+told = []
+for number, policy in enumerate(policies):
+    place, epochs = folder / str(number), []
+    place.mkdir()
+    try:
+        run_trial(policy, setting, folder=place, on_epoch=break_off)
+    except BrokenOff:
+        assert not group.broken
+    result = run_trial(
+        policy, setting, folder=place, on_epoch=lambda epoch: epochs.append(epoch.to_json())
+    )
+    told.append({"epochs": epochs, "result": result.to_dict()})
+print(json.dumps(told), flush=True)
+os._exit(0)  # the other goes when the connection is gone
+"""
+
+
+def on_ranks(folder, setting, policies, ranks=2):
+    folder.mkdir()
+    (folder / "task").write_bytes(pickle.dumps((setting, policies)))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", RANK, str(rank), str(ranks), str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(ranks)
+    ]
+    out, errors = processes[0].communicate(timeout=280)
+    others = [process.communicate(timeout=60)[1] for process in processes[1:]]
+    assert out, "\n".join([errors, *others])
+    return [
+        ([json.loads(epoch) for epoch in told["epochs"]], told["result"])
+        for told in json.loads(out)
+    ]
+
+
+def alone(folder, setting, policy):
+    folder.mkdir()
+    epochs = []
+    result = run_trial(
+        policy, setting, folder=folder, on_epoch=lambda e: epochs.append(json.loads(e.to_json()))
+    )
+    return epochs, result.to_dict()
+
+
+TRAIN = TrainingSettings(epochs=3, batch_size=32, learning_rate=0.02, precision="float32")
+POLICIES = {
+    "hybrid": Policy(
+        survival_prob_last=0.6, sensitivity_threshold=(1.0,), fine_tune_epochs=2,
+        filter_sparsity=0.25, train=TRAIN,
+    ),
+    "distilled": Policy(
+        survival_prob_last=0.7, branches_removed=2, criterion="magnitude", fine_tune_epochs=2,
+        distillation=0.5, weight_sparsity=0.3, patience=2,
+        train=replace(TRAIN, label_smoothing=0.1, learning_rate=0.005),
+    ),
+    "by sample": Policy(
+        survival_prob_last=0.5, gate_mode="sample", decay_shape="sensitivity",
+        train=replace(TRAIN, batch_size=33),  # of a few images often one survives alone
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_ranks_come_to_what_one_process_comes_to(setting, tmp_path):
+    # The last batch of 32 has three images, so the ranks have parts of unequal size.
+    few = replace(setting.data, train=setting.data.train.subset(range(99)))
+    setting = replace(setting, data=few)
+    both = on_ranks(tmp_path / "both", setting, list(POLICIES.values()))
+    for (name, policy), (epochs, result) in zip(POLICIES.items(), both, strict=True):
+        wanted, straight = alone(tmp_path / name, setting, policy)
+
+        assert len(epochs) == len(wanted) == 3 + policy.fine_tune_epochs
+        for epoch, other in zip(epochs, wanted, strict=True):
+            assert epoch["train_loss"] == pytest.approx(other["train_loss"], abs=1e-4), name
+            for equal in ("stage", "step", "branches_computed", "branches_expected"):
+                assert epoch[equal] == other[equal]
+            assert epoch["gradient_norms"] == pytest.approx(other["gradient_norms"], rel=1e-2)
+        assert result["removed"] == list(straight["removed"])
+        point, other = result["point"], straight["point"]
+        assert point["validation_accuracy"] == other["validation_accuracy"]
+        assert point["validation_loss"] == pytest.approx(other["validation_loss"], abs=1e-4)
+        assert point["effective_macs"] == other["effective_macs"]
+
+
+def test_parts_of_a_batch_are_the_batch():
+    for count in (0, 1, 3, 64, 65):
+        rows = [list(range(count))[Ranks(rank, 4).part(count)] for rank in range(4)]
+
+        assert list(chain(*rows)) == list(range(count))
+        assert max(map(len, rows)) - min(map(len, rows)) <= 1
+
+
+def test_a_share_of_a_loss_counts_by_its_rows():
+    loss, scores = torch.tensor(2.0), torch.ones(3, 10)
+
+    assert Ranks().share(loss, scores, 3) is loss
+    assert Ranks(1, 2).share(loss, scores, 4) == 1.5
+    # Of no rows a mean is not a number; its rank has no part in the loss.
+    assert Ranks(1, 2).share(torch.tensor(float("nan")), torch.ones(0, 10), 1) == 0
