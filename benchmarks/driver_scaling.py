@@ -43,10 +43,10 @@ from autodepth.space.file.shipped import default_space
 from autodepth.study.driver import driver as study_driver
 from autodepth.study.driver.build import make_driver
 from autodepth.study.driver.driver import StudyDriver
-from autodepth.study.driver.front import FrontKeeper
+from autodepth.study.driver.front import FrontWeights
 from autodepth.study.plan.plan import StudyPlan
-from autodepth.study.plan.resources import Places
-from autodepth.study.propose.optuna_sampler import Searcher
+from autodepth.study.plan.resources import Resources
+from autodepth.study.propose.optuna_sampler import OptunaSampler
 from autodepth.study.run import start_ledger
 from autodepth.study.stopping.rungs import Rungs
 from autodepth.trial.carry_out import TrialOutcome, TrialTask
@@ -65,9 +65,9 @@ SETTINGS = (
 )
 # What is timed on its own, and where it is called.
 PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "sampler": (Searcher, ("ask", "tell", "tell_failed")),
+    "sampler": (OptunaSampler, ("ask", "tell", "tell_failed")),
     "rungs": (Rungs, ("report",)),
-    "front": (FrontKeeper, ("add",)),
+    "front": (FrontWeights, ("add",)),
     "ledger: epochs and verdicts": (Ledger, ("record",)),
     "ledger: beginnings and ends": (Ledger, ("start_trial", "complete_trial", "end_trial")),
     "wishes of people": (study_driver, ("read_wishes",)),
@@ -229,10 +229,10 @@ class Cluster:
     def _messages(self, task: TrialTask) -> list[str]:
         """Return what the trial's worker sends: epochs of a parent that is there in one message."""
         policy, end = task.policy, made_up(task.policy, self.plan).point
-        foresight = self.driver.proposals.foresight
-        parent = foresight.parent(policy)
+        cost_model = self.driver.proposals.cost_model
+        parent = cost_model.parent(policy)
         trained = [
-            replace(epoch(step, 0.9), stage="parent", macs=0, replayed=parent in self.parents)
+            replace(epoch(step, 0.9), phase="parent", macs=0, replayed=parent in self.parents)
             for step in range(1, policy.train.epochs + 1)
         ]
         self.parents.add(parent)
@@ -267,7 +267,7 @@ def study(workers: int, trials: int, home: Path, *, sampler: str) -> Row:
         budget=f"{trials + workers}trials",
         settings=[*SETTINGS, f"sampler.name={sampler}"],
     )
-    places = Places(device="gpu", count=workers, cpus=1.0, gpus=1.0)
+    places = Resources(device="gpu", count=workers, cpus=1.0, gpus=1.0)
     folder = StudyFolder(home / "study")
     folder.path.mkdir(parents=True)
     clock, commits, timers = Clock(), Commits(), Timers()

@@ -25,7 +25,7 @@ from autodepth.networks.weights.own_files import load_saved
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import TrainingSettings
 from autodepth.service.search.search import plan_search
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 from autodepth.trial.device.device import device_name
 from autodepth.trial.run_trial import WEIGHTS_FILE, run_trial
 from autodepth.trial.training.evaluation import evaluate
@@ -48,7 +48,7 @@ POLICY = Policy(
 )
 
 
-def setting_of(cifar: Path, seed: int, scratch: Path) -> TrialSetting:
+def setting_of(cifar: Path, seed: int, scratch: Path) -> TrialContext:
     """Return the peer's images and split, and its network, on one CPU thread."""
     images = scratch / f"{seed}.npz"
     write_images("cifar10-jpeg", images, seed=seed, cifar=cifar, test_images=2000)
@@ -61,11 +61,11 @@ def setting_of(cifar: Path, seed: int, scratch: Path) -> TrialSetting:
         seed=seed,
         concurrency=1,
     )
-    data = split_as_the_peer(plan.setting.data, images)
-    return replace(plan.setting, data=data, threads=1)
+    data = split_as_the_peer(plan.context.data, images)
+    return replace(plan.context, data=data, threads=1)
 
 
-def accuracies(setting: TrialSetting, p_last: float, folder: Path) -> tuple[float, float]:
+def accuracies(setting: TrialContext, p_last: float, folder: Path) -> tuple[float, float]:
     """Return the test accuracy of a parent's shallowest network, and the parent's on validation."""
     policy = replace(POLICY, survival_prob_last=p_last)
     folder.mkdir()

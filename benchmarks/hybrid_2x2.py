@@ -39,7 +39,7 @@ from autodepth.policy.settings import CRITERIA, TrainingSettings
 from autodepth.policy.survival import expected_cost, survival_probabilities
 from autodepth.service.search.search import plan_search
 from autodepth.space.file.shipped import default_space
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.fine_tuning import fine_tune
 from autodepth.trial.phases.parent import score_branches, train_parent
 from autodepth.trial.phases.pruning import prune
@@ -63,9 +63,9 @@ class Seed:
     """
 
     def __init__(
-        self, setting: TrialSetting, *, test_images: int, epochs: int, tuning: int
+        self, setting: TrialContext, *, test_images: int, epochs: int, tuning: int
     ) -> None:
-        self.setting, self.epochs, self.tuning = setting, epochs, tuning
+        self.context, self.epochs, self.tuning = setting, epochs, tuning
         test = setting.data.open_test()
         index = np.linspace(0, len(test) - 1, min(test_images, len(test))).round()
         self._test = setting.evaluation_batches(test.subset(index.astype(np.int64)))
@@ -88,7 +88,7 @@ class Seed:
         """Yield every measurement of this seed."""
         for last in (1.0, STOCHASTIC):
             policy = self.policy(last)
-            parent = train_parent(policy, self.setting, lambda _: None).network
+            parent = train_parent(policy, self.context, lambda _: None).network
             yield self._row(last, "unpruned", 0, parent, after=self._accuracy(parent))
             for count in COUNTS:
                 for criterion in ("ablation_loss", "random"):
@@ -100,7 +100,7 @@ class Seed:
             yield self._from_scratch(count)
 
     def _pruned(self, last: float, policy: Policy, parent: ResidualNetwork) -> Row:
-        scores = score_branches(policy, self.setting, parent)
+        scores = score_branches(policy, self.context, parent)
         network = prune(
             parent, policy, scores,
             score=dict, recalibrate=lambda _: None, fine_tune_between=lambda _: None,
@@ -121,7 +121,7 @@ class Seed:
             accuracies[branch.index] = self._accuracy(network)
         correlations = {}
         for criterion in CRITERIA:
-            scores = score_branches(replace(policy, criterion=criterion), self.setting, parent)
+            scores = score_branches(replace(policy, criterion=criterion), self.context, parent)
             pairs = [(scores[b], accuracies[b]) for b in sorted(accuracies)]
             correlations[criterion] = float(spearmanr(*zip(*pairs, strict=True)).statistic)
         return {"kind": "correlations", "p_L": last, "after": accuracies, "spearman": correlations}
@@ -130,7 +130,7 @@ class Seed:
         """Train the small network alone, for the device-time of parent and fine-tuning."""
         going = [b.index for b in self.whole.branches if b.index not in TRANSITIONS]
         spread = sorted(going, key=lambda b: (self._position(b), b))[-count:]
-        network = build_network(self.setting.spec, seed=self.setting.seed_for("init"))
+        network = build_network(self.context.spec, seed=self.context.seed_for("init"))
         small = network.without(spread)
         share = small.total_macs / self.whole.total_macs
         epochs = round((self.epochs + self.tuning * share) / share)
@@ -147,7 +147,7 @@ class Seed:
         self, network: ResidualNetwork, policy: Policy, parent: ResidualNetwork, epochs: int
     ) -> None:
         fine_tune(
-            network, policy, self.setting, parent=parent, epochs=epochs, on_epoch=lambda _: None
+            network, policy, self.context, parent=parent, epochs=epochs, on_epoch=lambda _: None
         )
 
     def _accuracy(self, network: ResidualNetwork) -> float:
@@ -178,7 +178,7 @@ def measure(arguments: argparse.Namespace, seed: int) -> None:
     )  # fmt: skip
     torch.set_num_threads(1)
     work = Seed(
-        plan.setting,
+        plan.context,
         test_images=arguments.test_images,
         epochs=arguments.epochs,
         tuning=arguments.tuning,

@@ -104,7 +104,7 @@ class Steps:
         def note(number: int, *epochs: Any) -> None:
             report(number, *epochs)
             for epoch in epochs:
-                if epoch.stage == "parent" and not epoch.replayed:
+                if epoch.phase == "parent" and not epoch.replayed:
                     self.noted.append((time.monotonic(), BATCH / epoch.images_per_second))
 
         self._driver.report = note  # type: ignore[method-assign]

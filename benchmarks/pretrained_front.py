@@ -29,7 +29,7 @@ from autodepth.policy.policy import Policy
 from autodepth.policy.settings import TrainingSettings
 from autodepth.service.search.search import plan_search
 from autodepth.space.file.shipped import default_space
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.fine_tuning import fine_tune
 from autodepth.trial.phases.parent import score_branches, train_parent
 from autodepth.trial.phases.pruning import prune, recalibrate_batch_norm
@@ -52,9 +52,9 @@ class Front:
     """
 
     def __init__(
-        self, setting: TrialSetting, *, test_images: int, rate: float, epochs: int
+        self, setting: TrialContext, *, test_images: int, rate: float, epochs: int
     ) -> None:
-        self.setting, self.epochs = setting, epochs
+        self.context, self.epochs = setting, epochs
         train = TrainingSettings(epochs=0, batch_size=128, learning_rate=rate)
         self.policy = Policy(train=train)
         self.parent = train_parent(self.policy, setting, lambda _: None).network
@@ -71,8 +71,8 @@ class Front:
         pruned = prune(
             self.parent,
             wish,
-            score_branches(wish, self.setting, self.parent),
-            score=lambda network: score_branches(wish, self.setting, network),
+            score_branches(wish, self.context, self.parent),
+            score=lambda network: score_branches(wish, self.context, network),
             recalibrate=self._recalibrate,
             fine_tune_between=lambda _: None,
         )
@@ -81,7 +81,7 @@ class Front:
     def random(self, draw: int) -> tuple[int, ...]:
         """Return as many blocks at random."""
         wish = replace(self.policy, branches_removed=max(COUNTS), criterion="random")
-        setting = replace(self.setting, replicate=draw)
+        setting = replace(self.context, replicate=draw)
         return prune(
             self.parent,
             wish,
@@ -100,7 +100,7 @@ class Front:
             self._recalibrate(network)
         before = self._accuracy(network)
         fine_tune(
-            network, self.policy, self.setting, parent=self.parent, epochs=self.epochs,
+            network, self.policy, self.context, parent=self.parent, epochs=self.epochs,
             on_epoch=lambda _: None,
         )  # fmt: skip
         return {
@@ -110,7 +110,7 @@ class Front:
         }  # fmt: skip
 
     def _recalibrate(self, network: ResidualNetwork) -> None:
-        batches = self.setting.training_batches(128, "recalibration")
+        batches = self.context.training_batches(128, "recalibration")
         recalibrate_batch_norm(network, batches, RECALIBRATION)
 
     def _accuracy(self, network: ResidualNetwork) -> float:
@@ -168,7 +168,7 @@ def main() -> None:
     )  # fmt: skip
     torch.set_num_threads(1)
     front = Front(
-        plan.setting,
+        plan.context,
         test_images=arguments.test_images,
         rate=arguments.rate,
         epochs=arguments.epochs,

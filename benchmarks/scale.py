@@ -67,14 +67,14 @@ def made_up(policy: Policy, plan: StudyPlan) -> TrialResult:
         ),
         removed=(2, 3), sensitivities=branches, survival=(1.0,) * len(branches),
         parent_accuracy=0.98, pruned_accuracy=0.5,
-        stage_seconds={"parent": 5.0, "fine_tune": 1.0}, weights_file="model.safetensors",
+        phase_seconds={"parent": 5.0, "fine_tune": 1.0}, weights_file="model.safetensors",
     )  # fmt: skip
 
 
 def epoch(step: int, accuracy: float) -> EpochReport:
     """Return a report of a fine-tuning epoch."""
     return EpochReport(
-        stage="fine_tune", step=step, train_loss=1.0, train_accuracy=accuracy,
+        phase="fine_tune", step=step, train_loss=1.0, train_accuracy=accuracy,
         validation_accuracy=accuracy, branches_expected=9.0, branches_computed=9.0,
         gradient_norms=dict.fromkeys(range(1, 10), 0.5), images_per_second=900.0,
         macs=1_000_000, seconds=0.5,

@@ -146,8 +146,8 @@ def _plan(space: Path, images: Path, budget: str, seed: int, cpus: int) -> Study
         seed=seed,
         concurrency=cpus,
     )
-    data = split_as_the_peer(plan.setting.data, images)
-    return replace(plan, setting=replace(plan.setting, data=data))
+    data = split_as_the_peer(plan.context.data, images)
+    return replace(plan, setting=replace(plan.context, data=data))
 
 
 class WeightKeeper:
@@ -204,7 +204,7 @@ def _rows(ledger: Ledger) -> list[Values]:
             "spent": spent.get(record.number),
             "device_s": record.device_seconds,
             "epochs": dict(
-                Counter(e.stage for e in ledger.epochs(record.number) if not e.replayed)
+                Counter(e.phase for e in ledger.epochs(record.number) if not e.replayed)
             ),
             "point": dict(record.point),
         }
@@ -213,7 +213,7 @@ def _rows(ledger: Ledger) -> list[Values]:
                 "val_acc": record.result.point.validation_accuracy,
                 "macs": record.result.point.macs,
                 "removed": list(record.result.removed),
-                "stage_s": {k: round(v, 3) for k, v in record.result.stage_seconds.items()},
+                "stage_s": {k: round(v, 3) for k, v in record.result.phase_seconds.items()},
             }
         rows.append(row)
     return rows
@@ -232,7 +232,7 @@ def _add_test_accuracies(
     torch.set_num_threads(cpus)
     candidates = [record for record in ledger.trials() if record.front_point is not None]
     points = [_point(rows[record.number]) for record in candidates]
-    setting = plan.setting
+    setting = plan.context
     test = setting.evaluation_batches(setting.data.open_test())
     for index in sorted(ever_on_front(points)):
         record = candidates[index]
@@ -248,7 +248,7 @@ def _rebuilt(record: TrialRecord, plan: StudyPlan, weights: Path) -> ResidualNet
     """Return the network of a trial, after a look whether it is the one that was measured."""
     result = record.result
     assert isinstance(result, TrialResult)
-    setting = plan.setting
+    setting = plan.context
     network = build_network(setting.spec).without(result.removed)
     take_shapes(network.module, changed_shapes(network.module, read_saved(weights)))
     load_saved(network.module, weights)

@@ -54,7 +54,7 @@ PLAN = {
 def recorded_epoch(accuracy: float | None) -> EpochReport:
     """One epoch that ended at an accuracy; None for one that learned nothing."""
     return EpochReport(
-        stage="parent",
+        phase="parent",
         step=1,
         train_loss=0.3,
         train_accuracy=0.9,
@@ -84,7 +84,7 @@ def recorded_result(accuracy: float, macs: int) -> TrialResult:
         survival=(1.0, 0.9),
         parent_accuracy=0.92,
         pruned_accuracy=0.85,
-        stage_seconds={"parent": 3.0, "fine_tune": 1.0},
+        phase_seconds={"parent": 3.0, "fine_tune": 1.0},
         weights_file="model.safetensors",
     )
 

@@ -29,7 +29,7 @@ from autodepth.report.trial_explanation import explain_trial
 from autodepth.trial.result import EpochReport
 
 Answer = dict[str, Any]
-_CURVES = ("stage", "step", "train_loss", "train_accuracy", "validation_accuracy")
+_CURVES = ("phase", "step", "train_loss", "train_accuracy", "validation_accuracy")
 
 
 def trials_answer(found: Snapshot, instance: str, revision: int) -> Answer:

@@ -28,7 +28,7 @@ _SLACK = 1e-6  # of sums of seconds
 
 
 @dataclass(frozen=True, kw_only=True)
-class Breach:
+class Violation:
     """Something that must hold and does not.
 
     Args:
@@ -42,7 +42,7 @@ class Breach:
     mend: Callable[[], None] | None = None
 
 
-def broken_invariants(folder: StudyFolder) -> list[Breach]:
+def broken_invariants(folder: StudyFolder) -> list[Violation]:
     """Check a study against everything that must hold, a running one too.
 
     Raises:
@@ -59,7 +59,7 @@ def broken_invariants(folder: StudyFolder) -> list[Breach]:
             records = ledger.trials()
         except (ValueError, KeyError, TypeError) as error:
             return [
-                Breach(rule="every trial can be read", found=f"{type(error).__name__}: {error}")
+                Violation(rule="every trial can be read", found=f"{type(error).__name__}: {error}")
             ]
         return [
             *_numbers_are_dense(records),
@@ -101,36 +101,38 @@ def sweep(root: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _file_is_sound(ledger: Ledger) -> Iterator[Breach]:
+def _file_is_sound(ledger: Ledger) -> Iterator[Violation]:
     rule = "the ledger is a sound file"
     try:
         for (verdict,) in ledger.database.query("PRAGMA integrity_check(5)"):
             if verdict != "ok":
-                yield Breach(rule=rule, found=verdict)
+                yield Violation(rule=rule, found=verdict)
         for row in ledger.database.query("PRAGMA foreign_key_check"):
-            yield Breach(rule=rule, found=f"a row of {row[0]} belongs to no trial")
+            yield Violation(rule=rule, found=f"a row of {row[0]} belongs to no trial")
     except sqlite3.DatabaseError as error:
-        yield Breach(rule=rule, found=str(error))
+        yield Violation(rule=rule, found=str(error))
 
 
-def _numbers_are_dense(records: Sequence[TrialRecord]) -> Iterator[Breach]:
+def _numbers_are_dense(records: Sequence[TrialRecord]) -> Iterator[Violation]:
     numbers = [record.number for record in records]
     if numbers != list(range(len(records))):
         missing = sorted(set(range(max(numbers) + 1)) - set(numbers))
-        yield Breach(rule="trials are numbered from 0 without gaps", found=f"without {missing[:9]}")
+        yield Violation(
+            rule="trials are numbered from 0 without gaps", found=f"without {missing[:9]}"
+        )
 
 
-def _ends_are_whole(records: Sequence[TrialRecord]) -> Iterator[Breach]:
+def _ends_are_whole(records: Sequence[TrialRecord]) -> Iterator[Violation]:
     rule = "a trial has its result, its end and its charge exactly when it has ended so"
     for record in records:
         complete = record.state is TrialState.COMPLETE
         ended = record.ended_at is not None and record.spent is not None
         unsaid = record.state.ended and not complete and record.reason is None
         if complete != (record.result is not None) or ended != record.state.ended or unsaid:
-            yield Breach(rule=rule, found=f"trial {record.number} is {record.state.value}")
+            yield Violation(rule=rule, found=f"trial {record.number} is {record.state.value}")
 
 
-def _policies_have_one_result(records: Sequence[TrialRecord]) -> Iterator[Breach]:
+def _policies_have_one_result(records: Sequence[TrialRecord]) -> Iterator[Violation]:
     keys = Counter(
         (repr(sorted(record.policy.items())), record.about, record.role, record.replicate)
         for record in records
@@ -139,30 +141,32 @@ def _policies_have_one_result(records: Sequence[TrialRecord]) -> Iterator[Breach
     for (policy, *_), count in keys.items():
         if count > 1:
             found = f"{count} trials completed {policy[:60]}..."
-            yield Breach(rule="no policy is carried out to its end twice", found=found)
+            yield Violation(rule="no policy is carried out to its end twice", found=found)
 
 
-def _seconds_add_up(ledger: Ledger, records: Sequence[TrialRecord]) -> Iterator[Breach]:
+def _seconds_add_up(ledger: Ledger, records: Sequence[TrialRecord]) -> Iterator[Violation]:
     rule = "device time is finite, never negative, and no trial ended after all of it was spent"
     charges, total = ledger.charges(), ledger.spent()
     for trial, stage, seconds in charges:
         if not 0 <= seconds < math.inf:
-            yield Breach(rule=rule, found=f"{seconds} s of {stage} charged to trial {trial}")
+            yield Violation(rule=rule, found=f"{seconds} s of {stage} charged to trial {trial}")
     for record in records:
         if record.spent is not None and not 0 <= record.spent <= total + _SLACK:
             found = f"trial {record.number} ended at {record.spent} of {total} s"
-            yield Breach(rule=rule, found=found)
+            yield Violation(rule=rule, found=found)
 
 
-def _epochs_are_in_order(ledger: Ledger, records: Sequence[TrialRecord]) -> Iterator[Breach]:
+def _epochs_are_in_order(ledger: Ledger, records: Sequence[TrialRecord]) -> Iterator[Violation]:
     for record in records:
         steps = [epoch.step for epoch in ledger.epochs(record.number)]
         if steps != list(range(1, len(steps) + 1)):
             found = f"trial {record.number} has {steps[:9]}"
-            yield Breach(rule="the epochs of a trial are counted from 1 without gaps", found=found)
+            yield Violation(
+                rule="the epochs of a trial are counted from 1 without gaps", found=found
+            )
 
 
-def _front_is_the_front(ledger: Ledger, records: Sequence[TrialRecord]) -> Iterator[Breach]:
+def _front_is_the_front(ledger: Ledger, records: Sequence[TrialRecord]) -> Iterator[Violation]:
     objectives = ledger.study.objectives
     goals = [objective.goal for objective in objectives]
     values = {
@@ -180,14 +184,14 @@ def _front_is_the_front(ledger: Ledger, records: Sequence[TrialRecord]) -> Itera
             wrong = not any(m == mine or dominates(m, mine, goals) for m in members)
         if wrong or told - values.keys():
             found = f"trial {number} is {'' if number in told else 'not '}on it"
-            yield Breach(
+            yield Violation(
                 rule="the front holds what no complete trial within bounds beats", found=found
             )
 
 
 def _weights_are_there(
     folder: StudyFolder, ledger: Ledger, records: Sequence[TrialRecord], *, driven: bool
-) -> Iterator[Breach]:
+) -> Iterator[Violation]:
     rule = "the weights of each member of the front are those it was measured with"
     for member in ledger.front():
         result = records[member.trial].result
@@ -196,14 +200,14 @@ def _weights_are_there(
         path = folder.trial_folder(member.trial) / result.weights_file
         if not path.is_file():
             if not driven:  # else it may have left the front since we looked
-                yield Breach(rule=rule, found=f"trial {member.trial} has none")
+                yield Violation(rule=rule, found=f"trial {member.trial} has none")
         elif result.weights_sha256 and sha256_of(path) != result.weights_sha256:
-            yield Breach(rule=rule, found=f"{path} changed since")
+            yield Violation(rule=rule, found=f"{path} changed since")
 
 
 def _nothing_is_left_running(
     folder: StudyFolder, records: Sequence[TrialRecord]
-) -> Iterator[Breach]:
+) -> Iterator[Violation]:
     def end() -> None:
         with Ledger.open(folder.ledger_path) as ledger:
             plan = ledger.study.plan
@@ -212,19 +216,19 @@ def _nothing_is_left_running(
     running = [record.number for record in records if record.state is TrialState.RUNNING]
     if running:
         found = f"trials {running} run, and nothing drives the study"
-        yield Breach(rule="a trial runs only while its study is driven", found=found, mend=end)
+        yield Violation(rule="a trial runs only while its study is driven", found=found, mend=end)
 
 
-def _nothing_is_half_written(folder: StudyFolder) -> Iterator[Breach]:
+def _nothing_is_half_written(folder: StudyFolder) -> Iterator[Violation]:
     if found := half_written(folder.path):
-        yield Breach(
+        yield Violation(
             rule="no file stays half written",
             found=", ".join(str(path.relative_to(folder.path)) for path in found),
             mend=lambda: sweep(folder.path),
         )
 
 
-def mend(folder: StudyFolder) -> tuple[list[Breach], list[Breach]]:
+def mend(folder: StudyFolder) -> tuple[list[Violation], list[Violation]]:
     """Mend what can be mended; return that, and what is still broken.
 
     Raises:

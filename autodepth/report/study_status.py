@@ -20,7 +20,7 @@ from autodepth.trial.result import EpochReport, TrialState
 from autodepth.units import Budget, Device
 
 # What a budget goes to, in the order it is told; what the ledger has besides follows.
-STAGES = ("parent", "sensitivity", "prune", "fine_tune", "measure", "confirm", "failed", "overhead")
+PHASES = ("parent", "sensitivity", "prune", "fine_tune", "measure", "confirm", "failed", "overhead")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,15 +31,15 @@ class RunningTrial:
         trial: its number.
         kind: as `TrialRecord.kind`.
         seconds: since it was started.
-        stage: of its last epoch; None before the first one ended.
-        step: epochs so far, all stages counted through.
+        phase: of its last epoch; None before the first one ended.
+        step: epochs so far, all phases counted through.
         validation_accuracy: after the last epoch, a fraction.
     """
 
     trial: int
     kind: str
     seconds: float
-    stage: str | None = None
+    phase: str | None = None
     step: int = 0
     validation_accuracy: float | None = None
 
@@ -145,7 +145,7 @@ def study_status(
         seconds_left=max(0.0, left) if math.isfinite(left) else None,
         trials={state.value: counts[state] for state in TrialState},
         seconds_per_trial=spent / devices / len(ended) if ended else None,
-        spending={stage: spending[stage] for stage in _in_order(spending)},
+        spending={phase: spending[phase] for phase in _in_order(spending)},
         useful_share=useful_share(spending),
         front=len(front),
         hypervolume=relative_hypervolume(values, study.objectives),
@@ -178,7 +178,7 @@ def latency_error(
 
 
 def _in_order(spending: Mapping[str, float]) -> list[str]:
-    return [s for s in STAGES if s in spending] + sorted(set(spending) - set(STAGES))
+    return [s for s in PHASES if s in spending] + sorted(set(spending) - set(PHASES))
 
 
 def _since(start: str, now: str) -> float:
@@ -200,7 +200,7 @@ def _running(record: TrialRecord, epochs: Sequence[EpochReport], now: str) -> Ru
         trial=record.number,
         kind=record.kind,
         seconds=seconds,
-        stage=last.stage,
+        phase=last.phase,
         step=last.step,
         validation_accuracy=None if math.isnan(accuracy) else accuracy,
     )

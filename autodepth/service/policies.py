@@ -96,8 +96,8 @@ def carry_out_policy(
     )
     folder = Path(tempfile.mkdtemp(prefix="autodepth-"))
     try:
-        plan.setting.limit_threads()
-        result = run_trial(policy, plan.setting, folder=folder, on_epoch=on_epoch)
+        plan.context.limit_threads()
+        result = run_trial(policy, plan.context, folder=folder, on_epoch=on_epoch)
         if to is not None and result.weights_file is not None:
             export_network(
                 to,
@@ -105,9 +105,9 @@ def carry_out_policy(
                 plan=plan.to_dict(),
                 result=result,
                 policy=policy.to_dict(),
-                record={"seed": plan.setting.seed},
-                images=None if (images := plan.setting.data.record) is None else images.to_bytes(),
-                own_code=plan.setting.spec.own_code,
+                record={"seed": plan.context.seed},
+                images=None if (images := plan.context.data.record) is None else images.to_bytes(),
+                own_code=plan.context.spec.own_code,
                 formats=formats,
                 whole=False,
                 tell=tell,
@@ -130,13 +130,13 @@ def measure_sensitivities(
     Returns:
         The network, and the scores by criterion.
     """
-    plan.setting.limit_threads()
-    setting = replace(plan.setting, sensitivity_images=images)
+    plan.context.limit_threads()
+    context = replace(plan.context, sensitivity_images=images)
     given = Policy(train=replace(Policy().train, epochs=0))
-    network = train_parent(given, setting, lambda _: None).network
+    network = train_parent(given, context, lambda _: None).network
     found = {}
     for criterion in each(criteria, "measuring sensitivity", len(criteria)):
-        raw = score_branches(replace(given, criterion=criterion), setting, network)
+        raw = score_branches(replace(given, criterion=criterion), context, network)
         unit = unit_of(raw)
         found[criterion] = Sensitivity(raw=raw, scaled={b: s / unit for b, s in raw.items()})
     return network, found

@@ -19,13 +19,13 @@ from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import StudyRecord
 from autodepth.study.cluster.shipping import pack
-from autodepth.study.confirm.scheduler import Evidence
+from autodepth.study.confirm.scheduler import ConfirmationRequest
 from autodepth.study.driver.build import make_driver
 from autodepth.study.driver.driver import StudyDriver
 from autodepth.study.driver.in_process import run_in_process
-from autodepth.study.driver.weight_uploads import WeightsTransit
+from autodepth.study.driver.weight_uploads import WeightUploads
 from autodepth.study.plan.plan import StudyPlan
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 
 Runner = Literal["ray", "in-process"]
 Watch = Callable[[StudyDriver], AbstractContextManager[None]]
@@ -85,7 +85,7 @@ def run_study(
     ledger: Ledger,
     *,
     runner: Runner = "ray",
-    evidence: Evidence | None = None,
+    request: ConfirmationRequest | None = None,
     unsent: Callable[[], int] = lambda: 0,
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
@@ -98,25 +98,25 @@ def run_study(
         folder: the study's folder.
         ledger: its ledger; a study with trials goes on from them.
         runner: `ray`, or `in-process` for one trial after the other in this process.
-        evidence: what is asked of the front, with no search; None searches.
+        request: what is asked of the front, with no search; None searches.
         unsent: returns how many events the tracking store does not have, for the metrics.
         watch: a context entered while trials run, given the driver.
     """
     storage = None if plan.cluster is None else plan.cluster.storage
     place = None if storage is None else _transit_place(storage, ledger.study)
-    transit = None if place is None else WeightsTransit(place)
-    if runner != "ray" and plan.places.ranks > 1:
+    transit = None if place is None else WeightUploads(place)
+    if runner != "ray" and plan.resources.ranks > 1:
         raise InputError("several processes per trial need the runner ray")
     driver = make_driver(
         plan,
         folder,
         ledger,
         side_by_side=runner == "ray",
-        evidence=evidence,
+        request=request,
         transit=transit,
     )
-    setting = replace(
-        plan.setting,
+    context = replace(
+        plan.context,
         cache=cache_location(storage),
         cache_limit_bytes=cache_limit_bytes(),
         constraints=plan.space.constraints,
@@ -124,16 +124,18 @@ def run_study(
     )
     with _signals_interrupt(driver) as received, watch(driver):
         if runner == "ray":
-            _run_on_ray(driver, setting, plan, place, unsent)
+            _run_on_ray(driver, context, plan, place, unsent)
         else:
-            run_in_process(driver, setting)
+            run_in_process(driver, context)
     if transit is not None:
         with suppress(OSError):  # what stays there is taken away when the study ends again
             transit.clear()
-    outcome = driver.halted or driver.hopeless or ("interrupted" if driver.interrupted else SPENT)
-    if outcome == SPENT and evidence is not None:
+    outcome = (
+        driver.halted or driver.reason_to_stop or ("interrupted" if driver.interrupted else SPENT)
+    )
+    if outcome == SPENT and request is not None:
         outcome = ledger.study.outcome or SPENT
-    if outcome == SPENT and driver.proposals.exhausted:
+    if outcome == SPENT and driver.proposer.exhausted:
         outcome = EXHAUSTED
     driver.cancel_running(outcome)
     driver.close(outcome)
@@ -157,19 +159,19 @@ def ended_result(folder: StudyFolder, ledger: Ledger) -> StudyResult:
 
 def _run_on_ray(
     driver: StudyDriver,
-    setting: TrialSetting,
+    context: TrialContext,
     plan: StudyPlan,
     transit: str | None,
     unsent: Callable[[], int],
 ) -> None:
     from autodepth.study.ray.runner import run_on_ray  # noqa: PLC0415 - seconds
-    from autodepth.study.ray.worker import Elsewhere  # noqa: PLC0415
+    from autodepth.study.ray.worker import RemoteContext  # noqa: PLC0415
 
-    elsewhere = None
+    remote = None
     if plan.cluster is not None:
-        luggage = pack(setting.spec, setting.weights)
-        elsewhere = Elsewhere(luggage=luggage, transit=transit)
-    run_on_ray(driver, setting, plan.places, elsewhere, unsent)
+        shipped_files = pack(context.spec, context.weights)
+        remote = RemoteContext(shipped_files=shipped_files, transit=transit)
+    run_on_ray(driver, context, plan.resources, remote, unsent)
 
 
 def _transit_place(storage: str, study: StudyRecord) -> str:

@@ -1,4 +1,4 @@
-"""The costly stages of a trial, each found again where an earlier trial has carried it out.
+"""The costly phases of a trial, each found again where an earlier trial has carried it out.
 
 Policies that differ only in what they remove share a parent; policies that remove the same
 branches of one parent, whatever thresholds led there, share their fine-tuning. Training that was
@@ -19,8 +19,8 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights.own_files import load_saved, save_weights
 from autodepth.policy.policy import Policy
 from autodepth.trial.cache.cache import StageCache, content_key
-from autodepth.trial.cache.entry import Stage
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.cache.entry import Kind
+from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.fine_tuning import fine_tune
 from autodepth.trial.phases.keys import (
     between_content,
@@ -39,31 +39,31 @@ OnEpoch = Callable[[Epoch], None]
 _WEIGHTS, _TOLD = "model.safetensors", "told.json"
 
 
-class Stages:
-    """Carries out stages of one policy, or finds them.
+class CachedPhases:
+    """Carries out phases of one policy, or finds them.
 
     Args:
         policy: what to do.
-        setting: network, data, device, seed, and where entries are kept.
+        context: network, data, device, seed, and where entries are kept.
     """
 
-    def __init__(self, policy: Policy, setting: TrialSetting) -> None:
-        self._policy, self._setting = policy, setting
-        self._cache = StageCache(setting.cache, limit_bytes=setting.cache_limit_bytes)
+    def __init__(self, policy: Policy, context: TrialContext) -> None:
+        self._policy, self._context = policy, context
+        self._cache = StageCache(context.cache, limit_bytes=context.cache_limit_bytes)
         self._parent_key = ""
 
     def parent(self, on_epoch: OnEpoch) -> Parent:
         """Return the trained network; epochs of one that is found are told again."""
-        setting, policy = self._setting, self._policy
-        network = untrained_network(setting)
-        self._parent_key = key = content_key(**parent_content(policy, setting, network))
+        context, policy = self._context, self._policy
+        network = untrained_network(context)
+        self._parent_key = key = content_key(**parent_content(policy, context, network))
         told = self._found(key, network, on_epoch)
         if told is not None:
             network.module.eval()
             return Parent(network=network, survival=tuple(told["survival"]))
         epochs: list[Epoch] = []
         tell, checkpoints = _both(epochs.append, on_epoch), self._checkpoints(key)
-        parent = train_parent(policy, setting, tell, network=network, checkpoints=checkpoints)
+        parent = train_parent(policy, context, tell, network=network, checkpoints=checkpoints)
         if self._keep(key, network, "parent", epochs, survival=parent.survival):
             checkpoints.discard(len(epochs))
         return parent
@@ -126,7 +126,7 @@ class Stages:
         fine_tune(
             network,
             self._policy,
-            self._setting,
+            self._context,
             parent=parent.network,
             epochs=epochs,
             purpose=purpose,
@@ -160,7 +160,7 @@ class Stages:
         self,
         key: str,
         network: ResidualNetwork,
-        stage: Stage,
+        kind: Kind,
         epochs: Sequence[Epoch],
         **told: Any,
     ) -> bool:
@@ -168,15 +168,15 @@ class Stages:
             save_weights(network.module, entry / _WEIGHTS)
             _write(entry / _TOLD, {**told, "epochs": [epoch.to_dict() for epoch in epochs]})
 
-        return self._cache.store(key, write, stage=stage)
+        return self._cache.store(key, write, kind=kind)
 
     def _scores(self, network: ResidualNetwork, **state: Any) -> dict[int, float]:
-        policy, setting = self._policy, self._setting
+        policy, context = self._policy, self._context
         key = content_key(
-            stage="scores",
+            kind="scores",
             parent=self._parent_key,
             criterion=policy.criterion,
-            images=setting.sensitivity_images,
+            images=context.sensitivity_images,
             **state,
         )
 
@@ -185,18 +185,18 @@ class Stages:
 
         found = self._cache.load(key, read)
         if found is None:
-            found = scores = score_branches(policy, setting, network)
-            self._cache.store(key, lambda entry: _write(entry / _TOLD, scores), stage="scores")
+            found = scores = score_branches(policy, context, network)
+            self._cache.store(key, lambda entry: _write(entry / _TOLD, scores), kind="scores")
         return found
 
     def _checkpoints(self, key: str, *, open_ended: bool = False) -> Checkpoints:
-        setting = self._setting
+        context = self._context
         return Checkpoints(
             self._cache,
             key,
-            seconds=setting.checkpoint_seconds,
+            seconds=context.checkpoint_seconds,
             open_ended=open_ended,
-            leaving=setting.leaving,
+            leaving=context.leaving,
         )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from autodepth.atomic import NO_ROOM
 from autodepth.errors import DivergenceError, InfeasibleError
 from autodepth.policy.policy import Policy
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 from autodepth.trial.device.memory import free_memory, is_out_of_memory, memory_limit
 from autodepth.trial.result import TrialResult, TrialState
 from autodepth.trial.run_trial import OnEpoch, run_trial
@@ -96,25 +96,25 @@ class StopTrial(BaseException):
 
 
 def carry_out(
-    task: TrialTask, setting: TrialSetting, on_epoch: OnEpoch, on_again: Again = lambda _: None
+    task: TrialTask, context: TrialContext, on_epoch: OnEpoch, on_again: Again = lambda _: None
 ) -> TrialOutcome:
     """Run a trial and return how it ended; an error of its own never ends the study.
 
     Args:
         task: what to do.
-        setting: what all trials share.
+        context: what all trials share.
         on_epoch: told of every epoch; what it raises ends the trial.
         on_again: told where memory ran out, before the trial begins anew with half the batch.
     """
-    setting = replace(
-        setting,
+    context = replace(
+        context,
         replicate=task.replicate,
-        constraints=setting.constraints if task.bounded else (),
+        constraints=context.constraints if task.bounded else (),
     )
     try:
         task.folder.mkdir(parents=True, exist_ok=True)
-        with memory_limit(setting.memory_bytes):
-            result = _run(task, setting, on_epoch, on_again)
+        with memory_limit(context.memory_bytes):
+            result = _run(task, context, on_epoch, on_again)
     except (DivergenceError, InfeasibleError) as error:
         return TrialOutcome(state=TrialState.INFEASIBLE, reason=str(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this trial
@@ -127,14 +127,14 @@ def carry_out(
     return TrialOutcome(state=TrialState.COMPLETE, result=result)
 
 
-def _run(task: TrialTask, setting: TrialSetting, on_epoch: OnEpoch, on_again: Again) -> TrialResult:
+def _run(task: TrialTask, context: TrialContext, on_epoch: OnEpoch, on_again: Again) -> TrialResult:
     """Carry a policy out; where memory runs out, once more with half the batch.
 
     That is another policy: it has keys of its own for the stages that trials share.
     """
     policy, size = task.policy, task.policy.train.batch_size
     try:
-        return run_trial(policy, setting, folder=task.folder, on_epoch=on_epoch)
+        return run_trial(policy, context, folder=task.folder, on_epoch=on_epoch)
     except Exception as error:
         if not is_out_of_memory(error) or size < 2 * _SMALLEST_BATCH:
             raise
@@ -144,7 +144,7 @@ def _run(task: TrialTask, setting: TrialSetting, on_epoch: OnEpoch, on_again: Ag
     on_again(f"memory ran out with batches of {size}, so it began again with batches of {half}")
     result = run_trial(
         replace(policy, train=replace(policy.train, batch_size=half)),
-        replace(setting, evaluation_batch=setting.evaluation_batch // 2),
+        replace(context, evaluation_batch=context.evaluation_batch // 2),
         folder=task.folder,
         on_epoch=on_epoch,
     )

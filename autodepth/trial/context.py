@@ -28,7 +28,7 @@ def never() -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialSetting:
+class TrialContext:
     """The common ground of a study's trials.
 
     Args:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from autodepth.errors import InputError
 
-Stage = Literal["parent", "sensitivity", "prune", "fine_tune", "measure"]
+Phase = Literal["parent", "sensitivity", "prune", "fine_tune", "measure"]
+"""What a trial goes through, in this order."""
 
 
 class TrialState(enum.StrEnum):
@@ -74,8 +75,8 @@ class EpochReport:
     """One epoch of training or fine-tuning, as the search hears of it while a trial runs.
 
     Args:
-        stage: `parent`, `prune` (fine-tuning between two removals) or `fine_tune`.
-        step: epochs since the trial began, all stages counted through, from 1.
+        phase: `parent`, `prune` (fine-tuning between two removals) or `fine_tune`.
+        step: epochs since the trial began, all phases counted through, from 1.
         train_loss: mean loss over the epoch's steps (augmented images, open gates only).
         train_accuracy: top-1 fraction of the same.
         validation_accuracy: top-1 fraction on the validation split after the epoch.
@@ -90,7 +91,7 @@ class EpochReport:
             so that others hear of them before the trial ends; else empty.
     """
 
-    stage: Stage
+    phase: Phase
     step: int
     train_loss: float
     train_accuracy: float
@@ -134,7 +135,7 @@ class TrialResult:
         survival: p_1..p_L the parent was trained with.
         parent_accuracy: validation accuracy of the parent before removal.
         pruned_accuracy: validation accuracy after removal, before fine-tuning.
-        stage_seconds: device time of each stage.
+        phase_seconds: device time of each phase.
         weights_file: name of the saved weights inside the trial's folder, None if none were kept.
         weights_sha256: of that file, in hexadecimal; empty where it was not taken.
         batch_size: images per step where memory did not suffice for those of the policy; else None.
@@ -146,7 +147,7 @@ class TrialResult:
     survival: tuple[float, ...]
     parent_accuracy: float
     pruned_accuracy: float
-    stage_seconds: Mapping[str, float]
+    phase_seconds: Mapping[str, float]
     weights_file: str | None = None
     weights_sha256: str = ""
     batch_size: int | None = None
@@ -155,6 +156,7 @@ class TrialResult:
         """Return plain values fit for JSON."""
         values = asdict(self)
         values["sensitivities"] = {str(k): v for k, v in self.sensitivities.items()}
+        values["stage_seconds"] = values.pop("phase_seconds")  # as ledgers have it
         return values
 
     @classmethod
@@ -162,6 +164,7 @@ class TrialResult:
         """Read what `to_dict` wrote."""
         values = dict(values)
         values["point"] = OperatingPoint(**values["point"])
+        values["phase_seconds"] = values.pop("stage_seconds")
         values["removed"] = tuple(values["removed"])
         values["survival"] = tuple(values["survival"])
         values["sensitivities"] = {int(k): v for k, v in values["sensitivities"].items()}

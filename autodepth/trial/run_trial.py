@@ -3,7 +3,7 @@
 train the parent -> sensitivity of each branch -> prune -> fine-tune -> measure
 
 Parents, sensitivities and fine-tuned networks of earlier trials are found again, and training
-that was broken off goes on (`stages.py`).
+that was broken off goes on (`cached_phases.py`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from autodepth.lived_time import lived_seconds
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights.own_files import save_weights
 from autodepth.policy.policy import Policy
-from autodepth.trial.cached_phases import Stages
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.cached_phases import CachedPhases
+from autodepth.trial.context import TrialContext
 from autodepth.trial.device.latency import latency_beside
 from autodepth.trial.phases.measurement import operating_point
 from autodepth.trial.phases.parent import Parent
 from autodepth.trial.phases.pruning import Pruned, prune, recalibrate_batch_norm
-from autodepth.trial.result import EpochReport, Stage, TrialResult
+from autodepth.trial.result import EpochReport, Phase, TrialResult
 from autodepth.trial.training.config import Epoch
 from autodepth.trial.training.evaluation import evaluate
 
@@ -34,13 +34,13 @@ OnEpoch = Callable[[EpochReport], None]
 
 
 def run_trial(
-    policy: Policy, setting: TrialSetting, *, folder: Path, on_epoch: OnEpoch
+    policy: Policy, context: TrialContext, *, folder: Path, on_epoch: OnEpoch
 ) -> TrialResult:
     """Carry out one policy.
 
     Args:
         policy: what to do.
-        setting: network, data, device and seed.
+        context: network, data, device and seed.
         folder: an existing folder that takes the weights of the final network.
         on_epoch: told of every epoch while the trial runs; what it raises ends the trial.
 
@@ -49,28 +49,28 @@ def run_trial(
         InfeasibleError: the pruned network breaks a bound on its costs; it is not fine-tuned.
         InputError: the policy does not fit the network.
     """
-    clock, report, stages = _StageClock(), _Reporter(on_epoch), Stages(policy, setting)
-    validation = setting.evaluation_batches(setting.data.validation)
+    clock, report, phases = _PhaseClock(), _Reporter(on_epoch), CachedPhases(policy, context)
+    validation = context.evaluation_batches(context.data.validation)
     with clock("parent"):
-        parent = stages.parent(report.of("parent"))
+        parent = phases.parent(report.of("parent"))
         parent_accuracy = evaluate(parent.network.module, validation).accuracy
     with clock("sensitivity"):
-        sensitivities = stages.scores(parent)
+        sensitivities = phases.scores(parent)
         report.scored(sensitivities)
     with clock("prune"):
-        pruned = _pruned(parent, policy, setting, sensitivities, stages, report)
+        pruned = _pruned(parent, policy, context, sensitivities, phases, report)
         network = pruned.network
-        _check_bounds(network, parent, policy, setting)
+        _check_bounds(network, parent, policy, context)
         pruned_accuracy = evaluate(network.module, validation).accuracy
     with clock("fine_tune"):
-        stages.recover(pruned, parent, report.of("fine_tune", network.total_macs))
+        phases.recover(pruned, parent, report.of("fine_tune", network.total_macs))
     with clock("measure"):
-        setting.limit_threads()  # latencies compare only on as many threads
+        context.limit_threads()  # latencies compare only on as many threads
         point = operating_point(
             network,
             evaluate(network.module, validation),
             size_bytes=save_weights(network.module, folder / WEIGHTS_FILE),
-            latency=latency_beside(network, parent.network, setting.latency_table),
+            latency=latency_beside(network, parent.network, context.latency_table),
         )
     return TrialResult(
         point=point,
@@ -79,7 +79,7 @@ def run_trial(
         survival=parent.survival,
         parent_accuracy=parent_accuracy,
         pruned_accuracy=pruned_accuracy,
-        stage_seconds=clock.seconds,
+        phase_seconds=clock.seconds,
         weights_file=WEIGHTS_FILE,
         weights_sha256=sha256_of(folder / WEIGHTS_FILE),
     )
@@ -88,20 +88,20 @@ def run_trial(
 def _pruned(
     parent: Parent,
     policy: Policy,
-    setting: TrialSetting,
+    context: TrialContext,
     sensitivities: dict[int, float],
-    stages: Stages,
+    phases: CachedPhases,
     report: _Reporter,
 ) -> Pruned:
     rounds = itertools.count(1)
 
     def recalibrate(network: ResidualNetwork) -> None:
-        batches = setting.training_batches(policy.train.batch_size, "recalibration")
+        batches = context.training_batches(policy.train.batch_size, "recalibration")
         recalibrate_batch_norm(network, batches, policy.recalibration_batches)
 
     def between(network: ResidualNetwork) -> None:
         purpose = f"fine-tuning between {next(rounds)}"
-        stages.recover_between(
+        phases.recover_between(
             network, parent, report.of("prune", network.total_macs), purpose=purpose
         )
 
@@ -109,17 +109,17 @@ def _pruned(
         parent.network,
         policy,
         sensitivities,
-        score=stages.scores_again,
+        score=phases.scores_again,
         recalibrate=recalibrate,
         fine_tune_between=between,
     )
 
 
 def _check_bounds(
-    network: ResidualNetwork, parent: Parent, policy: Policy, setting: TrialSetting
+    network: ResidualNetwork, parent: Parent, policy: Policy, context: TrialContext
 ) -> None:
-    table = setting.latency_table
-    for constraint in setting.constraints:
+    table = context.latency_table
+    for constraint in context.constraints:
         if constraint.metric == "latency_ms" and table is not None:
             predicted = table.predict(network.removed, policy.filter_sparsity)
             if table.breaks(constraint, predicted):
@@ -143,34 +143,34 @@ class _Reporter:
         """Tell what the parent's branches are worth with the next epoch."""
         self._untold = sensitivities
 
-    def of(self, stage: Stage, macs: int = 0) -> Callable[[Epoch], None]:
-        """Return what tells of epochs of one stage, in which a network of so many MACs trains."""
+    def of(self, phase: Phase, macs: int = 0) -> Callable[[Epoch], None]:
+        """Return what tells of epochs of one phase, in which a network of so many MACs trains."""
 
         def tell(epoch: Epoch) -> None:
             told, self._untold = self._untold, {}
-            self._on_epoch(_report(epoch, stage, next(self._steps), macs, told))
+            self._on_epoch(_report(epoch, phase, next(self._steps), macs, told))
 
         return tell
 
 
-class _StageClock:
-    """Time of each stage in seconds, in the order they were entered."""
+class _PhaseClock:
+    """Time of each phase in seconds, in the order they were entered."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def __call__(self, stage: Stage) -> Iterator[None]:
+    def __call__(self, phase: Phase) -> Iterator[None]:
         start = lived_seconds()
         yield
-        self.seconds[stage] = lived_seconds() - start
+        self.seconds[phase] = lived_seconds() - start
 
 
 def _report(
-    epoch: Epoch, stage: Stage, step: int, macs: int, sensitivities: Mapping[int, float]
+    epoch: Epoch, phase: Phase, step: int, macs: int, sensitivities: Mapping[int, float]
 ) -> EpochReport:
     return EpochReport(
-        stage=stage,
+        phase=phase,
         step=step,
         train_loss=epoch.train_loss,
         train_accuracy=epoch.train_accuracy,

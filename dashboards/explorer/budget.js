@@ -29,7 +29,7 @@ async function drawBurnDown(burned, now) {
     line: { width: 0.5, color: fill, shape: "hv" }, fillcolor: fill, hovertemplate: `${name}: %{y:.2f} min<extra></extra>`,
   });
   const layers = burned.left ? [layer("left", burned.left, colour("line"))] : [];
-  for (const [stage, values] of Object.entries(burned.spent)) layers.push(layer(stage, values, COLOURS[stage] ?? PALETTE[3]));
+  for (const [phase, values] of Object.entries(burned.spent)) layers.push(layer(phase, values, COLOURS[phase] ?? PALETTE[3]));
   await draw(byId("burn"), layers, {
     xaxis: axis("time", { type: "date" }), yaxis: axis(`device time (${burned.device}-min)`, { rangemode: "tozero" }),
     hovermode: "x unified", margin: { l: 10, r: 10, t: 50, b: 10 },
@@ -46,8 +46,8 @@ function showStates(trials) {
 }
 
 function showRunning(running) {
-  const columns = ["trial", "for", "stage", "epoch", "accuracy"];
-  const cells = (r) => [String(r.trial), duration(r.seconds), (r.stage ?? "–").replaceAll("_", "-"), String(r.step || "–"),
+  const columns = ["trial", "for", "phase", "epoch", "accuracy"];
+  const cells = (r) => [String(r.trial), duration(r.seconds), (r.phase ?? "–").replaceAll("_", "-"), String(r.step || "–"),
     r.validation_accuracy === null ? "–" : `${(100 * r.validation_accuracy).toFixed(1)} %`];
   byId("running").replaceChildren(running.length
     ? element("table", {}, element("thead", {}, element("tr", {}, ...columns.map((c) => element("th", { scope: "col" }, c)))),

@@ -150,7 +150,7 @@ function policy(told) {
 }
 
 async function drawCurves(node, epochs) {
-  const changes = epochs.step.filter((_, i) => i > 0 && epochs.stage[i] !== epochs.stage[i - 1]);
+  const changes = epochs.step.filter((_, i) => i > 0 && epochs.phase[i] !== epochs.phase[i - 1]);
   const line = (name, values, more) => ({ type: "scatter", mode: "lines+markers", marker: { size: 4 }, name, x: epochs.step, y: values, ...more });
   await draw(node, [
     line("validation accuracy", epochs.validation_accuracy, { line: { color: colour("accent") } }),

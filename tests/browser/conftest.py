@@ -140,7 +140,7 @@ def made_result(accuracy: float, macs: int, removed: tuple[int, ...] = (2, 3)) -
         ),
         removed=removed, sensitivities={b: 0.01 * (b % 4) ** 2 for b in range(1, 10)},
         survival=tuple(1 - 0.05 * b for b in range(1, 10)), parent_accuracy=0.95,
-        pruned_accuracy=0.6, stage_seconds={"parent": 6.0, "sensitivity": 0.4, "fine_tune": 2.0},
+        pruned_accuracy=0.6, phase_seconds={"parent": 6.0, "sensitivity": 0.4, "fine_tune": 2.0},
         weights_file=None,
     )  # fmt: skip
 
@@ -190,7 +190,7 @@ def add_trial(ledger: Ledger, draw: random.Random, kind="search", **about) -> in
     for step, stage in enumerate(("parent", "parent", "fine_tune", "fine_tune"), start=1):
         final = result.point.validation_accuracy
         ledger.record_epochs(number, EpochReport(
-            stage=stage, step=step, train_loss=2 / step, train_accuracy=final - 0.2 / step,
+            phase=stage, step=step, train_loss=2 / step, train_accuracy=final - 0.2 / step,
             validation_accuracy=final - 0.3 / step, branches_expected=8, branches_computed=8,
             gradient_norms={1: 0.5}, images_per_second=900, seconds=1,
         ))  # fmt: skip

@@ -11,7 +11,7 @@ def fill(where):
     cache = StageCache(where)
     for number, stage in enumerate(("parent", "parent", "scores", "partial")):
         key = content_key(number=number) + (".000002.partial" if stage == "partial" else "")
-        cache.store(key, lambda folder: (folder / "x").write_bytes(bytes(10_000)), stage=stage)
+        cache.store(key, lambda folder: (folder / "x").write_bytes(bytes(10_000)), kind=stage)
     return cache
 
 
@@ -26,7 +26,7 @@ def test_an_empty_cache_is_beside_the_studies(run, tmp_path):
 @pytest.mark.parametrize("scheme", ["", "file://", "async_wrapper::file://"])
 def test_entries_and_bytes_are_told_by_stage(run, tmp_path, scheme):
     where = f"{scheme}{tmp_path}/c"
-    sizes = {entry.stage: entry.size for entry in fill(where).entries()}
+    sizes = {entry.kind: entry.size for entry in fill(where).entries()}
 
     found = json.loads(run("cache", "--json", AUTODEPTH_CACHE=where).stdout)
 
@@ -34,10 +34,10 @@ def test_entries_and_bytes_are_told_by_stage(run, tmp_path, scheme):
     assert found["limit_bytes"] == 4_000_000_000
     assert found["entries"] == 4
     assert found["bytes"] == 2 * sizes["parent"] + sizes["scores"] + sizes["partial"]
-    assert {s: v["entries"] for s, v in found["stages"].items()} == {
+    assert {s: v["entries"] for s, v in found["kinds"].items()} == {
         "parent": 2, "partial": 1, "scores": 1,
     }  # fmt: skip
-    assert found["stages"]["parent"]["bytes"] == 2 * sizes["parent"]
+    assert found["kinds"]["parent"]["bytes"] == 2 * sizes["parent"]
     assert found["last_used"][:2] == "20"
     assert found["freed_bytes"] == 0
 
@@ -63,7 +63,7 @@ def test_limit_trims_and_clear_empties(run, tmp_path):
     )
     assert trimmed["entries"] == 2
     assert trimmed["bytes"] + trimmed["freed_bytes"] == total
-    assert {entry.stage for entry in cache.entries()} == {"scores", "partial"}
+    assert {entry.kind for entry in cache.entries()} == {"scores", "partial"}
 
     done = run("cache", "--clear", AUTODEPTH_CACHE=str(tmp_path / "c"))
     assert done.stdout.startswith("2")

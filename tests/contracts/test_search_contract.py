@@ -75,7 +75,7 @@ def test_bounds_on_costs_are_kept_and_what_breaks_them_is_never_trained(runner):
             assert trial.result.point.macs <= 0.6 * unpruned.macs
     with Ledger.open(find_study("costs").ledger_path, read_only=True) as ledger:
         for trial in refused:
-            assert all(epoch.stage == "parent" for epoch in ledger.epochs(trial.number))
+            assert all(epoch.phase == "parent" for epoch in ledger.epochs(trial.number))
 
 
 @pytest.mark.parametrize("runner", RUNNERS)

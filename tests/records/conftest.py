@@ -49,7 +49,7 @@ def make_result(accuracy: float = 0.9, macs: int = 20_000_000) -> TrialResult:
         survival=(1.0, 0.9, 0.8),
         parent_accuracy=0.92,
         pruned_accuracy=0.85,
-        stage_seconds={"parent": 4.0, "fine_tune": 1.5},
+        phase_seconds={"parent": 4.0, "fine_tune": 1.5},
         weights_file="weights.safetensors",
     )
 

@@ -16,7 +16,7 @@ from autodepth.trial.result import EpochReport, TrialState
 
 def epoch(step):
     return EpochReport(
-        stage="parent", step=step, train_loss=0.3, train_accuracy=0.9, validation_accuracy=0.8,
+        phase="parent", step=step, train_loss=0.3, train_accuracy=0.9, validation_accuracy=0.8,
         branches_expected=8.0, branches_computed=8.0, gradient_norms={}, images_per_second=9.0,
         seconds=1.5,
     )  # fmt: skip

@@ -54,7 +54,7 @@ def make_result(accuracy, macs):
             parameters=2, size_bytes=8, latency_ms=2.5,
         ),
         removed=(), sensitivities={}, survival=(1.0,), parent_accuracy=0.9, pruned_accuracy=0.8,
-        stage_seconds={"parent": 4.0},
+        phase_seconds={"parent": 4.0},
     )  # fmt: skip
 
 
@@ -93,7 +93,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def report(self, number, accuracy):
         step = len(self.ledger.epochs(number)) + 1
         epoch = EpochReport(
-            stage="parent", step=step, train_loss=0.3, train_accuracy=0.9,
+            phase="parent", step=step, train_loss=0.3, train_accuracy=0.9,
             validation_accuracy=accuracy, branches_expected=8.0, branches_computed=8.0,
             gradient_norms={}, images_per_second=9.0, seconds=1.0,
         )  # fmt: skip

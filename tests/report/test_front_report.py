@@ -35,7 +35,7 @@ def make(
         survival=(1.0,),
         parent_accuracy=0.92,
         pruned_accuracy=0.85,
-        stage_seconds={},
+        phase_seconds={},
     )
     return TrialRecord(
         number=number,

@@ -64,7 +64,7 @@ def test_a_running_study_is_charged_up_to_now(make_recorded: Make) -> None:
     assert found.spent_device_seconds == pytest.approx(140 + 2 * 30)
     assert found.seconds_left == pytest.approx(20)
     assert found.state == "running: process 12 on h drives it"
-    assert [(t.trial, t.stage, t.step, t.validation_accuracy) for t in found.running] == [
+    assert [(t.trial, t.phase, t.step, t.validation_accuracy) for t in found.running] == [
         (number, None, 0, None)
     ]
     assert look(folder).state == "not ended, but no process drives it"
@@ -115,7 +115,7 @@ def test_a_trial_is_told_what_is_better(make_recorded: Make) -> None:
     assert (again.on_front, again.equals, again.dominated_by) == (False, 1, ())
     failed = explain(folder, 2)
     assert (failed.verdicts, failed.dominated_by) == (("ran out",), ())
-    assert [epoch.stage for epoch in failed.epochs] == ["parent"]
+    assert [epoch.phase for epoch in failed.epochs] == ["parent"]
     for trial in range(len(TRIALS)):
         assert json.loads(json.dumps(explain(folder, trial).to_dict()))["trial"] == trial
     with pytest.raises(InputError, match="6 trials, numbered from 0, but got 6"):

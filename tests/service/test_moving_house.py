@@ -100,7 +100,7 @@ def test_it_goes_on_with_the_images_and_weights_where_they_are_now(here):
     assert told.data.name == f"folder:{here / 'pictures'}"
     assert told.network.weights == str(here / "start.th")
     plan, _ = plan_resume("s", budget="+1trials")  # it has not to be told again
-    assert plan.setting.weights == here / "start.th"
+    assert plan.context.weights == here / "start.th"
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_paths_may_be_corrected_in_the_space_file(here, spell):
     correct("s", data=f"folder:{spell(here / 'pictures')}", network=spell(here / "start.th"))
     plan, _ = plan_resume("s", budget="+1trials")
 
-    assert plan.setting.weights.is_absolute()
-    assert plan.setting.weights.samefile(here / "start.th")
-    images = Path(plan.setting.data.settings.name.partition(":")[2])
+    assert plan.context.weights.is_absolute()
+    assert plan.context.weights.samefile(here / "start.th")
+    images = Path(plan.context.data.settings.name.partition(":")[2])
     assert images.is_absolute()
     assert images.samefile(here / "pictures")
 
@@ -140,7 +140,7 @@ def test_stages_are_found_again(here, saved):
     keys = []
     for data in ("pictures", str(saved / "photos")):
         plan, _ = plan_resume("s", budget="+1trials", data=f"folder:{data}", weights="start.th")
-        keys.append(parent_content(Policy(), plan.setting, plan.network))
+        keys.append(parent_content(Policy(), plan.context, plan.network))
 
     assert keys[0] == keys[1]
 

@@ -18,11 +18,11 @@ from autodepth.front.objective import Objective
 from autodepth.policy.policy import Policy
 from autodepth.service.search.search import plan_search
 from autodepth.space.file.shipped import default_space
-from autodepth.study.propose.acquisition import Gaps
-from autodepth.study.propose.cost_model import Foresight
-from autodepth.study.propose.optuna_sampler import Searcher
-from autodepth.study.propose.parent_pool import Parents
-from autodepth.study.propose.proposer import Proposals
+from autodepth.study.propose.acquisition import ExpectedImprovement
+from autodepth.study.propose.cost_model import CostModel
+from autodepth.study.propose.optuna_sampler import OptunaSampler
+from autodepth.study.propose.parent_pool import ParentPool
+from autodepth.study.propose.proposer import Proposer
 
 OBJECTIVES = (
     Objective(name="validation_accuracy", goal="maximize", reference=0.0),
@@ -33,23 +33,25 @@ SMALL = ("network.name=resnet14", "data.train_images=48", "data.validation=60")
 
 @pytest.fixture
 def make_proposals():
-    def proposals(*settings, first=(), sampler="random", gap_share=0.0):
+    def proposer(*settings, first=(), sampler="random", gap_share=0.0):
         plan = plan_search(
             default_space(), budget="1trials",
             settings=[*SMALL, *settings, f"sampler.name={sampler}"],
         )  # fmt: skip
         dimensions = plan.space.dimensions_for(plan.network.num_stages, len(plan.network.branches))
-        return Proposals(
+        return Proposer(
             dimensions,
             lambda point: Policy.from_dict(plan.space.policy_values(point)),
-            searcher=Searcher(dimensions, OBJECTIVES, sampler=plan.space.sampler, seed=0),
-            foresight=Foresight(plan.network, plan.setting, plan.space.constraints),
-            parents=Parents(seed=0),
-            gaps=Gaps(OBJECTIVES, whole_macs=plan.network.total_macs, share=gap_share),
+            sampler=OptunaSampler(dimensions, OBJECTIVES, sampler=plan.space.sampler, seed=0),
+            cost_model=CostModel(plan.network, plan.context, plan.space.constraints),
+            parents=ParentPool(seed=0),
+            improvement=ExpectedImprovement(
+                OBJECTIVES, whole_macs=plan.network.total_macs, share=gap_share
+            ),
             first=first,
         )
 
-    return proposals
+    return proposer
 
 
 class AfterTheEnd:

@@ -21,7 +21,7 @@ from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, Tri
 from autodepth.units import parse_budget
 
 SMALL = ("network.name=resnet14", "data.train_images=48", "data.validation=60")
-PACE = 2.0  # seconds per unit of work, see `Foresight.work`: what a trial takes is foreseen exactly
+PACE = 2.0  # seconds per unit of work, see `CostModel.work`: what a trial takes is foreseen exactly
 
 
 @cache
@@ -78,13 +78,13 @@ class SimulatedStudy:
         self._parent_is_there(task)
         if seconds is None:
             fresh = self.trained.get(self.parent(task)) == task.number
-            foresight = self.driver.proposals.foresight
-            seconds = PACE * foresight.work(task.policy, new_parent=fresh)
+            cost_model = self.driver.proposer.cost_model
+            seconds = PACE * cost_model.work(task.policy, new_parent=fresh)
         self.clock.seconds += seconds / max(1, len(self.running))
         self._end(task, outcome_of(self.plan, task, accuracy, seconds))
 
     def parent(self, task):
-        return self.driver.proposals.foresight.parent(task.policy), task.replicate
+        return self.driver.proposer.cost_model.parent(task.policy), task.replicate
 
     def _parent_is_there(self, task):
         if task.policy.train.epochs:
@@ -106,13 +106,13 @@ class SimulatedStudy:
         """End a trial that was given up at a rung."""
         self._end(task, TrialOutcome(state=TrialState.STOPPED, reason="below others"))
 
-    def report(self, task, stage="parent", accuracy=0.5, *, replayed=False):
+    def report(self, task, phase="parent", accuracy=0.5, *, replayed=False):
         """Tell one epoch of a trial."""
-        if stage != "parent":
+        if phase != "parent":
             self._parent_is_there(task)
         steps = len(self.ledger.epochs(task.number)) + 1
-        self.driver.report(task.number, epoch(stage, steps, accuracy, replayed))
-        self.driver._held.commit()
+        self.driver.report(task.number, epoch(phase, steps, accuracy, replayed))
+        self.driver._buffer.commit()
 
     def _end(self, task, outcome):
         del self.running[task.number]
@@ -148,7 +148,7 @@ class SimulatedStudy:
         plan = self.plan
         if concurrency is not None:
             plan = planned("1trials", (), concurrency)
-            plan = replace(self.plan, places=plan.places)
+            plan = replace(self.plan, resources=plan.resources)
         if budget is not None:
             plan = replace(plan, budget=plan.budget.plus(parse_budget(budget)))
         self.plan = plan
@@ -180,15 +180,15 @@ def outcome_of(plan, task, accuracy, seconds):
             point=point, removed=removed,
             sensitivities=scores if policy.scores_branches else {},
             survival=(1.0,) * len(network.branches),
-            parent_accuracy=accuracy, pruned_accuracy=accuracy, stage_seconds={"parent": seconds},
+            parent_accuracy=accuracy, pruned_accuracy=accuracy, phase_seconds={"parent": seconds},
         ),
     )  # fmt: skip
 
 
-def epoch(stage, step, accuracy, replayed):
+def epoch(phase, step, accuracy, replayed):
     return EpochReport(
-        stage=stage, step=step, train_loss=1.0, train_accuracy=accuracy,
+        phase=phase, step=step, train_loss=1.0, train_accuracy=accuracy,
         validation_accuracy=accuracy, branches_expected=6.0, branches_computed=6.0,
         gradient_norms={}, images_per_second=1.0, seconds=1.0, replayed=replayed,
-        macs=10**6 * (stage != "parent"),
+        macs=10**6 * (phase != "parent"),
     )  # fmt: skip

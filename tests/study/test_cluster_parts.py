@@ -16,8 +16,8 @@ from autodepth.space.file.shipped import default_space
 from autodepth.study.cluster import node_probe
 from autodepth.study.cluster.nodes import Node, check_storage_given, same_versions
 from autodepth.study.cluster.shipping import pack
-from autodepth.study.driver.weight_uploads import WeightsTransit
-from autodepth.study.plan.resources import choose_places
+from autodepth.study.driver.weight_uploads import WeightUploads
+from autodepth.study.plan.resources import choose_resources
 from autodepth.trial.result import OperatingPoint, TrialResult
 from autodepth.units import parse_budget
 
@@ -27,7 +27,7 @@ RESULT = TrialResult(
         parameters=10, size_bytes=40, latency_ms=1.0,
     ),
     removed=(), sensitivities={}, survival=(), parent_accuracy=0.9, pruned_accuracy=0.9,
-    stage_seconds={}, weights_sha256="a" * 64,
+    phase_seconds={}, weights_sha256="a" * 64,
 )  # fmt: skip
 MINE = {"autodepth": "0.1.0", "python": "3.11.2", "torch": "2.13.0"}
 
@@ -91,26 +91,26 @@ def test_the_cache_of_a_cluster_is_in_its_storage(monkeypatch):
     ],
 )
 def test_a_trial_on_cpus_stays_on_one_node(nodes, wish, count, cpus):
-    places = choose_places(parse_budget("1cpu-h"), wish, nodes)
+    resources = choose_resources(parse_budget("1cpu-h"), wish, nodes)
 
-    assert (places.count, places.cpus) == (count, cpus)
+    assert (resources.count, resources.cpus) == (count, cpus)
 
 
 def test_gpus_of_all_nodes_count_and_several_trials_may_share_one():
     nodes = [node("a", 8, 2), node("b", 8, 1), node("c", 4)]
 
-    assert choose_places(parse_budget("1gpu-h"), None, nodes).count == 3
-    shared = choose_places(parse_budget("1gpu-h"), 6, nodes)
+    assert choose_resources(parse_budget("1gpu-h"), None, nodes).count == 3
+    shared = choose_resources(parse_budget("1gpu-h"), 6, nodes)
     assert (shared.count, shared.gpus, shared.devices) == (6, 0.5, 3.0)
-    assert choose_places(parse_budget("1cpu-h"), None, nodes).count == 20
+    assert choose_resources(parse_budget("1cpu-h"), None, nodes).count == 20
 
 
 def test_wishes_the_nodes_cannot_meet_are_refused():
     nodes = [node("a", 2), node("b", 2)]
     with pytest.raises(BudgetError, match="no node of the cluster has one"):
-        choose_places(parse_budget("1gpu-h"), None, nodes)
+        choose_resources(parse_budget("1gpu-h"), None, nodes)
     with pytest.raises(InputError, match=r"must be in \[1, 4\] \(CPUs of the cluster\), but got 5"):
-        choose_places(parse_budget("1cpu-h"), 5, nodes)
+        choose_resources(parse_budget("1cpu-h"), 5, nodes)
 
 
 def test_a_node_answers_the_drivers_word(tmp_path):
@@ -135,7 +135,7 @@ def test_a_node_that_sees_another_place_says_so(tmp_path):
 @pytest.mark.parametrize("kind", ["folder", "memory"])
 def test_weights_arrive_as_they_were_left_and_are_forgotten(tmp_path, kind):
     where = f"file://{tmp_path}/transit" if kind == "folder" else "memory://transit"
-    transit, left = WeightsTransit(where), tmp_path / "left"
+    transit, left = WeightUploads(where), tmp_path / "left"
     left.mkdir()
     (left / "model.safetensors").write_bytes(b"weights")
     transit.leave(7, RESULT, left)
@@ -157,18 +157,22 @@ def test_luggage_takes_weights_and_the_code_that_was_imported(tmp_path, monkeypa
     import_from(tmp_path, "mynets.small")
     spec = NetworkSpec(name="mynets.small:build", code_folder=code_folder("mynets.small:build"))
     try:
-        luggage = pack(spec, None)
+        shipped_files = pack(spec, None)
     finally:
         for name in [name for name in sys.modules if name.startswith("mynets")]:
             del sys.modules[name]
-    assert sorted(luggage.code) == ["mynets/__init__.py", "mynets/parts.py", "mynets/small.py"]
-    assert pack(NetworkSpec(name="resnet20"), None).lay_down() is None
+    assert sorted(shipped_files.code) == [
+        "mynets/__init__.py",
+        "mynets/parts.py",
+        "mynets/small.py",
+    ]
+    assert pack(NetworkSpec(name="resnet20"), None).unpack_files() is None
 
-    place = luggage.lay_down()
+    place = shipped_files.unpack_files()
     assert place is not None
     assert (place / "code" / "mynets" / "parts.py").read_text() == "WIDTH = 8\n"
-    assert luggage.lay_down() == place  # once per process
-    assert luggage.unpack_code(spec).code_folder == place / "code"
+    assert shipped_files.unpack_files() == place  # once per process
+    assert shipped_files.unpack_code(spec).code_folder == place / "code"
     assert str(place / "code") not in sys.path
 
 
@@ -176,9 +180,9 @@ def test_weights_of_the_drivers_host_are_read_from_the_nodes_own_copy(tmp_path):
     plan = plan_search(default_space(), budget="1trials", settings=["network.name=resnet14"])
     file = tmp_path / "given.safetensors"
     file.write_bytes(b"given")
-    setting = replace(plan.setting, weights=file)
+    context = replace(plan.context, weights=file)
 
-    unpacked = pack(setting.spec, file).unpack(setting)
+    unpacked = pack(context.spec, file).unpack(context)
     assert unpacked.weights not in {None, file}
     assert Path(unpacked.weights).read_bytes() == b"given"
     assert Path(unpacked.weights).suffix == ".safetensors"  # by which its kind is told

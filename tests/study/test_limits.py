@@ -39,10 +39,10 @@ def scarce(monkeypatch):
     attempts, real = [], outcome.run_trial
 
     def scarce(largest):
-        def run(policy, setting, **more):
-            attempts.append((policy.train.batch_size, setting.evaluation_batch))
+        def run(policy, context, **more):
+            attempts.append((policy.train.batch_size, context.evaluation_batch))
             if policy.train.batch_size <= largest:
-                return real(policy, setting, **more)
+                return real(policy, context, **more)
             epochs = []
 
             def after_one(epoch):
@@ -50,7 +50,7 @@ def scarce(monkeypatch):
                 epochs.append(epoch)
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-            return real(policy, setting, folder=more["folder"], on_epoch=after_one)
+            return real(policy, context, folder=more["folder"], on_epoch=after_one)
 
         monkeypatch.setattr(outcome, "run_trial", run)
         return attempts
@@ -89,7 +89,7 @@ def test_the_smaller_batch_makes_other_stages(scarce):
     plan = plan_search(budget="1trials", settings=SMALL)
     policy = outcome.Policy()
     half = replace(policy, train=replace(policy.train, batch_size=policy.train.batch_size // 2))
-    keys = [parent_content(each, plan.setting, plan.network) for each in (policy, half)]
+    keys = [parent_content(each, plan.context, plan.network) for each in (policy, half)]
 
     assert keys[0] != keys[1]
 
@@ -151,6 +151,6 @@ def test_limits_may_be_changed_where_a_study_goes_on(monkeypatch):
         ("limits.trials=9", "did you mean 'trial'"),
     ],
 )
-def test_limits_that_make_no_sense_are_mistakes_of_the_file(setting, message):
+def test_limits_that_make_no_sense_are_mistakes_of_the_file(context, message):
     with pytest.raises(SpaceFileError, match=re.escape(message)):
-        plan_search(budget="1trials", settings=[*SMALL, setting])
+        plan_search(budget="1trials", settings=[*SMALL, context])

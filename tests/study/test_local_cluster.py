@@ -95,7 +95,7 @@ def test_without_a_clusters_token_nothing_begins_and_the_status_is_77(
     address = ray_head(**_with_token("5e" * 32))
     done = subprocess.run(
         [sys.executable, "-m", "autodepth", "search", "--budget=1trials", "--study=kept-out",
-         "--ray-address", address, *(f"--set={setting}" for setting in SETTINGS)],
+         "--ray-address", address, *(f"--set={context}" for context in SETTINGS)],
         capture_output=True, text=True, check=False,
         env={**a_person, "HOME": str(tmp_path), **_with_token(token)},
     )  # fmt: skip

@@ -139,10 +139,10 @@ def test_every_spelling_of_a_path_is_the_same_file(here, spell, monkeypatch):
         budget="1trials", data=f"folder:{photos}", weights=weights, network="resnet8"
     )
 
-    assert isinstance(plan.setting.data.train, FileImages)
+    assert isinstance(plan.context.data.train, FileImages)
     for path, file in (
-        (plan.setting.weights, here / "given/start.th"),
-        (Path(plan.setting.data.train.folder), here / "given/photos"),
+        (plan.context.weights, here / "given/start.th"),
+        (Path(plan.context.data.train.folder), here / "given/photos"),
         (Path(plan.space.network.weights), here / "given/start.th"),
         (Path(plan.space.data.name.partition(":")[2]), here / "given/photos"),
     ):

@@ -151,6 +151,6 @@ def test_a_study_that_goes_on_knows_how_long_its_trials_take():
         yield
 
     resume("paced", budget="+1trials", runner="in-process", watch=noting)
-    trained = [t.device_seconds for t in trials("paced")[:3] if t.result.stage_seconds["parent"]]
+    trained = [t.device_seconds for t in trials("paced")[:3] if t.result.phase_seconds["parent"]]
 
     assert min(trained) <= usual[0] <= max(trained)

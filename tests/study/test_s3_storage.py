@@ -115,7 +115,7 @@ def test_a_study_its_cache_and_its_resumption_live_in_a_bucket(bucket, ray_head,
         assert "canary" not in done.stdout + done.stderr
         return done.stderr
 
-    settings = [word for setting in SETTINGS for word in ("--set", setting)]
+    settings = [word for context in SETTINGS for word in ("--set", context)]
     autodepth("search", "--budget", "3trials", "--study", "first", *settings)
     kept = entries(files)
     autodepth("resume", "first", "--budget", "+2trials")

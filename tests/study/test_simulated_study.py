@@ -38,7 +38,7 @@ def test_a_policy_is_tried_again_though_the_space_is_exhausted():
         if task is not last:
             study.complete(task)
     assert study.next() is None
-    assert study.driver.proposals.exhausted
+    assert study.driver.proposer.exhausted
     assert study.driver.waiting
 
     study.lose(last)
@@ -69,12 +69,12 @@ def test_preempted_trials_are_no_failures_after_a_resume_either(end):
     study = SimulatedStudy("spot", "20trials", *PLAIN, "limits={failed_trials: 2}")
     for _ in range(4):
         study.preempt(study.next())
-    assert study.driver.hopeless == ""
+    assert study.driver.reason_to_stop == ""
     study.complete(study.next())
     getattr(study, end)()
     study.resume()
 
-    assert study.driver.hopeless == ""
+    assert study.driver.reason_to_stop == ""
     assert study.next() is not None
 
 
@@ -82,28 +82,28 @@ def test_failures_of_their_own_count_after_a_resume_as_before():
     study = SimulatedStudy("fails", "20trials", *PLAIN, "limits={failed_trials: 2}")
     for _ in range(3):
         study.fail(study.next())
-    assert "3 trials failed" in study.driver.hopeless
+    assert "3 trials failed" in study.driver.reason_to_stop
     study.interrupt()
     study.resume()
-    assert "3 trials failed" in study.driver.hopeless
+    assert "3 trials failed" in study.driver.reason_to_stop
 
 
 def test_a_policy_that_killed_three_workers_counts_as_failed_and_is_not_tried_after_a_resume():
     study = SimulatedStudy("killer", "20trials", *PLAIN, "limits={failed_trials: 0}", concurrency=1)
     first = study.next()
     study.lose(first)
-    while "failed" not in study.driver.hopeless:
+    while "failed" not in study.driver.reason_to_stop:
         task = study.next()
         if task.policy == first.policy:
             study.lose(task)
         else:
             study.complete(task)
     assert sum(r.policy == first.policy.to_dict() for r in study.records()) == 3
-    assert study.driver.hopeless.startswith("1 trial failed")
+    assert study.driver.reason_to_stop.startswith("1 trial failed")
     study.interrupt()
     study.resume()
-    assert study.driver.hopeless.startswith("1 trial failed")
-    assert WORKER_DIED in study.driver.hopeless
+    assert study.driver.reason_to_stop.startswith("1 trial failed")
+    assert WORKER_DIED in study.driver.reason_to_stop
 
 
 @pytest.mark.parametrize("removal", ["one_shot", "greedy", "iterative"])
@@ -114,7 +114,7 @@ def test_equal_policies_are_carried_out_once_however_branches_go(removal):
 
     policies = Counter(r.policy["branches_removed"] for r in study.records("search"))
     assert set(policies.values()) == {1}
-    assert study.driver.proposals.exhausted
+    assert study.driver.proposer.exhausted
     study.driver.close("the budget was spent")
     assert broken_invariants(study.folder) == []
 

@@ -161,10 +161,10 @@ def test_a_trial_that_breaks_is_failed_with_its_reason(monkeypatch):
 
     real = outcome.run_trial
 
-    def sometimes(policy, setting, *, folder, on_epoch):
+    def sometimes(policy, context, *, folder, on_epoch):
         if folder.name == "2":
             raise RuntimeError("the machine caught fire")
-        return real(policy, setting, folder=folder, on_epoch=on_epoch)
+        return real(policy, context, folder=folder, on_epoch=on_epoch)
 
     monkeypatch.setattr(outcome, "run_trial", sometimes)
     study(study="failing")
@@ -182,7 +182,7 @@ def test_a_study_whose_first_trials_all_fail_ends_early_with_the_reason(monkeypa
         raise RuntimeError("no such luck")
 
     monkeypatch.setattr(outcome, "run_trial", broken)
-    result = study(study="hopeless", budget="50trials")
+    result = study(study="reason_to_stop", budget="50trials")
 
     assert (result.trials, result.complete) == (4, 0)
     assert result.outcome == (
@@ -197,7 +197,7 @@ def test_arguments_of_a_space_reach_the_networks_builder():
         settings=[*SMALL[1:3], "network.arguments={zero_init_residual: true}"],
     )
 
-    assert plan.setting.spec.arguments == {"zero_init_residual": True}
+    assert plan.context.spec.arguments == {"zero_init_residual": True}
 
 
 def test_given_weights_are_not_trained_again_unless_told(tmp_path):
@@ -224,9 +224,9 @@ def test_given_weights_are_not_trained_again_unless_told(tmp_path):
 def test_images_are_limited_so_that_the_budget_buys_trials(grey_npz):
     plan = plan_search(budget="3cpu-s", data=f"npz:{grey_npz}", network="resnet20")
 
-    assert len(plan.setting.data.train) < 450
+    assert len(plan.context.data.train) < 450
     assert any(re.search(r"so that the budget buys about \d+ trials", n) for n in plan.notes)
-    assert plan.setting.spec.channels == 1
+    assert plan.context.spec.channels == 1
 
 
 @pytest.mark.parametrize(

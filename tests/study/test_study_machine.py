@@ -24,12 +24,14 @@ SPACE = (
 class StudyMachine(RuleBasedStateMachine):
     """Workers that ask, report, end and die; a driver that is killed, stopped and resumed."""
 
-    @initialize(places=st.integers(1, 2), budget=st.sampled_from(["9trials,2h", "1h", "5trials"]))
-    def begin(self, places, budget):
+    @initialize(
+        resources=st.integers(1, 2), budget=st.sampled_from(["9trials,2h", "1h", "5trials"])
+    )
+    def begin(self, resources, budget):
         self.home = tempfile.mkdtemp(prefix="autodepth-machine-")
         self.environment = mock.patch.dict(os.environ, {"AUTODEPTH_HOME": self.home})
         self.environment.start()
-        self.study = SimulatedStudy("machine", budget, *SPACE, concurrency=places)
+        self.study = SimulatedStudy("machine", budget, *SPACE, concurrency=resources)
         self.driven_from, self.wall_before = 0.0, 0.0
 
     def teardown(self):
@@ -46,12 +48,12 @@ class StudyMachine(RuleBasedStateMachine):
         return tasks[pick % len(tasks)]
 
     @property
-    def places(self):
-        return self.study.plan.places.count
+    def resources(self):
+        return self.study.plan.resources.count
 
     any_runs = precondition(lambda self: self.study.running)
 
-    @precondition(lambda self: len(self.study.running) < self.places)
+    @precondition(lambda self: len(self.study.running) < self.resources)
     @rule()
     def ask(self):
         self.study.next()
@@ -77,16 +79,16 @@ class StudyMachine(RuleBasedStateMachine):
 
     @rule(
         how=st.sampled_from(["kill", "interrupt"]),
-        places=st.none() | st.integers(1, 2),
+        resources=st.none() | st.integers(1, 2),
         more=st.none() | st.just("trials"),
     )
-    def resume(self, how, places, more):
-        hopeless = self.study.driver.hopeless
+    def resume(self, how, resources, more):
+        reason_to_stop = self.study.driver.reason_to_stop
         getattr(self.study, how)()
         if more and self.study.plan.budget.trials is None:
             more = None
-        self.study.resume(concurrency=places, budget=f"2{more}" if more else None)
-        assert bool(self.study.driver.hopeless) == bool(hopeless)
+        self.study.resume(concurrency=resources, budget=f"2{more}" if more else None)
+        assert bool(self.study.driver.reason_to_stop) == bool(reason_to_stop)
         assert self.breaches() == []
 
     def breaches(self):
@@ -101,8 +103,10 @@ class StudyMachine(RuleBasedStateMachine):
     def the_pace_of_trials_is_known_as_it_is(self):
         if hasattr(self, "study"):
             for new_parent in (True, False):
-                pace = self.study.driver.meter.expected(1.0, new_parent=new_parent)
-                assert pace == pytest.approx(PACE) or not pace, self.study.driver.meter._paces
+                step_time = self.study.driver.meter.expected(1.0, new_parent=new_parent)
+                assert step_time == pytest.approx(PACE) or not step_time, (
+                    self.study.driver.meter._paces
+                )
 
     def ends_with_nothing_left_to_do(self):
         study = self.study

@@ -9,16 +9,16 @@ from study.test_study_machine import StudyMachine
 
 from autodepth.records.trial_record import LOST
 from autodepth.study.driver.driver import StudyDriver
-from autodepth.study.driver.search_state import Knowledge
-from autodepth.study.propose.cost_model import Foresight
-from autodepth.study.stopping.failure_policy import Failures
+from autodepth.study.driver.search_state import SearchState
+from autodepth.study.propose.cost_model import CostModel
+from autodepth.study.stopping.failure_policy import FailurePolicy
 from autodepth.trial.result import TrialState
 
-_init, _end, _began = Failures.__init__, Foresight.end, Knowledge.control_began
+_init, _end, _began = FailurePolicy.__init__, CostModel.end, SearchState.control_began
 
 
-def _preemptions_count(self, *, borne, records=()):
-    _init(self, borne=borne, records=records)
+def _preemptions_count(self, *, max_failures, records=()):
+    _init(self, max_failures=max_failures, records=records)
     failed = [r for r in records if r.state is TrialState.FAILED and r.reason != LOST]
     self._reasons += ["made up"] * (len(failed) - len(self._reasons))
     self._before = len(self._reasons)
@@ -29,7 +29,7 @@ def _waits_for_new_ones_only(self):
         return False
     if self._confirming.waits or self._at_wished_concurrency():
         return True
-    return self.meter.may_start() and not self.proposals.exhausted
+    return self.meter.may_start() and not self.proposer.exhausted
 
 
 def _known_where_branches_go_at_once(self, policy):
@@ -49,13 +49,13 @@ def _counts_for_confirmation_too(self):
 
 _next_task = StudyDriver.next_task
 FAULTS = {
-    "2 preemptions are failures after a resume": (Failures, "__init__", _preemptions_count),
+    "2 preemptions are failures after a resume": (FailurePolicy, "__init__", _preemptions_count),
     "3 a worker that asked in vain is not asked again": (
         StudyDriver, "waiting", property(_waits_for_new_ones_only),
     ),
-    "4 greedy policies are never known": (Foresight, "end", _known_where_branches_go_at_once),
+    "4 greedy policies are never known": (CostModel, "end", _known_where_branches_go_at_once),
     "8 the control always counts as training a parent": (
-        Knowledge, "control_began", _always_trains_a_parent,
+        SearchState, "control_began", _always_trains_a_parent,
     ),
     "11 a count of trials ends confirmation": (
         StudyDriver, "next_task", _counts_for_confirmation_too,

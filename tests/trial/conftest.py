@@ -9,14 +9,14 @@ from autodepth.data.load import load_data
 from autodepth.data.prepare import Augmentation, resolve_normalisation
 from autodepth.data.settings import DataSettings
 from autodepth.networks.catalogue import NetworkSpec
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 
 
 @pytest.fixture(scope="session")
-def setting() -> TrialSetting:
+def context() -> TrialContext:
     settings = DataSettings(name="digits", train_images=128, validation=100)
     data = load_data(settings)
-    return TrialSetting(
+    return TrialContext(
         spec=NetworkSpec(name="resnet14", channels=1, height=8, width=8),
         weights=None,
         data=data,

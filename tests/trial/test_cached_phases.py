@@ -35,13 +35,13 @@ def count(monkeypatch):
 
 
 @pytest.fixture
-def cached(setting, tmp_path):
-    return replace(setting, cache=tmp_path / "cache")
+def cached(context, tmp_path):
+    return replace(context, cache=tmp_path / "cache")
 
 
-def run(policy, setting, folder):
+def run(policy, context, folder):
     epochs = []
-    result = run_trial(policy, setting, folder=folder, on_epoch=epochs.append)
+    result = run_trial(policy, context, folder=folder, on_epoch=epochs.append)
     return result, epochs
 
 
@@ -49,8 +49,8 @@ def same(one, other):
     return replace(one.point, latency_ms=0) == replace(other.point, latency_ms=0)
 
 
-def test_a_trial_repeated_is_found_whole_and_equal(setting, cached, tmp_path, count):
-    without, epochs_without = run(HYBRID, setting, tmp_path)
+def test_a_trial_repeated_is_found_whole_and_equal(context, cached, tmp_path, count):
+    without, epochs_without = run(HYBRID, context, tmp_path)
     first, _ = run(HYBRID, cached, tmp_path)
     weights = (tmp_path / first.weights_file).read_bytes()
     done = dict(count)
@@ -80,12 +80,12 @@ def test_a_trial_repeated_is_found_whole_and_equal(setting, cached, tmp_path, co
         {"train": replace(TRAIN, fine_tune_learning_rate=0.01)},
     ],
 )
-def test_what_does_not_shape_the_parent_shares_it(setting, cached, tmp_path, count, change):
+def test_what_does_not_shape_the_parent_shares_it(context, cached, tmp_path, count, change):
     run(HYBRID, cached, tmp_path)
     policy = replace(HYBRID, **change)
 
     shared, _ = run(policy, cached, tmp_path)
-    alone, _ = run(policy, setting, tmp_path)
+    alone, _ = run(policy, context, tmp_path)
 
     assert count["train_parent"] == 2  # once for the cache, once alone
     assert same(shared, alone)
@@ -139,7 +139,7 @@ def test_thresholds_that_remove_the_same_branches_are_one_fine_tuning(cached, tm
     assert other.removed == one.removed
     assert count["fine_tune"] == 1
     assert same(one, other)
-    assert [e.stage for e in epochs] == ["parent"] * 2 + ["fine_tune"] * 2
+    assert [e.phase for e in epochs] == ["parent"] * 2 + ["fine_tune"] * 2
 
 
 @pytest.mark.parametrize("removal", ["greedy", "iterative"])
@@ -153,7 +153,7 @@ def test_a_removal_that_goes_further_begins_where_another_ended(cached, tmp_path
     assert count["score_branches"] - steps["score_branches"] == 1
     assert count["fine_tune"] - steps["fine_tune"] == between
     assert set(first.removed) < set(further.removed)
-    assert [e.stage for e in epochs] == ["parent"] * 2 + ["prune"] * 3 * between
+    assert [e.phase for e in epochs] == ["parent"] * 2 + ["prune"] * 3 * between
     alone, epochs_alone = run(replace(policy, branches_removed=3), replace(cached, cache=None),
                               tmp_path)  # fmt: skip
     assert same(further, alone)
@@ -165,7 +165,7 @@ def test_a_small_limit_keeps_the_newest_stage_only(cached, tmp_path):
     run(HYBRID, replace(cached, cache_limit_bytes=1), tmp_path)
 
     (entry,) = StageCache(cached.cache).entries()
-    assert entry.stage == "fine_tuned"
+    assert entry.kind == "fine_tuned"
 
 
 def test_a_damaged_entry_is_trained_again(cached, tmp_path, count):

@@ -13,12 +13,12 @@ TRAIN = TrainingSettings(epochs=1, batch_size=32, learning_rate=0.1)
 
 @pytest.mark.parametrize("mode", ["batch", "sample"])
 @pytest.mark.parametrize("compensation", ["test_time", "inverted"])
-def test_every_weight_is_trained(setting, mode, compensation):
+def test_every_weight_is_trained(context, mode, compensation):
     policy = Policy(survival_prob_last=0.6, gate_mode=mode, compensation=compensation, train=TRAIN)
-    untrained = build_network(setting.spec, seed=setting.seed_for("init")).module.state_dict()
+    untrained = build_network(context.spec, seed=context.seed_for("init")).module.state_dict()
     epochs = []
 
-    parent = train_parent(policy, setting, epochs.append)
+    parent = train_parent(policy, context, epochs.append)
 
     assert all(
         not torch.equal(v, untrained[k]) for k, v in parent.network.module.state_dict().items()
@@ -26,9 +26,9 @@ def test_every_weight_is_trained(setting, mode, compensation):
     assert epochs[0].branches_computed == pytest.approx(sum(parent.survival), abs=1.5)
 
 
-def test_the_settings_make_no_difference_when_nothing_is_dropped(setting):
+def test_the_settings_make_no_difference_when_nothing_is_dropped(context):
     parents = [
-        train_parent(Policy(gate_mode=m, compensation=c, train=TRAIN), setting, lambda _: None)
+        train_parent(Policy(gate_mode=m, compensation=c, train=TRAIN), context, lambda _: None)
         for m, c in (("batch", "test_time"), ("sample", "inverted"))
     ]
 

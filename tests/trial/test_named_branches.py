@@ -28,22 +28,22 @@ class Broadcast(nn.Module):
         return (x + self.even(x)).mean((2, 3))
 
 
-def run(policy, setting, folder):
+def run(policy, context, folder):
     epochs = []
-    return run_trial(policy, setting, folder=folder, on_epoch=epochs.append), epochs
+    return run_trial(policy, context, folder=folder, on_epoch=epochs.append), epochs
 
 
-def test_named_branches_go_and_nothing_is_scored(setting, tmp_path):
+def test_named_branches_go_and_nothing_is_scored(context, tmp_path):
     scored = Policy(sensitivity_threshold=(0.8,), fine_tune_epochs=1, train=TRAIN)
-    expected, _ = run(scored, setting, tmp_path)
-    parent = train_parent(scored, setting, lambda _: None).network
+    expected, _ = run(scored, context, tmp_path)
+    parent = train_parent(scored, context, lambda _: None).network
 
     def never(network):
         raise AssertionError("nothing is to be scored")
 
     for mode in ("one_shot", "greedy"):
         named = replace(scored.removing(branches=expected.removed[::-1]), removal=mode)
-        result, _ = run(named, setting, tmp_path)
+        result, _ = run(named, context, tmp_path)
         assert result.removed == expected.removed
         assert replace(result.point, latency_ms=0) == replace(expected.point, latency_ms=0)
         steps = []
@@ -54,18 +54,18 @@ def test_named_branches_go_and_nothing_is_scored(setting, tmp_path):
         assert len(steps) == (1 if mode == "one_shot" else len(expected.removed))
 
 
-def test_iterative_removal_of_named_branches_fine_tunes_between(setting, tmp_path):
+def test_iterative_removal_of_named_branches_fine_tunes_between(context, tmp_path):
     policy = Policy(removal="iterative", branches=(5, 2, 3), removal_step=2, train=TRAIN)
-    result, epochs = run(policy, setting, tmp_path)
+    result, epochs = run(policy, context, tmp_path)
 
     assert result.removed == (2, 3, 5)
     assert [e.branches_computed for e in epochs[4:]] == [4, 3]
 
 
-def test_named_branches_have_to_be_there_and_removable(setting, tmp_path):
+def test_named_branches_have_to_be_there_and_removable(context, tmp_path):
     short = replace(TRAIN, epochs=0)
     with pytest.raises(InputError, match=r"branches must name .* 1 to 6, but got 7"):
-        run(Policy(branches=(1, 7), train=short), setting, tmp_path)
+        run(Policy(branches=(1, 7), train=short), context, tmp_path)
     network = ResidualNetwork.from_module(Broadcast(), (1, 8, 8))
     ways = dict.fromkeys(("score", "recalibrate", "fine_tune_between"), lambda _: {})
     assert prune(network, Policy(branches=(2,)), {}, **ways).order == (2,)

@@ -20,7 +20,7 @@ from autodepth.policy.survival import by_sensitivity, expected_cost, survival_pr
 from autodepth.trial.phases.parent import SurvivalOverTime, score_branches, train_parent
 from autodepth.trial.phases.pruning import recalibrate_batch_norm
 from autodepth.trial.run_trial import run_trial
-from autodepth.trial.training.config import Course, Distillation
+from autodepth.trial.training.config import Distillation, TrainingConfig
 from autodepth.trial.training.evaluation import evaluate
 from autodepth.trial.training.loop import train
 
@@ -28,29 +28,29 @@ from autodepth.trial.training.loop import train
 TRAIN = TrainingSettings(epochs=4, batch_size=32, learning_rate=0.1, precision="float32")
 
 
-def run(policy, setting, folder):
+def run(policy, context, folder):
     epochs = []
-    return run_trial(policy, setting, folder=folder, on_epoch=epochs.append), epochs
+    return run_trial(policy, context, folder=folder, on_epoch=epochs.append), epochs
 
 
-def trained(setting, network, epochs=1, **course):
+def trained(context, network, epochs=1, **config):
     """Train a copy; return its epochs and final weights."""
     settings = replace(TRAIN, momentum=0.0, weight_decay=0.0)
     copy, heard = network.without(()), []
     train(
         GatedNetwork(copy),
-        setting.training_batches(32, "test"),
-        setting.evaluation_batches(setting.data.validation),
-        Course(
+        context.training_batches(32, "test"),
+        context.evaluation_batches(context.data.validation),
+        TrainingConfig(
             **{
                 "epochs": epochs,
                 "learning_rate": 0.1,
                 "settings": settings,
                 "survival": lambda _: [1.0] * 6,
             }
-            | course
+            | config
         ),
-        gate_generator=setting.generator("gates"),
+        gate_generator=context.generator("gates"),
         on_epoch=heard.append,
     )
     return heard, copy
@@ -60,10 +60,10 @@ def trained(setting, network, epochs=1, **course):
 
 
 @pytest.mark.parametrize("schedule", ["constant", "ramp", "early_off", "late_on", "progressive"])
-def test_branches_are_dropped_as_the_schedule_expects(setting, schedule):
+def test_branches_are_dropped_as_the_schedule_expects(context, schedule):
     policy = Policy(survival_prob_last=0.3, depth_schedule=schedule, train=TRAIN)
     epochs = []
-    parent = train_parent(policy, setting, epochs.append)
+    parent = train_parent(policy, context, epochs.append)
     rule = survival_probabilities(0.3, 6)
     steps = 4  # of 32 out of 128 images
 
@@ -75,17 +75,17 @@ def test_branches_are_dropped_as_the_schedule_expects(setting, schedule):
     assert parent.survival == rule
 
 
-def test_explicit_probabilities_are_taken_and_stored(setting, tmp_path):
+def test_explicit_probabilities_are_taken_and_stored(context, tmp_path):
     survival = (1.0, 0.9, 0.5, 0.5, 0.9, 1.0)
-    result, epochs = run(Policy(survival=survival, train=TRAIN), setting, tmp_path)
+    result, epochs = run(Policy(survival=survival, train=TRAIN), context, tmp_path)
 
     assert result.survival == survival
     assert all(epoch.branches_expected == pytest.approx(sum(survival)) for epoch in epochs)
     with pytest.raises(InputError, match="one probability for each of 6 branches, but got 2"):
-        run(Policy(survival=(0.5, 0.5), train=TRAIN), setting, tmp_path)
+        run(Policy(survival=(0.5, 0.5), train=TRAIN), context, tmp_path)
 
 
-def test_sensitivity_driven_survival_drops_the_weak_more_at_equal_cost(setting):
+def test_sensitivity_driven_survival_drops_the_weak_more_at_equal_cost(context):
     policy = Policy(survival_prob_last=0.4, decay_shape="sensitivity", train=TRAIN)
     half = {}
 
@@ -93,7 +93,7 @@ def test_sensitivity_driven_survival_drops_the_weak_more_at_equal_cost(setting):
         if epoch.number == 3:
             half.update(expected=epoch.branches_expected)
 
-    parent = train_parent(policy, setting, hear)
+    parent = train_parent(policy, context, hear)
     network, rule = parent.network, survival_probabilities(0.4, 6)
     macs = [branch.macs for branch in network.branches]
     assert parent.survival != rule
@@ -101,9 +101,9 @@ def test_sensitivity_driven_survival_drops_the_weak_more_at_equal_cost(setting):
     assert half["expected"] == pytest.approx(sum(parent.survival))
 
 
-def test_an_epoch_tells_accuracy_gap_and_gradient_norms(setting):
-    network = build_network(setting.spec, seed=1)
-    (epoch,), _ = trained(setting, network, settings=replace(TRAIN, momentum=0.0))
+def test_an_epoch_tells_accuracy_gap_and_gradient_norms(context):
+    network = build_network(context.spec, seed=1)
+    (epoch,), _ = trained(context, network, settings=replace(TRAIN, momentum=0.0))
 
     assert 0 < epoch.train_accuracy < 1
     assert set(epoch.gradient_norms) == {1, 2, 3, 4, 5, 6}
@@ -111,9 +111,9 @@ def test_an_epoch_tells_accuracy_gap_and_gradient_norms(setting):
     assert epoch.images_per_second > 0
 
 
-def test_gradient_norms_equal_those_of_a_step_by_hand(setting):
-    network = build_network(setting.spec, seed=1)
-    few = replace(setting, data=replace(setting.data, train=setting.data.train.subset(range(32))))
+def test_gradient_norms_equal_those_of_a_step_by_hand(context):
+    network = build_network(context.spec, seed=1)
+    few = replace(context, data=replace(context.data, train=context.data.train.subset(range(32))))
     (epoch,), _ = trained(few, network)
     images, labels = next(iter(few.training_batches(32, "test")))
     module = network.without(()).module.train()
@@ -128,9 +128,9 @@ def test_gradient_norms_equal_those_of_a_step_by_hand(setting):
         )
 
 
-def test_a_dropped_branch_has_no_gradient_norm(setting):
-    network = build_network(setting.spec, seed=1)
-    (epoch,), _ = trained(setting, network, survival=lambda _: [1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
+def test_a_dropped_branch_has_no_gradient_norm(context):
+    network = build_network(context.spec, seed=1)
+    (epoch,), _ = trained(context, network, survival=lambda _: [1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
 
     assert set(epoch.gradient_norms) == {1, 3, 4, 6}
 
@@ -142,7 +142,7 @@ def test_distillation_is_the_loss_of_its_source():
     torch.manual_seed(0)
     student, teacher = torch.randn(5, 10), torch.randn(5, 10)
     labels = torch.arange(5)
-    course = Course(
+    config = TrainingConfig(
         epochs=1,
         learning_rate=0.1,
         settings=TRAIN,
@@ -154,34 +154,34 @@ def test_distillation_is_the_loss_of_its_source():
     divergence = (p * (p / q).log()).sum(1).mean()
     expected = 0.3 * F.cross_entropy(student, labels) + 0.7 * 9.0 * divergence
 
-    assert course.loss(student, torch.zeros(5), labels).item() == pytest.approx(
+    assert config.loss(student, torch.zeros(5), labels).item() == pytest.approx(
         expected.item(), rel=1e-5
     )
 
 
-def test_a_student_of_itself_learns_from_labels_alone(setting):
-    network = build_network(setting.spec, seed=1)
+def test_a_student_of_itself_learns_from_labels_alone(context):
+    network = build_network(context.spec, seed=1)
     network.module.eval()
-    images, _ = next(iter(setting.training_batches(32, "test")))
+    images, _ = next(iter(context.training_batches(32, "test")))
     teacher = Distillation(teacher=network.module, weight=0.5, temperature=2.0)
 
     assert teacher.loss(images, network.module(images)).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_patience_ends_training_and_leaves_the_best_weights(setting):
-    network = build_network(setting.spec, seed=1)
+def test_patience_ends_training_and_leaves_the_best_weights(context):
+    network = build_network(context.spec, seed=1)
     rising = {"learning_rate": 2.0, "schedule": "constant", "patience": 2}
-    heard, copy = trained(setting, network, epochs=40, **rising)
+    heard, copy = trained(context, network, epochs=40, **rising)
     best = min(heard, key=lambda epoch: epoch.evaluation.loss)
 
     assert len(heard) == best.number + 2 < 40
     copy.module.eval()
-    validation = setting.evaluation_batches(setting.data.validation)
+    validation = context.evaluation_batches(context.data.validation)
     assert evaluate(copy.module, validation) == best.evaluation
 
 
-def test_a_constant_rate_is_plain_descent(setting):
-    few = replace(setting, data=replace(setting.data, train=setting.data.train.subset(range(32))))
+def test_a_constant_rate_is_plain_descent(context):
+    few = replace(context, data=replace(context.data, train=context.data.train.subset(range(32))))
     network = build_network(few.spec, seed=1)
     settings = replace(TRAIN, momentum=0.0, weight_decay=0.0)
     _, copy = trained(few, network, schedule="constant", settings=settings)
@@ -195,9 +195,9 @@ def test_a_constant_rate_is_plain_descent(setting):
         assert torch.allclose(copy.module.get_parameter(name), expected, atol=1e-6), name
 
 
-def test_random_depth_in_fine_tuning_is_folded_into_the_result(setting, tmp_path):
+def test_random_depth_in_fine_tuning_is_folded_into_the_result(context, tmp_path):
     policy = Policy(fine_tune_p_L=0.5, fine_tune_epochs=2, train=TRAIN)
-    result, epochs = run(policy, setting, tmp_path)
+    result, epochs = run(policy, context, tmp_path)
 
     assert [e.branches_expected for e in epochs[4:]] == pytest.approx([4.25, 4.25])
     assert result.point.validation_accuracy == pytest.approx(
@@ -205,16 +205,16 @@ def test_random_depth_in_fine_tuning_is_folded_into_the_result(setting, tmp_path
     )
 
 
-def test_recalibration_gives_the_mean_statistics_of_the_batches(setting):
-    network = build_network(setting.spec, seed=1)
+def test_recalibration_gives_the_mean_statistics_of_the_batches(context):
+    network = build_network(context.spec, seed=1)
     weights = {name: value.clone() for name, value in network.module.named_parameters()}
-    batches = list(setting.training_batches(32, "test"))[:3]
+    batches = list(context.training_batches(32, "test"))[:3]
     stem = network.module.get_submodule("bn1")
     with torch.no_grad():
         conv = network.module.get_submodule("conv1")
         means = [conv(images).mean((0, 2, 3)) for images, _ in batches]
 
-    recalibrate_batch_norm(network, setting.training_batches(32, "test"), 3)
+    recalibrate_batch_norm(network, context.training_batches(32, "test"), 3)
 
     assert torch.allclose(stem.running_mean, torch.stack(means).mean(0), atol=1e-5)
     assert stem.momentum == 0.1
@@ -222,12 +222,12 @@ def test_recalibration_gives_the_mean_statistics_of_the_batches(setting):
     assert all(torch.equal(v, weights[n]) for n, v in network.module.named_parameters())
 
 
-def test_a_branch_that_cannot_be_removed_takes_no_part_in_what_is_dealt_out(setting):
-    network = build_network(setting.spec, seed=1)
+def test_a_branch_that_cannot_be_removed_takes_no_part_in_what_is_dealt_out(context):
+    network = build_network(context.spec, seed=1)
     policy = Policy(survival_prob_last=0.5, decay_shape="sensitivity")
     survival = SurvivalOverTime(policy, network)
     before, macs = survival.lowest, [branch.macs for branch in network.branches]
-    survival.deal_out({b.index: float(b.index) for b in network.branches if b.index != 4})
+    survival.redistribute({b.index: float(b.index) for b in network.branches if b.index != 4})
 
     assert survival.lowest[3] == before[3]  # it has no score, and is always computed
     free = [i for i in range(len(macs)) if i != 3]
@@ -239,7 +239,7 @@ def test_a_branch_that_cannot_be_removed_takes_no_part_in_what_is_dealt_out(sett
     assert survival.lowest != before
 
 
-def test_recalibration_draws_nothing(setting):
+def test_recalibration_draws_nothing(context):
     class Dropping(nn.Module):
         def __init__(self):
             super().__init__()
@@ -253,17 +253,17 @@ def test_recalibration_draws_nothing(setting):
     network = ResidualNetwork.from_module(module, (1, 8, 8))
 
     def statistics():
-        recalibrate_batch_norm(network, setting.training_batches(32, "test"), 2)
+        recalibrate_batch_norm(network, context.training_batches(32, "test"), 2)
         return network.module.get_buffer("1.norm.running_var").clone()
 
     assert torch.equal(statistics(), statistics())
 
 
-def test_no_batches_leave_the_statistics(setting):
-    network = build_network(setting.spec, seed=1)
+def test_no_batches_leave_the_statistics(context):
+    network = build_network(context.spec, seed=1)
     before = {k: v.clone() for k, v in network.module.state_dict().items()}
 
-    recalibrate_batch_norm(network, setting.training_batches(32, "test"), 0)
+    recalibrate_batch_norm(network, context.training_batches(32, "test"), 0)
 
     assert all(torch.equal(v, before[k]) for k, v in network.module.state_dict().items())
 
@@ -271,56 +271,56 @@ def test_no_batches_leave_the_statistics(setting):
 # What is removed
 
 
-def greedy_by_hand(policy, setting, network, count):
+def greedy_by_hand(policy, context, network, count):
     removed = []
     for _ in range(count):
-        scores = score_branches(policy, setting, network.without(removed))
+        scores = score_branches(policy, context, network.without(removed))
         order = sorted(scores, key=lambda b: (scores[b], b))
         best = {network.branches[b - 1].stage: b for b in order}  # the last of a stage counts
         removed.append(next(b for b in order if b not in best.values()))
     return tuple(sorted(removed))
 
 
-def test_greedy_removal_scores_anew_after_each_step(setting, tmp_path):
+def test_greedy_removal_scores_anew_after_each_step(context, tmp_path):
     policy = Policy(removal="greedy", branches_removed=3, train=TRAIN)
-    result, _ = run(policy, setting, tmp_path)
-    parent = train_parent(policy, setting, lambda _: None).network
+    result, _ = run(policy, context, tmp_path)
+    parent = train_parent(policy, context, lambda _: None).network
 
-    assert result.removed == greedy_by_hand(policy, setting, parent, 3)
+    assert result.removed == greedy_by_hand(policy, context, parent, 3)
     assert set(result.sensitivities) == set(range(1, 7))
 
 
-def test_iterative_removal_fine_tunes_after_each_step(setting, tmp_path):
+def test_iterative_removal_fine_tunes_after_each_step(context, tmp_path):
     policy = Policy(
         removal="iterative", branches_removed=3, removal_step=2, between_epochs=2,
         fine_tune_epochs=1, train=TRAIN,
     )  # fmt: skip
-    result, epochs = run(policy, setting, tmp_path)
+    result, epochs = run(policy, context, tmp_path)
 
     assert len(result.removed) == 3
     stages = ["parent"] * 4 + ["prune"] * 4 + ["fine_tune"]
-    assert [(e.stage, e.step) for e in epochs] == [(s, i) for i, s in enumerate(stages, start=1)]
+    assert [(e.phase, e.step) for e in epochs] == [(s, i) for i, s in enumerate(stages, start=1)]
     assert [e.branches_computed for e in epochs[4:]] == [4, 4, 3, 3, 3]
 
 
 @pytest.mark.parametrize("target", [0.9, 0.6])
-def test_a_target_of_macs_is_kept(setting, tmp_path, target):
+def test_a_target_of_macs_is_kept(context, tmp_path, target):
     policy = Policy(macs_target=target, train=replace(TRAIN, epochs=1))
-    result, _ = run(policy, setting, tmp_path)
-    whole = build_network(setting.spec)
+    result, _ = run(policy, context, tmp_path)
+    whole = build_network(context.spec)
 
     assert result.point.macs <= target * whole.total_macs
     assert result.point.macs > target * whole.total_macs - max(b.macs for b in whole.branches)
 
 
-def test_thresholds_speak_in_means_of_the_network(setting, tmp_path):
+def test_thresholds_speak_in_means_of_the_network(context, tmp_path):
     policy = Policy(sensitivity_threshold=(0.8,), train=TRAIN)
-    result, _ = run(policy, setting, tmp_path)
+    result, _ = run(policy, context, tmp_path)
     unit = unit_of(result.sensitivities)
 
     below = {b for b, score in result.sensitivities.items() if score < 0.8 * unit}
     best = {}
-    for branch in build_network(setting.spec).branches:
+    for branch in build_network(context.spec).branches:
         best[branch.stage] = max(
             best.get(branch.stage, (-math.inf, 0)),
             (result.sensitivities[branch.index], branch.index),
@@ -328,24 +328,24 @@ def test_thresholds_speak_in_means_of_the_network(setting, tmp_path):
     assert set(result.removed) == below - {branch for _, branch in best.values()}
 
 
-def test_protected_branches_stay(setting, tmp_path):
+def test_protected_branches_stay(context, tmp_path):
     policy = Policy(branches_removed=6, protected=(1, 3), train=replace(TRAIN, epochs=1))
-    result, _ = run(policy, setting, tmp_path)
+    result, _ = run(policy, context, tmp_path)
 
     assert not {1, 3} & set(result.removed)
     assert len(result.removed) == 3  # 2, 4, and one of 5 and 6
     with pytest.raises(InputError, match="1 to 6, but got 9"):
-        run(replace(policy, protected=(9,)), setting, tmp_path)
+        run(replace(policy, protected=(9,)), context, tmp_path)
 
 
-def test_pruning_never_raises_the_cost(setting, tmp_path):
+def test_pruning_never_raises_the_cost(context, tmp_path):
     costs = []
     for share in (0.0, 0.3, 0.6, 0.9):
         policy = Policy(filter_sparsity=share, branches_removed=2, train=replace(TRAIN, epochs=1))
-        costs.append(run(policy, setting, tmp_path)[0].point.macs)
+        costs.append(run(policy, context, tmp_path)[0].point.macs)
 
     assert costs == sorted(costs, reverse=True)
-    assert costs[0] < build_network(setting.spec).total_macs
+    assert costs[0] < build_network(context.spec).total_macs
 
 
 def test_dealing_out_is_by_the_measured_scores():

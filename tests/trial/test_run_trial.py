@@ -26,36 +26,36 @@ HYBRID = Policy(
 )
 
 
-def run(policy, setting, folder):
+def run(policy, context, folder):
     epochs = []
-    result = run_trial(policy, setting, folder=folder, on_epoch=epochs.append)
+    result = run_trial(policy, context, folder=folder, on_epoch=epochs.append)
     return result, epochs
 
 
-def test_a_hybrid_policy_removes_fine_tunes_and_reports(setting, tmp_path):
-    result, epochs = run(HYBRID, setting, tmp_path)
+def test_a_hybrid_policy_removes_fine_tunes_and_reports(context, tmp_path):
+    result, epochs = run(HYBRID, context, tmp_path)
 
     assert result.removed
     unit = unit_of(result.sensitivities)
     assert all(result.sensitivities[branch] < unit for branch in result.removed)
     assert set(result.sensitivities) == {1, 2, 3, 4, 5, 6}
     assert [e.sensitivities for e in epochs] == [{}, {}, {}, result.sensitivities, {}]
-    assert [(e.stage, e.step) for e in epochs] == [
+    assert [(e.phase, e.step) for e in epochs] == [
         ("parent", 1), ("parent", 2), ("parent", 3), ("fine_tune", 4), ("fine_tune", 5),
     ]  # fmt: skip
     assert all(e.branches_computed <= 6 for e in epochs[:3])
     assert all(e.branches_computed == 6 - len(result.removed) for e in epochs[3:])
     assert result.point.validation_accuracy == epochs[-1].validation_accuracy
-    assert list(result.stage_seconds) == ["parent", "sensitivity", "prune", "fine_tune", "measure"]
+    assert list(result.phase_seconds) == ["parent", "sensitivity", "prune", "fine_tune", "measure"]
 
 
-def test_the_saved_weights_are_the_measured_network(setting, tmp_path):
-    result, _ = run(HYBRID, setting, tmp_path)
-    network = build_network(setting.spec).without(result.removed)
+def test_the_saved_weights_are_the_measured_network(context, tmp_path):
+    result, _ = run(HYBRID, context, tmp_path)
+    network = build_network(context.spec).without(result.removed)
     load_saved(network.module, tmp_path / result.weights_file)
     network.module.eval()
 
-    again = evaluate(network.module, setting.evaluation_batches(setting.data.validation))
+    again = evaluate(network.module, context.evaluation_batches(context.data.validation))
 
     assert again.accuracy == result.point.validation_accuracy
     assert again.loss == result.point.validation_loss
@@ -63,17 +63,17 @@ def test_the_saved_weights_are_the_measured_network(setting, tmp_path):
     assert (tmp_path / result.weights_file).stat().st_size == result.point.size_bytes
 
 
-def test_pruned_filters_make_branches_narrower_and_pruned_weights_stay_zero(setting, tmp_path):
+def test_pruned_filters_make_branches_narrower_and_pruned_weights_stay_zero(context, tmp_path):
     policy = replace(HYBRID, filter_sparsity=0.5, weight_sparsity=0.6)
-    result, _ = run(policy, setting, tmp_path)
-    plain = build_network(setting.spec).without(result.removed)
+    result, _ = run(policy, context, tmp_path)
+    plain = build_network(context.spec).without(result.removed)
     state = load_file(tmp_path / result.weights_file)
 
     widths = changed_shapes(plain.module, state)
     take_shapes(plain.module, widths)
     plain.module.load_state_dict(state)
     plain.module.eval()
-    again = evaluate(plain.module, setting.evaluation_batches(setting.data.validation))
+    again = evaluate(plain.module, context.evaluation_batches(context.data.validation))
 
     assert {name.split(".")[2] for name in widths} == {"conv1", "bn1", "conv2"}
     assert count_macs(plain.module, torch.zeros(1, 1, 8, 8)) == result.point.macs
@@ -83,77 +83,77 @@ def test_pruned_filters_make_branches_narrower_and_pruned_weights_stay_zero(sett
     assert result.point.effective_macs < 0.8 * result.point.macs
 
 
-def test_nothing_is_cut_but_what_the_policy_says(setting, tmp_path):
-    result, _ = run(replace(HYBRID, weight_sparsity=0.5), setting, tmp_path)
+def test_nothing_is_cut_but_what_the_policy_says(context, tmp_path):
+    result, _ = run(replace(HYBRID, weight_sparsity=0.5), context, tmp_path)
 
-    assert result.point.macs == build_network(setting.spec).without(result.removed).total_macs
-    assert run(HYBRID, setting, tmp_path)[0].point.effective_macs == result.point.macs
+    assert result.point.macs == build_network(context.spec).without(result.removed).total_macs
+    assert run(HYBRID, context, tmp_path)[0].point.effective_macs == result.point.macs
 
 
-def test_the_same_policy_gives_the_same_result(setting, tmp_path):
-    one, _ = run(HYBRID, setting, tmp_path)
-    other, _ = run(HYBRID, setting, tmp_path)
+def test_the_same_policy_gives_the_same_result(context, tmp_path):
+    one, _ = run(HYBRID, context, tmp_path)
+    other, _ = run(HYBRID, context, tmp_path)
 
     assert one.sensitivities == other.sensitivities
     assert replace(one.point, latency_ms=0) == replace(other.point, latency_ms=0)
 
 
-def test_another_seed_and_another_replicate_give_other_networks(setting, tmp_path):
+def test_another_seed_and_another_replicate_give_other_networks(context, tmp_path):
     losses = {
         run(HYBRID, changed, tmp_path)[0].point.validation_loss
-        for changed in (setting, replace(setting, seed=12), replace(setting, replicate=1))
+        for changed in (context, replace(context, seed=12), replace(context, replicate=1))
     }
 
     assert len(losses) == 3
 
 
-def test_without_threshold_and_fine_tuning_the_parent_is_the_result(setting, tmp_path):
-    result, _ = run(Policy(train=TRAIN), setting, tmp_path)
+def test_without_threshold_and_fine_tuning_the_parent_is_the_result(context, tmp_path):
+    result, _ = run(Policy(train=TRAIN), context, tmp_path)
 
     assert result.removed == ()
     assert result.sensitivities == {}
     assert result.point.validation_accuracy == result.parent_accuracy == result.pruned_accuracy
-    assert result.point.macs == build_network(setting.spec).total_macs
+    assert result.point.macs == build_network(context.spec).total_macs
 
 
-def test_without_training_epochs_the_given_network_is_taken_as_it_is(setting, tmp_path):
+def test_without_training_epochs_the_given_network_is_taken_as_it_is(context, tmp_path):
     policy = Policy(survival_prob_last=0.5, train=replace(TRAIN, epochs=0))
-    result, epochs = run(policy, setting, tmp_path)
+    result, epochs = run(policy, context, tmp_path)
 
     assert epochs == []
     assert result.survival == (1.0,) * 6
 
 
-def test_training_learns(setting, tmp_path):
+def test_training_learns(context, tmp_path):
     trained = Policy(train=replace(TRAIN, epochs=12))
-    result, epochs = run(trained, setting, tmp_path)
+    result, epochs = run(trained, context, tmp_path)
 
     assert epochs[-1].train_loss < 0.5 * epochs[0].train_loss
     assert result.point.validation_accuracy > 0.4  # chance is 0.1
 
 
-def test_a_rate_that_is_far_too_high_ends_the_trial_with_its_reason(setting, tmp_path):
+def test_a_rate_that_is_far_too_high_ends_the_trial_with_its_reason(context, tmp_path):
     policy = Policy(train=replace(TRAIN, learning_rate=1e9))
 
     with pytest.raises(DivergenceError, match=r"loss became (nan|inf)"):
-        run(policy, setting, tmp_path)
+        run(policy, context, tmp_path)
 
 
-def test_scoring_images_are_evenly_spread(setting):
-    few = replace(setting, sensitivity_images=7).scoring_images()
+def test_scoring_images_are_evenly_spread(context):
+    few = replace(context, sensitivity_images=7).scoring_images()
 
     assert len(few) == 7
-    assert len(replace(setting, sensitivity_images=10_000).scoring_images()) == 100
+    assert len(replace(context, sensitivity_images=10_000).scoring_images()) == 100
     assert math.isfinite(float(few.labels.sum()))
 
 
-def test_training_and_fine_tuning_move_every_weight_of_every_branch(setting):
+def test_training_and_fine_tuning_move_every_weight_of_every_branch(context):
     policy = replace(HYBRID, survival_prob_last=1.0)
-    fresh = build_network(setting.spec, seed=setting.seed_for("init")).module
-    parent = train_parent(policy, setting, lambda _: None).network
+    fresh = build_network(context.spec, seed=context.seed_for("init")).module
+    parent = train_parent(policy, context, lambda _: None).network
     before = {name: value.clone() for name, value in parent.module.named_parameters()}
 
-    fine_tune(parent, policy, setting, parent=parent, epochs=2, on_epoch=lambda _: None)
+    fine_tune(parent, policy, context, parent=parent, epochs=2, on_epoch=lambda _: None)
 
     for name, value in parent.module.named_parameters():
         assert not torch.equal(before[name], fresh.get_parameter(name)), name

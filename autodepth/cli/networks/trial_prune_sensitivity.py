@@ -151,7 +151,7 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
     plan = _given(network, weights, data, seed, settings, trust_data=trust_data)
     chosen: list[Criterion] = [name for name in CRITERIA if name in names]
     measured, found = measure_sensitivities(plan, chosen, images)
-    count = min(images, len(plan.setting.data.validation))
+    count = min(images, len(plan.context.data.validation))
     if to is not None:
         title = f"{network}: what each branch is worth ({count:,} validation images)"
         scaled = {str(name): item.scaled for name, item in found.items()}
@@ -251,7 +251,7 @@ def _carry_out(
 
 def _tell(epoch: EpochReport) -> None:
     say(
-        f"{epoch.stage.replace('_', '-')} epoch {epoch.step}: loss {epoch.train_loss:.3f}, "
+        f"{epoch.phase.replace('_', '-')} epoch {epoch.step}: loss {epoch.train_loss:.3f}, "
         f"validation {epoch.validation_accuracy:.1%}, gap {epoch.generalisation_gap:+.1%}, "
         f"{epoch.branches_computed:.1f} branches per step, {epoch.seconds:.1f} s"
     )

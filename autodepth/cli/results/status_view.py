@@ -115,10 +115,10 @@ def _spending_table(status: StudyStatus) -> Table:
     table.add_column("device time", justify="right")
     table.add_column("share", justify="right")
     total = sum(status.spending.values())
-    for stage, seconds in status.spending.items():
+    for phase, seconds in status.spending.items():
         time = format_device_time(seconds, status.device)
         share = f"{seconds / total:.1%}" if total else "-"
-        table.add_row(stage.replace("_", "-"), time, share)
+        table.add_row(phase.replace("_", "-"), time, share)
     return table
 
 
@@ -132,14 +132,14 @@ def _useful(status: StudyStatus) -> Text:
 
 def _running_table(trials: Sequence[RunningTrial]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    for name in ("trial", "running for", "stage", "epoch", "accuracy"):
-        table.add_column(name, justify="left" if name == "stage" else "right")
+    for name in ("trial", "running for", "phase", "epoch", "accuracy"):
+        table.add_column(name, justify="left" if name == "phase" else "right")
     for trial in trials[:_MOST_RUNNING]:
         accuracy = trial.validation_accuracy
         table.add_row(
             str(trial.trial),
             format_duration(trial.seconds),
-            (trial.stage or "-").replace("_", "-"),
+            (trial.phase or "-").replace("_", "-"),
             str(trial.step),
             "-" if accuracy is None else f"{accuracy:.1%}",
         )
@@ -182,12 +182,12 @@ def _members_table(told: TrialExplanation) -> Table:
 
 def _epochs_table(epochs: Sequence[EpochReport]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    for name in ("epoch", "stage", "loss", "accuracy", "seconds"):
-        table.add_column(name, justify="left" if name == "stage" else "right")
+    for name in ("epoch", "phase", "loss", "accuracy", "seconds"):
+        table.add_column(name, justify="left" if name == "phase" else "right")
     for epoch in _thinned(epochs):
         table.add_row(
             str(epoch.step),
-            epoch.stage.replace("_", "-"),
+            epoch.phase.replace("_", "-"),
             f"{epoch.train_loss:.3f}",
             f"{epoch.validation_accuracy:.1%}",
             f"{epoch.seconds:.1f}",

@@ -88,9 +88,9 @@ class _View:
         if not epochs:
             return Text(f"{told}: starting", style="dim", no_wrap=True)
         last = epochs[-1]
-        stage = last.stage.replace("_", "-")
+        phase = last.phase.replace("_", "-")
         return Text(
-            f"{told}: {stage}, epoch {last.step}, {last.validation_accuracy:.1%}",
+            f"{told}: {phase}, epoch {last.step}, {last.validation_accuracy:.1%}",
             style="dim", no_wrap=True,
         )  # fmt: skip
 

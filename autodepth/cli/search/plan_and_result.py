@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from autodepth.data.load import ImageData
     from autodepth.space.sections.search_models import StartPoint
     from autodepth.study.plan.plan import StudyPlan
-    from autodepth.study.plan.resources import Places
+    from autodepth.study.plan.resources import Resources
     from autodepth.study.run import StudyResult
 
 
@@ -39,17 +39,17 @@ def result_values(result: StudyResult) -> dict[str, Any]:
 
 def plan_lines(plan: StudyPlan, space: Path) -> list[str]:
     """Return what will be searched, a line each."""
-    from autodepth.study.plan.estimate import reach  # noqa: PLC0415
+    from autodepth.study.plan.estimate import macs_range  # noqa: PLC0415
     from autodepth.units import format_duration, format_macs  # noqa: PLC0415
 
-    network, data, macs = plan.network, plan.setting.data, reach(plan.network, plan.space)
+    network, data, macs = plan.network, plan.context.data, macs_range(plan.network, plan.space)
     identity = sum(branch.shortcut == "identity" for branch in network.branches)
     shape = "x".join(map(str, network.input_shape))
     lines = [
         f"space     {space.name if space.is_absolute() else space}, seed {plan.space.seed}",
-        f"budget    {plan.budget.plan(plan.places.device, plan.places.devices)}, "
-        f"{plan.places.count} trials at a time{_each(plan.places)}",
-        f"network   {plan.setting.spec.name}: {len(network.branches)} residual branches "
+        f"budget    {plan.budget.plan(plan.resources.device, plan.resources.devices)}, "
+        f"{plan.resources.count} trials at a time{_each(plan.resources)}",
+        f"network   {plan.context.spec.name}: {len(network.branches)} residual branches "
         f"({identity} identity, {len(network.branches) - identity} projection) "
         f"in {network.num_stages} stages",
         *data_lines(data, shape),
@@ -95,11 +95,11 @@ def _spread(counts: Sequence[int]) -> str:
     return f"{least:,} of each" if least == most else f"{least:,} to {most:,} of each"
 
 
-def _each(places: Places) -> str:
-    if not places.per_trial:
+def _each(resources: Resources) -> str:
+    if not resources.per_trial:
         return ""
-    together = f", {places.ranks} processes" if places.ranks > 1 else ""
-    return f" of {places.per_trial}{together} each"
+    together = f", {resources.ranks} processes" if resources.ranks > 1 else ""
+    return f" of {resources.per_trial}{together} each"
 
 
 def _first_policies(first: Sequence[StartPoint]) -> str:
@@ -111,18 +111,18 @@ def _first_policies(first: Sequence[StartPoint]) -> str:
 
 def plan_values(plan: StudyPlan) -> dict[str, Any]:
     """Return the same as plain values."""
-    from autodepth.study.plan.estimate import reach  # noqa: PLC0415
+    from autodepth.study.plan.estimate import macs_range  # noqa: PLC0415
 
     trials = plan.affordable_trials
     return {
         **plan.to_dict(),
         "images": {
-            split: dict(zip(plan.setting.data.classes, counts, strict=True))
-            for split, counts in plan.setting.data.counts.items()
+            split: dict(zip(plan.context.data.classes, counts, strict=True))
+            for split, counts in plan.context.data.counts.items()
         },
         "branches": len(plan.network.branches),
         "equal_off_by": plan.network.off_by,
-        "macs": asdict(reach(plan.network, plan.space)),
+        "macs": asdict(macs_range(plan.network, plan.space)),
         "seconds_per_trial": plan.seconds_per_trial,
         "bounds": dict(plan.bounds),
         "affordable_trials": None if trials == float("inf") else trials,
@@ -138,7 +138,7 @@ def _print_result(result: StudyResult, plan: StudyPlan) -> None:
     from autodepth.study.run import SPENT  # noqa: PLC0415
     from autodepth.units import format_device_time  # noqa: PLC0415
 
-    spent = format_device_time(result.spent_device_seconds, plan.places.device)
+    spent = format_device_time(result.spent_device_seconds, plan.resources.device)
     say(
         f"{result.study}: {result.complete} of {result.trials} trials complete, {spent}; "
         f"{result.outcome}"
@@ -151,10 +151,10 @@ def _print_result(result: StudyResult, plan: StudyPlan) -> None:
     if not result.front and result.outcome != SPENT:
         return
     if not result.front:
-        needed = plan.seconds_per_trial * plan.places.devices
+        needed = plan.seconds_per_trial * plan.resources.devices
         say(
             "no trial could be completed; one takes about "
-            f"{format_device_time(needed, plan.places.device)}: raise the budget, or lower "
+            f"{format_device_time(needed, plan.resources.device)}: raise the budget, or lower "
             "train.epochs or data.train_images"
         )
         return

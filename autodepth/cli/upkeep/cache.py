@@ -27,7 +27,7 @@ def cache(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show what is kept of the stages of earlier trials, or clean it up.
+    """Show what is kept of the phases of earlier trials, or clean it up.
 
     Cleaning costs time, not results: what is missing is computed again.
     The cache is beside the studies, or at $AUTODEPTH_CACHE: a folder, or a
@@ -65,14 +65,14 @@ def _opened() -> StageCache:
 def _summary(kept: StageCache, entries: Sequence[CacheEntry], freed: int) -> dict[str, Any]:
     from autodepth.records.cache_place import cache_limit_bytes  # noqa: PLC0415
 
-    stages = sorted({entry.stage for entry in entries})
+    kinds = sorted({entry.kind for entry in entries})
     return {
         "location": kept.location,
         "limit_bytes": cache_limit_bytes(),
         **_totals(entries),
         "freed_bytes": freed,
-        "stages": {
-            stage: _totals([entry for entry in entries if entry.stage == stage]) for stage in stages
+        "kinds": {
+            kind: _totals([entry for entry in entries if entry.kind == kind]) for kind in kinds
         },
     }
 
@@ -100,11 +100,11 @@ def _print(kept: StageCache, entries: Sequence[CacheEntry]) -> None:
     if not entries:
         return
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("stage")
+    table.add_column("kind")
     table.add_column("entries", justify="right")
     table.add_column("size", justify="right")
     table.add_column("last used (UTC)")
-    for stage, total in found["stages"].items():
+    for kind, total in found["kinds"].items():
         last = (total["last_used"] or "-")[:16].replace("T", " ")
-        table.add_row(stage, str(total["entries"]), format_bytes(total["bytes"]), last)
+        table.add_row(kind, str(total["entries"]), format_bytes(total["bytes"]), last)
     Console().print(table)

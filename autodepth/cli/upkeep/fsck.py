@@ -13,7 +13,7 @@ from autodepth.cli.options import Json, Study
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autodepth.records.fsck import Breach
+    from autodepth.records.fsck import Violation
     from autodepth.records.studies import StudyFolder
 
 
@@ -59,5 +59,5 @@ def _write_mirror_anew(folder: StudyFolder) -> None:
         write_mirror(folder, anew=True)
 
 
-def _values(found: Sequence[Breach]) -> list[dict[str, Any]]:
+def _values(found: Sequence[Violation]) -> list[dict[str, Any]]:
     return [{"rule": b.rule, "found": b.found, "mendable": b.mend is not None} for b in found]

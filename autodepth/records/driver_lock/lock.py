@@ -88,7 +88,7 @@ class DriverLock:
             check_locks_work(self._path)
             # In this order: who sees the new name may wish, and that wish is not forgotten.
             os.ftruncate(handle, 0)
-            forget_wishes(self._folder)
+            delete_requests(self._folder)
             self._lease = Lease(handle)
         except BaseException:
             os.close(handle)
@@ -224,7 +224,7 @@ def _is_at(handle: int, path: Path) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
+class ControlRequests:
     """What people wish of a running driver.
 
     Args:
@@ -247,7 +247,7 @@ class Wishes:
             raise InputError(f"concurrency must be at least 1, but got {self.concurrency!r}")
 
 
-def read_wishes(folder: StudyFolder) -> Wishes:
+def read_requests(folder: StudyFolder) -> ControlRequests:
     """Return the wishes now; none where the file is absent or cannot be read.
 
     It costs one failed `open` while nobody wishes anything, so it may be asked many times a second.
@@ -255,32 +255,32 @@ def read_wishes(folder: StudyFolder) -> Wishes:
     try:
         handle = os.open(folder.path / WISHES_FILE, os.O_RDONLY)
     except OSError:
-        return Wishes()
+        return ControlRequests()
     try:
-        return Wishes(**json.loads(os.read(handle, _LONGEST)))
+        return ControlRequests(**json.loads(os.read(handle, _LONGEST)))
     except (OSError, ValueError, TypeError, RecursionError):
-        return Wishes()
+        return ControlRequests()
     finally:
         os.close(handle)
 
 
-def wish(folder: StudyFolder, **changes: Any) -> Wishes:
+def wish(folder: StudyFolder, **changes: Any) -> ControlRequests:
     """Add wishes to those there are, and return all of them.
 
     Args:
         folder: the study's folder.
-        changes: fields of `Wishes`.
+        changes: fields of `ControlRequests`.
 
     Raises:
         InputError: a value is out of range.
     """
     with _alone(folder.path / WISHES_LOCK_FILE):
-        wishes = replace(read_wishes(folder), **changes)
+        wishes = replace(read_requests(folder), **changes)
         write_atomically(folder.path / WISHES_FILE, json.dumps(asdict(wishes)))
     return wishes
 
 
-def forget_wishes(folder: StudyFolder) -> None:
+def delete_requests(folder: StudyFolder) -> None:
     """Take all wishes back."""
     with _alone(folder.path / WISHES_LOCK_FILE):
         (folder.path / WISHES_FILE).unlink(missing_ok=True)

@@ -141,7 +141,7 @@ class Ledger(LedgerReader):
                 self._check_running(number)
             connection.executemany(
                 "INSERT OR REPLACE INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(number, epoch.step, epoch.stage, epoch.train_loss, epoch.train_accuracy,
+                [(number, epoch.step, epoch.phase, epoch.train_loss, epoch.train_accuracy,
                   epoch.validation_accuracy, epoch.branches_expected, epoch.branches_computed,
                   json.dumps(dict(epoch.gradient_norms)), epoch.images_per_second, epoch.macs,
                   epoch.replayed, epoch.seconds, json.dumps(dict(epoch.sensitivities)))
@@ -220,7 +220,7 @@ class Ledger(LedgerReader):
     ) -> None:
         """End a trial that brought nothing back; the rules are those of `complete_trial`.
 
-        The time of one that was stopped at a rung counts for the stages it was in; that of the
+        The time of one that was stopped at a rung counts for the phases it was in; that of the
         others as `failed`.
         """
         if state in (TrialState.RUNNING, TrialState.COMPLETE):

@@ -55,7 +55,7 @@ class LedgerReader:
         return math.fsum((end - start) / devices for (devices, start), end in parts)
 
     def spending(self) -> dict[str, float]:
-        """Return device seconds by what they went to: stages, confirm, failed, overhead."""
+        """Return device seconds by what they went to: phases, confirm, failed, overhead."""
         rows = self.database.query(
             "SELECT stage, TOTAL(device_seconds) AS seconds FROM spending GROUP BY stage"
         )
@@ -73,7 +73,7 @@ class LedgerReader:
         return {state: found.get(state.value, 0) for state in TrialState}
 
     def charges(self) -> list[tuple[int | None, str, float]]:
-        """Return (trial, stage, device seconds) as they were charged, the first one first."""
+        """Return (trial, phase, device seconds) as they were charged, the first one first."""
         rows = self.database.query("SELECT trial, stage, device_seconds FROM spending ORDER BY id")
         return [(row["trial"], row["stage"], row["device_seconds"]) for row in rows]
 

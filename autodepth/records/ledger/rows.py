@@ -29,6 +29,7 @@ def trial_of(row: sqlite3.Row) -> TrialRecord:
 def epoch_of(row: sqlite3.Row) -> EpochReport:
     """Return an epoch from its row; SQLite keeps NaN as NULL."""
     values: dict[str, Any] = {k: math.nan if v is None else v for k, v in dict(row).items()}
+    values["phase"] = values.pop("stage")
     for name in ("gradient_norms", "sensitivities"):  # ledgers before version 4 lack the second
         told = json.loads(values.get(name, "{}"))
         values[name] = {int(branch): value for branch, value in told.items()}

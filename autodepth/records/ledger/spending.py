@@ -14,15 +14,15 @@ USELESS = (FAILED, OVERHEAD)
 
 
 def shares_of_result(result: TrialResult) -> dict[str, float]:
-    """Return what share of a trial's time each of its stages took."""
-    return _shares(result.stage_seconds)
+    """Return what share of a trial's time each of its phases took."""
+    return _shares(result.phase_seconds)
 
 
 def shares_of_epochs(epochs: Iterable[EpochReport]) -> dict[str, float]:
-    """Return what share of a stopped trial's time each stage took, by its epochs."""
+    """Return what share of a stopped trial's time each phase took, by its epochs."""
     seconds: dict[str, float] = {}
     for epoch in epochs:
-        seconds[epoch.stage] = seconds.get(epoch.stage, 0.0) + epoch.seconds
+        seconds[epoch.phase] = seconds.get(epoch.phase, 0.0) + epoch.seconds
     return _shares(seconds)
 
 

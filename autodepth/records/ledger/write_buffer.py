@@ -18,7 +18,7 @@ from autodepth.trial.result import EpochReport
 _SECONDS = 0.05  # between commits
 
 
-class HeldEntries:
+class WriteBuffer:
     """What running trials told and the ledger does not have yet.
 
     Args:

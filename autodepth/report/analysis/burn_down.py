@@ -10,7 +10,7 @@ from typing import Any
 from autodepth.records.ledger import Ledger
 from autodepth.records.ledger.spending import OVERHEAD
 from autodepth.records.trial_record import TrialRecord
-from autodepth.report.study_status import STAGES
+from autodepth.report.study_status import PHASES
 from autodepth.units import Budget, Device
 
 MOST_STEPS = 200
@@ -25,7 +25,7 @@ class BurnDown:
         device: kind of device that is charged.
         limit: device seconds the budget allows in all; None where only trials limit it.
         times: ISO 8601, UTC, rising: when the study began, then ends of trials.
-        spent: by what it went to, device seconds charged by each time; one list per stage.
+        spent: by what it went to, device seconds charged by each time; one list per phase.
     """
 
     device: Device
@@ -64,27 +64,27 @@ def burn_down(ledger: Ledger, records: Sequence[TrialRecord]) -> BurnDown:
     plan, devices = study.plan, float(study.plan["devices"])
     charged: dict[int | None, list[tuple[str, float]]] = {}
     trial: int | None = None
-    for number, stage, seconds in ledger.charges():
+    for number, phase, seconds in ledger.charges():
         trial = trial if number is None else number
-        if stage != OVERHEAD:
-            charged.setdefault(trial, []).append((stage, seconds))
+        if phase != OVERHEAD:
+            charged.setdefault(trial, []).append((phase, seconds))
     sums: dict[str, float] = {}
     rows: list[tuple[str, dict[str, float]]] = [(study.created_at, {})]
     for number, spent in [(None, 0.0), *ledger.endings()]:
-        for stage, seconds in charged.get(number, []):
-            sums[stage] = sums.get(stage, 0.0) + seconds
+        for phase, seconds in charged.get(number, []):
+            sums[phase] = sums.get(phase, 0.0) + seconds
         if number is not None and number < len(records):  # one that began after they were read
             overhead = max(sums.get(OVERHEAD, 0.0), spent - _charged(sums))
             sums[OVERHEAD] = overhead
             rows.append((records[number].ended_at or study.created_at, dict(sums)))
     budget = Budget(**plan["limits"])
     kept = _thinned(rows)
-    known = [s for s in STAGES if s in sums] + sorted(set(sums) - set(STAGES))
+    known = [s for s in PHASES if s in sums] + sorted(set(sums) - set(PHASES))
     return BurnDown(
         device=plan["device"],
         limit=_limit(budget, devices),
         times=tuple(time for time, _ in kept),
-        spent={stage: tuple(row.get(stage, 0.0) for _, row in kept) for stage in known},
+        spent={phase: tuple(row.get(phase, 0.0) for _, row in kept) for phase in known},
     )
 
 
@@ -97,7 +97,7 @@ def ends_at(now: str, seconds_left: float | None) -> str | None:
 
 
 def _charged(sums: dict[str, float]) -> float:
-    return sum(seconds for stage, seconds in sums.items() if stage != OVERHEAD)
+    return sum(seconds for phase, seconds in sums.items() if phase != OVERHEAD)
 
 
 def _limit(budget: Budget, devices: float) -> float | None:

@@ -39,7 +39,7 @@ def rehearse(
         InputError: the network cannot be exported to one of the formats.
         NetworkError: anything else fails.
     """
-    network, name = plan.network, plan.setting.spec.name
+    network, name = plan.network, plan.context.spec.name
     first = next((b.index for b in network.branches if b.removable), None)
     with tempfile.TemporaryDirectory(prefix="autodepth-") as folder:
         try:

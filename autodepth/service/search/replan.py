@@ -95,8 +95,8 @@ def _normalised_as_before(plan: StudyPlan, before: Mapping[str, Any]) -> StudyPl
         return plan
     kept = Normalisation(mean=tuple(constants["mean"]), std=tuple(constants["std"]))
     note = f"images are normalised as when the study began: mean {kept.mean}, std {kept.std}"
-    setting = replace(plan.setting, normalisation=kept)
-    return replace(plan, setting=setting, notes=(*plan.notes, note))
+    context = replace(plan.context, normalisation=kept)
+    return replace(plan, context=context, notes=(*plan.notes, note))
 
 
 def _space_again(

@@ -19,7 +19,7 @@ from autodepth.service.search.one_search import only_search
 from autodepth.service.search.replan import Concurrency, keep_paths, plan_again
 from autodepth.service.search.search import drive, on_cluster
 from autodepth.study.confirm.baselines import ROLES
-from autodepth.study.confirm.scheduler import Evidence
+from autodepth.study.confirm.scheduler import ConfirmationRequest
 from autodepth.study.plan.plan import StudyPlan
 from autodepth.study.run import Runner, StudyResult, Watch, ended_result
 from autodepth.units import Budget, format_device_time, parse_budget
@@ -183,18 +183,18 @@ def confirm(  # noqa: PLR0913 - as `search`
         own_code=own_code,
         cluster=cluster,
     )
-    evidence = Evidence(
+    request = ConfirmationRequest(
         seeds=seeds,
         roles=tuple(roles),
         unpruned_macs=plan.unpruned["macs"],
-        given_weights=plan.setting.weights is not None,
+        given_weights=plan.context.weights is not None,
     )
     with DriverLock(folder, wait=True), Ledger.open(folder.ledger_path) as ledger:
         spent, wall = ledger.spent(), ledger.wall_spent()
         keep_paths(folder, plan)
         result = drive(
             plan, folder, ledger,
-            tracking_uri=tracking_uri, runner=runner, watch=watch, evidence=evidence,
+            tracking_uri=tracking_uri, runner=runner, watch=watch, request=request,
         )  # fmt: skip
         before = ledger.study
         limits = dict(before.plan["limits"])

@@ -26,7 +26,7 @@ from autodepth.space.file.shipped import default_space
 from autodepth.space.file.space_file import load_space
 from autodepth.space.file.yaml_text import write_yaml
 from autodepth.space.search_space import SearchSpace
-from autodepth.study.confirm.scheduler import Evidence
+from autodepth.study.confirm.scheduler import ConfirmationRequest
 from autodepth.study.plan.make_plan import make_plan
 from autodepth.study.plan.plan import StudyPlan
 from autodepth.study.plan.resource_request import parse_per_trial
@@ -230,7 +230,7 @@ def carry_out_plan(
         # Before the ledger, which makes the folder a study: whoever finds that can go on with it.
         with taking(folder.path):
             write_atomically(folder.space_path, write_yaml(plan.space.to_dict()))
-            if (record := plan.setting.data.record) is not None:
+            if (record := plan.context.data.record) is not None:
                 write_atomically(folder.images_path, record.to_bytes())
         with start_ledger(plan, folder) as ledger:
             return drive(
@@ -246,7 +246,7 @@ def drive(
     tracking_uri: str | None,
     runner: Runner,
     watch: Watch,
-    evidence: Evidence | None = None,
+    request: ConfirmationRequest | None = None,
 ) -> StudyResult:
     """Spend what is left of a study's budget, MLflow being told meanwhile; hold its lock."""
     token = ledger.begin_driving() if ledger.token is None else ledger.token
@@ -257,7 +257,7 @@ def drive(
             folder,
             ledger,
             runner=runner,
-            evidence=evidence,
+            request=request,
             unsent=tracker.unsent_events,
             watch=watch,
         )

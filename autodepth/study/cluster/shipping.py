@@ -19,14 +19,14 @@ from autodepth.errors import InputError
 from autodepth.networks.catalogue import NetworkSpec
 from autodepth.networks.running.own_modules import is_installed
 from autodepth.networks.weights.checkpoint_file import files_of
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 
 _MOST_CODE_BYTES = 20_000_000
 _CODE, _WEIGHTS = "code", "weights"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Luggage:
+class ShippedFiles:
     """Files by what they are for.
 
     Args:
@@ -38,7 +38,7 @@ class Luggage:
     weights: Mapping[str, bytes]
     code: Mapping[str, bytes]
 
-    def lay_down(self) -> Path | None:
+    def unpack_files(self) -> Path | None:
         """Write the files on this node, once per process.
 
         Returns:
@@ -46,12 +46,12 @@ class Luggage:
         """
         return _written(self) if self.code or self.weights else None
 
-    def unpack(self, setting: TrialSetting) -> TrialSetting:
+    def unpack(self, context: TrialContext) -> TrialContext:
         """Return a setting that uses the files on this node."""
-        folder = self.lay_down()
+        folder = self.unpack_files()
         first = next(iter(self.weights), None)
         weights = None if folder is None or first is None else folder / _WEIGHTS / first
-        return replace(setting, weights=weights, spec=self.unpack_code(setting.spec))
+        return replace(context, weights=weights, spec=self.unpack_code(context.spec))
 
     def unpack_code(self, spec: NetworkSpec) -> NetworkSpec:
         """Return a network that is built by the code on this node."""
@@ -61,7 +61,7 @@ class Luggage:
         return hash((tuple(self.weights.items()), tuple(sorted(self.code.items()))))
 
 
-def pack(spec: NetworkSpec, weights: Path | None) -> Luggage:
+def pack(spec: NetworkSpec, weights: Path | None) -> ShippedFiles:
     """Pack what a network needs; its builder was called before, so its modules are imported.
 
     Args:
@@ -79,7 +79,7 @@ def pack(spec: NetworkSpec, weights: Path | None) -> Luggage:
             f"nodes, but the modules imported from {spec.code_folder} have {size:,}"
         )
     files = () if weights is None else files_of(weights)
-    return Luggage(weights={file.name: file.read_bytes() for file in files}, code=code)
+    return ShippedFiles(weights={file.name: file.read_bytes() for file in files}, code=code)
 
 
 def _code_of(root: Path) -> dict[str, bytes]:
@@ -96,15 +96,15 @@ def _code_of(root: Path) -> dict[str, bytes]:
 
 
 @functools.lru_cache(maxsize=1)
-def _written(luggage: Luggage) -> Path:
+def _written(shipped_files: ShippedFiles) -> Path:
     """Write the files into a folder that only this process's user can read."""
     folder = Path(tempfile.mkdtemp(prefix="autodepth-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / _WEIGHTS).mkdir()
-    for name, content in luggage.weights.items():
+    for name, content in shipped_files.weights.items():
         (folder / _WEIGHTS / name).write_bytes(content)
     code = folder / _CODE
-    for name, text in luggage.code.items():
+    for name, text in shipped_files.code.items():
         (code / name).parent.mkdir(parents=True, exist_ok=True)
         (code / name).write_bytes(text)
     return folder

@@ -24,7 +24,7 @@ MOST_TIMES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class FrontMember:
     """What a control is made for.
 
     Args:
@@ -61,8 +61,8 @@ Made: TypeAlias = tuple[Policy | None, str]
 """A control's policy, None where there cannot be one; and what is to be said of it, or nothing."""
 
 
-def _other_branches(subject: Subject, criterion: Criterion) -> Made:
-    policy, count = subject.policy, len(subject.result.removed)
+def _other_branches(member: FrontMember, criterion: Criterion) -> Made:
+    policy, count = member.policy, len(member.result.removed)
     if not count:
         return None, "no branch was removed"
     if policy.criterion == criterion:
@@ -71,46 +71,46 @@ def _other_branches(subject: Subject, criterion: Criterion) -> Made:
     if policy.decay_shape != "sensitivity":
         return control, ""
     # The criterion also deals out survival while training: the control takes what came of it.
-    survival = subject.searched.survival
+    survival = member.searched.survival
     note = "trained from the start with the survival probabilities that the member ended with"
     return replace(control, survival=survival, decay_shape="linear"), note
 
 
-def _unpruned(subject: Subject) -> Made:
-    if not subject.prunes:
+def _unpruned(member: FrontMember) -> Made:
+    if not member.prunes:
         return None, "nothing was pruned"
     control = replace(
-        subject.policy.removing(),
+        member.policy.removing(),
         removal="one_shot",
         filter_sparsity=0.0,
         weight_sparsity=0.0,
-        fine_tune_epochs=subject.fine_tuning_epochs,
+        fine_tune_epochs=member.fine_tuning_epochs,
     )
     return control, ""
 
 
-def _from_scratch(subject: Subject, *, scaled: bool) -> Made:
+def _from_scratch(member: FrontMember, *, scaled: bool) -> Made:
     """Train the small network as the whole one is trained; there is no teacher then.
 
     Its fine-tuning epochs ran on the small network already, so only those of the whole network
     are worth more than one each.
     """
-    policy = subject.policy
-    if subject.given_weights:
+    policy = member.policy
+    if member.given_weights:
         return None, "the study starts from given weights, nothing is trained from scratch"
-    if not subject.prunes:
+    if not member.prunes:
         return None, "nothing was pruned"
     times, note = 1.0, ""
     if scaled:
-        times = subject.unpruned_macs / max(1, subject.result.point.macs)
+        times = member.unpruned_macs / max(1, member.result.point.macs)
         if times > MOST_TIMES:
             note = f"equal computation is {times:.1f} times the epochs, {MOST_TIMES} times are run"
         times = min(times, MOST_TIMES)
-    epochs = round(policy.train.epochs * times) + subject.fine_tuning_epochs
+    epochs = round(policy.train.epochs * times) + member.fine_tuning_epochs
     if not epochs:
         return None, "the member is not trained at all"
     control = replace(
-        policy.removing(branches=subject.result.removed),
+        policy.removing(branches=member.result.removed),
         survival_prob_last=1.0,
         survival=None,
         decay_shape="linear",
@@ -125,11 +125,11 @@ def _from_scratch(subject: Subject, *, scaled: bool) -> Made:
     return control, note
 
 
-ROLES: Mapping[str, Callable[[Subject], Made]] = {
-    "random removal": lambda subject: _other_branches(subject, "random"),
-    "evenly spaced": lambda subject: _other_branches(subject, "evenly_spaced"),
+ROLES: Mapping[str, Callable[[FrontMember], Made]] = {
+    "random removal": lambda member: _other_branches(member, "random"),
+    "evenly spaced": lambda member: _other_branches(member, "evenly_spaced"),
     "unpruned plus fine-tuning": _unpruned,
-    "from scratch, equal epochs": lambda subject: _from_scratch(subject, scaled=False),
-    "from scratch, MAC-scaled epochs": lambda subject: _from_scratch(subject, scaled=True),
+    "from scratch, equal epochs": lambda member: _from_scratch(member, scaled=False),
+    "from scratch, MAC-scaled epochs": lambda member: _from_scratch(member, scaled=True),
 }
 """The controls by name, those first that share a parent with the confirmation."""

@@ -15,7 +15,7 @@ from autodepth.errors import InputError, did_you_mean
 from autodepth.front.selection import FrontPoint
 from autodepth.policy.policy import Policy
 from autodepth.records.trial_record import TrialKind, TrialRecord
-from autodepth.study.confirm.baselines import ROLES, Subject
+from autodepth.study.confirm.baselines import ROLES, FrontMember
 from autodepth.trial.result import TrialResult, TrialState
 
 # A trial that failed is tried once more; one whose training diverged would diverge again.
@@ -23,7 +23,7 @@ _ATTEMPTS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtraTrial:
+class FollowUp:
     """A trial about a member of the front.
 
     Args:
@@ -50,13 +50,13 @@ class Controls:
         notes: which controls there cannot be, or not quite, and why, a sentence each.
     """
 
-    trials: tuple[ExtraTrial, ...]
+    trials: tuple[FollowUp, ...]
     notes: tuple[str, ...]
 
 
 def confirmations(
     front: Sequence[FrontPoint], records: Sequence[TrialRecord], seeds: int
-) -> list[ExtraTrial]:
+) -> list[FollowUp]:
     """Return the confirmations that are missing: of every member on one seed, then on the next.
 
     What runs, is complete or has diverged is not asked for again; what failed is, once.
@@ -68,7 +68,7 @@ def confirmations(
     """
     known = _Known(records)
     wanted = [
-        ExtraTrial(
+        FollowUp(
             kind="confirm",
             about=member.trial,
             policy=Policy.from_dict(dict(member.policy)),
@@ -115,7 +115,7 @@ def controls(
     trials = []
     for replicate in range(1, seeds + 1):
         for member in front:
-            subject = Subject(
+            made_for = FrontMember(
                 policy=Policy.from_dict(dict(member.policy)),
                 searched=known.searched(member.trial),
                 result=known.confirmed(member.trial, replicate),
@@ -125,12 +125,12 @@ def controls(
             for role, make in ROLES.items():
                 if which is not None and role not in which:
                     continue
-                policy, note = make(subject)
+                policy, note = make(made_for)
                 if note:
                     notes[f"trial {member.trial}, {role}: {note}"] = None
                 if policy is not None:
                     trials.append(
-                        ExtraTrial(
+                        FollowUp(
                             kind="control",
                             about=member.trial,
                             role=role,
@@ -160,7 +160,7 @@ class _Known:
                 self._confirmed[record.about, record.replicate] = record.result
         self._settled |= {key for key, times in failures.items() if times >= _ATTEMPTS}
 
-    def settled(self, trial: ExtraTrial) -> bool:
+    def settled(self, trial: FollowUp) -> bool:
         """Return whether a trial need not be started, or not again."""
         return (trial.kind, trial.about, trial.role, trial.replicate) in self._settled
 

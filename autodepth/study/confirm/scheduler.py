@@ -14,15 +14,15 @@ from autodepth.front.selection import FrontPoint
 from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
 from autodepth.space.sections.search_models import ConfirmationSection
-from autodepth.study.confirm.missing import ExtraTrial, confirmations, controls
+from autodepth.study.confirm.missing import FollowUp, confirmations, controls
 from autodepth.study.plan.budget import BudgetMeter
-from autodepth.study.propose.cost_model import Foresight
+from autodepth.study.propose.cost_model import CostModel
 
 _MARGIN = 1.15  # of the time it is expected to need
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class ConfirmationRequest:
     """What is asked of a front, and nothing else.
 
     Args:
@@ -38,14 +38,14 @@ class Evidence:
     given_weights: bool
 
 
-class Confirming:
+class ConfirmationScheduler:
     """The trials that confirm a front, handed out one by one.
 
     Args:
         section: share and seeds.
         ledger: knows what was confirmed.
         meter: knows the time.
-        foresight: tells parents apart.
+        cost_model: tells parents apart.
         concurrency: trials at the same time.
         only: what is asked for at once, without any search; None confirms when it is time.
     """
@@ -56,19 +56,19 @@ class Confirming:
         *,
         ledger: Ledger,
         meter: BudgetMeter,
-        foresight: Foresight,
+        cost_model: CostModel,
         concurrency: int,
-        only: Evidence | None = None,
+        only: ConfirmationRequest | None = None,
     ) -> None:
         self._section, self._ledger, self._meter = section, ledger, meter
-        self._foresight, self._concurrency = foresight, concurrency
+        self._cost_model, self._concurrency = cost_model, concurrency
         self._front: list[FrontPoint] = []
         self._ready: set[str] = set()
         self._training: dict[str, int] = {}
         self._waits = False
         self.only = only
 
-    def next(self, front: Sequence[FrontPoint], *, now: bool = False) -> ExtraTrial | None:
+    def next(self, front: Sequence[FrontPoint], *, now: bool = False) -> FollowUp | None:
         """Return the confirmation to start now, None where it is not time or none is left.
 
         Args:
@@ -86,7 +86,7 @@ class Confirming:
                 self._waits = True
                 continue
             new = key not in self._ready and trial.policy.train.epochs > 0
-            work = self._foresight.work(trial.policy, new_parent=new)
+            work = self._cost_model.work(trial.policy, new_parent=new)
             # A count of trials is for the search; what confirms it needs time alone.
             if self._meter.leaves_time_for(work, new_parent=new):
                 self._waits = False
@@ -98,7 +98,7 @@ class Confirming:
         """Whether what is missing waits for a parent that is being trained."""
         return self._waits
 
-    def started(self, trial: ExtraTrial, number: int) -> bool:
+    def started(self, trial: FollowUp, number: int) -> bool:
         """Note that a confirmation began; return whether it trains its parent."""
         key = self._parent(trial)
         new = key not in self._ready and trial.policy.train.epochs > 0
@@ -113,7 +113,7 @@ class Confirming:
             if complete:
                 self._ready.add(key)
 
-    def _missing(self) -> list[ExtraTrial]:
+    def _missing(self) -> list[FollowUp]:
         records, only = self._ledger.trials(), self.only
         if only is None:
             return confirmations(self._front, records, self._section.seeds)
@@ -152,14 +152,14 @@ class Confirming:
 
     def _needed(self, front: Sequence[FrontPoint]) -> float:
         """Return about how many seconds confirmation takes on all places."""
-        known, foresight = self._meter.expected, self._foresight
+        known, cost_model = self._meter.expected, self._cost_model
         policies = [Policy.from_dict(dict(member.policy)) for member in front]
-        parents = {foresight.parent(policy): policy for policy in policies}.values()
-        training = [known(foresight.parent_work(policy), new_parent=True) for policy in parents]
-        tuning = [known(foresight.tuning_work(policy), new_parent=False) for policy in policies]
+        parents = {cost_model.parent(policy): policy for policy in policies}.values()
+        training = [known(cost_model.parent_work(policy), new_parent=True) for policy in parents]
+        tuning = [known(cost_model.tuning_work(policy), new_parent=False) for policy in policies]
         seconds = self._section.seeds * (sum(training) + sum(tuning))
         longest = max(training) + max(tuning)  # the last of them runs alone
         return _MARGIN * (seconds / self._concurrency + longest)
 
-    def _parent(self, trial: ExtraTrial) -> str:
-        return f"{self._foresight.parent(trial.policy)} {trial.replicate}"
+    def _parent(self, trial: FollowUp) -> str:
+        return f"{self._cost_model.parent(trial.policy)} {trial.replicate}"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from autodepth.policy.policy import Policy
 from autodepth.study.plan.budget import BudgetMeter
-from autodepth.study.propose.proposer import Proposals
+from autodepth.study.propose.proposer import Proposer
 
 # The control comes when the search has begun so many times the work that its training is.
 _WORK_BEFORE_CONTROL = 2.0
 
 
-class Turns:
+class ControlTurn:
     """Tells what comes next.
 
     Args:
         control: the policy that leaves the network whole.
-        proposals: what the search goes on with.
+        proposer: what the search goes on with.
         meter: minds the budget.
     """
 
@@ -23,12 +23,12 @@ class Turns:
         self,
         control: Policy,
         *,
-        proposals: Proposals,
+        proposer: Proposer,
         meter: BudgetMeter,
     ) -> None:
         self.control = control
         self._control_begun = False
-        self._proposals, self._meter = proposals, meter
+        self._proposer, self._meter = proposer, meter
         self.any_complete = False
 
     def control_is_due(self) -> bool:
@@ -42,13 +42,13 @@ class Turns:
             return False
         if self._meter.trials_left == 1:
             return True
-        parents, epochs = self._proposals.parents, self.control.train.epochs
-        state = parents.state(self._proposals.foresight.parent(self.control))
+        parents, epochs = self._proposer.parents, self.control.train.epochs
+        state = parents.state(self._proposer.cost_model.parent(self.control))
         if state == "ready" or not epochs:
             return True
         beside_first = parents.work > 0 and not self.any_complete
         begun = beside_first or parents.work >= _WORK_BEFORE_CONTROL * epochs
-        work = self._proposals.foresight.work(self.control, new_parent=True)
+        work = self._proposer.cost_model.work(self.control, new_parent=True)
         time = self._meter.leaves_time_for(work, new_parent=True)
         return state != "training" and begun and time
 

@@ -15,18 +15,18 @@ from typing import Any
 from autodepth.front.objective import Objective
 from autodepth.front.selection import FrontPoint
 from autodepth.policy.policy import Policy
-from autodepth.records.driver_lock.lock import read_wishes, tell_ending
+from autodepth.records.driver_lock.lock import read_requests, tell_ending
 from autodepth.records.fsck import sweep
 from autodepth.records.ledger import Ledger
-from autodepth.records.ledger.write_buffer import HeldEntries
+from autodepth.records.ledger.write_buffer import WriteBuffer
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import WEIGHTS_LOST
-from autodepth.study.confirm.missing import ExtraTrial
-from autodepth.study.confirm.scheduler import Confirming
-from autodepth.study.driver.search_state import Knowledge, Running
+from autodepth.study.confirm.missing import FollowUp
+from autodepth.study.confirm.scheduler import ConfirmationScheduler
+from autodepth.study.driver.search_state import ActiveTrial, SearchState
 from autodepth.study.plan.budget import BudgetMeter
-from autodepth.study.propose.proposer import Proposal, Proposals
-from autodepth.study.stopping.failure_policy import Failures
+from autodepth.study.propose.proposer import Proposal, Proposer
+from autodepth.study.stopping.failure_policy import FailurePolicy
 from autodepth.trial.carry_out import TrialOutcome, TrialTask
 from autodepth.trial.result import EpochReport, TrialState
 
@@ -39,7 +39,7 @@ class StudyDriver:
     """One study while it runs.
 
     Args:
-        knowledge: what the search has learned.
+        state: what the search has learned.
         ledger: has every end and every verdict that stops before anybody hears of it.
         folder: the study's folder.
         meter: minds the budget.
@@ -52,35 +52,35 @@ class StudyDriver:
     def __init__(
         self,
         *,
-        knowledge: Knowledge,
+        state: SearchState,
         ledger: Ledger,
         folder: StudyFolder,
         meter: BudgetMeter,
-        confirming: Confirming,
-        failures: Failures,
+        confirming: ConfirmationScheduler,
+        failures: FailurePolicy,
         next_up: Proposal | None = None,
         concurrency: int = 1,
     ) -> None:
-        self.known = knowledge
+        self.known = state
         self.ledger = ledger
-        self._held = HeldEntries(ledger)
+        self._buffer = WriteBuffer(ledger)
         self.folder = folder
         self.meter = meter
         self.concurrency = concurrency
-        self._turns, self._front = knowledge.turns, knowledge.front
+        self._control_turn, self._front = state.control_turn, state.front
         self._next_up = next_up
-        self._running: dict[int, Running] = {}
+        self._running: dict[int, ActiveTrial] = {}
         self._interrupted = threading.Event()
-        self._limits = knowledge.space.limits
+        self._limits = state.space.limits
         self._failures = failures
         self.halted = ""
         """Why no trial can be carried out for now: the disk takes no more; else empty."""
         self._confirming = confirming
 
     @property
-    def proposals(self) -> Proposals:
+    def proposer(self) -> Proposer:
         """Which policy comes next."""
-        return self.known.proposals
+        return self.known.proposer
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -99,9 +99,9 @@ class StudyDriver:
     @property
     def stop_requested(self) -> bool:
         """Whether running trials have to stop now."""
-        if read_wishes(self.folder).stop:
+        if read_requests(self.folder).stop:
             self.interrupt()
-        halted = self._interrupted.is_set() or bool(self.halted) or bool(self.hopeless)
+        halted = self._interrupted.is_set() or bool(self.halted) or bool(self.reason_to_stop)
         return halted or self.meter.exhausted
 
     @property
@@ -150,9 +150,11 @@ class StudyDriver:
         return number in self._running
 
     @property
-    def hopeless(self) -> str:
+    def reason_to_stop(self) -> str:
         """Why going on would only spend the budget on more failures; empty while it would not."""
-        return self._failures.hopeless(self.known.completed, any_complete=self._turns.any_complete)
+        return self._failures.reason_to_stop(
+            self.known.completed, any_complete=self._control_turn.any_complete
+        )
 
     @property
     def interrupted(self) -> bool:
@@ -180,17 +182,19 @@ class StudyDriver:
             return self._confirm_now()
         if not self.meter.may_start():
             return None
-        return self._start_unpruned() if self._turns.control_is_due() else self._next_proposed()
+        return (
+            self._start_unpruned() if self._control_turn.control_is_due() else self._next_proposed()
+        )
 
     def _next_proposed(self) -> TrialTask | None:
         while True:
             new_parents = self.meter.may_start(new_parent=True)
-            proposal = self._next_up or self.proposals.next(
+            proposal = self._next_up or self.proposer.next(
                 new_parents=new_parents, fits=self.known.leaves_time_for
             )
             self._next_up = None
             if proposal is None:
-                return self._confirm_now() if self.proposals.exhausted else None
+                return self._confirm_now() if self.proposer.exhausted else None
             if not proposal.broken:
                 return self._start(proposal)
             self._refuse(proposal)
@@ -212,17 +216,17 @@ class StudyDriver:
             if verdict is not None:
                 verdicts.append((verdict.rung, asdict(verdict)))
                 running.stop = verdict.reason if verdict.stop else ""
-        self._held.add(number, epochs, verdicts)
+        self._buffer.add(number, epochs, verdicts)
         if running.stop:
-            self._held.commit()
+            self._buffer.commit()
 
     def settle(self) -> None:
         """Put on the disk what waited for other reports; runners call it again and again."""
-        self._held.commit_due()
+        self._buffer.commit_due()
 
     def begun_again(self, number: int, reason: str) -> None:
         """Enter that a running trial begins anew, and forget what it told of its epochs."""
-        self._held.commit()  # else what it told before would be entered after
+        self._buffer.commit()  # else what it told before would be entered after
         self.ledger.begin_again(number, reason)
         running = self._running[number]
         running.epochs.clear()
@@ -241,13 +245,13 @@ class StudyDriver:
 
     def ended(self, number: int, outcome: TrialOutcome) -> None:
         """Enter the end of a trial, tell the searcher, and keep the weights of the front only."""
-        self._held.commit()
+        self._buffer.commit()
         running = self._running.pop(number)
         outcome = self._with_weights(number, running, outcome)
         seconds = self.meter.now() - running.started
         if outcome.result is not None:
-            # What its stages took; waiting for a worker to start is overhead of the study.
-            seconds = sum(outcome.result.stage_seconds.values())
+            # What its phases took; waiting for a worker to start is overhead of the study.
+            seconds = sum(outcome.result.phase_seconds.values())
             self.known.took(seconds, running)
         self._confirming.ended(number, complete=outcome.result is not None)
         device_seconds = seconds * self.meter.devices / self.concurrency
@@ -261,7 +265,9 @@ class StudyDriver:
         )
         self.known.learn(number, running, outcome.result)
 
-    def _with_weights(self, number: int, running: Running, outcome: TrialOutcome) -> TrialOutcome:
+    def _with_weights(
+        self, number: int, running: ActiveTrial, outcome: TrialOutcome
+    ) -> TrialOutcome:
         """Bring the weights of a trial here before the ledger calls it complete."""
         if (result := outcome.result) is None:
             return outcome
@@ -296,7 +302,7 @@ class StudyDriver:
         return len(self._running)
 
     def _start_unpruned(self) -> TrialTask:
-        policy = self._turns.control
+        policy = self._control_turn.control
         number = self.ledger.start_trial("unpruned", {}, policy.to_dict())
         new_parent = self.known.control_began(number)
         self._note(number, policy, kind="unpruned", new_parent=new_parent)
@@ -306,7 +312,7 @@ class StudyDriver:
     def _start(self, proposal: Proposal) -> TrialTask:
         policy = proposal.policy
         number = self.ledger.start_trial("search", proposal.point, policy.to_dict())
-        self.proposals.started(proposal, number)
+        self.proposer.started(proposal, number)
         self._note(number, policy, proposal=proposal, new_parent=proposal.new_parent)
         self.meter.trial_started()
         return self._task(number, policy)
@@ -316,7 +322,7 @@ class StudyDriver:
         extra = self._confirming.next(self._front.members, now=True)
         return self._start_extra(extra) if extra else None
 
-    def _start_extra(self, extra: ExtraTrial) -> TrialTask:
+    def _start_extra(self, extra: FollowUp) -> TrialTask:
         number = self.ledger.start_trial(
             extra.kind, {}, extra.policy.to_dict(),
             about=extra.about, role=extra.role, replicate=extra.replicate,
@@ -326,7 +332,7 @@ class StudyDriver:
         return self._task(number, extra.policy, bounded=False, replicate=extra.replicate)
 
     def _note(self, number: int, policy: Policy, **about: Any) -> None:
-        self._running[number] = Running(policy=policy, started=self.meter.now(), **about)
+        self._running[number] = ActiveTrial(policy=policy, started=self.meter.now(), **about)
 
     def _task(
         self, number: int, policy: Policy, *, bounded: bool = True, replicate: int = 0
@@ -337,7 +343,7 @@ class StudyDriver:
         )  # fmt: skip
 
     def _at_wished_concurrency(self) -> bool:
-        wished = read_wishes(self.folder).concurrency
+        wished = read_requests(self.folder).concurrency
         return wished is not None and len(self._running) >= wished
 
     def _refuse(self, proposal: Proposal) -> None:
@@ -345,10 +351,10 @@ class StudyDriver:
         number = self.ledger.start_trial("search", proposal.point, proposal.policy.to_dict())
         reason = f"cannot keep {', '.join(proposal.broken)}"
         self.ledger.end_trial(number, TrialState.INFEASIBLE, reason, 0.0)
-        self.proposals.answer(proposal, None, proposal.broken)
+        self.proposer.answer(proposal, None, proposal.broken)
 
     def _came_to_nothing(
-        self, number: int, running: Running, outcome: TrialOutcome, device_seconds: float
+        self, number: int, running: ActiveTrial, outcome: TrialOutcome, device_seconds: float
     ) -> None:
         assert outcome.state not in (TrialState.RUNNING, TrialState.COMPLETE)
         if outcome.halts:
@@ -363,11 +369,11 @@ class StudyDriver:
         ):
             self._try_again(running)
 
-    def _try_again(self, running: Running) -> None:
+    def _try_again(self, running: ActiveTrial) -> None:
         """Carry a policy out once more whose worker died; its training goes on where it was."""
         if running.of_search:
             self.meter.trial_lost()
         if running.proposal is not None:
-            self.proposals.again(running.proposal.point)
+            self.proposer.again(running.proposal.point)
         elif running.kind == "unpruned":
-            self._turns.control_was_lost()
+            self._control_turn.control_was_lost()

@@ -9,12 +9,12 @@ from autodepth.front.objective import Objective
 from autodepth.front.selection import FrontPoint, front_points
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
-from autodepth.study.driver.weight_uploads import WeightsTransit
+from autodepth.study.driver.weight_uploads import WeightUploads
 from autodepth.trial.result import TrialResult
 from autodepth.trial.run_trial import WEIGHTS_FILE
 
 
-class FrontKeeper:
+class FrontWeights:
     """Keeps the front up to date, and on disk the weights of its members only.
 
     A study of hundreds of trials would fill disks; of trials about members no weights are kept.
@@ -31,7 +31,7 @@ class FrontKeeper:
         ledger: Ledger,
         folder: StudyFolder,
         objectives: Sequence[Objective],
-        transit: WeightsTransit | None = None,
+        transit: WeightUploads | None = None,
     ) -> None:
         self._ledger, self._folder, self._objectives = ledger, folder, objectives
         self._transit = transit

@@ -6,11 +6,11 @@ from functools import partial
 
 from autodepth.study.driver.driver import StudyDriver
 from autodepth.trial.carry_out import StopTrial, carry_out
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 from autodepth.trial.result import EpochReport
 
 
-def run_in_process(driver: StudyDriver, setting: TrialSetting) -> None:
+def run_in_process(driver: StudyDriver, context: TrialContext) -> None:
     """Run trials until the driver has no more."""
     driver.meter.start()
     while (task := driver.next_task()) is not None:
@@ -21,7 +21,7 @@ def run_in_process(driver: StudyDriver, setting: TrialSetting) -> None:
                 raise StopTrial
 
         try:
-            outcome = carry_out(task, setting, on_epoch, partial(driver.begun_again, task.number))
+            outcome = carry_out(task, context, on_epoch, partial(driver.begun_again, task.number))
         except StopTrial:
             outcome = driver.ending(task.number)
         driver.ended(task.number, outcome)

@@ -17,17 +17,17 @@ from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
 from autodepth.records.trial_record import BEGUN_AGAIN, TrialKind, TrialRecord
 from autodepth.seeding import derive_seed
-from autodepth.study.driver.search_state import Knowledge, Running
+from autodepth.study.driver.search_state import ActiveTrial, SearchState
 from autodepth.study.propose.proposer import Proposal
 from autodepth.study.stopping.rungs import Verdict
 from autodepth.trial.result import TrialState
 
 
-class GoingOn:
+class Replay:
     """Takes in the past of a study.
 
     Args:
-        knowledge: of a study that was just begun.
+        state: of a study that was just begun.
         ledger: knows what was.
         records: all trials, none running.
         given_up: numbers of trials whose workers died so often that they are not tried again.
@@ -35,13 +35,13 @@ class GoingOn:
 
     def __init__(
         self,
-        knowledge: Knowledge,
+        state: SearchState,
         ledger: Ledger,
         records: Sequence[TrialRecord],
         *,
         given_up: Collection[int] = (),
     ) -> None:
-        self._knowledge, self._ledger, self._records = knowledge, ledger, records
+        self._state, self._ledger, self._records = state, ledger, records
         self._left: dict[tuple[TrialKind, str], deque[TrialRecord]] = defaultdict(deque)
         self._to_do = {r.number: r for r in records if r.broken_off and r.number not in given_up}
         for record in records:
@@ -54,49 +54,49 @@ class GoingOn:
         Args:
             search_again: whether to go through the search from its beginning.
         """
-        known, next_up, came_again = self._knowledge, None, search_again
+        known, next_up, came_again = self._state, None, search_again
         while came_again and any(self._left.values()):
             came_again, next_up = self._step()
         if rest := self._rest():
             self._remember(rest)
             seed = derive_seed(known.space.seed, "sampler", len(self._records))
-            known.proposals.searcher.draw_anew(seed)
-            known.proposals.begin_with(self._points_to_do())
+            known.proposer.sampler.reseed(seed)
+            known.proposer.begin_with(self._points_to_do())
             if next_up is not None:
-                known.proposals.answer(next_up, None)
+                known.proposer.answer(next_up, None)
                 next_up = None
         known.front.look_again()
         return next_up
 
     def _step(self) -> tuple[bool, Proposal | None]:
         """Go one trial on; return whether it was there, and else what the search came to."""
-        known = self._knowledge
-        if known.turns.control_is_due():
-            record = self._take("unpruned", known.turns.control)
+        known = self._state
+        if known.control_turn.control_is_due():
+            record = self._take("unpruned", known.control_turn.control)
             if record is not None:
                 new_parent = known.control_began(record.number)
-                running = Running(
-                    policy=known.turns.control, kind="unpruned", new_parent=new_parent
+                running = ActiveTrial(
+                    policy=known.control_turn.control, kind="unpruned", new_parent=new_parent
                 )
                 self._repeat(record, running)
             return record is not None, None
-        proposal = known.proposals.next()
+        proposal = known.proposer.next()
         record = None if proposal is None else self._take("search", proposal.policy)
         if proposal is None or record is None:
             return False, proposal
         if proposal.broken:
-            known.proposals.answer(proposal, None, proposal.broken)
+            known.proposer.answer(proposal, None, proposal.broken)
             return True, None
-        known.proposals.started(proposal, record.number)
-        running = Running(
+        known.proposer.started(proposal, record.number)
+        running = ActiveTrial(
             policy=proposal.policy, proposal=proposal, new_parent=proposal.new_parent
         )  # fmt: skip
         self._repeat(record, running)
         return True, None
 
-    def _repeat(self, record: TrialRecord, running: Running) -> None:
+    def _repeat(self, record: TrialRecord, running: ActiveTrial) -> None:
         """Let a trial come to what it came to, without carrying it out."""
-        known, number = self._knowledge, record.number
+        known, number = self._state, record.number
         known.meter.trial_started()
         for epoch in self._ledger.epochs(number):
             known.take_in(number, running, epoch, known.rungs.note)
@@ -113,42 +113,42 @@ class GoingOn:
 
     def _remember(self, records: Sequence[TrialRecord]) -> None:
         """Take in what came of trials, but not how the search came to them."""
-        known, proposals = self._knowledge, self._knowledge.proposals
+        known, proposer = self._state, self._state.proposer
         for record in records:
             if record.result is not None:
-                proposals.foresight.learn(_policy(record), record.result.sensitivities)
+                proposer.cost_model.learn(_policy(record), record.result.sensitivities)
         for record in records:
             if record.counts or record.broken_off:  # the latter only where it was given up
                 known.meter.trial_started()
             if record.kind == "unpruned":
-                known.turns.control_begins()
+                known.control_turn.control_begins()
             if record.result is not None:
                 self._remember_complete(record)
             elif record.kind == "search" and record.state is TrialState.FAILED:
-                proposals.searcher.learn(dict(record.point), None)
+                proposer.sampler.learn(dict(record.point), None)
 
     def _remember_complete(self, record: TrialRecord) -> None:
-        known, proposals, policy = self._knowledge, self._knowledge.proposals, _policy(record)
+        known, proposer, policy = self._state, self._state.proposer, _policy(record)
         assert record.result is not None
-        known.turns.any_complete = True
+        known.control_turn.any_complete = True
         known.completed += 1
-        proposals.gaps.ended(record.number, known.values(record.result.point))
+        proposer.improvement.ended(record.number, known.values(record.result.point))
         if record.kind == "unpruned":
-            parent = proposals.foresight.parent(policy)
-            new_parent = proposals.parents.state(parent) != "ready" and policy.train.epochs > 0
-            proposals.parents.ready(parent, known.unpruned_point)
+            parent = proposer.cost_model.parent(policy)
+            new_parent = proposer.parents.state(parent) != "ready" and policy.train.epochs > 0
+            proposer.parents.ready(parent, known.unpruned_point)
         else:
             point = record.result.point
             values, violations = known.values(point), known.violations(point)
-            new_parent = proposals.remember(dict(record.point), policy, values, violations)
-        running = Running(policy=policy, new_parent=new_parent)
+            new_parent = proposer.remember(dict(record.point), policy, values, violations)
+        running = ActiveTrial(policy=policy, new_parent=new_parent)
         for epoch in self._ledger.epochs(record.number):
             running.note(epoch)
         self._note_duration(record, running)
 
-    def _note_duration(self, record: TrialRecord, running: Running) -> None:
+    def _note_duration(self, record: TrialRecord, running: ActiveTrial) -> None:
         assert record.result is not None
-        self._knowledge.took(sum(record.result.stage_seconds.values()), running)
+        self._state.took(sum(record.result.phase_seconds.values()), running)
 
     def _points_to_do(self) -> list[dict[str, Any]]:
         """Return the points of the search that were under way when it ended, not settled since."""

@@ -16,11 +16,11 @@ from autodepth.front.violations import violations_of
 from autodepth.policy.policy import Policy
 from autodepth.records.trial_record import TrialKind
 from autodepth.space.search_space import SearchSpace
-from autodepth.study.driver.control_turn import Turns
-from autodepth.study.driver.front import FrontKeeper
+from autodepth.study.driver.control_turn import ControlTurn
+from autodepth.study.driver.front import FrontWeights
 from autodepth.study.plan.budget import BudgetMeter
 from autodepth.study.propose.optuna_sampler import Point
-from autodepth.study.propose.proposer import Proposal, Proposals
+from autodepth.study.propose.proposer import Proposal, Proposer
 from autodepth.study.stopping.rungs import Rungs
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult
 
@@ -28,7 +28,7 @@ _Compared = TypeVar("_Compared")
 
 
 @dataclass(kw_only=True)
-class Running:
+class ActiveTrial:
     """A trial under way.
 
     Args:
@@ -56,8 +56,8 @@ class Running:
 
     def note(self, epoch: EpochReport) -> None:
         """Count an epoch."""
-        self.epochs[epoch.stage] += 1
-        self.found[epoch.stage] += epoch.replayed
+        self.epochs[epoch.phase] += 1
+        self.found[epoch.phase] += epoch.replayed
         self.last = epoch
 
     @property
@@ -68,16 +68,16 @@ class Running:
         return False if self.found["parent"] == self.epochs["parent"] else None
 
 
-class Knowledge:
+class SearchState:
     """Parents, sensitivities, accuracies at rungs, the front.
 
     Args:
         space: what is searched.
         objectives: what is optimised, in absolute numbers.
         unpruned: what the untouched network costs, by metric; relative constraints refer to it.
-        proposals: which policy comes next.
+        proposer: which policy comes next.
         meter: knows how long trials take.
-        turns: tells when the control comes.
+        control_turn: tells when the control comes.
         unpruned_point: the settings of its parent that are searched; None where the space has
             no such parent.
         rungs: compares trials with each other.
@@ -90,15 +90,15 @@ class Knowledge:
         space: SearchSpace,
         objectives: tuple[Objective, ...],
         unpruned: Mapping[str, float],
-        proposals: Proposals,
+        proposer: Proposer,
         meter: BudgetMeter,
-        turns: Turns,
+        control_turn: ControlTurn,
         unpruned_point: Point | None,
         rungs: Rungs,
-        front: FrontKeeper,
+        front: FrontWeights,
     ) -> None:
         self.space, self.objectives, self.unpruned = space, objectives, unpruned
-        self.proposals, self.meter, self.turns = proposals, meter, turns
+        self.proposer, self.meter, self.control_turn = proposer, meter, control_turn
         self.unpruned_point = unpruned_point
         self.rungs, self.front = rungs, front
         self.completed = 0
@@ -114,29 +114,33 @@ class Knowledge:
 
     def leaves_time_for(self, policy: Policy, new_parent: bool) -> bool:
         """Whether a policy can be carried out in what is left of the budget."""
-        work = self.proposals.foresight.work(policy, new_parent=new_parent)
+        work = self.proposer.cost_model.work(policy, new_parent=new_parent)
         return self.meter.leaves_time_for(work, new_parent=new_parent)
 
-    def took(self, seconds: float, running: Running) -> None:
-        """Take in how long the stages of a complete trial took, all on one place."""
+    def took(self, seconds: float, running: ActiveTrial) -> None:
+        """Take in how long the phases of a complete trial took, all on one place."""
         new_parent = running.parent_trained
         if new_parent is None:
             return
-        work = self.proposals.foresight.work(running.policy, new_parent=new_parent)
+        work = self.proposer.cost_model.work(running.policy, new_parent=new_parent)
         self.meter.trial_completed(seconds, work, new_parent=new_parent)
 
     def control_began(self, number: int) -> bool:
         """Note that a trial carries the control out; return whether it trains its parent."""
-        self.turns.control_begins()
-        parents, control = self.proposals.parents, self.turns.control
-        key = self.proposals.foresight.parent(control)
+        self.control_turn.control_begins()
+        parents, control = self.proposer.parents, self.control_turn.control
+        key = self.proposer.cost_model.parent(control)
         new_parent = parents.state(key) != "ready" and control.train.epochs > 0
         parents.started(key, number)
         parents.add_work(new=control.train.epochs if new_parent else 0.0, known=0.0)
         return new_parent
 
     def take_in(
-        self, number: int, running: Running, epoch: EpochReport, compare: Callable[..., _Compared]
+        self,
+        number: int,
+        running: ActiveTrial,
+        epoch: EpochReport,
+        compare: Callable[..., _Compared],
     ) -> _Compared | None:
         """Take in an epoch, and return what comparing the trial with others says, where it is due.
 
@@ -150,38 +154,38 @@ class Knowledge:
         self.longest_epoch = max(self.longest_epoch, epoch.seconds)
         if running.of_search:
             self._learn_of_parent(number, running, epoch)
-        stage, policy = epoch.stage, running.policy
-        if epoch.replayed or running.kind != "search" or stage not in self.space.rungs.stages:
+        phase, policy = epoch.phase, running.policy
+        if epoch.replayed or running.kind != "search" or phase not in self.space.rungs.stages:
             return None
-        epochs = policy.train.epochs if stage == "parent" else policy.fine_tune_epochs
+        epochs = policy.train.epochs if phase == "parent" else policy.fine_tune_epochs
         fine_tuning = policy.train.fine_tune_learning_rate or policy.train.learning_rate
         return compare(
             number,
-            stage,
-            running.epochs[stage],
+            phase,
+            running.epochs[phase],
             epochs,
             epoch.validation_accuracy,
-            epoch.branches_expected if stage == "parent" else float(epoch.macs),
-            rate=policy.train.learning_rate if stage == "parent" else fine_tuning,
+            epoch.branches_expected if phase == "parent" else float(epoch.macs),
+            rate=policy.train.learning_rate if phase == "parent" else fine_tuning,
         )
 
-    def learn(self, number: int, running: Running, result: TrialResult) -> None:
+    def learn(self, number: int, running: ActiveTrial, result: TrialResult) -> None:
         """Take in what a complete trial, which the ledger has, brought back."""
-        self.turns.any_complete = True
+        self.control_turn.any_complete = True
         self.completed += 1
-        parents, foresight = self.proposals.parents, self.proposals.foresight
+        parents, cost_model = self.proposer.parents, self.proposer.cost_model
         if running.of_search:
             self._parent_is_ready(running)
-            foresight.learn(running.policy, result.sensitivities)
-            self.proposals.gaps.ended(number, self.values(result.point))
+            cost_model.learn(running.policy, result.sensitivities)
+            self.proposer.improvement.ended(number, self.values(result.point))
             self.rungs.final(number, result.point.validation_accuracy)
         if running.proposal is not None:
             values, violations = self.values(result.point), self.violations(result.point)
-            self.proposals.answer(running.proposal, values, violations)
+            self.proposer.answer(running.proposal, values, violations)
         if self.front.add(number):
-            parents.praise(foresight.parent(running.policy))
+            parents.credit(cost_model.parent(running.policy))
 
-    def came_to_nothing(self, number: int, running: Running, *, stopped: bool) -> None:
+    def came_to_nothing(self, number: int, running: ActiveTrial, *, stopped: bool) -> None:
         """Take in that a trial brought nothing back.
 
         Args:
@@ -189,28 +193,28 @@ class Knowledge:
             running: the trial.
             stopped: whether it was given up at a rung, so that its parent is not tried again.
         """
-        self.proposals.parents.lost(number, given_up=stopped)
+        self.proposer.parents.lost(number, given_up=stopped)
         if running.proposal is not None:
             values = self._reached(running.last) if stopped else None
-            self.proposals.gaps.ended(number, values, complete=False)
-            self.proposals.left_undone(running.policy, running.epochs["fine_tune"])
-            self.proposals.answer(running.proposal, values, settled=stopped)
+            self.proposer.improvement.ended(number, values, complete=False)
+            self.proposer.left_undone(running.policy, running.epochs["fine_tune"])
+            self.proposer.answer(running.proposal, values, settled=stopped)
 
-    def _learn_of_parent(self, number: int, running: Running, epoch: EpochReport) -> None:
-        if epoch.stage != "parent":
+    def _learn_of_parent(self, number: int, running: ActiveTrial, epoch: EpochReport) -> None:
+        if epoch.phase != "parent":
             self._parent_is_ready(running)
             if epoch.sensitivities:
-                self.proposals.foresight.learn(running.policy, epoch.sensitivities)
+                self.proposer.cost_model.learn(running.policy, epoch.sensitivities)
                 if running.proposal is not None:
-                    self.proposals.scored(running.proposal, number)
+                    self.proposer.scored(running.proposal, number)
         else:
-            parent = self.proposals.foresight.parent(running.policy)
-            self.proposals.parents.trained(parent, epoch.validation_accuracy)
+            parent = self.proposer.cost_model.parent(running.policy)
+            self.proposer.parents.trained(parent, epoch.validation_accuracy)
 
-    def _parent_is_ready(self, running: Running) -> None:
+    def _parent_is_ready(self, running: ActiveTrial) -> None:
         point = self.unpruned_point if running.proposal is None else running.proposal.point
-        parent = self.proposals.foresight.parent(running.policy)
-        self.proposals.parents.ready(parent, point)
+        parent = self.proposer.cost_model.parent(running.policy)
+        self.proposer.parents.ready(parent, point)
 
     def _reached(self, last: EpochReport | None) -> list[float] | None:
         """Return the objectives of a trial when it was stopped; None where they are not known."""

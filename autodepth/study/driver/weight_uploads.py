@@ -11,7 +11,7 @@ from autodepth.trial.result import TrialResult
 from autodepth.trial.run_trial import WEIGHTS_FILE
 
 
-class WeightsTransit:
+class WeightUploads:
     """A place that every node reaches, in which weights lie until the driver has seen their trial.
 
     Args:

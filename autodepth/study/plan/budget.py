@@ -154,7 +154,7 @@ class BudgetMeter:
         self.trials_started -= 1
 
     def trial_completed(self, seconds: float, work: float, *, new_parent: bool = False) -> None:
-        """Note how long the stages of a complete trial took, all on one place.
+        """Note how long the phases of a complete trial took, all on one place.
 
         Args:
             seconds: how long.

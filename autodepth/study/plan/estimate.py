@@ -28,7 +28,7 @@ _PROBE_MACS = 2e9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class StepTime:
     """Seconds one image takes in training (all branches computed) and in evaluation."""
 
     training: float
@@ -36,7 +36,7 @@ class Pace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reach:
+class MacsRange:
     """Multiply-accumulates that pruning can lead to."""
 
     least: int
@@ -44,10 +44,10 @@ class Reach:
     most: int
 
 
-def reach(network: ResidualNetwork, space: SearchSpace) -> Reach:
+def macs_range(network: ResidualNetwork, space: SearchSpace) -> MacsRange:
     """Return the fewest, middle and most MACs, one branch per stage staying at least."""
     least, most = _least(network, space, "macs"), network.total_macs
-    return Reach(least=least, middle=(least + most) // 2, most=most)
+    return MacsRange(least=least, middle=(least + most) // 2, most=most)
 
 
 def constraint_verdict(
@@ -164,7 +164,7 @@ def unpruned_policy(space: SearchSpace, network: ResidualNetwork) -> Policy:
     )
 
 
-def measure_pace(network: ResidualNetwork, policy: Policy, device: torch.device) -> Pace:
+def measure_step_time(network: ResidualNetwork, policy: Policy, device: torch.device) -> StepTime:
     """Time a few steps on random images; the network's batch statistics move, its weights do not.
 
     Args:
@@ -190,7 +190,7 @@ def measure_pace(network: ResidualNetwork, policy: Policy, device: torch.device)
         with torch.inference_mode():
             gated(images)
 
-    return Pace(
+    return StepTime(
         training=_seconds(step, device) / count, evaluation=_seconds(evaluation, device) / count
     )
 
@@ -202,15 +202,15 @@ class TrialCost:
     Args:
         policy: the typical policy.
         network: the untouched network.
-        reach: what pruning can make of it.
-        pace: seconds per image of the untouched network on one place.
+        macs_range: what pruning can make of it.
+        step_time: seconds per image of the untouched network on one place.
         scoring_images: validation images each branch is scored on; None for all.
     """
 
     policy: Policy
     network: ResidualNetwork
-    reach: Reach
-    pace: Pace
+    macs_range: MacsRange
+    step_time: StepTime
     scoring_images: int | None
 
     def seconds(self, training_images: int, validation_images: int) -> float:
@@ -224,7 +224,7 @@ class TrialCost:
             stages=[branch.stage for branch in self.network.branches],
         )
         share = expected_branches(survival) / branches
-        pruned = self.reach.middle / self.reach.most
+        pruned = self.macs_range.middle / self.macs_range.most
         scorings, between = rounds(policy, branches)
         tuning = policy.fine_tune_epochs + between * policy.between_epochs
         training = training_images * (policy.train.epochs * share + tuning * pruned)
@@ -233,7 +233,7 @@ class TrialCost:
         scored = min(validation_images, self.scoring_images or validation_images)
         passes = 1 + branches / 2 if policy.criterion.startswith("ablation") else 1
         evaluated = validation_images * (epochs + 3) + taught + scored * passes * scorings
-        return self.pace.training * training + self.pace.evaluation * evaluated
+        return self.step_time.training * training + self.step_time.evaluation * evaluated
 
 
 def rounds(policy: Policy, branches: int) -> tuple[float, float]:

@@ -24,19 +24,19 @@ from autodepth.policy.settings import RANDOM_DEPTH
 from autodepth.space.domains import Dimension, Fixed
 from autodepth.space.search_space import SearchSpace
 from autodepth.study.plan.estimate import (
-    Pace,
+    StepTime,
     TrialCost,
     constraint_verdict,
-    reach,
+    macs_range,
     typical_policy,
 )
 from autodepth.study.plan.metric_names import check_metrics_port
 from autodepth.study.plan.narrow_space import weights_told, without_idle_widths
 from autodepth.study.plan.plan import StudyPlan
-from autodepth.study.plan.resource_request import PerTrial
-from autodepth.study.plan.resources import choose_places
+from autodepth.study.plan.resource_request import ResourceRequest
+from autodepth.study.plan.resources import choose_resources
 from autodepth.study.plan.timing import table_on_a_place, time_on_a_place
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 from autodepth.trial.device.latency_table import LatencyTable
 from autodepth.trial.phases.given_normalisation import choose_normalisation
 from autodepth.units import Budget
@@ -55,7 +55,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
     budget: Budget,
     *,
     concurrency: int | None = None,
-    per_trial: PerTrial | None = None,
+    per_trial: ResourceRequest | None = None,
     own_code: bool = False,
     latency_table: LatencyTable | None = None,
     cluster: Cluster | None = None,
@@ -81,7 +81,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
             be used.
     """
     check_metrics_port()
-    places = choose_places(budget, concurrency, cluster.nodes if cluster else (), per_trial)
+    resources = choose_resources(budget, concurrency, cluster.nodes if cluster else (), per_trial)
     if space.limits.memory is not None and sys.platform != "linux":
         raise InputError(
             f"limits.memory needs Linux, which counts it, but this is {sys.platform}: leave it out"
@@ -110,16 +110,18 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
     spec = replace(spec, code_folder=code_folder(spec.name))  # workers are elsewhere
     space, of_widths = without_idle_widths(space, network)
     notes += [*of_widths, *weights_told(space, network)]
-    timed = time_on_a_place(spec, network, typical_policy(space, network), places, cluster)
-    cost = _trial_cost(space, network, timed.pace, places.ranks)
+    timed = time_on_a_place(spec, network, typical_policy(space, network), resources, cluster)
+    cost = _trial_cost(space, network, timed.step_time, resources.ranks)
     if automatic:
-        data, note = _affordable(data, cost, budget.seconds_left(places.devices) * places.count)
+        data, note = _affordable(
+            data, cost, budget.seconds_left(resources.devices) * resources.count
+        )
         notes += note
     notes += _coarse(len(data.validation))
     if _asks_for_latency(space):
-        here = (timed.hardware, places.threads)
+        here = (timed.hardware, resources.threads)
         if latency_table is None or (latency_table.device, latency_table.threads) != here:
-            latency_table = table_on_a_place(spec, network, places, cluster)
+            latency_table = table_on_a_place(spec, network, resources, cluster)
     else:
         latency_table = None
     unpruned = _unpruned(network, latency_table)
@@ -129,7 +131,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
     }
     normalisation, told = choose_normalisation(data, spec, weights)
     notes += told + _repeated(data, spec)
-    setting = TrialSetting(
+    context = TrialContext(
         spec=spec,
         weights=weights,
         weights_key=weights_key,
@@ -137,19 +139,19 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
         normalisation=normalisation,
         augmentation=resolve_augment(data.settings, data),
         sensitivity_images=space.sensitivity_images,
-        device=places.torch_device,
-        threads=places.threads,
+        device=resources.torch_device,
+        threads=resources.threads,
         seed=space.seed,
         latency_table=latency_table,
     )
     return StudyPlan(
         space=space,
         budget=budget,
-        places=places,
+        resources=resources,
         network=network,
         unpruned=unpruned,
         objectives=_objectives(space, unpruned),
-        setting=setting,
+        context=context,
         seconds_per_trial=cost.seconds(len(data.train), len(data.validation)),
         bounds=bounds,
         hardware=timed.hardware,
@@ -194,12 +196,14 @@ def _data_settings(space: SearchSpace, rule: SplitRule) -> tuple[DataSettings, b
     return DataSettings.from_dict({**values, "split_rule": rule}), automatic
 
 
-def _trial_cost(space: SearchSpace, network: ResidualNetwork, pace: Pace, ranks: int) -> TrialCost:
+def _trial_cost(
+    space: SearchSpace, network: ResidualNetwork, step_time: StepTime, ranks: int
+) -> TrialCost:
     return TrialCost(
         policy=typical_policy(space, network),
         network=network,
-        reach=reach(network, space),
-        pace=replace(pace, training=pace.training / ranks),
+        macs_range=macs_range(network, space),
+        step_time=replace(step_time, training=step_time.training / ranks),
         scoring_images=space.sensitivity_images,
     )
 

@@ -11,8 +11,8 @@ from autodepth.front.objective import Objective
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights.checkpoint_file import digest_of
 from autodepth.space.search_space import SearchSpace
-from autodepth.study.plan.resources import Places
-from autodepth.trial.context import TrialSetting
+from autodepth.study.plan.resources import Resources
+from autodepth.trial.context import TrialContext
 from autodepth.units import Budget
 from autodepth.version import __version__
 
@@ -27,11 +27,11 @@ class StudyPlan:
     Args:
         space: what is searched.
         budget: what may be spent.
-        places: where trials run.
+        resources: where trials run.
         network: the untouched network, on the CPU.
         unpruned: what it costs, by metric; relative bounds refer to it.
         objectives: what is optimised, in absolute numbers.
-        setting: what all trials share.
+        context: what all trials share.
         seconds_per_trial: about how long a typical trial takes on its place.
         bounds: whether each constraint can be kept, in words.
         hardware: name of the GPU or CPU that trials compute on.
@@ -41,11 +41,11 @@ class StudyPlan:
 
     space: SearchSpace
     budget: Budget
-    places: Places
+    resources: Resources
     network: ResidualNetwork
     unpruned: Mapping[str, float]
     objectives: tuple[Objective, ...]
-    setting: TrialSetting
+    context: TrialContext
     seconds_per_trial: float
     bounds: Mapping[str, str]
     hardware: str
@@ -55,37 +55,37 @@ class StudyPlan:
     @property
     def affordable_trials(self) -> float:
         """About how many trials the budget buys."""
-        seconds = self.places.count * self.budget.seconds_left(self.places.devices)
+        seconds = self.resources.count * self.budget.seconds_left(self.resources.devices)
         return min(seconds / self.seconds_per_trial, self.budget.trials or math.inf)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is needed to build the study's networks and read its data again; JSON."""
-        setting = self.setting
+        context = self.context
         return {
             "autodepth": __version__,
             "space": self.space.to_dict(),
-            "budget": self.budget.plan(self.places.device, self.places.devices),
+            "budget": self.budget.plan(self.resources.device, self.resources.devices),
             "limits": asdict(self.budget),
-            "network": setting.spec.to_dict(),
-            "weights": None if setting.weights is None else str(setting.weights.absolute()),
-            "weights_sha256": None if setting.weights is None else digest_of(setting.weights),
+            "network": context.spec.to_dict(),
+            "weights": None if context.weights is None else str(context.weights.absolute()),
+            "weights_sha256": None if context.weights is None else digest_of(context.weights),
             "unpruned": dict(self.unpruned),
-            "data": setting.data.settings.to_dict(),
-            "data_fingerprint": setting.data.fingerprint,
-            "classes": list(setting.data.classes),
+            "data": context.data.settings.to_dict(),
+            "data_fingerprint": context.data.fingerprint,
+            "classes": list(context.data.classes),
             "images": {
-                "train": len(setting.data.train),
-                "validation": len(setting.data.validation),
+                "train": len(context.data.train),
+                "validation": len(context.data.validation),
             },
             "normalisation": {
-                "mean": list(setting.normalisation.mean),
-                "std": list(setting.normalisation.std),
+                "mean": list(context.normalisation.mean),
+                "std": list(context.normalisation.std),
             },
-            "device": self.places.device,
+            "device": self.resources.device,
             "hardware": self.hardware,
-            "threads": self.places.threads,
-            "latency_table": setting.latency_table and setting.latency_table.to_dict(),
-            "devices": self.places.devices,
-            "concurrency": self.places.count,
-            "per_trial": self.places.per_trial,
+            "threads": self.resources.threads,
+            "latency_table": context.latency_table and context.latency_table.to_dict(),
+            "devices": self.resources.devices,
+            "concurrency": self.resources.count,
+            "per_trial": self.resources.per_trial,
         }

@@ -15,7 +15,7 @@ _PART = re.compile(r"(?:(?P<times>[0-9]+)x)?(?P<number>[0-9]*\.?[0-9]+)(?P<kind>
 
 
 @dataclass(frozen=True, kw_only=True)
-class PerTrial:
+class ResourceRequest:
     """What one trial reserves in all; None where that is left open.
 
     Args:
@@ -38,7 +38,7 @@ class PerTrial:
         return ",".join(parts)
 
 
-def parse_per_trial(text: str) -> PerTrial:
+def parse_per_trial(text: str) -> ResourceRequest:
     """Read what one trial reserves.
 
     Raises:
@@ -68,7 +68,7 @@ def parse_per_trial(text: str) -> PerTrial:
         raise InputError(
             f"CPUs of a trial must be as many for each of its {ranks} processes, but got {text!r}"
         )
-    return PerTrial(gpus=gpus, cpus=cpus, ranks=ranks)
+    return ResourceRequest(gpus=gpus, cpus=cpus, ranks=ranks)
 
 
 def _gpus(match: re.Match[str]) -> float:

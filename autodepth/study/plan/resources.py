@@ -11,13 +11,13 @@ import torch
 
 from autodepth.errors import BudgetError, InputError
 from autodepth.study.cluster.nodes import Node
-from autodepth.study.plan.resource_request import PerTrial
+from autodepth.study.plan.resource_request import ResourceRequest
 from autodepth.trial.device.device import choose_device
 from autodepth.units import Budget, Device
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class Resources:
     """Trials at the same time, and what each of them reserves.
 
     Args:
@@ -66,12 +66,12 @@ class Places:
         )
 
 
-def choose_places(
+def choose_resources(
     budget: Budget,
     concurrency: int | None = None,
     nodes: Sequence[Node] = (),
-    per_trial: PerTrial | None = None,
-) -> Places:
+    per_trial: ResourceRequest | None = None,
+) -> Resources:
     """Return where trials run on this machine, or on the nodes of a cluster.
 
     Trials take GPUs where there are any, unless the budget is one of CPU time. Without a wish
@@ -87,7 +87,7 @@ def choose_places(
         BudgetError: the budget is one of GPU time and there is no GPU.
         InputError: the wishes do not fit each other or what is there.
     """
-    wish = per_trial or PerTrial()
+    wish = per_trial or ResourceRequest()
     machines = [(node.cpus, node.gpus) for node in nodes] or [_this_machine()]
     where = "the cluster" if nodes else "this machine"
     any_gpu = any(gpus for _, gpus in machines)
@@ -107,7 +107,7 @@ def choose_places(
         )
     if device == "cpu":
         machines = [(count, 0) for count, _ in machines]
-    return shared_out(device, machines, concurrency=concurrency, wish=wish, where=where)
+    return allocate(device, machines, concurrency=concurrency, wish=wish, where=where)
 
 
 def _this_machine() -> tuple[int, int]:
@@ -116,14 +116,14 @@ def _this_machine() -> tuple[int, int]:
     return len(os.sched_getaffinity(0)), gpus
 
 
-def shared_out(
+def allocate(
     device: Device,
     machines: Sequence[tuple[int, int]],
     *,
     concurrency: int | None,
-    wish: PerTrial,
+    wish: ResourceRequest,
     where: str = "this machine",
-) -> Places:
+) -> Resources:
     """Return how trials share the devices of machines, each trial on one of them.
 
     Args:
@@ -154,7 +154,7 @@ def shared_out(
             f"at a time, but it has {there}: room for {room}"
         )
     count = concurrency or room
-    return Places(
+    return Resources(
         device=device,
         count=count,
         cpus=float(

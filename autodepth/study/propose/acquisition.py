@@ -29,7 +29,7 @@ _DIGITS = 9  # of costs, so that equal ones are, however they were come by
 _NORMAL = NormalDist()
 
 
-class Gaps:
+class ExpectedImprovement:
     """The front of accuracy against MACs.
 
     Args:

@@ -18,9 +18,9 @@ from autodepth.policy.removal import in_units, unit_of
 from autodepth.policy.survival import survival_probabilities
 from autodepth.space.objectives import Constraint
 from autodepth.study.plan.estimate import rounds
-from autodepth.study.propose.seen_networks import End
+from autodepth.study.propose.seen_networks import FinalNetwork
 from autodepth.trial.cache.cache import content_key
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.keys import fine_tuning_content, parent_content
 from autodepth.trial.phases.pruning import removal_from
 
@@ -37,12 +37,12 @@ class Costs:
     most: Mapping[str, float]
 
 
-class Foresight:
+class CostModel:
     """Tells parents, ends and costs of policies apart.
 
     Args:
         network: the whole network, on the CPU.
-        setting: what all trials share.
+        context: what all trials share.
         constraints: the study's bounds; those on MACs and parameters are checked ahead, and that
             on latency where the setting has a table of it.
     """
@@ -50,10 +50,10 @@ class Foresight:
     def __init__(
         self,
         network: ResidualNetwork,
-        setting: TrialSetting,
+        context: TrialContext,
         constraints: tuple[Constraint, ...] = (),
     ) -> None:
-        self._network, self._setting = network, setting
+        self._network, self._context = network, context
         self._constraints = [c for c in constraints if c.metric in _COSTS]
         self._latencies = [c for c in constraints if c.metric == "latency_ms"]
         self._parents: dict[tuple[object, ...], str] = {}
@@ -69,7 +69,7 @@ class Foresight:
         """Return the content key of the parent a policy needs."""
         shaping = tuple(policy.shaping("parent").items())
         if shaping not in self._parents:
-            content = parent_content(policy, self._setting, self._network)
+            content = parent_content(policy, self._context, self._network)
             self._parents[shaping] = content_key(**content)
         return self._parents[shaping]
 
@@ -107,7 +107,7 @@ class Foresight:
         removal = removal_from(self._network, policy)
         return removal.step(in_units(scores, unit_of(scores)), ())
 
-    def end(self, policy: Policy) -> End | None:
+    def end(self, policy: Policy) -> FinalNetwork | None:
         """Return the network a policy ends with; None where it is not known.
 
         Where branches are scored anew after each removal, what goes is known only afterwards. But
@@ -122,7 +122,7 @@ class Foresight:
             return None
         content = fine_tuning_content(policy, removed) | {"stage": "end", "epochs": None}
         network = content_key(**content, rule=rule, parent=self.parent(policy))
-        return End(network=network, epochs=policy.fine_tune_epochs)
+        return FinalNetwork(network=network, epochs=policy.fine_tune_epochs)
 
     def broken(self, policy: Policy) -> dict[str, float]:
         """Return the bounds that a policy breaks for certain, and by what share of the bound."""
@@ -140,7 +140,7 @@ class Foresight:
 
     def _too_slow(self, policy: Policy) -> dict[str, float]:
         """Return the bounds on latency that a policy breaks for certain, as predicted."""
-        table = self._setting.latency_table
+        table = self._context.latency_table
         violations: dict[str, float] = {}
         if table is None:
             return violations

@@ -34,7 +34,7 @@ Point = dict[str, Scalar]
 _WINDOW = 100  # trials that tpe and gp begin anew with when they know twice as many
 
 
-class Searcher:
+class OptunaSampler:
     """Suggests points of a space and learns from what became of them.
 
     Args:
@@ -148,7 +148,7 @@ class Searcher:
             )
         )
 
-    def draw_anew(self, seed: int) -> None:
+    def reseed(self, seed: int) -> None:
         """Draw from now on as with another seed: from an old one, old points would come again."""
         self._sampler = make_sampler(self._section, seed % 2**32)
         self._study.sampler = self._sampler

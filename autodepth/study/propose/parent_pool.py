@@ -32,7 +32,7 @@ def shapes_parent(name: str, point: Mapping[str, object]) -> bool:
     return name in SETTINGS and "parent" in SETTINGS[name].shapes
 
 
-class Parents:
+class ParentPool:
     """The parents of one study, by content key.
 
     Args:
@@ -105,7 +105,7 @@ class Parents:
         best = max(self._accuracy.values(), default=0.0)
         return self._accuracy.get(key, best) / best if best else 1.0
 
-    def praise(self, key: str) -> None:
+    def credit(self, key: str) -> None:
         """A policy on this parent reached the front."""
         self._merit[key] = self._merit.get(key, 0.0) + 1.0
 

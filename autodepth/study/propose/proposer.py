@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 
 from autodepth.policy.policy import Policy
 from autodepth.space.domains import Dimension, largest_value, random_value
-from autodepth.study.propose.acquisition import Gaps
-from autodepth.study.propose.cost_model import Foresight
-from autodepth.study.propose.optuna_sampler import Point, Searcher
-from autodepth.study.propose.parent_pool import Parents
-from autodepth.study.propose.seen_networks import End, Ends
+from autodepth.study.propose.acquisition import ExpectedImprovement
+from autodepth.study.propose.cost_model import CostModel
+from autodepth.study.propose.optuna_sampler import OptunaSampler, Point
+from autodepth.study.propose.parent_pool import ParentPool
+from autodepth.study.propose.seen_networks import FinalNetwork, SeenNetworks
 
 # Suggestions in a row that led to no trial. The sampler is slow and suggests much the same again:
 # after so many, a gap of the front is filled, and where there is none points are drawn blindly.
@@ -49,7 +49,7 @@ class Proposal:
     policy: Policy
     parent: str
     new_parent: bool
-    end: End | None = None
+    end: FinalNetwork | None = None
     broken: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -59,16 +59,16 @@ class _Answer:
     violations: Mapping[str, float]
 
 
-class Proposals:
+class Proposer:
     """Policies to carry out, one after the other.
 
     Args:
         dimensions: what is searched.
         policy_of: reads a point as a policy.
-        searcher: suggests points.
-        foresight: knows parents, ends and costs ahead.
+        sampler: suggests points.
+        cost_model: knows parents, ends and costs ahead.
         parents: which parents there are.
-        gaps: of the front.
+        improvement: of the front.
         first: points to try before any other.
         seed: of the points drawn blindly.
         most_parked: how many suggestions may wait for parents that are being trained; on many
@@ -80,22 +80,24 @@ class Proposals:
         dimensions: Sequence[Dimension],
         policy_of: Callable[[Point], Policy],
         *,
-        searcher: Searcher,
-        foresight: Foresight,
-        parents: Parents,
-        gaps: Gaps,
+        sampler: OptunaSampler,
+        cost_model: CostModel,
+        parents: ParentPool,
+        improvement: ExpectedImprovement,
         first: Sequence[Point] = (),
         seed: int = 0,
         most_parked: int = FEWEST_PARKED,
     ) -> None:
         self._dimensions, self._policy_of = dimensions, policy_of
-        self.searcher, self.foresight, self.parents = searcher, foresight, parents
-        self.gaps = gaps
+        self.sampler, self.cost_model, self.parents = sampler, cost_model, parents
+        self.improvement = improvement
         self._first = deque(first)
         self._parked: list[tuple[str, tuple[int, Point, Policy]]] = []  # by parent
         self._most_parked = most_parked
-        self._answers: Ends[_Answer] = Ends()
-        self._awaited: Ends[list[int]] = Ends()  # tokens of twins of a running trial
+        self._answers: SeenNetworks[_Answer] = SeenNetworks()
+        self._awaited: SeenNetworks[list[int]] = (
+            SeenNetworks()
+        )  # tokens of twins of a running trial
         self._scoring: set[tuple[str, str]] = set()  # parents and criteria, by running trials
         self._longest = {
             d.name: largest_value(d.domain) for d in dimensions if d.name == "fine_tune_epochs"
@@ -149,27 +151,27 @@ class Proposals:
         self.parents.started(proposal.parent, trial)
         self._note_running(proposal, trial)
         self._count_work(proposal.policy, new_parent=proposal.new_parent)
-        if proposal.policy.scores_branches and not self.foresight.scored(proposal.policy):
-            self._scoring.add(self.foresight.scoring(proposal.policy))
+        if proposal.policy.scores_branches and not self.cost_model.scored(proposal.policy):
+            self._scoring.add(self.cost_model.scoring(proposal.policy))
 
     def scored(self, proposal: Proposal, trial: int) -> None:
         """A trial had its parent scored: its end and its cost are known from now on."""
         self._note_running(proposal, trial)
-        self._scoring.discard(self.foresight.scoring(proposal.policy))
-        if proposal.end is not None or (end := self.foresight.end(proposal.policy)) is None:
+        self._scoring.discard(self.cost_model.scoring(proposal.policy))
+        if proposal.end is not None or (end := self.cost_model.end(proposal.policy)) is None:
             return
         if self._answers.get(end) is None and self._awaited.get(end) is None:
             self._awaited.add(end, [])
 
     def _note_running(self, proposal: Proposal, trial: int) -> None:
         promise = self.parents.promise(proposal.parent)
-        self.gaps.began(trial, self.foresight.share_left(proposal.policy), promise)
+        self.improvement.began(trial, self.cost_model.share_left(proposal.policy), promise)
 
     def left_undone(self, policy: Policy, fine_tuned: int) -> None:
         """A trial ended after so many epochs of fine-tuning: the others were no work."""
         self.parents.add_work(
             new=0.0,
-            known=-self.foresight.share_left(policy) * (policy.fine_tune_epochs - fine_tuned),
+            known=-self.cost_model.share_left(policy) * (policy.fine_tune_epochs - fine_tuned),
         )
 
     def again(self, point: Point) -> None:
@@ -198,8 +200,8 @@ class Proposals:
         """
         answer = _Answer(values=values, violations=violations or {})
         self._tell(proposal.token, answer)
-        self._scoring.discard(self.foresight.scoring(proposal.policy))
-        end = proposal.end or self.foresight.end(proposal.policy)
+        self._scoring.discard(self.cost_model.scoring(proposal.policy))
+        end = proposal.end or self.cost_model.end(proposal.policy)
         known = values is not None or settled
         if known:
             self.parents.tried(proposal.parent)
@@ -218,31 +220,31 @@ class Proposals:
         violations: Mapping[str, float] | None = None,
     ) -> bool:
         """Take in what an earlier part of this study came to; return whether its parent was new."""
-        parent = self.foresight.parent(policy)
+        parent = self.cost_model.parent(policy)
         new_parent = self.parents.state(parent) != "ready"
         self._count_work(policy, new_parent=new_parent)
         self.parents.ready(parent, point)
-        self.searcher.learn(point, values, violations)
-        end = self.foresight.end(policy)
+        self.sampler.learn(point, values, violations)
+        end = self.cost_model.end(policy)
         if end is not None and values is not None:
             self._answers.add(end, _Answer(values=values, violations=violations or {}))
         return new_parent
 
     def _count_work(self, policy: Policy, *, new_parent: bool) -> None:
-        foresight = self.foresight
+        cost_model = self.cost_model
         self.parents.add_work(
-            new=foresight.parent_work(policy) if new_parent else 0.0,
-            known=foresight.tuning_work(policy),
+            new=cost_model.parent_work(policy) if new_parent else 0.0,
+            known=cost_model.tuning_work(policy),
         )
 
     def _tell(self, token: int, answer: _Answer) -> None:
         if answer.values is None:
-            self.searcher.tell_failed(token, answer.violations)
+            self.sampler.tell_failed(token, answer.violations)
         else:
-            self.searcher.tell(token, answer.values, answer.violations)
+            self.sampler.tell(token, answer.values, answer.violations)
 
     def _asked(self, new_parents: bool) -> tuple[int, Point, Policy]:
-        token, point = self.searcher.ask(self._given(new_parents))
+        token, point = self.sampler.ask(self._given(new_parents))
         return token, point, self._policy_of(point)
 
     def _given(self, new_parents: bool) -> Point | None:
@@ -251,8 +253,12 @@ class Proposals:
             return self._first.popleft()
         given = self.parents.choose_known() if new_parents else self.parents.known()
         repeats_itself = self._fruitless[new_parents] >= _ASK_NO_MORE_AFTER
-        alone = repeats_itself or self.searcher.draws_blindly
-        if given is not None and self.gaps.turn(always=alone) and (gap := self._into_a_gap()):
+        alone = repeats_itself or self.sampler.draws_blindly
+        if (
+            given is not None
+            and self.improvement.turn(always=alone)
+            and (gap := self._into_a_gap())
+        ):
             return gap
         return self._blindly(new_parents) if repeats_itself else given
 
@@ -260,7 +266,7 @@ class Proposals:
         """Return a point drawn blindly, of a network that is not known where one is found."""
         for _ in range(_DRAWS_FOR_A_NEW_NETWORK):
             point = self._drawn((None if new_parents else self.parents.known()) or {})
-            end = self.foresight.end(self._policy_of(point))
+            end = self.cost_model.end(self._policy_of(point))
             if end is None or not self._is_reached(end):
                 break
         return point
@@ -276,23 +282,23 @@ class Proposals:
         for _ in range(_DRAWS_FOR_A_GAP):
             point = self._drawn({**self._longest, **(self.parents.known() or {})})
             policy = self._policy_of(point)
-            unscored = policy.scores_branches and not self.foresight.scored(policy)
-            end = self.foresight.end(policy)
-            if unscored and self.foresight.scoring(policy) in self._scoring:
+            unscored = policy.scores_branches and not self.cost_model.scored(policy)
+            end = self.cost_model.end(policy)
+            if unscored and self.cost_model.scoring(policy) in self._scoring:
                 continue
             # A network fills a gap by what it costs, so that has to be known.
-            cost_known = unscored or self.foresight.removed(policy) is not None
+            cost_known = unscored or self.cost_model.removed(policy) is not None
             if not cost_known or (end is not None and self._is_reached(end)):
                 continue
-            promise = self.parents.promise(self.foresight.parent(policy))
-            worth = self.gaps.worth(self.foresight.share_left(policy), promise)
-            rate = worth / self.foresight.tuning_work(policy)
+            promise = self.parents.promise(self.cost_model.parent(policy))
+            worth = self.improvement.worth(self.cost_model.share_left(policy), promise)
+            rate = worth / self.cost_model.tuning_work(policy)
             # Before any scores all are taken to cost the same, and a rate of 0 is no objection.
-            if (unscored, rate) > most and not self.foresight.broken(policy):
+            if (unscored, rate) > most and not self.cost_model.broken(policy):
                 best, most = point, (unscored, rate)
         return best
 
-    def _is_reached(self, end: End) -> bool:
+    def _is_reached(self, end: FinalNetwork) -> bool:
         """Return whether this network is known, or soon will be, fine-tuned as long or longer."""
         return self._answers.reached(end) or self._awaited.reached(end)
 
@@ -314,21 +320,21 @@ class Proposals:
         new_parents: bool,
     ) -> Proposal | None:
         """Return a suggestion that is to be carried out; deal with any other."""
-        parent, end = self.foresight.parent(policy), self.foresight.end(policy)
+        parent, end = self.cost_model.parent(policy), self.cost_model.end(policy)
         state = self.parents.state(parent) if policy.train.epochs else "ready"
         if end is not None and self._is_known(token, end):
             self.duplicates += 1
             return None
         if state == "given_up" or (state == "new" and not new_parents):
-            self.searcher.tell_failed(token)
+            self.sampler.tell_failed(token)
             return None
-        broken = self.foresight.broken(policy)
+        broken = self.cost_model.broken(policy)
         if state == "training" and not broken:
             self._parked.append((parent, (token, point, policy)))
             return None
         if not broken and not fits(policy, state == "new"):
             self._short_of_time = True
-            self.searcher.tell_failed(token)
+            self.sampler.tell_failed(token)
             return None
         if end is not None and not broken:
             self._awaited.add(end, [])
@@ -342,7 +348,7 @@ class Proposals:
             broken=broken,
         )
 
-    def _is_known(self, token: int, end: End) -> bool:
+    def _is_known(self, token: int, end: FinalNetwork) -> bool:
         """Return whether there is no need to come to an end; the searcher is told what is known."""
         answer, twins = self._answers.get(end), self._awaited.get(end)
         if answer is not None:
@@ -350,7 +356,7 @@ class Proposals:
         elif twins is not None:
             twins.append(token)
         elif self._is_reached(end):
-            self.searcher.tell_failed(token)  # what more fine-tuning came to is not its answer
+            self.sampler.tell_failed(token)  # what more fine-tuning came to is not its answer
         else:
             return False
         return True

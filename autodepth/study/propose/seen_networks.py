@@ -9,7 +9,7 @@ Known = TypeVar("Known")
 
 
 @dataclass(frozen=True, kw_only=True)
-class End:
+class FinalNetwork:
     """Where a policy ends.
 
     Args:
@@ -21,25 +21,25 @@ class End:
     epochs: int
 
 
-class Ends(Generic[Known]):
+class SeenNetworks(Generic[Known]):
     """What is known, by end."""
 
     def __init__(self) -> None:
         self._known: dict[str, dict[int, Known]] = {}
 
-    def add(self, end: End, known: Known) -> None:
+    def add(self, end: FinalNetwork, known: Known) -> None:
         """Note what is known of an end."""
         self._known.setdefault(end.network, {})[end.epochs] = known
 
-    def get(self, end: End) -> Known | None:
+    def get(self, end: FinalNetwork) -> Known | None:
         """Return what is known of this very end."""
         return self._known.get(end.network, {}).get(end.epochs)
 
-    def pop(self, end: End) -> Known | None:
+    def pop(self, end: FinalNetwork) -> Known | None:
         """Forget an end; return what was known of it."""
         return self._known.get(end.network, {}).pop(end.epochs, None)
 
-    def reached(self, end: End) -> bool:
+    def reached(self, end: FinalNetwork) -> bool:
         """Return whether the same network is known after as many epochs, or more.
 
         Costs are equal then, and less fine-tuning is not expected to do better.

@@ -19,10 +19,10 @@ from ray._private import ray_constants  # noqa: E402
 
 from autodepth.study.cluster.token import keep_token_private  # noqa: E402
 from autodepth.study.plan.metric_names import metrics_port  # noqa: E402
-from autodepth.study.plan.resources import Places  # noqa: E402
+from autodepth.study.plan.resources import Resources  # noqa: E402
 
 
-def start_local(places: Places) -> None:
+def start_local(resources: Resources) -> None:
     """Start a Ray with as many devices as the places have, and connect to it.
 
     Raises:
@@ -33,8 +33,8 @@ def start_local(places: Places) -> None:
     with signal_handlers_kept(), _on_loopback():
         ray.init(
             address="local",
-            num_cpus=max(1, round(places.count * places.cpus)),
-            num_gpus=places.whole_gpus or None,
+            num_cpus=max(1, round(resources.count * resources.cpus)),
+            num_gpus=resources.whole_gpus or None,
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,

@@ -18,11 +18,11 @@ from autodepth.trial.carry_out import StopTrial
 _LOOK_SECONDS = 2.0
 
 
-class NodeLeaves(StopTrial):
+class NodePreempted(StopTrial):
     """The node of this worker leaves: another worker has to go on elsewhere."""
 
 
-class Notice:
+class PreemptionNotice:
     """Whether this process has to go; asked by training where it can be put down.
 
     Args:
@@ -41,14 +41,14 @@ class Notice:
 
 
 @contextmanager
-def watching_for_notice() -> Iterator[Notice]:
+def watching_for_notice() -> Iterator[PreemptionNotice]:
     """Ask Ray again and again whether this node leaves.
 
     Raises:
         NodeLeaves: it does already.
     """
     if _leaves():
-        raise NodeLeaves
+        raise NodePreempted
     given, over = threading.Event(), threading.Event()
 
     def look() -> None:
@@ -60,7 +60,7 @@ def watching_for_notice() -> Iterator[Notice]:
 
     threading.Thread(target=look, name="notice", daemon=True).start()
     try:
-        yield Notice(given)
+        yield PreemptionNotice(given)
     finally:
         over.set()
 

@@ -28,13 +28,13 @@ from autodepth.errors import AutodepthError  # noqa: E402
 from autodepth.records.trial_record import WORKER_DIED  # noqa: E402
 from autodepth.study.cluster.shutdown import shut_down_ray  # noqa: E402
 from autodepth.study.driver.driver import StudyDriver  # noqa: E402
-from autodepth.study.plan.resources import Places  # noqa: E402
+from autodepth.study.plan.resources import Resources  # noqa: E402
 from autodepth.study.ray.local import start_local  # noqa: E402
 from autodepth.study.ray.metrics import StudyMetrics  # noqa: E402
 from autodepth.study.ray.stopped_workers import StoppedWorkers  # noqa: E402
-from autodepth.study.ray.worker import Elsewhere, work  # noqa: E402
+from autodepth.study.ray.worker import RemoteContext, work  # noqa: E402
 from autodepth.trial.carry_out import ERROR_FILE, TrialOutcome  # noqa: E402
-from autodepth.trial.context import TrialSetting  # noqa: E402
+from autodepth.trial.context import TrialContext  # noqa: E402
 from autodepth.trial.result import EpochReport, TrialState  # noqa: E402
 
 # Tune hands these to its workers as arguments of their processes, which every user of the machine
@@ -46,39 +46,39 @@ class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
 
 def run_on_ray(
     driver: StudyDriver,
-    setting: TrialSetting,
-    places: Places,
-    elsewhere: Elsewhere | None = None,
+    context: TrialContext,
+    resources: Resources,
+    remote: RemoteContext | None = None,
     unsent: Callable[[], int] = lambda: 0,
 ) -> None:
     """Run trials on Ray until the driver has no more or asks to stop.
 
     Args:
         driver: decides.
-        setting: what all trials share.
-        places: how many run at a time, and what each reserves.
-        elsewhere: what workers of an existing cluster need; None on a Ray of this study's own.
+        context: what all trials share.
+        resources: how many run at a time, and what each reserves.
+        remote: what workers of an existing cluster need; None on a Ray of this study's own.
         unsent: returns how many events the tracking store does not have, for the metrics.
     """
-    local = elsewhere is None  # else this process is connected to a cluster already
+    local = remote is None  # else this process is connected to a cluster already
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     scratch = Path(tempfile.mkdtemp(prefix="autodepth-ray-"))
     if local:
-        start_local(places)
+        start_local(resources)
     metrics, stopped = StudyMetrics(driver, unsent), StoppedWorkers(driver.stood_still)
-    trainable = tune.with_parameters(work, setting=setting, places=places, elsewhere=elsewhere)
+    trainable = tune.with_parameters(work, context=context, resources=resources, remote=remote)
     try:
         driver.meter.start()
         tune.Tuner(
             tune.with_resources(
-                trainable, tune.PlacementGroupFactory(places.bundles, strategy="STRICT_PACK")
+                trainable, tune.PlacementGroupFactory(resources.bundles, strategy="STRICT_PACK")
             ),
             tune_config=tune.TuneConfig(
                 search_alg=_Tasks(driver),
                 scheduler=_Rungs(driver),
                 num_samples=-1,
-                max_concurrent_trials=places.count,
+                max_concurrent_trials=resources.count,
                 reuse_actors=True,
                 trial_dirname_creator=_folder_name,
             ),

@@ -18,61 +18,61 @@ from autodepth.errors import ClusterError
 from autodepth.lived_time import lived_seconds
 from autodepth.policy.policy import Policy
 from autodepth.records.trial_record import NODE_LEAVES, WEIGHTS_LOST
-from autodepth.study.cluster.shipping import Luggage
-from autodepth.study.driver.weight_uploads import WeightsTransit
-from autodepth.study.plan.resources import Places
-from autodepth.study.ray.preemption import NodeLeaves, Notice, watching_for_notice
+from autodepth.study.cluster.shipping import ShippedFiles
+from autodepth.study.driver.weight_uploads import WeightUploads
+from autodepth.study.plan.resources import Resources
+from autodepth.study.ray.preemption import NodePreempted, PreemptionNotice, watching_for_notice
 from autodepth.trial.carry_out import ERROR_FILE, TrialOutcome, TrialTask, carry_out
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 from autodepth.trial.result import EpochReport, TrialState
 
 if TYPE_CHECKING:
-    from autodepth.study.ray.worker_group import Company
+    from autodepth.study.ray.worker_group import WorkerGroup
 
-_companies: list[Company] = []
+_companies: list[WorkerGroup] = []
 
 
 @dataclass(frozen=True, kw_only=True)
-class Elsewhere:
+class RemoteContext:
     """What a trial needs of a study whose driver did not start its worker.
 
     Args:
-        luggage: files of the driver's host.
+        shipped_files: files of the driver's host.
         transit: folder or URL where weights are left for the driver; None where its disk is here.
     """
 
-    luggage: Luggage
+    shipped_files: ShippedFiles
     transit: str | None
 
 
 def work(
     config: dict[str, Any],
-    setting: TrialSetting,
-    places: Places,
-    elsewhere: Elsewhere | None = None,
+    context: TrialContext,
+    resources: Resources,
+    remote: RemoteContext | None = None,
 ) -> None:
     """Carry out one trial; every epoch and the outcome travel to the driver as Tune results.
 
     Args:
         config: `number`, `policy` and `folder` of the task, as plain values; `seconds` after which
             the process is ended if the trial still goes on, None for never.
-        setting: what all trials share; Ray keeps one copy of its images per machine.
-        places: what a trial reserves; with several ranks, this worker is the first of them.
-        elsewhere: what is needed besides on another host; kept likewise.
+        context: what all trials share; Ray keeps one copy of its images per machine.
+        resources: what a trial reserves; with several ranks, this worker is the first of them.
+        remote: what is needed besides on another host; kept likewise.
     """
-    if elsewhere is not None:
-        setting = elsewhere.luggage.unpack(setting)
-    company = None if places.ranks == 1 else _company(setting, places)
+    if remote is not None:
+        context = remote.shipped_files.unpack(context)
+    company = None if resources.ranks == 1 else _company(context, resources)
     if company is not None:
-        setting = replace(setting, ranks=company.ranks)
-    setting.limit_threads()
-    told = _Told(_task_of(config), setting)
+        context = replace(context, ranks=company.ranks)
+    context.limit_threads()
+    told = _Told(_task_of(config), context)
     try:
         with _ending_after(config["seconds"]):
-            end = _carry_out(told, elsewhere)
+            end = _carry_out(told, remote)
             if company is not None:
                 company.check()
-    except NodeLeaves:
+    except NodePreempted:
         lost = TrialOutcome(state=TrialState.FAILED, reason=NODE_LEAVES, lost=True)
         told.tell(outcome=lost.to_json())
         raise ClusterError(NODE_LEAVES) from None  # or this worker would get the next trial
@@ -81,23 +81,23 @@ def work(
         company.check_step()
 
 
-def _carry_out(told: _Told, elsewhere: Elsewhere | None) -> dict[str, str]:
+def _carry_out(told: _Told, remote: RemoteContext | None) -> dict[str, str]:
     """Run a trial, and return what is to be told of its end.
 
     Raises:
         NodeLeaves: it was put down before its end.
     """
-    if elsewhere is None:
+    if remote is None:
         told.tell()  # so that the driver sees when somebody stops this process
-        return {"outcome": carry_out(told.task, told.setting, told.epoch, told.again).to_json()}
+        return {"outcome": carry_out(told.task, told.context, told.epoch, told.again).to_json()}
     trace = {}
     with watching_for_notice() as notice:
         told.heed(notice)
         told.tell(node=_this_node())
-        if elsewhere.transit is None:
-            outcome = carry_out(told.task, told.setting, told.epoch, told.again)
+        if remote.transit is None:
+            outcome = carry_out(told.task, told.context, told.epoch, told.again)
         else:
-            outcome, trace["trace"] = _carry_out_elsewhere(told, elsewhere.transit)
+            outcome, trace["trace"] = _carry_out_elsewhere(told, remote.transit)
     return {"outcome": outcome.to_json(), **trace}
 
 
@@ -120,15 +120,15 @@ def _task_of(config: Mapping[str, Any]) -> TrialTask:
 class _Told:
     """What the driver is told of one trial."""
 
-    def __init__(self, task: TrialTask, setting: TrialSetting) -> None:
-        self.task, self.setting = task, setting
+    def __init__(self, task: TrialTask, context: TrialContext) -> None:
+        self.task, self.context = task, context
         self._waiting: list[str] = []
-        self._notice: Notice | None = None
+        self._notice: PreemptionNotice | None = None
 
-    def heed(self, notice: Notice) -> None:
+    def heed(self, notice: PreemptionNotice) -> None:
         """Put the trial down at the end of an epoch once notice is given."""
         self._notice = notice
-        self.setting = replace(self.setting, leaving=notice)
+        self.context = replace(self.context, leaving=notice)
 
     def tell(self, **more: str) -> None:
         """Tell what waits, and more."""
@@ -141,7 +141,7 @@ class _Told:
         if not report.replayed:
             self.tell()
         if self._notice is not None and self._notice.heeded:
-            raise NodeLeaves
+            raise NodePreempted
 
     def again(self, reason: str) -> None:
         """Tell that the trial begins anew."""
@@ -149,13 +149,15 @@ class _Told:
         self.tell(again=reason)
 
 
-def _company(setting: TrialSetting, places: Places) -> Company:
+def _company(context: TrialContext, resources: Resources) -> WorkerGroup:
     """Return the other ranks of this worker, which stay with it from trial to trial."""
-    from autodepth.study.ray.worker_group import Company  # noqa: PLC0415 - not in workers without
+    from autodepth.study.ray.worker_group import WorkerGroup  # noqa: PLC0415 - not in workers without
 
     if not _companies:
-        bundle = places.bundles[0]
-        _companies.append(Company(places.ranks, setting, cpus=bundle["CPU"], gpus=bundle["GPU"]))
+        bundle = resources.bundles[0]
+        _companies.append(
+            WorkerGroup(resources.ranks, context, cpus=bundle["CPU"], gpus=bundle["GPU"])
+        )
     _companies[0].check_step()
     return _companies[0]
 
@@ -164,10 +166,10 @@ def _carry_out_elsewhere(told: _Told, transit: str) -> tuple[TrialOutcome, str]:
     """Run a trial on a disk the driver does not see; return its end, and its traceback."""
     with tempfile.TemporaryDirectory(prefix="autodepth-") as place:
         here = replace(told.task, folder=Path(place))
-        outcome = carry_out(here, told.setting, told.epoch, told.again)
+        outcome = carry_out(here, told.context, told.epoch, told.again)
         if outcome.result is not None:
             try:
-                WeightsTransit(transit).leave(here.number, outcome.result, here.folder)
+                WeightUploads(transit).leave(here.number, outcome.result, here.folder)
             except OSError as error:
                 reason = f"{WEIGHTS_LOST}: {transit} does not take them: {error}"
                 return TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True), ""

@@ -20,7 +20,7 @@ from ray.util import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from autodepth.errors import AutodepthError
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.rank_worker import follow
 from autodepth.trial.training.data_parallel import Ranks
 
@@ -31,19 +31,19 @@ class RankLostError(AutodepthError):
     """A rank of a trial is gone: the attempt is lost, and worth another."""
 
 
-class Company:
+class WorkerGroup:
     """The ranks of one worker; its process ends with the worker's.
 
     Args:
         size: how many ranks, this process included.
-        setting: what all trials share.
+        context: what all trials share.
         cpus: CPUs of each rank.
         gpus: GPUs of each rank.
     """
 
-    def __init__(self, size: int, setting: TrialSetting, *, cpus: float, gpus: float) -> None:
+    def __init__(self, size: int, context: TrialContext, *, cpus: float, gpus: float) -> None:
         self._place = Path(tempfile.mkdtemp(prefix="autodepth-ranks-"))
-        group, shared = get_current_placement_group(), ray.put(setting)
+        group, shared = get_current_placement_group(), ray.put(context)
         assert group is not None, "a trial with several ranks is placed as a group"
         self._others: list[Any] = []
         for rank in range(1, size):
@@ -54,7 +54,7 @@ class Company:
             actor: Any = place(_Rank).remote()
             self._others.append((actor, actor.follow.remote(rank, size, self._place, shared)))
         _listen_here_alone()
-        self.ranks = Ranks.join(0, size, self._place / "meeting", setting.device)
+        self.ranks = Ranks.join(0, size, self._place / "meeting", context.device)
 
     def check(self) -> None:
         """See whether all ranks are there.
@@ -84,13 +84,13 @@ class Company:
 class _Rank:
     """A process that trains with the first rank of a trial."""
 
-    def follow(self, rank: int, size: int, place: Path, setting: TrialSetting) -> None:
+    def follow(self, rank: int, size: int, place: Path, context: TrialContext) -> None:
         """Join the others and do what the first rank does; ends with the process."""
         try:
-            setting.limit_threads()
+            context.limit_threads()
             _listen_here_alone()
-            ranks = Ranks.join(rank, size, place / "meeting", setting.device)
-            follow(ranks, setting)
+            ranks = Ranks.join(rank, size, place / "meeting", context.device)
+            follow(ranks, context)
         except BaseException:  # noqa: BLE001 - whatever it is, the others must not wait for this one
             (place / f"rank{rank}").write_text(traceback.format_exc())
         os._exit(1)  # connections close with the process, and the other ranks learn of it

@@ -17,17 +17,17 @@ _MOST_ATTEMPTS = 3  # of a policy whose workers die
 _NOBODY_IS_TO_BLAME = (NODE_LEAVES, LOST)
 
 
-class Failures:
+class FailurePolicy:
     """The failed trials of a study, counted alike while it runs and after a resume.
 
     Args:
-        borne: how many failures the space bears, earlier parts of the study counted; None leaves
-            it to the rule above, which counts those of this part alone.
+        max_failures: how many the space allows, earlier parts of the study counted; None leaves it
+            to the rule above, which counts those of this part alone.
         records: trials of earlier parts, by number.
     """
 
-    def __init__(self, *, borne: int | None, records: Sequence[TrialRecord] = ()) -> None:
-        self._borne = borne
+    def __init__(self, *, max_failures: int | None, records: Sequence[TrialRecord] = ()) -> None:
+        self._borne = max_failures
         self._reasons: list[str] = []
         self._attempts: Counter[str] = Counter()
         self.given_up: list[int] = []
@@ -57,7 +57,7 @@ class Failures:
         self._reasons.append(reason)
         return False
 
-    def hopeless(self, completed: int, *, any_complete: bool) -> str:
+    def reason_to_stop(self, completed: int, *, any_complete: bool) -> str:
         """Return why going on would only spend the budget on more failures; empty if it would not.
 
         Args:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from autodepth.errors import InputError
 from autodepth.study.stopping.stop_rule import RungPoint, RungRule, check_accuracy
 
-STAGES = ("parent", "fine_tune")
+PHASES = ("parent", "fine_tune")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Verdict:
 
     Args:
         trial: its number.
-        rung: stage and share of its schedule, such as `fine_tune 25 %`.
+        rung: phase and share of its schedule, such as `fine_tune 25 %`.
         rank: non-dominated rank among the trials compared, 1 on the first front.
         of: how many trials were compared, itself included.
         stop: whether the trial is given up.
@@ -39,8 +39,8 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Stage:
-    """What is known of one stage: points by rung and trial, and where trials ended."""
+class _Phase:
+    """What is known of one phase: points by rung and trial, and where trials ended."""
 
     at: dict[float, dict[int, RungPoint]] = field(default_factory=dict)
     ends: dict[int, float] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Rungs:
     """Compares trials at rungs and says which to stop; keeps what it said.
 
     Args:
-        at: shares of a stage's epochs in (0, 1), rising. A rung is the first epoch at or past its
+        at: shares of a phase's epochs in (0, 1), rising. A rung is the first epoch at or past its
             share, unless that is the last one. Empty: nothing is judged.
         keep: share of the trials at a rung, in [0, 1], that goes on for its rank alone.
         margin: by how many standard deviations a trial has to be expected behind, at least 0;
@@ -74,7 +74,7 @@ class Rungs:
             raise InputError(f"rungs must rise and lie in (0, 1), but got {tuple(at)}")
         self.at = tuple(at)
         self.rule = RungRule(keep=keep, margin=margin, fewest=fewest)
-        self._stages = {stage: _Stage() for stage in STAGES}
+        self._phases = {phase: _Phase() for phase in PHASES}
         self._verdicts: dict[tuple[int, str], Verdict] = {}
 
     @property
@@ -85,7 +85,7 @@ class Rungs:
     def report(
         self,
         trial: int,
-        stage: str,
+        phase: str,
         epoch: int,
         epochs: int,
         accuracy: float,
@@ -97,34 +97,34 @@ class Rungs:
 
         Args:
             trial: number of the trial.
-            stage: `parent` or `fine_tune`.
-            epoch: of this stage, from 1.
-            epochs: of the stage in all, as the trial plans it.
+            phase: `parent` or `fine_tune`.
+            epoch: of this phase, from 1.
+            epochs: of the phase in all, as the trial plans it.
             accuracy: validation accuracy, a fraction; at a rung, one that is not a number stops
                 the trial.
-            cost: of the network, in one unit per stage: MACs where it is fine-tuned; for a parent
+            cost: of the network, in one unit per phase: MACs where it is fine-tuned; for a parent
                 the share of branches it is expected to compute, so that its accuracy is read
                 beside that of parents which drop as much or more.
-            rate: highest learning rate of the stage's schedule, for all trials or for none; it
+            rate: highest learning rate of the phase's schedule, for all trials or for none; it
                 tells what a one-cycle schedule still holds in store.
 
         Returns:
             The verdict, or None where the epoch is no rung.
 
         Raises:
-            InputError: the stage is unknown, or a number is out of its range.
+            InputError: the phase is unknown, or a number is out of its range.
         """
-        share = self.note(trial, stage, epoch, epochs, accuracy, cost, rate=rate)
+        share = self.note(trial, phase, epoch, epochs, accuracy, cost, rate=rate)
         if share is None:
             return None
-        verdict = self._judge(trial, stage, share)
+        verdict = self._judge(trial, phase, share)
         self.recall(verdict)
         return verdict
 
     def note(
         self,
         trial: int,
-        stage: str,
+        phase: str,
         epoch: int,
         epochs: int,
         accuracy: float,
@@ -140,19 +140,19 @@ class Rungs:
             The share whose rung the epoch is, or None.
 
         Raises:
-            InputError: the stage is unknown, or a number is out of its range.
+            InputError: the phase is unknown, or a number is out of its range.
         """
-        if stage not in STAGES:
-            raise InputError(f"a rung's stage must be {' or '.join(STAGES)}, but got {stage!r}")
+        if phase not in PHASES:
+            raise InputError(f"a rung's phase must be {' or '.join(PHASES)}, but got {phase!r}")
         if not 1 <= epoch <= epochs:
             raise InputError(f"an epoch must be in 1..{epochs}, but got {epoch}")
         point = RungPoint(accuracy=accuracy, cost=cost, rate=rate)
         if epoch == epochs:
-            self._end(stage, trial, accuracy)
+            self._end(phase, trial, accuracy)
             return None
         share = self._share(epoch, epochs)
         if share is not None:
-            there = self._stages[stage].at.setdefault(share, {})
+            there = self._phases[phase].at.setdefault(share, {})
             there.pop(trial, None)
             if not math.isnan(accuracy):
                 there[trial] = point
@@ -173,9 +173,9 @@ class Rungs:
         self._verdicts.pop(key, None)
         self._verdicts[key] = verdict
 
-    def _end(self, stage: str, trial: int, accuracy: float) -> None:
+    def _end(self, phase: str, trial: int, accuracy: float) -> None:
         if not math.isnan(accuracy):
-            self._stages[stage].ends[trial] = accuracy
+            self._phases[phase].ends[trial] = accuracy
 
     def _share(self, epoch: int, epochs: int) -> float | None:
         """Return the share whose rung an epoch is; of two that fall together, the later."""
@@ -183,8 +183,8 @@ class Rungs:
         due = [share for share in self.at if math.ceil(share * epochs - 1e-9) == epoch]
         return due[-1] if due else None
 
-    def _judge(self, trial: int, stage: str, share: float) -> Verdict:
-        known, rung = self._stages[stage], f"{stage} {100 * share:.3g} %"
+    def _judge(self, trial: int, phase: str, share: float) -> Verdict:
+        known, rung = self._phases[phase], f"{phase} {100 * share:.3g} %"
         there = known.at[share]
         if trial in there:
             of = len(there)

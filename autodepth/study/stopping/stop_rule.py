@@ -104,7 +104,7 @@ class RungRule:
         Args:
             trial: its number.
             there: every trial that reached the rung, itself included; accuracies are numbers.
-            ends: accuracies of trials that came to the end of the stage.
+            ends: accuracies of trials that came to the end of the phase.
 
         Returns:
             Its rank, 1 on the first front; whether it is stopped; and why or why not.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from autodepth.trial.cache.entry import DamagedEntryError, Stage, Store, is_entry, seal
+from autodepth.trial.cache.entry import DamagedEntryError, Kind, Store, is_entry, seal
 from autodepth.trial.cache.local import LocalStore
 
 Value = TypeVar("Value")
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 def content_key(**content: Any) -> str:
-    """Return the key of a stage: a hash of everything that shapes its result, as JSON."""
+    """Return the key of a phase: a hash of everything that shapes its result, as JSON."""
     text = json.dumps(content, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -36,14 +36,14 @@ class CacheEntry:
 
     Args:
         key: its name.
-        stage: what it holds; `damaged` where that cannot be told.
+        kind: what it holds; `damaged` where that cannot be told.
         size: what it takes, in bytes.
         created: ISO 8601, UTC; empty if damaged.
         used: when it was last loaded or stored, in seconds since 1970.
     """
 
     key: str
-    stage: str
+    kind: str
     size: int
     created: str
     used: float
@@ -104,7 +104,7 @@ class StageCache:
             self.remove(key)
             return None
 
-    def store(self, key: str, write: Callable[[Path], None], *, stage: Stage) -> bool:
+    def store(self, key: str, write: Callable[[Path], None], *, kind: Kind) -> bool:
         """Keep what `write` puts into a folder, and return whether it is kept.
 
         A full disk or a store that is away only mean that nothing is.
@@ -115,7 +115,7 @@ class StageCache:
 
         def fill(folder: Path) -> None:
             write(folder)
-            seal(folder, stage)
+            seal(folder, kind)
 
         try:
             self._store.keep(key, fill)
@@ -143,11 +143,11 @@ class StageCache:
         usage = [] if self._store is None else self._store.usage()
         found = []
         for entry in sorted(usage, key=lambda entry: entry.used):
-            stage, created = self._told_by_manifest(entry.name)
+            kind, created = self._told_by_manifest(entry.name)
             found.append(
                 CacheEntry(
                     key=entry.name,
-                    stage=stage,
+                    kind=kind,
                     size=entry.size,
                     created=created,
                     used=entry.used,
@@ -196,7 +196,7 @@ class StageCache:
             manifest = self._store.manifest(name)
         except (FileNotFoundError, DamagedEntryError):
             return "damaged", ""
-        return manifest.stage, manifest.created
+        return manifest.kind, manifest.created
 
     def _warn(self, what: str, error: OSError) -> None:
         """Say once what goes wrong: a full disk stays full for the next entry too."""

@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 
 from autodepth.atomic import sha256_of, write_atomically
 
-Stage = Literal["parent", "scores", "fine_tuned", "partial", "weights"]
+Kind = Literal["parent", "scores", "fine_tuned", "partial", "weights"]
 
 MANIFEST = "manifest.json"
 _FORMAT = 2
@@ -36,13 +36,13 @@ class Manifest:
     """What is in an entry, written last.
 
     Args:
-        stage: of a trial; `partial` is training that was not over.
+        kind: of content; `partial` is training that was not over.
         created: ISO 8601, UTC.
         size: bytes of all files but the manifest.
         files: SHA-256 by file name.
     """
 
-    stage: str
+    kind: str
     created: str
     size: int
     files: Mapping[str, str]
@@ -57,7 +57,7 @@ class Manifest:
         try:
             values = json.loads(text)
             found = cls(
-                stage=str(values["stage"]),
+                kind=str(values["stage"]),
                 created=str(values["created"]),
                 size=int(values["size"]),
                 files={str(name): str(digest) for name, digest in values["files"].items()},
@@ -82,7 +82,7 @@ class Manifest:
                 raise DamagedEntryError(f"{name} is not what was written")
 
 
-def seal(folder: Path, stage: Stage) -> None:
+def seal(folder: Path, kind: Kind) -> None:
     """Write the manifest of the files in a folder.
 
     Raises:
@@ -90,7 +90,7 @@ def seal(folder: Path, stage: Stage) -> None:
     """
     files = sorted(folder.iterdir())
     manifest = Manifest(
-        stage=stage,
+        kind=kind,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         size=sum(path.stat().st_size for path in files),
         files={path.name: sha256_of(path) for path in files},

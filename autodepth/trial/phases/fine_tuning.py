@@ -9,16 +9,16 @@ from autodepth.networks.pruning.magnitude import Masks, apply_masks
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.policy.survival import survival_probabilities
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 from autodepth.trial.training.checkpoints import Checkpoints
-from autodepth.trial.training.config import Course, Distillation, Epoch
+from autodepth.trial.training.config import Distillation, Epoch, TrainingConfig
 from autodepth.trial.training.loop import train
 
 
 def fine_tune(  # noqa: PLR0913 - what, how, where, from whom, and how long
     network: ResidualNetwork,
     policy: Policy,
-    setting: TrialSetting,
+    context: TrialContext,
     *,
     parent: ResidualNetwork,
     epochs: int,
@@ -32,7 +32,7 @@ def fine_tune(  # noqa: PLR0913 - what, how, where, from whom, and how long
     Args:
         network: what is trained.
         policy: rate, schedule, random depth, distillation and patience.
-        setting: data, device and seed.
+        context: data, device and seed.
         parent: the teacher, where the policy asks for distillation.
         epochs: passes over the training split.
         purpose: name of this use of randomness.
@@ -50,10 +50,10 @@ def fine_tune(  # noqa: PLR0913 - what, how, where, from whom, and how long
         temperature=policy.distillation_temperature,
     )
     gated = GatedNetwork(network, mode=policy.gate_mode, compensation=policy.compensation)
-    with setting.ranks.leading(
+    with context.ranks.run_on_all_ranks(
         "fine_tune",
         policy=policy,
-        replicate=setting.replicate,
+        replicate=context.replicate,
         removed=network.removed,
         shapes={name: tuple(value.shape) for name, value in network.module.state_dict().items()},
         masks={name: mask.cpu() for name, mask in (masks or {}).items()},
@@ -61,12 +61,12 @@ def fine_tune(  # noqa: PLR0913 - what, how, where, from whom, and how long
         purpose=purpose,
     ):
         if policy.distillation:
-            setting.ranks.equalise(parent.module)
+            context.ranks.sync_parameters(parent.module)
         train(
             gated,
-            setting.training_batches(settings.batch_size, f"{purpose} batches"),
-            setting.evaluation_batches(setting.data.validation),
-            Course(
+            context.training_batches(settings.batch_size, f"{purpose} batches"),
+            context.evaluation_batches(context.data.validation),
+            TrainingConfig(
                 epochs=epochs,
                 learning_rate=settings.fine_tune_learning_rate or settings.learning_rate,
                 schedule=policy.fine_tune_schedule,
@@ -75,12 +75,12 @@ def fine_tune(  # noqa: PLR0913 - what, how, where, from whom, and how long
                 distillation=teacher if policy.distillation else None,
                 patience=policy.patience,
                 after_step=lambda: apply_masks(network, masks or {}),
-                layer_seed=setting.seed_for(f"{purpose} layers"),
+                layer_seed=context.seed_for(f"{purpose} layers"),
             ),
-            gate_generator=setting.generator(f"{purpose} gates"),
+            gate_generator=context.generator(f"{purpose} gates"),
             on_epoch=on_epoch,
             checkpoints=checkpoints,
-            ranks=setting.ranks,
+            ranks=context.ranks,
         )
     if epochs:
         gated.fold(survival)

@@ -20,7 +20,7 @@ from autodepth.atomic import sha256_of
 from autodepth.networks.catalogue.own_builder import is_own
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 from autodepth.trial.device.device import computes_bfloat16
 from autodepth.trial.phases.parent import SurvivalOverTime
 
@@ -30,32 +30,32 @@ _GIVE_SURVIVAL = ("p_L", "decay_shape", "decay_power", "survival")
 
 
 def parent_content(
-    policy: Policy, setting: TrialSetting, network: ResidualNetwork
+    policy: Policy, context: TrialContext, network: ResidualNetwork
 ) -> dict[str, Any]:
     """Return everything that shapes a trained parent.
 
     Args:
         policy: how it is trained.
-        setting: network, data, device and seed.
+        context: network, data, device and seed.
         network: before training.
     """
     shaping = policy.shaping("parent")
     if "criterion" in shaping:  # branches are scored while it is trained
-        shaping["images"] = setting.sensitivity_images
+        shaping["images"] = context.sensitivity_images
     # Shapes that come to equal probabilities train equal parents.
     shaping = {name: value for name, value in shaping.items() if name not in _GIVE_SURVIVAL}
     shaping["survival"] = SurvivalOverTime(policy, network).lowest
     return {
         "stage": "parent",
         "code": [_own_code(), torch.__version__],
-        "network": setting.spec.to_dict(),
+        "network": context.spec.to_dict(),
         "architecture": _architecture(network),
-        "weights": _initial_weights(setting, network),
-        "data": setting.data.fingerprint,
-        "normalisation": asdict(setting.normalisation),
-        "augmentation": asdict(setting.augmentation),
-        "seed": [setting.seed, setting.replicate],
-        "device": [setting.device.type, computes_bfloat16(setting.device)],
+        "weights": _initial_weights(context, network),
+        "data": context.data.fingerprint,
+        "normalisation": asdict(context.normalisation),
+        "augmentation": asdict(context.augmentation),
+        "seed": [context.seed, context.replicate],
+        "device": [context.device.type, computes_bfloat16(context.device)],
         "policy": shaping,
     }
 
@@ -128,10 +128,10 @@ def _architecture(network: ResidualNetwork) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _initial_weights(setting: TrialSetting, network: ResidualNetwork) -> str | None:
+def _initial_weights(context: TrialContext, network: ResidualNetwork) -> str | None:
     """Return a digest of what training starts from; None where the seed says it all."""
     # A file may hold several weights, and a builder of one's own may load any file.
-    given = setting.weights is not None or is_own(setting.spec.name)
+    given = context.weights is not None or is_own(context.spec.name)
     return weights_digest(network) if given else None
 
 

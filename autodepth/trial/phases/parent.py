@@ -14,10 +14,10 @@ from autodepth.networks.running.layout import for_convolutions
 from autodepth.policy.depth_schedule import survival_at
 from autodepth.policy.policy import Policy
 from autodepth.policy.survival import by_sensitivity, survival_probabilities
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.criteria import branch_scores
 from autodepth.trial.training.checkpoints import Checkpoints
-from autodepth.trial.training.config import Course, Epoch
+from autodepth.trial.training.config import Epoch, TrainingConfig
 from autodepth.trial.training.loop import train
 
 # Share of training after which the `sensitivity` shape deals probabilities out by what it measures.
@@ -32,22 +32,22 @@ class Parent:
     survival: tuple[float, ...]
 
 
-def untrained_network(setting: TrialSetting) -> ResidualNetwork:
+def untrained_network(context: TrialContext) -> ResidualNetwork:
     """Return the whole network with its initial weights, on its device."""
     network = build_network(
-        setting.spec,
-        seed=setting.seed_for("init"),
-        weights=setting.weights,
-        weights_key=setting.weights_key,
+        context.spec,
+        seed=context.seed_for("init"),
+        weights=context.weights,
+        weights_key=context.weights_key,
     )
-    network.module.to(setting.device)
+    network.module.to(context.device)
     for_convolutions(network.module)
     return network
 
 
 def train_parent(
     policy: Policy,
-    setting: TrialSetting,
+    context: TrialContext,
     on_epoch: Callable[[Epoch], None],
     *,
     network: ResidualNetwork | None = None,
@@ -59,12 +59,12 @@ def train_parent(
 
     Args:
         policy: how it is trained.
-        setting: network, data, device and seed.
+        context: network, data, device and seed.
         on_epoch: told of every epoch.
         network: what `untrained_network` gives, to be trained in place; None builds it.
         checkpoints: where training goes on from, and is kept.
     """
-    network = network or untrained_network(setting)
+    network = network or untrained_network(context)
     epochs = policy.train.epochs
     survival = SurvivalOverTime(policy, network)
     gated = GatedNetwork(network, mode=policy.gate_mode, compensation=policy.compensation)
@@ -74,27 +74,29 @@ def train_parent(
             trained = network.without(())
             now = survival(number / epochs)
             GatedNetwork(trained, compensation=policy.compensation).fold(now)
-            ranks = setting.ranks
-            survival.deal_out(ranks.from_first(lambda: score_branches(policy, setting, trained)))
+            ranks = context.ranks
+            survival.redistribute(
+                ranks.broadcast_result(lambda: score_branches(policy, context, trained))
+            )
 
-    with setting.ranks.leading("parent", policy=policy, replicate=setting.replicate):
+    with context.ranks.run_on_all_ranks("parent", policy=policy, replicate=context.replicate):
         train(
             gated,
-            setting.training_batches(policy.train.batch_size, "training batches"),
-            setting.evaluation_batches(setting.data.validation),
-            Course(
+            context.training_batches(policy.train.batch_size, "training batches"),
+            context.evaluation_batches(context.data.validation),
+            TrainingConfig(
                 epochs=epochs,
                 learning_rate=policy.train.learning_rate,
                 settings=policy.train,
                 survival=survival,
                 after_epoch=after_epoch,
                 memory=survival,
-                layer_seed=setting.seed_for("training layers"),
+                layer_seed=context.seed_for("training layers"),
             ),
-            gate_generator=setting.generator("training gates"),
+            gate_generator=context.generator("training gates"),
             on_epoch=on_epoch,
             checkpoints=checkpoints,
-            ranks=setting.ranks,
+            ranks=context.ranks,
         )
     gated.fold(survival(1.0))
     network.module.eval()
@@ -102,11 +104,11 @@ def train_parent(
 
 
 def score_branches(
-    policy: Policy, setting: TrialSetting, network: ResidualNetwork
+    policy: Policy, context: TrialContext, network: ResidualNetwork
 ) -> dict[int, float]:
     """Return what each removable branch is worth by the policy's criterion, in its unit."""
-    images = setting.evaluation_batches(setting.scoring_images())
-    return branch_scores(policy.criterion, network, images, setting.generator("criterion"))
+    images = context.evaluation_batches(context.scoring_images())
+    return branch_scores(policy.criterion, network, images, context.generator("criterion"))
 
 
 class SurvivalOverTime:
@@ -145,7 +147,7 @@ class SurvivalOverTime:
             self.lowest, progress, policy.depth_schedule, policy.depth_schedule_cutoff
         )
 
-    def deal_out(self, scores: dict[int, float]) -> None:
+    def redistribute(self, scores: dict[int, float]) -> None:
         """Drop weak branches more from now on, at equal expected MACs.
 
         A branch without a score cannot be removed, and no chance to drop it is dealt out.
@@ -159,10 +161,10 @@ class SurvivalOverTime:
         lowest = dict(enumerate(self.lowest)) | dict(zip(places, dealt, strict=True))
         self.lowest = tuple(lowest[i] for i in range(len(lowest)))
 
-    def remembered(self) -> list[float]:
+    def state_dict(self) -> list[float]:
         """Return the probabilities at their lowest, which may have been dealt out."""
         return list(self.lowest)
 
-    def remember(self, values: list[float]) -> None:
+    def load_state_dict(self, values: list[float]) -> None:
         """Take probabilities that were dealt out before a break."""
         self.lowest = tuple(values)

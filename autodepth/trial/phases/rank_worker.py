@@ -1,7 +1,7 @@
 """What the other ranks of a trial do: train with the first one whatever it trains.
 
 They build the same networks and go through the same loop (`training.py`); all that the first rank
-alone knows reaches them by `Ranks.from_first`.
+alone knows reaches them by `Ranks.broadcast_result`.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ from autodepth.errors import DivergenceError
 from autodepth.networks.pruning.magnitude import Masks
 from autodepth.networks.pruning.widths import take_shapes
 from autodepth.policy.policy import Policy
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.fine_tuning import fine_tune
 from autodepth.trial.phases.parent import train_parent, untrained_network
 from autodepth.trial.training.config import Epoch
 from autodepth.trial.training.data_parallel import DismissedError, Ranks
 
 
-def follow(ranks: Ranks, setting: TrialSetting) -> None:
+def follow(ranks: Ranks, context: TrialContext) -> None:
     """Train with the first rank until the process ends.
 
     Args:
         ranks: the group; this process is not its first.
-        setting: what all trials share.
+        context: what all trials share.
     """
     works: dict[str, Callable[..., None]] = {"parent": _parent, "fine_tune": _fine_tune}
     while True:
-        work, arguments = ranks.hear()
+        work, arguments = ranks.receive()
         replicate = arguments.pop("replicate")
         try:
-            works[work](replace(setting, ranks=ranks, replicate=replicate), **arguments)
+            works[work](replace(context, ranks=ranks, replicate=replicate), **arguments)
         except (DismissedError, DivergenceError):
             continue  # the first rank has come to the same, and goes on to something else
 
 
-def _parent(setting: TrialSetting, policy: Policy) -> None:
-    train_parent(policy, setting, _ignore)
+def _parent(context: TrialContext, policy: Policy) -> None:
+    train_parent(policy, context, _ignore)
 
 
 def _fine_tune(
-    setting: TrialSetting,
+    context: TrialContext,
     *,
     policy: Policy,
     removed: Sequence[int],
@@ -51,18 +51,18 @@ def _fine_tune(
     epochs: int,
     purpose: str,
 ) -> None:
-    parent = untrained_network(setting)
+    parent = untrained_network(context)
     network = parent.without(removed)
     state = network.module.state_dict()
     take_shapes(network.module, {n: s for n, s in shapes.items() if state[n].shape != s})
     fine_tune(
         network,
         policy,
-        setting,
+        context,
         parent=parent,
         epochs=epochs,
         purpose=purpose,
-        masks={name: mask.to(setting.device) for name, mask in masks.items()},
+        masks={name: mask.to(context.device) for name, mask in masks.items()},
         on_epoch=_ignore,
     )
 

@@ -62,7 +62,7 @@ class Checkpoints:
         if not self._cache.keeps or not due:
             return
         key = f"{self._name(epoch)}{_PARTIAL}"
-        if self._cache.store(key, state().write, stage="partial"):
+        if self._cache.store(key, state().write, kind="partial"):
             if self._last.endswith(_PARTIAL) and self._last != key:
                 self._cache.remove(self._last)
             self._last = key
@@ -76,7 +76,7 @@ class Checkpoints:
         key = self._name(epoch)
         if not self._open_ended or not self._cache.keeps or self._last == key:
             return
-        if self._cache.store(key, state().write, stage="fine_tuned"):
+        if self._cache.store(key, state().write, kind="fine_tuned"):
             self.discard(epoch)
 
     def discard(self, epoch: int) -> None:

@@ -17,14 +17,14 @@ Survival = Callable[[float], Sequence[float]]
 """p_l of every branch that is there, at a share of training in [0, 1]."""
 
 
-class Memory(Protocol):
+class Stateful(Protocol):
     """What a course learns while it goes, apart from weights; checkpoints hold it."""
 
-    def remembered(self) -> Any:
+    def state_dict(self) -> Any:
         """Return it as plain values fit for JSON."""
 
-    def remember(self, values: Any) -> None:
-        """Be as when `remembered` gave these values."""
+    def load_state_dict(self, values: Any) -> None:
+        """Be as when `state_dict` gave these values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Distillation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
+class TrainingConfig:
     """How long and by what rules one training goes.
 
     Args:
@@ -77,7 +77,7 @@ class Course:
     patience: int | None = None
     after_step: Callable[[], None] = lambda: None
     after_epoch: Callable[[int], None] = lambda _: None
-    memory: Memory | None = None
+    memory: Stateful | None = None
     layer_seed: int = 0
 
     def loss(self, scores: Tensor, images: Tensor, labels: Tensor) -> Tensor:

@@ -78,17 +78,17 @@ class Ranks:
 
     # Messages from the first rank to the others
 
-    def tell(self, message: Any) -> None:
+    def broadcast(self, message: Any) -> None:
         """Send something to all others; only the first rank may."""
         distributed.broadcast_object_list([message], src=0, group=self._control)
 
-    def hear(self) -> Any:
+    def receive(self) -> Any:
         """Wait for what the first rank tells."""
         box: list[Any] = [None]
         distributed.broadcast_object_list(box, src=0, group=self._control)
         return box[0]
 
-    def from_first(self, make: Callable[[], Value]) -> Value:
+    def broadcast_result(self, make: Callable[[], Value]) -> Value:
         """Return on all ranks what `make` gives on the first; nobody else calls it.
 
         Raises:
@@ -101,22 +101,22 @@ class Ranks:
                 value = make()
             except BaseException as error:
                 self._told = error
-                self.tell((False, None))
+                self.broadcast((False, None))
                 raise
-            self.tell((True, value))
+            self.broadcast((True, value))
             return value
-        made, value = self.hear()
+        made, value = self.receive()
         if not made:
             raise DismissedError
         return value
 
     @contextmanager
-    def leading(self, work: str, **arguments: Any) -> Iterator[None]:
+    def run_on_all_ranks(self, work: str, **arguments: Any) -> Iterator[None]:
         """Have the others do the same work as the block; see `following.py`."""
         if self.size == 1 or self.rank > 0:
             yield
             return
-        self.tell((work, arguments))
+        self.broadcast((work, arguments))
         try:
             yield
         except DivergenceError:  # every rank came to it, or was told
@@ -169,12 +169,12 @@ class Ranks:
         if self.size == 1:
             yield
             return
-        self.equalise(module)
+        self.sync_parameters(module)
         with norms_over_ranks(module):
             yield
 
     @torch.no_grad()
-    def equalise(self, module: nn.Module) -> None:
+    def sync_parameters(self, module: nn.Module) -> None:
         """Give all ranks the parameters and buffers of the first."""
         if self.size == 1:
             return

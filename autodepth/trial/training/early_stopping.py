@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from autodepth.trial.training.evaluation import Evaluation
 
 
-class BestEpoch:
+class EarlyStopping:
     """The weights of the epoch with the lowest validation loss, where patience asks for them.
 
     Args:
@@ -29,7 +29,7 @@ class BestEpoch:
         """Whether training is to end."""
         return self._patience is not None and self._waited >= self._patience
 
-    def hear(self, evaluation: Evaluation) -> None:
+    def receive(self, evaluation: Evaluation) -> None:
         """Hear of an epoch that has just ended."""
         if self._patience is None:
             return
@@ -43,11 +43,11 @@ class BestEpoch:
         if self._weights:
             self._module.load_state_dict(self._weights)
 
-    def remembered(self) -> tuple[Mapping[str, Tensor], dict[str, Any]]:
+    def state_dict(self) -> tuple[Mapping[str, Tensor], dict[str, Any]]:
         """Return its weights, and the rest as plain values fit for JSON."""
         return self._weights, {"loss": self._loss, "waited": self._waited}
 
-    def remember(self, weights: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Be as when `remembered` gave these."""
+    def load_state_dict(self, weights: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Be as when `state_dict` gave these."""
         self._weights = dict(weights)
         self._loss, self._waited = values["loss"], values["waited"]

@@ -23,12 +23,12 @@ from autodepth.lived_time import lived_seconds
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.trial.device.device import autocast
 from autodepth.trial.training.checkpoints import Checkpoints
-from autodepth.trial.training.config import Course, Epoch
+from autodepth.trial.training.config import Epoch, TrainingConfig
 from autodepth.trial.training.data_parallel import ALONE, Ranks
-from autodepth.trial.training.early_stopping import BestEpoch
+from autodepth.trial.training.early_stopping import EarlyStopping
 from autodepth.trial.training.evaluation import evaluate
 from autodepth.trial.training.gradient_norms import GradientNorms
-from autodepth.trial.training.state import Moving, layers_draw_from
+from autodepth.trial.training.state import LiveState, layers_draw_from
 
 # Looking at the loss holds a GPU up, so it is not done in every step.
 _STEPS_BETWEEN_CHECKS = 32
@@ -38,7 +38,7 @@ def train(
     network: GatedNetwork,
     batches: Batches,
     validation: Batches,
-    course: Course,
+    config: TrainingConfig,
     *,
     gate_generator: torch.Generator,
     on_epoch: Callable[[Epoch], None],
@@ -53,7 +53,7 @@ def train(
         network: the network, on its device.
         batches: training images, shuffled anew on every pass.
         validation: validation images.
-        course: how long and by what rules.
+        config: how long and by what rules.
         gate_generator: CPU generator of the gates.
         on_epoch: told of every epoch, those of a checkpoint included, which take no time now;
             whatever it raises ends training.
@@ -64,37 +64,39 @@ def train(
     Raises:
         DivergenceError: the loss of an epoch is not finite.
     """
-    if course.epochs == 0:
+    if config.epochs == 0:
         return
     batches = batches.part(ranks.part)
-    optimizer, schedule = _optimizer(network.module, course, steps=course.epochs * len(batches))
+    optimizer, schedule = _optimizer(network.module, config, steps=config.epochs * len(batches))
     generators = {"gates": gate_generator, "batches": batches.generator}
-    best = BestEpoch(network.module, course.patience)
-    moving = Moving(
+    best = EarlyStopping(network.module, config.patience)
+    moving = LiveState(
         module=network.module,
         optimizer=optimizer,
         schedule=schedule,
         best=best,
         generators={name: g for name, g in generators.items() if g is not None},
-        memory=course.memory,
+        memory=config.memory,
     )
     epochs: list[Epoch] = []
-    device, seed = next(network.module.parameters()).device, ranks.layer_seed(course.layer_seed)
+    device, seed = next(network.module.parameters()).device, ranks.layer_seed(config.layer_seed)
     with ranks.training(network.module), layers_draw_from(seed, device):
-        state = ranks.from_first(lambda: checkpoints.latest(course.epochs) if checkpoints else None)
+        state = ranks.broadcast_result(
+            lambda: checkpoints.latest(config.epochs) if checkpoints else None
+        )
         if state is not None:
-            moving.take_up(state)
+            moving.load_state(state)
             if ranks.rank > 0:
-                torch.manual_seed(ranks.layer_seed(course.layer_seed, len(state.epochs)))
+                torch.manual_seed(ranks.layer_seed(config.layer_seed, len(state.epochs)))
             epochs.extend(state.epochs)
-            ranks.from_first(lambda: _tell_again(epochs, on_epoch))
-        while len(epochs) < course.epochs and not best.waited_enough:
+            ranks.broadcast_result(lambda: _tell_again(epochs, on_epoch))
+        while len(epochs) < config.epochs and not best.waited_enough:
             number = len(epochs) + 1
-            epoch = _one_epoch(number, network, batches, validation, course, moving, ranks)
+            epoch = _one_epoch(number, network, batches, validation, config, moving, ranks)
             epochs.append(epoch)
-            best.hear(epoch.evaluation)
-            course.after_epoch(number)
-            ranks.from_first(partial(_tell, epoch, on_epoch, checkpoints, moving, epochs))
+            best.receive(epoch.evaluation)
+            config.after_epoch(number)
+            ranks.broadcast_result(partial(_tell, epoch, on_epoch, checkpoints, moving, epochs))
         if checkpoints:
             checkpoints.end(len(epochs), lambda: moving.state(epochs))
     best.restore()
@@ -109,7 +111,7 @@ def _tell(
     epoch: Epoch,
     on_epoch: Callable[[Epoch], None],
     checkpoints: Checkpoints | None,
-    moving: Moving,
+    moving: LiveState,
     epochs: list[Epoch],
 ) -> None:
     if checkpoints:
@@ -123,36 +125,36 @@ def _one_epoch(
     network: GatedNetwork,
     batches: Batches,
     validation: Batches,
-    course: Course,
-    moving: Moving,
+    config: TrainingConfig,
+    moving: LiveState,
     ranks: Ranks,
 ) -> Epoch:
     start = lived_seconds()
     tally = _Tally(network, ranks)
     network.train()
     for step, (images, labels) in enumerate(batches):
-        progress = (number - 1 + step / len(batches)) / course.epochs
-        survival = course.survival(progress)
+        progress = (number - 1 + step / len(batches)) / config.epochs
+        survival = config.survival(progress)
         count = batches.size(step)
         gates = moving.generators["gates"]
         computed = network.draw(survival, gates, count, ranks.part(count))
-        with autocast(images.device, course.settings.precision):
+        with autocast(images.device, config.settings.precision):
             scores = network(images)
-            loss = ranks.share(course.loss(scores, images, labels), scores, count)
+            loss = ranks.share(config.loss(scores, images, labels), scores, count)
         moving.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         ranks.sum_gradients(network.module.parameters())
         tally.note(loss, scores, labels, count, math.fsum(survival), computed)
         moving.optimizer.step()
         moving.schedule.step()
-        course.after_step()
+        config.after_step()
         if step % _STEPS_BETWEEN_CHECKS == 0:
             tally.finite_loss(number)
     steps_ended = lived_seconds()
     train_loss = tally.finite_loss(number)
     network.eval()
-    network.open_all(course.survival(number / course.epochs))
-    evaluation = ranks.from_first(lambda: evaluate(network, validation))
+    network.open_all(config.survival(number / config.epochs))
+    evaluation = ranks.broadcast_result(lambda: evaluate(network, validation))
     return Epoch(
         number=number,
         train_loss=train_loss,
@@ -211,17 +213,17 @@ class _Tally:
         return float(self._ranks.sum(self._correct)) / self.images
 
 
-def _optimizer(module: nn.Module, course: Course, *, steps: int) -> tuple[SGD, LRScheduler]:
-    settings = course.settings
+def _optimizer(module: nn.Module, config: TrainingConfig, *, steps: int) -> tuple[SGD, LRScheduler]:
+    settings = config.settings
     optimizer = SGD(
         list(module.parameters()),
-        lr=course.learning_rate,
+        lr=config.learning_rate,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         nesterov=settings.momentum > 0,
     )
-    if course.schedule == "constant":
+    if config.schedule == "constant":
         return optimizer, LambdaLR(optimizer, lambda _: 1.0)
     return optimizer, OneCycleLR(
-        optimizer, course.learning_rate, total_steps=steps, cycle_momentum=False
+        optimizer, config.learning_rate, total_steps=steps, cycle_momentum=False
     )

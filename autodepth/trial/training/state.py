@@ -20,8 +20,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from autodepth.atomic import write_atomically
-from autodepth.trial.training.config import Epoch, Memory
-from autodepth.trial.training.early_stopping import BestEpoch
+from autodepth.trial.training.config import Epoch, Stateful
+from autodepth.trial.training.early_stopping import EarlyStopping
 
 _TENSORS, _VALUES = "state.safetensors", "state.json"
 
@@ -77,7 +77,7 @@ class TrainingState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moving:
+class LiveState:
     """Everything that training changes.
 
     Args:
@@ -92,13 +92,13 @@ class Moving:
     module: nn.Module
     optimizer: Optimizer
     schedule: LRScheduler
-    best: BestEpoch
+    best: EarlyStopping
     generators: Mapping[str, torch.Generator]
-    memory: Memory | None
+    memory: Stateful | None
 
     def state(self, epochs: Sequence[Epoch]) -> TrainingState:
         """Return a copy of it all."""
-        weights, best = self.best.remembered()
+        weights, best = self.best.state_dict()
         kinds: dict[str, Mapping[str, Tensor]] = {
             "network": _tensors(self.module),
             "optimizer": dict(self._optimizer_tensors()),
@@ -121,12 +121,12 @@ class Moving:
                 "groups": groups,
                 "schedule": self.schedule.state_dict(),
                 "best": best,
-                "memory": None if self.memory is None else self.memory.remembered(),
+                "memory": None if self.memory is None else self.memory.state_dict(),
             },
         )
 
     @torch.no_grad()
-    def take_up(self, state: TrainingState) -> None:
+    def load_state(self, state: TrainingState) -> None:
         """Be as when `state` was taken from the same network, optimizer and course."""
         weights = state.of("network")
         for name, tensor in _tensors(self.module).items():
@@ -143,12 +143,12 @@ class Moving:
         self.schedule.load_state_dict(dict(state.values["schedule"]))
         device = _device(self.module)
         best = {name: tensor.to(device) for name, tensor in state.of("best").items()}
-        self.best.remember(best, state.values["best"])
+        self.best.load_state_dict(best, state.values["best"])
         for name, generator in self.generators.items():
             generator.set_state(state.of("generator")[name])
         _set_layer_generators(device, state.of("layers"))
         if self.memory is not None:
-            self.memory.remember(state.values["memory"])
+            self.memory.load_state_dict(state.values["memory"])
 
     def _optimizer_tensors(self) -> Iterator[tuple[str, Tensor]]:
         for name, parameter in self.module.named_parameters():

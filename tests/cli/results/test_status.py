@@ -15,7 +15,7 @@ import pytest
 
 from autodepth.cli.search.stop_set import read_concurrency
 from autodepth.errors import InputError
-from autodepth.records.driver_lock.lock import DriverLock, Wishes, driver_of, read_wishes
+from autodepth.records.driver_lock.lock import ControlRequests, DriverLock, driver_of, read_requests
 from autodepth.records.ledger import Ledger
 
 TRIALS = (
@@ -136,7 +136,7 @@ def test_a_study_is_asked_to_stop_and_waited_for(run, make_recorded):
     folder = make_recorded("digits", TRIALS, ended=None)
     with DriverLock(folder):
         done = run("stop", "digits")
-        assert read_wishes(folder) == Wishes(stop=True)
+        assert read_requests(folder) == ControlRequests(stop=True)
         assert f"process {os.getpid()}" in done.stderr
         waiting = start("stop", "digits", "--wait")
         time.sleep(3)
@@ -156,7 +156,7 @@ def test_stopping_what_does_not_run_wishes_nothing(run, make_recorded):
     assert (done.returncode, done.stdout) == (
         0, "digits: no process drives it; it ended: the budget was spent\n",
     )  # fmt: skip
-    assert read_wishes(folder) == Wishes()
+    assert read_requests(folder) == ControlRequests()
     dead = make_recorded("dead", TRIALS, ended=None)
     assert "its driver died" in run("stop", dead.name).stdout
 
@@ -165,9 +165,9 @@ def test_concurrency_of_a_running_study_is_set(run, make_recorded):
     folder = make_recorded("digits", TRIALS, ended=None)
     with DriverLock(folder):
         done = run("set", "digits", "concurrency=1")
-        assert read_wishes(folder) == Wishes(concurrency=1)
+        assert read_requests(folder) == ControlRequests(concurrency=1)
         too_many = run("set", "digits", "concurrency=3")
-        assert read_wishes(folder) == Wishes(concurrency=1)
+        assert read_requests(folder) == ControlRequests(concurrency=1)
     idle = run("set", "digits", "concurrency=1")
 
     assert done.returncode == 0

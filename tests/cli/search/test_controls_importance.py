@@ -20,7 +20,7 @@ def result(accuracy, macs, removed=()):
             parameters=270_410, size_bytes=810_000, latency_ms=12.5,
         ),
         removed=removed, sensitivities={}, survival=(1.0,), parent_accuracy=0.9,
-        pruned_accuracy=0.8, stage_seconds={},
+        pruned_accuracy=0.8, phase_seconds={},
     )  # fmt: skip
 
 

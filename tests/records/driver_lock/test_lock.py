@@ -22,11 +22,11 @@ from autodepth.errors import InputError, StudyError, StudyInUseError
 from autodepth.records.driver_lock import heartbeat
 from autodepth.records.driver_lock import lock as control
 from autodepth.records.driver_lock.lock import (
+    ControlRequests,
     DriverLock,
-    Wishes,
+    delete_requests,
     driver_of,
-    forget_wishes,
-    read_wishes,
+    read_requests,
     tell_ending,
     wish,
 )
@@ -258,26 +258,26 @@ def test_who_goes_on_does_not_wait_for_ever(
 
 
 def test_wishes_add_up_until_they_are_forgotten(folder: StudyFolder) -> None:
-    assert read_wishes(folder) == Wishes(stop=False, concurrency=None)
-    assert wish(folder, concurrency=3) == Wishes(concurrency=3)
-    assert wish(folder, stop=True) == Wishes(stop=True, concurrency=3)
-    assert read_wishes(folder) == Wishes(stop=True, concurrency=3)
-    forget_wishes(folder)
-    forget_wishes(folder)
-    assert read_wishes(folder) == Wishes()
+    assert read_requests(folder) == ControlRequests(stop=False, concurrency=None)
+    assert wish(folder, concurrency=3) == ControlRequests(concurrency=3)
+    assert wish(folder, stop=True) == ControlRequests(stop=True, concurrency=3)
+    assert read_requests(folder) == ControlRequests(stop=True, concurrency=3)
+    delete_requests(folder)
+    delete_requests(folder)
+    assert read_requests(folder) == ControlRequests()
 
 
 def test_a_new_driver_does_not_hear_what_was_wished_of_the_last(folder: StudyFolder) -> None:
     wish(folder, stop=True)
     with DriverLock(folder):
-        assert not read_wishes(folder).stop
+        assert not read_requests(folder).stop
         wish(folder, stop=True)
-        assert read_wishes(folder).stop
+        assert read_requests(folder).stop
 
 
 def test_of_two_wishes_at_once_none_is_lost(folder: StudyFolder) -> None:
     for _ in range(20):
-        forget_wishes(folder)
+        delete_requests(folder)
         threads = [
             threading.Thread(target=wish, args=(folder,), kwargs=change)
             for change in ({"stop": True}, {"concurrency": 2})
@@ -286,7 +286,7 @@ def test_of_two_wishes_at_once_none_is_lost(folder: StudyFolder) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert read_wishes(folder) == Wishes(stop=True, concurrency=2)
+        assert read_requests(folder) == ControlRequests(stop=True, concurrency=2)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_a_wish_out_of_range_is_refused_and_changes_nothing(
     wish(folder, concurrency=2)
     with pytest.raises(InputError, match="must be"):
         wish(folder, **changes)
-    assert read_wishes(folder) == Wishes(concurrency=2)
+    assert read_requests(folder) == ControlRequests(concurrency=2)
 
 
 @given(
@@ -316,8 +316,8 @@ def test_whatever_is_in_the_file_there_are_wishes_or_none(
 ) -> None:
     folder = StudyFolder(tmp_path_factory.mktemp("study"))
     (folder.path / "wishes.json").write_bytes(content)
-    wishes = read_wishes(folder)
-    if wishes != Wishes():
+    wishes = read_requests(folder)
+    if wishes != ControlRequests():
         assert json.loads(content) == {
             name: value for name, value in vars(wishes).items() if name in json.loads(content)
         }
@@ -325,5 +325,5 @@ def test_whatever_is_in_the_file_there_are_wishes_or_none(
 
 def test_reading_wishes_is_cheap(folder: StudyFolder) -> None:
     wish(folder, concurrency=2)
-    rounds = timeit.repeat(lambda: read_wishes(folder), number=20, repeat=5)
+    rounds = timeit.repeat(lambda: read_requests(folder), number=20, repeat=5)
     assert min(rounds) / 20 < 0.005  # the best of them: a busy machine holds others up

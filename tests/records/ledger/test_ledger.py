@@ -25,7 +25,7 @@ from autodepth.trial.result import EpochReport, TrialResult, TrialState
 
 Results = Callable[..., TrialResult]
 EPOCH = EpochReport(
-    stage="parent",
+    phase="parent",
     step=1,
     train_loss=1.5,
     train_accuracy=0.65,
@@ -307,9 +307,9 @@ def test_time_is_split_by_stage_and_what_no_trial_took_is_overhead(
 ) -> None:
     done, lost, idle, again = (ledger.start_trial("search", {}, {}) for _ in range(4))
     stages = {"parent": 3.0, "fine_tune": 1.0}
-    ledger.complete_trial(done, replace(make_result(), stage_seconds=stages), 8.0, spent=10.0)
+    ledger.complete_trial(done, replace(make_result(), phase_seconds=stages), 8.0, spent=10.0)
     ledger.end_trial(lost, TrialState.FAILED, "no luck", 2.0, spent=15.0)
-    ledger.record_epochs(idle, replace(EPOCH, stage="fine_tune", seconds=1.0))
+    ledger.record_epochs(idle, replace(EPOCH, phase="fine_tune", seconds=1.0))
     ledger.end_trial(idle, TrialState.STOPPED, "rank 5 of 6", 4.0, spent=20.0)
     ledger.end_trial(again, TrialState.CANCELLED, "the budget ended", 0.5)
     ledger.balance(30.0)

@@ -6,11 +6,11 @@ import pytest
 
 from autodepth.errors import StorageError
 from autodepth.records.ledger import Ledger
-from autodepth.records.ledger.write_buffer import HeldEntries
+from autodepth.records.ledger.write_buffer import WriteBuffer
 from autodepth.trial.result import EpochReport
 
 EPOCH = EpochReport(
-    stage="fine_tune", step=1, train_loss=1.5, train_accuracy=0.6, validation_accuracy=0.4,
+    phase="fine_tune", step=1, train_loss=1.5, train_accuracy=0.6, validation_accuracy=0.4,
     branches_expected=6.0, branches_computed=6.5, gradient_norms={1: 0.5},
     images_per_second=800.0, seconds=0.25,
 )  # fmt: skip
@@ -20,7 +20,7 @@ VERDICT = ("fine_tune 25 %", {"stop": False})
 @pytest.fixture
 def held(ledger):
     now = [0.0]
-    made = HeldEntries(ledger, clock=lambda: now[0])
+    made = WriteBuffer(ledger, clock=lambda: now[0])
     return made, now
 
 

@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
 ]
 EPOCH = EpochReport(
-    stage="parent", step=1, train_loss=1.5, train_accuracy=0.6, validation_accuracy=0.4,
+    phase="parent", step=1, train_loss=1.5, train_accuracy=0.6, validation_accuracy=0.4,
     branches_expected=6.0, branches_computed=6.0, gradient_norms={}, images_per_second=9.0,
     seconds=0.2,
 )  # fmt: skip

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
 ]
 EPOCH = EpochReport(
-    stage="parent",
+    phase="parent",
     step=1,
     train_loss=1.5,
     train_accuracy=0.65,

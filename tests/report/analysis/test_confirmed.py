@@ -19,7 +19,7 @@ def result(accuracy, macs=500, removed=(2, 3)):
             parameters=9, size_bytes=36, latency_ms=1.0,
         ),
         removed=removed, sensitivities={}, survival=(1.0,), parent_accuracy=0.9,
-        pruned_accuracy=0.8, stage_seconds={},
+        pruned_accuracy=0.8, phase_seconds={},
     )  # fmt: skip
 
 

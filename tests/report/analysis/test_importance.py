@@ -21,7 +21,7 @@ def trial(number, accuracy, macs, point):
                 effective_macs=int(macs), parameters=9, size_bytes=36, latency_ms=1.0,
             ),
             removed=(), sensitivities={}, survival=(), parent_accuracy=0.9, pruned_accuracy=0.8,
-            stage_seconds={},
+            phase_seconds={},
         ),
     )  # fmt: skip
 

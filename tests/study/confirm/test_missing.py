@@ -20,7 +20,7 @@ from autodepth.report.analysis.confirmed import confirmed_front
 from autodepth.study.confirm.baselines import MOST_TIMES, ROLES
 from autodepth.study.confirm.missing import confirmations, controls
 from autodepth.trial.carry_out import TrialTask, carry_out
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 from autodepth.trial.result import OperatingPoint, TrialResult, TrialState
 
 TRAIN = TrainingSettings(epochs=3, batch_size=32, learning_rate=0.1, fine_tune_learning_rate=0.02)
@@ -43,7 +43,7 @@ def result(removed=(2, 3), macs=500):
             parameters=9, size_bytes=36, latency_ms=1.0,
         ),
         removed=removed, sensitivities={}, survival=(1.0, 0.9, 0.8), parent_accuracy=0.9,
-        pruned_accuracy=0.8, stage_seconds={},
+        pruned_accuracy=0.8, phase_seconds={},
     )  # fmt: skip
 
 
@@ -230,10 +230,10 @@ def test_what_cannot_be_compared_is_left_out_with_a_note():
 
 
 @pytest.fixture(scope="module")
-def setting(tmp_path_factory):
+def context(tmp_path_factory):
     settings = DataSettings(name="digits", train_images=64, validation=50)
     data = load_data(settings)
-    return TrialSetting(
+    return TrialContext(
         spec=NetworkSpec(name="resnet14", channels=1, height=8, width=8),
         weights=None,
         data=data,
@@ -250,8 +250,8 @@ def setting(tmp_path_factory):
 class Study:
     """A study of one policy, confirmed and controlled as a driver would do it."""
 
-    def __init__(self, ledger, setting, folder):
-        self.ledger, self.setting, self.folder, self.epochs = ledger, setting, folder, {}
+    def __init__(self, ledger, context, folder):
+        self.ledger, self.context, self.folder, self.epochs = ledger, context, folder, {}
 
     def run(self, kind, policy, **about):
         number = self.ledger.start_trial(kind, {}, policy.to_dict(), **about)
@@ -262,7 +262,7 @@ class Study:
             replicate=about.get("replicate", 0),
         )
         heard = self.epochs[number] = []
-        outcome = carry_out(task, self.setting, heard.append)
+        outcome = carry_out(task, self.context, heard.append)
         assert outcome.state is TrialState.COMPLETE, outcome.reason
         self.ledger.complete_trial(number, outcome.result, 1.0)
 
@@ -273,9 +273,9 @@ class Study:
 
 
 @pytest.fixture(scope="module")
-def study(setting, tmp_path_factory):
+def study(context, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    whole = build_network(setting.spec)
+    whole = build_network(context.spec)
     about = StudyRecord(
         name="controlled",
         seed=11,
@@ -286,7 +286,7 @@ def study(setting, tmp_path_factory):
         plan={},
     )
     with Ledger.create(folder / "ledger.sqlite", about) as ledger:
-        study = Study(ledger, setting, folder)
+        study = Study(ledger, context, folder)
         study.run("search", MEMBER)
         for trial in confirmations(ledger.front(), ledger.trials(), 2):
             study.run_extra(trial)
@@ -312,10 +312,10 @@ def test_confirmations_are_the_same_policy_on_other_seeds(study):
 
 
 @pytest.mark.parametrize("replicate", [1, 2])
-def test_each_control_does_what_its_name_says(study, setting, replicate):
+def test_each_control_does_what_its_name_says(study, context, replicate):
     trials = by_role(study, replicate)
     member = trials[""].result
-    whole = build_network(setting.spec)
+    whole = build_network(context.spec)
     removed = {role: trials[role].result.removed for role in ROLES}
 
     assert member.removed
@@ -328,7 +328,7 @@ def test_each_control_does_what_its_name_says(study, setting, replicate):
         assert (found.point.macs, found.point.parameters) == (
             member.point.macs, member.point.parameters,
         )  # fmt: skip
-        stages = [epoch.stage for epoch in study.epochs[trials[role].number]]
+        stages = [epoch.phase for epoch in study.epochs[trials[role].number]]
         assert stages == ["fine_tune"] * len(stages)
         times = 1.0 if role == SCRATCH[0] else whole.total_macs / member.point.macs
         assert len(stages) == round(3 * min(times, MOST_TIMES)) + 2
@@ -336,7 +336,7 @@ def test_each_control_does_what_its_name_says(study, setting, replicate):
     assert removed[unpruned.role] == ()
     assert unpruned.result.point.macs == whole.total_macs
     assert unpruned.result.parent_accuracy == member.parent_accuracy
-    stages = [epoch.stage for epoch in study.epochs[unpruned.number]]
+    stages = [epoch.phase for epoch in study.epochs[unpruned.number]]
     assert stages[:3] == ["parent"] * 3
     assert set(stages[3:]) == {"fine_tune"}
     assert len(stages) <= 5  # patience may end fine-tuning early, as it may the member's

@@ -4,83 +4,83 @@ import pytest
 
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import TrainingSettings
-from autodepth.study.driver.control_turn import Turns
+from autodepth.study.driver.control_turn import ControlTurn
 from autodepth.study.plan.budget import BudgetMeter
 from autodepth.units import parse_budget
 
 
 @pytest.fixture
 def make(make_proposals):
-    def turns(budget="1cpu-h", *, epochs=4, begun=False, any_complete=True):
-        proposals = make_proposals("search={p_L: {type: float, min: 0.5, max: 1.0}}")
+    def control_turn(budget="1cpu-h", *, epochs=4, begun=False, any_complete=True):
+        proposer = make_proposals("search={p_L: {type: float, min: 0.5, max: 1.0}}")
         meter = BudgetMeter(parse_budget(budget), device="cpu", devices=2.0, clock=lambda: 0.0)
         meter.start()
-        found = Turns(
+        found = ControlTurn(
             Policy(survival_prob_last=1.0, train=TrainingSettings(epochs=epochs)),
-            proposals=proposals, meter=meter,
+            proposer=proposer, meter=meter,
         )  # fmt: skip
         found.any_complete = any_complete
         if begun:
             found.control_begins()
-        return found, proposals, meter
+        return found, proposer, meter
 
-    return turns
+    return control_turn
 
 
 def test_the_control_comes_after_twice_its_own_work(make):
-    turns, proposals, _ = make(epochs=4)
+    control_turn, proposer, _ = make(epochs=4)
     due = []
     for _ in range(3):
-        due.append(turns.control_is_due())
-        proposals.parents.add_work(new=3.0, known=1.0)
-    due.append(turns.control_is_due())
-    turns.control_begins()
+        due.append(control_turn.control_is_due())
+        proposer.parents.add_work(new=3.0, known=1.0)
+    due.append(control_turn.control_is_due())
+    control_turn.control_begins()
 
     assert due == [False, False, True, True]
-    assert not turns.control_is_due()
+    assert not control_turn.control_is_due()
 
 
 def test_a_control_that_costs_no_training_comes_first(make):
     assert make(epochs=0)[0].control_is_due()
-    turns, proposals, _ = make()
-    proposals.parents.ready(proposals.foresight.parent(turns.control), {"p_L": 1.0})
-    assert turns.control_is_due()
+    control_turn, proposer, _ = make()
+    proposer.parents.ready(proposer.cost_model.parent(control_turn.control), {"p_L": 1.0})
+    assert control_turn.control_is_due()
 
 
 def test_it_is_the_last_of_a_number_of_trials_at_the_latest(make):
-    turns, _, meter = make("3trials")
+    control_turn, _, meter = make("3trials")
     due = []
     for _ in range(3):
-        due.append(turns.control_is_due())
+        due.append(control_turn.control_is_due())
         meter.trial_started()
 
     assert due == [False, False, True]
 
 
 def test_nobody_trains_its_parent_twice(make):
-    turns, proposals, _ = make(epochs=1)
-    proposals.parents.add_work(new=9.0, known=9.0)
-    proposals.parents.started(proposals.foresight.parent(turns.control), 5)
+    control_turn, proposer, _ = make(epochs=1)
+    proposer.parents.add_work(new=9.0, known=9.0)
+    proposer.parents.started(proposer.cost_model.parent(control_turn.control), 5)
 
-    assert not turns.control_is_due()
+    assert not control_turn.control_is_due()
 
 
 def test_it_does_not_start_without_time_for_it(make):
-    turns, proposals, meter = make("10s", epochs=1)
-    proposals.parents.add_work(new=9.0, known=9.0)
-    control = proposals.foresight.work(turns.control, new_parent=True)
+    control_turn, proposer, meter = make("10s", epochs=1)
+    proposer.parents.add_work(new=9.0, known=9.0)
+    control = proposer.cost_model.work(control_turn.control, new_parent=True)
     meter.trial_completed(5.0, control / 2, new_parent=True)  # of half the work, in half the time
 
-    assert not turns.control_is_due()
+    assert not control_turn.control_is_due()
 
 
 def test_it_starts_where_there_is_time_for_it(make):
-    turns, proposals, meter = make("10s", epochs=1)
-    proposals.parents.add_work(new=9.0, known=9.0)
-    control = proposals.foresight.work(turns.control, new_parent=True)
+    control_turn, proposer, meter = make("10s", epochs=1)
+    proposer.parents.add_work(new=9.0, known=9.0)
+    control = proposer.cost_model.work(control_turn.control, new_parent=True)
     meter.trial_completed(6.0, control, new_parent=True)
 
-    assert turns.control_is_due()
+    assert control_turn.control_is_due()
 
 
 def test_a_part_before_may_have_carried_it_out(make):
@@ -88,10 +88,10 @@ def test_a_part_before_may_have_carried_it_out(make):
 
 
 def test_beside_the_very_first_trial_nothing_better_is_known(make):
-    turns, proposals, _ = make(any_complete=False)
-    due = [turns.control_is_due()]
-    proposals.parents.add_work(new=4.0, known=1.0)  # the first trial began
-    due.append(turns.control_is_due())
-    turns.any_complete = True
+    control_turn, proposer, _ = make(any_complete=False)
+    due = [control_turn.control_is_due()]
+    proposer.parents.add_work(new=4.0, known=1.0)  # the first trial began
+    due.append(control_turn.control_is_due())
+    control_turn.any_complete = True
 
-    assert [*due, turns.control_is_due()] == [False, True, False]
+    assert [*due, control_turn.control_is_due()] == [False, True, False]

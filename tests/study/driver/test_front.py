@@ -8,7 +8,7 @@ from autodepth.front.objective import Objective
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import create_study_folder
 from autodepth.records.trial_record import StudyRecord
-from autodepth.study.driver.front import FrontKeeper
+from autodepth.study.driver.front import FrontWeights
 
 OBJECTIVES = (
     Objective(name="validation_accuracy", goal="maximize", reference=0.0),
@@ -35,7 +35,7 @@ def study(tmp_path):
 @pytest.mark.parametrize("order", list(permutations(range(len(ENDS))))[::7])
 def test_of_equal_networks_the_first_trial_keeps_its_weights(study, recorded_result, order):
     folder, ledger = study
-    keeper = FrontKeeper(ledger, folder, OBJECTIVES)
+    keeper = FrontWeights(ledger, folder, OBJECTIVES)
     for _ in ENDS:
         ledger.start_trial("search", {}, {})
     for number in order:

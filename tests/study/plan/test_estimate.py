@@ -6,7 +6,7 @@ from autodepth.errors import InputError
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.space.objectives import parse_constraint
 from autodepth.space.search_space import SearchSpace
-from autodepth.study.plan.estimate import constraint_verdict, reach
+from autodepth.study.plan.estimate import constraint_verdict, macs_range
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def test_protected_branches_stay(network):
     every = [branch.index for branch in network.branches]
     all_protected = space({"sensitivity_threshold": 1.0}, protect=every)
 
-    assert reach(network, all_protected).least == network.total_macs
+    assert macs_range(network, all_protected).least == network.total_macs
     bound = parse_constraint("macs <= 60%")
     with pytest.raises(InputError, match="cannot hold"):
         constraint_verdict(bound, network, all_protected)
@@ -32,4 +32,4 @@ def test_protected_branches_stay(network):
 
 def test_branches_that_are_named_go_and_no_others(network):
     named = space({"branches": [2, 5]})
-    assert reach(network, named).least == network.without((2, 5)).total_macs
+    assert macs_range(network, named).least == network.without((2, 5)).total_macs

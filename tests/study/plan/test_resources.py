@@ -7,20 +7,20 @@ from typer.testing import CliRunner
 
 from autodepth.cli.main import app
 from autodepth.errors import InputError
-from autodepth.study.plan.resource_request import PerTrial, parse_per_trial
-from autodepth.study.plan.resources import choose_places, shared_out
+from autodepth.study.plan.resource_request import ResourceRequest, parse_per_trial
+from autodepth.study.plan.resources import allocate, choose_resources
 from autodepth.units import parse_budget
 
 
 @pytest.mark.parametrize(
     ("text", "wish"),
     [
-        ("0.25gpu", PerTrial(gpus=0.25)),
-        ("1gpu", PerTrial(gpus=1)),
-        ("2gpu", PerTrial(gpus=2, ranks=2)),
-        ("2gpu,8cpu", PerTrial(gpus=2, cpus=8, ranks=2)),
-        ("4cpu", PerTrial(cpus=4)),
-        ("2x1cpu", PerTrial(cpus=2, ranks=2)),
+        ("0.25gpu", ResourceRequest(gpus=0.25)),
+        ("1gpu", ResourceRequest(gpus=1)),
+        ("2gpu", ResourceRequest(gpus=2, ranks=2)),
+        ("2gpu,8cpu", ResourceRequest(gpus=2, cpus=8, ranks=2)),
+        ("4cpu", ResourceRequest(cpus=4)),
+        ("2x1cpu", ResourceRequest(cpus=2, ranks=2)),
     ],
 )
 def test_a_wish_is_read_and_written_alike(text, wish):
@@ -65,9 +65,9 @@ def test_what_no_trial_can_use_is_refused_with_the_rule(text, told):
 def test_trials_share_gpus_and_are_charged_for_what_they_reserve(
     wish, concurrency, count, gpus, charged, whole
 ):
-    made = shared_out(
+    made = allocate(
         "gpu", [(16, 4)], concurrency=concurrency,
-        wish=parse_per_trial(wish) if wish else PerTrial(),
+        wish=parse_per_trial(wish) if wish else ResourceRequest(),
     )  # fmt: skip
 
     assert (made.count, made.gpus, made.whole_gpus) == (count, gpus, whole)
@@ -88,9 +88,9 @@ def test_trials_share_gpus_and_are_charged_for_what_they_reserve(
     ],
 )
 def test_trials_share_cpus(wish, concurrency, count, cpus, ranks, threads):
-    made = shared_out(
+    made = allocate(
         "cpu", [(6, 0)], concurrency=concurrency,
-        wish=parse_per_trial(wish) if wish else PerTrial(),
+        wish=parse_per_trial(wish) if wish else ResourceRequest(),
     )  # fmt: skip
 
     assert (made.count, made.cpus, made.ranks, made.threads) == (count, cpus, ranks, threads)
@@ -108,20 +108,20 @@ def test_trials_share_cpus(wish, concurrency, count, cpus, ranks, threads):
 )
 def test_what_does_not_fit_is_refused_with_what_there_is(device, gpus, wish, concurrency, told):
     with pytest.raises(InputError, match=told):
-        shared_out(device, [(16, gpus)], concurrency=concurrency, wish=parse_per_trial(wish))
+        allocate(device, [(16, gpus)], concurrency=concurrency, wish=parse_per_trial(wish))
 
 
 def test_a_trial_of_several_processes_stays_on_one_of_several_machines():
-    made = shared_out("cpu", [(3, 0), (4, 0)], concurrency=None, wish=parse_per_trial("2x1cpu"))
+    made = allocate("cpu", [(3, 0), (4, 0)], concurrency=None, wish=parse_per_trial("2x1cpu"))
 
     assert (made.count, made.cpus, made.ranks) == (3, 2, 2)
     with pytest.raises(InputError, match=r"4 trials of 2x1cpu .* 7 CPUs: room for 3"):
-        shared_out("cpu", [(3, 0), (4, 0)], concurrency=4, wish=parse_per_trial("2x1cpu"))
+        allocate("cpu", [(3, 0), (4, 0)], concurrency=4, wish=parse_per_trial("2x1cpu"))
 
 
 def test_gpus_are_refused_where_trials_compute_on_cpus():
     with pytest.raises(InputError, match="but the budget is one of CPU time"):
-        choose_places(parse_budget("1cpu-h"), per_trial=parse_per_trial("1gpu"))
+        choose_resources(parse_budget("1cpu-h"), per_trial=parse_per_trial("1gpu"))
 
 
 def test_the_plan_says_what_each_trial_has():

@@ -6,7 +6,7 @@ from autodepth.front.objective import Objective
 from autodepth.space.domains import Choice
 from autodepth.space.file.shipped import default_space, shipped_spaces
 from autodepth.space.file.space_file import load_space
-from autodepth.study.propose.optuna_sampler import Searcher
+from autodepth.study.propose.optuna_sampler import OptunaSampler
 
 OBJECTIVES = (
     Objective(name="validation_accuracy", goal="maximize", reference=0.0),
@@ -14,13 +14,15 @@ OBJECTIVES = (
 )
 
 
-def searcher(seed=0, sampler="tpe", space=None):
+def sampler(seed=0, sampler="tpe", space=None):
     space = space or load_space(default_space(), [f"sampler.name={sampler}"])
-    return space, Searcher(space.dimensions_for(3, 9), OBJECTIVES, sampler=space.sampler, seed=seed)
+    return space, OptunaSampler(
+        space.dimensions_for(3, 9), OBJECTIVES, sampler=space.sampler, seed=seed
+    )
 
 
 def points(count, **kwargs):
-    _, made = searcher(**kwargs)
+    _, made = sampler(**kwargs)
     found = []
     for number in range(count):
         token, point = made.ask()
@@ -41,7 +43,7 @@ def test_the_same_seed_and_tells_give_the_same_points(sampler):
 
 @pytest.mark.parametrize("name", shipped_spaces())
 def test_every_suggestion_is_a_policy_of_the_space(name):
-    space, made = searcher(space=load_space(shipped_spaces()[name]))
+    space, made = sampler(space=load_space(shipped_spaces()[name]))
     dimensions = {d.name: d.domain for d in space.dimensions_for(3, 9)}
     for _ in range(15):
         token, point = made.ask()
@@ -51,7 +53,7 @@ def test_every_suggestion_is_a_policy_of_the_space(name):
 
 
 def test_a_dimension_that_does_not_count_is_not_suggested():
-    _, made = searcher()
+    _, made = sampler()
     for _ in range(20):
         token, point = made.ask()
         made.tell(token, [0.5, 0.5])
@@ -59,7 +61,7 @@ def test_a_dimension_that_does_not_count_is_not_suggested():
 
 
 def test_values_that_are_not_finite_count_as_failed():
-    _, made = searcher()
+    _, made = sampler()
     for value in (float("nan"), float("inf")):
         token, _ = made.ask()
         made.tell(token, [value, 0.5])
@@ -69,7 +71,7 @@ def test_values_that_are_not_finite_count_as_failed():
 
 
 def test_what_was_learned_moves_the_search():
-    space, made = searcher()
+    space, made = sampler()
     values = next(d.domain for d in space.dimensions if d.name == "decay_shape")
     assert isinstance(values, Choice)
     late = 0

@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodepth.study.propose.parent_pool import Parents, shapes_parent
+from autodepth.study.propose.parent_pool import ParentPool, shapes_parent
 
 
 def test_a_parent_is_new_then_training_then_ready():
-    parents = Parents(seed=0)
+    parents = ParentPool(seed=0)
     assert parents.state("a") == "new"
     parents.started("a", 1)
     parents.started("a", 2)
@@ -21,7 +21,7 @@ def test_a_parent_is_new_then_training_then_ready():
 
 
 def test_a_parent_whose_trial_ends_is_new_again_and_one_that_was_given_up_never_is():
-    parents = Parents(seed=0)
+    parents = ParentPool(seed=0)
     parents.started("a", 1)
     parents.started("b", 2)
     parents.lost(1)
@@ -32,21 +32,21 @@ def test_a_parent_whose_trial_ends_is_new_again_and_one_that_was_given_up_never_
 
 
 def test_known_parents_are_taken_until_twice_as_much_was_tried_on_them_as_they_took():
-    parents = Parents(seed=0)
+    parents = ParentPool(seed=0)
     parents.add_work(new=10.0, known=0.0)
     assert parents.choose_known() is None  # there is none yet
     parents.ready("a", {"p_L": 0.5})
-    parents.praise("a")
+    parents.credit("a")
 
     assert taken_until_balanced(parents) == 10
 
 
 def test_the_fewer_new_parents_brought_something_the_more_is_tried_on_known_ones():
-    parents = Parents(seed=0, balance=1.0)
+    parents = ParentPool(seed=0, balance=1.0)
     for name in "abc":
         parents.ready(name, {"p_L": name})
     parents.add_work(new=10.0, known=0.0)
-    parents.praise("b")
+    parents.credit("b")
 
     assert taken_until_balanced(parents) == 10  # one of three: (1 + 1) / (1 + 3)
 
@@ -60,7 +60,7 @@ def taken_until_balanced(parents):
 
 
 def test_a_parent_promises_by_its_accuracy_beside_that_of_the_best():
-    parents = Parents(seed=0)
+    parents = ParentPool(seed=0)
     assert parents.promise("a") == 1.0
     parents.trained("a", 0.2)
     parents.trained("a", 0.3)
@@ -70,11 +70,11 @@ def test_a_parent_promises_by_its_accuracy_beside_that_of_the_best():
 
 
 def test_parents_that_reached_the_front_are_taken_more_often():
-    parents = Parents(seed=1)
+    parents = ParentPool(seed=1)
     for name in "abc":
         parents.ready(name, {"p_L": name})
     for _ in range(8):
-        parents.praise("b")
+        parents.credit("b")
     chosen = [parents.known()["p_L"] for _ in range(300)]
 
     assert chosen.count("b") > 200
@@ -82,13 +82,13 @@ def test_parents_that_reached_the_front_are_taken_more_often():
 
 
 def test_parents_on_which_much_was_tried_in_vain_are_taken_less_often():
-    parents = Parents(seed=1)
+    parents = ParentPool(seed=1)
     for name in "abc":
         parents.ready(name, {"p_L": name})
     for _ in range(9):
         parents.tried("a")
         parents.tried("b")
-        parents.praise("b")
+        parents.credit("b")
     chosen = [parents.known()["p_L"] for _ in range(300)]
 
     assert 0 < chosen.count("a") < 40
@@ -99,7 +99,7 @@ def test_parents_on_which_much_was_tried_in_vain_are_taken_less_often():
 @given(st.integers(0, 99))
 def test_the_same_seed_chooses_the_same(seed):
     def choices():
-        parents = Parents(seed=seed)
+        parents = ParentPool(seed=seed)
         for name in "abcd":
             parents.ready(name, {"p_L": name})
         return [parents.known() for _ in range(9)]

@@ -20,48 +20,46 @@ OBJECTIVES = (
 
 
 def test_two_workers_never_train_one_parent(make_proposals):
-    proposals = make_proposals(*ONE_PARENT)
-    first = proposals.next()
-    proposals.started(first, 1)
+    proposer = make_proposals(*ONE_PARENT)
+    first = proposer.next()
+    proposer.started(first, 1)
 
     assert first.new_parent
-    assert proposals.next() is None  # every policy of this space waits for that parent
-    assert not proposals.exhausted
-    proposals.parents.ready(first.parent, first.point)
-    second = proposals.next()
+    assert proposer.next() is None  # every policy of this space waits for that parent
+    assert not proposer.exhausted
+    proposer.parents.ready(first.parent, first.point)
+    second = proposer.next()
     assert not second.new_parent
     assert second.parent == first.parent
 
 
 def test_a_suggestion_that_comes_to_a_known_network_is_answered_at_once(make_proposals):
-    proposals = make_proposals(*ONE_PARENT)
+    proposer = make_proposals(*ONE_PARENT)
     tried = []
-    while (proposal := proposals.next()) is not None:
-        proposals.started(proposal, len(tried))
+    while (proposal := proposer.next()) is not None:
+        proposer.started(proposal, len(tried))
         tried.append(proposal.point["branches_removed"])
-        proposals.parents.ready(proposal.parent, proposal.point)
-        proposals.foresight.learn(proposal.policy, SCORES)
-        proposals.answer(proposal, [0.5, 1e6])
+        proposer.parents.ready(proposal.parent, proposal.point)
+        proposer.cost_model.learn(proposal.policy, SCORES)
+        proposer.answer(proposal, [0.5, 1e6])
 
     assert sorted(tried) == [0, 1, 2, 3]  # each once, though the sampler draws blindly
-    assert proposals.exhausted
-    assert proposals.duplicates > 100
+    assert proposer.exhausted
+    assert proposer.duplicates > 100
 
 
 def test_a_twin_of_a_running_trial_gets_its_answer_too(make_proposals):
-    proposals = make_proposals(
-        *ONE_PARENT, first=[{"branches_removed": 2}, {"branches_removed": 2}]
-    )
+    proposer = make_proposals(*ONE_PARENT, first=[{"branches_removed": 2}, {"branches_removed": 2}])
     train = {"epochs": 10, "batch_size": 16, "learning_rate": 0.05}
     policy = Policy.from_dict({"branches_removed": 2, "train": train})
-    proposals.foresight.learn(policy, SCORES)
-    proposals.parents.ready(proposals.foresight.parent(policy), {})
-    first = proposals.next()
-    second = proposals.next()
+    proposer.cost_model.learn(policy, SCORES)
+    proposer.parents.ready(proposer.cost_model.parent(policy), {})
+    first = proposer.next()
+    second = proposer.next()
 
-    assert (first.point["branches_removed"], proposals.duplicates >= 1) == (2, True)
+    assert (first.point["branches_removed"], proposer.duplicates >= 1) == (2, True)
     assert second.point["branches_removed"] != 2
-    proposals.answer(first, [0.9, 1.0])  # raises if the twin could not be told
+    proposer.answer(first, [0.9, 1.0])  # raises if the twin could not be told
 
 
 TUNED = (
@@ -72,46 +70,46 @@ TUNED = (
 
 @pytest.mark.parametrize("ended", [True, False], ids=["ended", "running"])
 def test_a_network_that_was_fine_tuned_longer_is_not_fine_tuned_anew(ended, make_proposals):
-    proposals = make_proposals(*TUNED, first=[{"branches_removed": 1, "fine_tune_epochs": 5}])
-    first = proposals.next()
-    proposals.parents.ready(first.parent, first.point)
-    proposals.foresight.learn(first.policy, SCORES)
-    proposals.answer(first, None)  # its place was lost: it is tried again, its end known by now
-    proposals.again(first.point)
-    known = proposals.next()
+    proposer = make_proposals(*TUNED, first=[{"branches_removed": 1, "fine_tune_epochs": 5}])
+    first = proposer.next()
+    proposer.parents.ready(first.parent, first.point)
+    proposer.cost_model.learn(first.policy, SCORES)
+    proposer.answer(first, None)  # its place was lost: it is tried again, its end known by now
+    proposer.again(first.point)
+    known = proposer.next()
     if ended:
-        proposals.answer(known, [0.5, 1e6])
+        proposer.answer(known, [0.5, 1e6])
 
     longest = {1: 5, 0: 0}
-    while (proposal := proposals.next()) is not None:
+    while (proposal := proposer.next()) is not None:
         removed, epochs = proposal.policy.branches_removed, proposal.policy.fine_tune_epochs
         assert epochs > longest[removed]
         longest[removed] = epochs
-        proposals.started(proposal, 1)
-        proposals.answer(proposal, [0.5, 1e6])
+        proposer.started(proposal, 1)
+        proposer.answer(proposal, [0.5, 1e6])
     assert longest == {1: 9, 0: 9}
-    assert proposals.exhausted
+    assert proposer.exhausted
 
 
 def test_what_breaks_a_bound_for_certain_says_so(make_proposals):
-    proposals = make_proposals(
+    proposer = make_proposals(
         *ONE_PARENT, "constraints=[macs <= 60%]", first=[{"branches_removed": 0}]
     )
 
-    assert proposals.next().broken == {"macs <= 60%": pytest.approx(2 / 3, rel=1e-3)}
+    assert proposer.next().broken == {"macs <= 60%": pytest.approx(2 / 3, rel=1e-3)}
 
 
 def test_without_time_for_a_new_parent_a_known_one_is_taken(make_proposals):
-    proposals = make_proposals(
+    proposer = make_proposals(
         "search={p_L: {type: float, min: 0.5, max: 1.0},"
         " branches_removed: {type: int, min: 0, max: 3}}"
     )
-    assert proposals.next(new_parents=False) is None
-    assert not proposals.exhausted
-    first = proposals.next()
-    proposals.started(first, 1)
-    proposals.parents.ready(first.parent, first.point)
-    second = proposals.next(new_parents=False)
+    assert proposer.next(new_parents=False) is None
+    assert not proposer.exhausted
+    first = proposer.next()
+    proposer.started(first, 1)
+    proposer.parents.ready(first.parent, first.point)
+    second = proposer.next(new_parents=False)
 
     assert second.parent == first.parent
 
@@ -120,7 +118,7 @@ def test_without_time_for_a_new_parent_a_known_one_is_taken(make_proposals):
 def test_a_policy_on_a_known_parent_falls_into_the_gap_of_the_front(
     sampler, gap_share, make_proposals
 ):  # by its share, or since the sampler could but draw blindly
-    proposals = make_proposals(
+    proposer = make_proposals(
         "search={p_L: {type: float, min: 0.5, max: 1.0},"
         " branches_removed: {type: int, min: 0, max: 4},"
         " fine_tune_epochs: {type: int, min: 1, max: 4}}",
@@ -128,49 +126,49 @@ def test_a_policy_on_a_known_parent_falls_into_the_gap_of_the_front(
         sampler=sampler,
         gap_share=gap_share,
     )
-    first, gaps, foresight = proposals.next(), proposals.gaps, proposals.foresight
-    proposals.started(first, 0)
-    proposals.parents.ready(first.parent, first.point)
-    foresight.learn(first.policy, SCORES)
+    first, improvement, cost_model = proposer.next(), proposer.improvement, proposer.cost_model
+    proposer.started(first, 0)
+    proposer.parents.ready(first.parent, first.point)
+    cost_model.learn(first.policy, SCORES)
     for trial, (policy, accuracy) in enumerate(
         [(first.policy, 0.5), (first.policy.removing(branches_removed=0), 0.6)]
     ):
-        gaps.ended(trial, [accuracy, foresight.share_left(policy) * foresight.whole_macs])
+        improvement.ended(trial, [accuracy, cost_model.share_left(policy) * cost_model.whole_macs])
 
     def best():
         between = [first.policy.removing(branches_removed=count) for count in (1, 2, 3)]
         return max(between, key=lambda policy: rate(replace(policy, fine_tune_epochs=4)))
 
     def rate(policy):
-        return gaps.worth(foresight.share_left(policy)) / foresight.tuning_work(policy)
+        return improvement.worth(cost_model.share_left(policy)) / cost_model.tuning_work(policy)
 
     expected = best()
-    second = proposals.next(new_parents=False)
+    second = proposer.next(new_parents=False)
 
     assert second.parent == first.parent
     assert second.policy.branches_removed == expected.branches_removed
     assert second.policy.fine_tune_epochs == 4
-    proposals.started(second, 2)
-    third = proposals.next(new_parents=False)
-    assert foresight.end(third.policy) != foresight.end(second.policy)
+    proposer.started(second, 2)
+    third = proposer.next(new_parents=False)
+    assert cost_model.end(third.policy) != cost_model.end(second.policy)
 
 
 @pytest.mark.parametrize("gap_share", [1e-9, 0.0], ids=["gap", "blindly"])
 def test_a_sampler_that_repeats_itself_is_not_asked_again_and_again(
     gap_share, make_proposals, monkeypatch
 ):
-    proposals = make_proposals(
+    proposer = make_proposals(
         "search={branches_removed: {type: int, min: 0, max: 4},"
         " fine_tune_epochs: {type: int, min: 1, max: 4}}",
         first=[{"branches_removed": 4, "fine_tune_epochs": 4}],
         gap_share=gap_share,
     )
-    first, searcher, ask = proposals.next(), proposals.searcher, proposals.searcher.ask
-    proposals.started(first, 0)
-    proposals.parents.ready(first.parent, first.point)
-    proposals.foresight.learn(first.policy, SCORES)
-    proposals.gaps.ended(0, [0.5, proposals.foresight.costs(first.policy).least["macs"]])
-    proposals.answer(first, [0.5, 1e6])
+    first, sampler, ask = proposer.next(), proposer.sampler, proposer.sampler.ask
+    proposer.started(first, 0)
+    proposer.parents.ready(first.parent, first.point)
+    proposer.cost_model.learn(first.policy, SCORES)
+    proposer.improvement.ended(0, [0.5, proposer.cost_model.costs(first.policy).least["macs"]])
+    proposer.answer(first, [0.5, 1e6])
     asked = []
 
     def the_same_again(given=None):
@@ -178,10 +176,10 @@ def test_a_sampler_that_repeats_itself_is_not_asked_again_and_again(
         asked.append(by_the_sampler)
         return ask(first.point if by_the_sampler else given)
 
-    monkeypatch.setattr(searcher, "ask", the_same_again)
-    second = proposals.next()
+    monkeypatch.setattr(sampler, "ask", the_same_again)
+    second = proposer.next()
 
-    assert proposals.foresight.end(second.policy) != proposals.foresight.end(first.policy)
+    assert proposer.cost_model.end(second.policy) != proposer.cost_model.end(first.policy)
     assert sum(asked) == 2
     assert len(asked) == 3
     if gap_share:
@@ -189,78 +187,78 @@ def test_a_sampler_that_repeats_itself_is_not_asked_again_and_again(
 
 
 def test_a_known_parent_that_was_not_scored_comes_before_any_gap_and_in_one_trial(make_proposals):
-    proposals = make_proposals(
+    proposer = make_proposals(
         "search={p_L: {type: choice, values: [0.8, 1.0]},"
         " branches_removed: {type: int, min: 0, max: 4}}",
         first=[{"p_L": 0.8, "branches_removed": 4}],
         gap_share=1.0,
     )
-    first, gaps, foresight = proposals.next(), proposals.gaps, proposals.foresight
-    proposals.started(first, 0)
-    proposals.parents.ready(first.parent, first.point)
-    foresight.learn(first.policy, SCORES)
+    first, improvement, cost_model = proposer.next(), proposer.improvement, proposer.cost_model
+    proposer.started(first, 0)
+    proposer.parents.ready(first.parent, first.point)
+    cost_model.learn(first.policy, SCORES)
     for trial, values in enumerate([(0.5, 0.2), (0.6, 1.0)]):
-        gaps.ended(trial, [values[0], values[1] * foresight.whole_macs])
-    control = foresight.parent(replace(first.policy, survival_prob_last=1.0))
-    proposals.parents.ready(control, {"p_L": 1.0})
+        improvement.ended(trial, [values[0], values[1] * cost_model.whole_macs])
+    control = cost_model.parent(replace(first.policy, survival_prob_last=1.0))
+    proposer.parents.ready(control, {"p_L": 1.0})
 
-    second = proposals.next(new_parents=False)
-    proposals.started(second, 2)
-    third = proposals.next(new_parents=False)
+    second = proposer.next(new_parents=False)
+    proposer.started(second, 2)
+    third = proposer.next(new_parents=False)
 
     assert (second.parent, third.parent) == (control, first.parent)
-    proposals.answer(second, None)  # its place was lost
-    assert proposals.next(new_parents=False).parent == control
+    proposer.answer(second, None)  # its place was lost
+    assert proposer.next(new_parents=False).parent == control
 
 
 def test_before_any_scores_a_known_parent_is_taken_and_fine_tuned_for_as_long_as_the_space_lets_it(
     make_proposals,
 ):
-    proposals = make_proposals(
+    proposer = make_proposals(
         "search={p_L: {type: choice, values: [0.8, 1.0]},"
         " sensitivity_threshold: {type: float, min: 0.0, max: 2.0},"
         " fine_tune_epochs: {type: int, min: 1, max: 4}}",
         first=[{"p_L": 0.8}],
         gap_share=1.0,
     )
-    first, gaps, foresight = proposals.next(), proposals.gaps, proposals.foresight
-    proposals.started(first, 0)  # its parent is still being trained
+    first, improvement, cost_model = proposer.next(), proposer.improvement, proposer.cost_model
+    proposer.started(first, 0)  # its parent is still being trained
     control = first.policy.removing(branches_removed=0)
     control = replace(control, survival_prob_last=1.0)
-    proposals.parents.ready(foresight.parent(control), {"p_L": 1.0})
-    gaps.ended(1, [0.6, foresight.whole_macs])
+    proposer.parents.ready(cost_model.parent(control), {"p_L": 1.0})
+    improvement.ended(1, [0.6, cost_model.whole_macs])
 
-    second = proposals.next(new_parents=False)
+    second = proposer.next(new_parents=False)
 
-    assert second.parent == foresight.parent(control)
+    assert second.parent == cost_model.parent(control)
     assert second.policy.fine_tune_epochs == 4
 
 
 def test_what_runs_is_known_by_its_network_once_its_parent_was_scored(make_proposals):
-    proposals = make_proposals(*ONE_PARENT, first=[{"branches_removed": 2}])
-    first = proposals.next()
-    proposals.started(first, 0)
+    proposer = make_proposals(*ONE_PARENT, first=[{"branches_removed": 2}])
+    first = proposer.next()
+    proposer.started(first, 0)
     assert first.end is None
-    proposals.parents.ready(first.parent, first.point)
-    proposals.foresight.learn(first.policy, SCORES)
-    proposals.scored(first, 0)
+    proposer.parents.ready(first.parent, first.point)
+    proposer.cost_model.learn(first.policy, SCORES)
+    proposer.scored(first, 0)
 
     others = []
-    while (proposal := proposals.next()) is not None:
+    while (proposal := proposer.next()) is not None:
         others.append(proposal.policy.branches_removed)
     assert sorted(others) == [0, 1, 3]
-    proposals.answer(first, [0.9, 1.0])  # raises if a twin could not be told
+    proposer.answer(first, [0.9, 1.0])  # raises if a twin could not be told
 
 
 def test_work_that_a_stopped_trial_left_undone_is_not_counted(make_proposals):
-    proposals = make_proposals(*ONE_PARENT)
-    first = proposals.next()
-    proposals.started(first, 0)
-    begun, share = proposals.parents.work, proposals.foresight.share_left(first.policy)
+    proposer = make_proposals(*ONE_PARENT)
+    first = proposer.next()
+    proposer.started(first, 0)
+    begun, share = proposer.parents.work, proposer.cost_model.share_left(first.policy)
     epochs = first.policy.fine_tune_epochs
-    proposals.left_undone(first.policy, 1)
+    proposer.left_undone(first.policy, 1)
 
-    assert proposals.parents.work == pytest.approx(begun - share * (epochs - 1))
+    assert proposer.parents.work == pytest.approx(begun - share * (epochs - 1))
 
 
 def test_first_policies_by_name_and_by_value():

@@ -17,7 +17,7 @@ from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study, studies_root
 from autodepth.service.search.search import search
 from autodepth.study.driver import driver as study_driver
-from autodepth.trial.context import TrialSetting
+from autodepth.trial.context import TrialContext
 from autodepth.trial.result import TrialState
 
 pytestmark = [
@@ -325,7 +325,7 @@ def test_after_a_worker_that_died_writing_a_checkpoint_the_one_before_is_taken(
     monkeypatch, observed
 ):
     """Row 1: half of a checkpoint is none."""
-    monkeypatch.setitem(TrialSetting.__init__.__kwdefaults__, "checkpoint_seconds", 0.0)
+    monkeypatch.setitem(TrialContext.__init__.__kwdefaults__, "checkpoint_seconds", 0.0)
     killers = []
 
     def watch(driver):

@@ -334,7 +334,7 @@ def test_a_rule_out_of_range_is_refused(arguments, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"stage": "prune"}, "stage must be parent or fine_tune, but got 'prune'"),
+        ({"phase": "prune"}, "phase must be parent or fine_tune, but got 'prune'"),
         ({"epoch": 0}, r"an epoch must be in 1..4, but got 0"),
         ({"epoch": 5}, r"an epoch must be in 1..4, but got 5"),
         ({"accuracy": 97.1}, r"an accuracy must be in \[0, 1\] or not a number, but got 97.1"),
@@ -345,7 +345,7 @@ def test_a_rule_out_of_range_is_refused(arguments, message):
     ],
 )
 def test_an_epoch_out_of_range_is_refused_and_leaves_nothing(change, message):
-    epoch = {"stage": "fine_tune", "epoch": 1, "epochs": 4, "accuracy": 0.5, "cost": 1.0} | change
+    epoch = {"phase": "fine_tune", "epoch": 1, "epochs": 4, "accuracy": 0.5, "cost": 1.0} | change
     rungs = Rungs()
     with pytest.raises(InputError, match=message):
         rungs.report(0, **epoch)

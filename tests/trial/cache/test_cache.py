@@ -31,7 +31,7 @@ def read(folder):
 
 def put(cache, key, text="value"):
     time.sleep(0.003)  # times of use are told apart by the millisecond
-    return cache.store(key, filled(text), stage="scores")
+    return cache.store(key, filled(text), kind="scores")
 
 
 @pytest.fixture(params=["folder", "file", "memory", "async"])
@@ -152,7 +152,7 @@ def test_a_writer_that_is_interrupted_leaves_no_entry(where):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        StageCache(where).store(A, dying, stage="scores")
+        StageCache(where).store(A, dying, kind="scores")
 
     files, root = disk(where)
     assert not files.exists(root) or files.find(root) == []
@@ -164,8 +164,8 @@ def test_a_full_disk_keeps_nothing_and_is_told_once(where, caplog):
 
     cache = StageCache(where)
     with caplog.at_level(logging.WARNING):
-        assert not cache.store(A, full, stage="scores")
-        assert not cache.store(B, full, stage="scores")
+        assert not cache.store(A, full, kind="scores")
+        assert not cache.store(B, full, kind="scores")
 
     assert cache.load(A, read) is None
     assert len(caplog.records) == 1
@@ -200,7 +200,7 @@ def test_entries_tell_stage_size_and_times(where):
     cache = StageCache(where)
     before = time.time()
     put(cache, A, "x" * 1000)
-    cache.store(f"{B}.000003.partial", filled(), stage="partial")
+    cache.store(f"{B}.000003.partial", filled(), kind="partial")
     put(cache, C)
     files, root = disk(where)
     files.pipe_file(f"{root}/{C}/manifest.json", b"{}")
@@ -208,7 +208,7 @@ def test_entries_tell_stage_size_and_times(where):
     first, second, third = cache.entries()
 
     assert [e.key for e in (first, second, third)] == [A, f"{B}.000003.partial", C]
-    assert [e.stage for e in (first, second, third)] == ["scores", "partial", "damaged"]
+    assert [e.kind for e in (first, second, third)] == ["scores", "partial", "damaged"]
     assert 1000 < first.size < 2000
     assert before - 1 < first.used <= second.used <= third.used <= time.time() + 1
     assert first.created.endswith("+00:00")
@@ -243,7 +243,7 @@ def test_a_manifest_is_what_makes_an_entry_behind_a_url():
 
     assert cache.load(A, read) is None
     assert paths(where, A)  # another may just be writing it
-    assert [entry.stage for entry in cache.entries()] == ["damaged"]
+    assert [entry.kind for entry in cache.entries()] == ["damaged"]
     put(cache, A, "again")
     assert cache.load(A, read) == "again"
     files.rm_file(f"{root}/{A}/manifest.json")
@@ -263,7 +263,7 @@ def write(folder):
 cache = StageCache(where)
 print("ready", flush=True)
 for number in range(count):
-    cache.store(content_key(number=number), write, stage="scores")
+    cache.store(content_key(number=number), write, kind="scores")
 """
 
 
@@ -305,7 +305,7 @@ def test_a_writer_that_is_killed_leaves_whole_entries_or_none(shared, seconds):
         key = content_key(number=number)
         assert cache.load(key, three) in (None, {"a" * 100_000})
         cache.store(key, lambda folder: [(folder / n).touch() for n in ("one", "two", "three")],
-                    stage="scores")  # fmt: skip
+                    kind="scores")  # fmt: skip
         assert cache.load(key, three) in ({""}, {"a" * 100_000})
     cache.clear()
     files, root = disk(shared)

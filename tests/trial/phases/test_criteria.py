@@ -19,16 +19,16 @@ from autodepth.trial.training.evaluation import evaluate
 
 
 @pytest.fixture(scope="module")
-def parent(setting):
+def parent(context):
     train = TrainingSettings(epochs=4, batch_size=32, learning_rate=0.1, precision="float32")
     return train_parent(
-        Policy(survival_prob_last=0.7, train=train), setting, lambda _: None
+        Policy(survival_prob_last=0.7, train=train), context, lambda _: None
     ).network
 
 
 @pytest.fixture(scope="module")
-def validation(setting):
-    return setting.evaluation_batches(setting.data.validation)
+def validation(context):
+    return context.evaluation_batches(context.data.validation)
 
 
 def scores(criterion, network, batches, seed=0):
@@ -96,8 +96,8 @@ def test_influence_and_norm_ratio_equal_their_formulas(parent, validation):
         assert ratio[index] == pytest.approx(sum(ratios) / len(ratios), rel=1e-5)
 
 
-def test_taylor_equals_a_numerical_derivative_of_the_gate(parent, setting):
-    few = setting.evaluation_batches(setting.data.validation.subset(range(3)))
+def test_taylor_equals_a_numerical_derivative_of_the_gate(parent, context):
+    few = context.evaluation_batches(context.data.validation.subset(range(3)))
     ours = scores("taylor", parent, few)
     ((images, labels),) = list(few)
     step = 1e-4

@@ -17,8 +17,8 @@ from autodepth.trial.phases.parent import untrained_network
 POLICY = Policy(survival_prob_last=0.6, fine_tune_epochs=2)
 
 
-def parent_key(setting, policy=POLICY):
-    return content_key(**parent_content(policy, setting, untrained_network(setting)))
+def parent_key(context, policy=POLICY):
+    return content_key(**parent_content(policy, context, untrained_network(context)))
 
 
 def recovery_key(order=(1, 4), **change):
@@ -57,16 +57,16 @@ def build(num_classes=10):
 
 
 @pytest.fixture
-def own(setting, tmp_path, monkeypatch):
+def own(context, tmp_path, monkeypatch):
     """Return a function that gives the setting of a network of one's own, as its code is now."""
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    spec = replace(setting.spec, name="own_keyed:build", own_code=True)
+    spec = replace(context.spec, name="own_keyed:build", own_code=True)
 
     def with_code(code):
         sys.modules.pop("own_keyed", None)
         (tmp_path / "own_keyed.py").write_text(code)
-        return replace(setting, spec=spec)
+        return replace(context, spec=spec)
 
     yield with_code
     sys.modules.pop("own_keyed", None)
@@ -83,19 +83,19 @@ def test_another_network_under_an_old_name_is_another_parent(own, was, now):
     assert parent_key(own(OWN.replace(was, now))) != key
 
 
-def test_given_weights_count_by_their_content(setting, tmp_path):
+def test_given_weights_count_by_their_content(context, tmp_path):
     from autodepth.networks.weights.own_files import save_weights
 
     for name, seed in (("one", 1), ("same", 1), ("other", 2)):
-        network = untrained_network(replace(setting, seed=seed))
+        network = untrained_network(replace(context, seed=seed))
         save_weights(network.module, tmp_path / f"{name}.safetensors")
     one, same, other = (
-        parent_key(replace(setting, weights=tmp_path / f"{name}.safetensors"))
+        parent_key(replace(context, weights=tmp_path / f"{name}.safetensors"))
         for name in ("one", "same", "other")
     )
 
     assert one == same
-    assert len({one, other, parent_key(setting)}) == 3
+    assert len({one, other, parent_key(context)}) == 3
 
 
 PRINT = """
@@ -165,8 +165,8 @@ def test_the_key_says_where_longer_training_may_go_on():
     assert recovery_key(fine_tune_epochs=2) != recovery_key(fine_tune_epochs=3)
 
 
-def test_networks_of_one_name_and_other_arguments_are_told_apart(setting):
+def test_networks_of_one_name_and_other_arguments_are_told_apart(context):
     one = NetworkSpec(name="resnet14", channels=1, height=8, width=8, shortcut="A")
-    keys = {parent_key(replace(setting, spec=replace(one, shortcut=s))) for s in ("A", "B")}
+    keys = {parent_key(replace(context, spec=replace(one, shortcut=s))) for s in ("A", "B")}
 
     assert len(keys) == 2

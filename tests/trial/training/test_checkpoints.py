@@ -37,12 +37,12 @@ class BrokenOffError(Exception):
 
 
 @pytest.fixture
-def cached(setting, tmp_path):
-    few = replace(setting.data, train=setting.data.train.subset(range(96)))
-    return replace(setting, data=few, cache=tmp_path / "cache", checkpoint_seconds=0.0)
+def cached(context, tmp_path):
+    few = replace(context.data, train=context.data.train.subset(range(96)))
+    return replace(context, data=few, cache=tmp_path / "cache", checkpoint_seconds=0.0)
 
 
-def run(policy, setting, folder, *, until=None):
+def run(policy, context, folder, *, until=None):
     """Run a trial and return its epochs and weights; break it off after so many new epochs."""
     epochs = []
 
@@ -51,18 +51,18 @@ def run(policy, setting, folder, *, until=None):
         if sum(e.seconds > 0 for e in epochs) == until:
             raise BrokenOffError
 
-    result = run_trial(policy, setting, folder=folder, on_epoch=hear)
+    result = run_trial(policy, context, folder=folder, on_epoch=hear)
     return epochs, result, load_file(folder / result.weights_file)
 
 
 _straight = {}
 
 
-def straight(policy, setting, folder):
+def straight(policy, context, folder):
     """Return what a trial without a break and without a cache gives."""
-    key = (policy, setting.spec.name)
+    key = (policy, context.spec.name)
     if key not in _straight:
-        _straight[key] = run(policy, replace(setting, cache=None), folder)
+        _straight[key] = run(policy, replace(context, cache=None), folder)
     return _straight[key]
 
 
@@ -83,8 +83,8 @@ def new(epochs):
     return [epoch.step for epoch in epochs if epoch.seconds > 0]
 
 
-def partial(setting):
-    return [key for key in StageCache(setting.cache).kept() if key.endswith(".partial")]
+def partial(context):
+    return [key for key in StageCache(context.cache).kept() if key.endswith(".partial")]
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,9 @@ os._exit(0)  # the other goes when the connection is gone
 """
 
 
-def on_ranks(folder, setting, policies, ranks=2):
+def on_ranks(folder, context, policies, ranks=2):
     folder.mkdir()
-    (folder / "task").write_bytes(pickle.dumps((setting, policies)))
+    (folder / "task").write_bytes(pickle.dumps((context, policies)))
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", RANK, str(rank), str(ranks), str(folder)],
@@ -82,11 +82,11 @@ def on_ranks(folder, setting, policies, ranks=2):
     ]
 
 
-def alone(folder, setting, policy):
+def alone(folder, context, policy):
     folder.mkdir()
     epochs = []
     result = run_trial(
-        policy, setting, folder=folder, on_epoch=lambda e: epochs.append(json.loads(e.to_json()))
+        policy, context, folder=folder, on_epoch=lambda e: epochs.append(json.loads(e.to_json()))
     )
     return epochs, result.to_dict()
 
@@ -110,18 +110,18 @@ POLICIES = {
 
 
 @pytest.mark.slow
-def test_two_ranks_come_to_what_one_process_comes_to(setting, tmp_path):
+def test_two_ranks_come_to_what_one_process_comes_to(context, tmp_path):
     # The last batch of 32 has three images, so the ranks have parts of unequal size.
-    few = replace(setting.data, train=setting.data.train.subset(range(99)))
-    setting = replace(setting, data=few)
-    both = on_ranks(tmp_path / "both", setting, list(POLICIES.values()))
+    few = replace(context.data, train=context.data.train.subset(range(99)))
+    context = replace(context, data=few)
+    both = on_ranks(tmp_path / "both", context, list(POLICIES.values()))
     for (name, policy), (epochs, result) in zip(POLICIES.items(), both, strict=True):
-        wanted, straight = alone(tmp_path / name, setting, policy)
+        wanted, straight = alone(tmp_path / name, context, policy)
 
         assert len(epochs) == len(wanted) == 3 + policy.fine_tune_epochs
         for epoch, other in zip(epochs, wanted, strict=True):
             assert epoch["train_loss"] == pytest.approx(other["train_loss"], abs=1e-4), name
-            for equal in ("stage", "step", "branches_computed", "branches_expected"):
+            for equal in ("phase", "step", "branches_computed", "branches_expected"):
                 assert epoch[equal] == other[equal]
             assert epoch["gradient_norms"] == pytest.approx(other["gradient_norms"], rel=1e-2)
         assert result["removed"] == list(straight["removed"])
