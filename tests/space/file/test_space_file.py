@@ -13,7 +13,7 @@ from autodepth.space.file.space_file import MAX_BYTES, check_space, load_space
 
 ANY_PACE = settings(deadline=None)  # other work may hold the machine
 
-BROKEN = sorted((Path(__file__).parent / "broken").glob("*.yaml"))
+BROKEN = sorted((Path(__file__).parents[1] / "broken").glob("*.yaml"))
 SPACE = """\
 version: 1
 network: resnet20
