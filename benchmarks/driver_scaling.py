@@ -44,6 +44,7 @@ from autodepth.study.driver import driver as study_driver
 from autodepth.study.driver.build import make_driver
 from autodepth.study.driver.driver import StudyDriver
 from autodepth.study.driver.front import FrontWeights
+from autodepth.study.hooks import TrialReport
 from autodepth.study.plan.plan import StudyPlan
 from autodepth.study.plan.resources import Resources
 from autodepth.study.propose.optuna_sampler import OptunaSampler
@@ -205,19 +206,20 @@ class Cluster:
                     self._later(number, step + 1, messages, task)
                     continue
                 self.stopped += 1
-                outcome = self.driver.ending(number)
+                outcome = None
             else:
                 result = made_up(task.policy, self.plan)
                 outcome = TrialOutcome(state=TrialState.COMPLETE, result=result)
             start = time.process_time()
-            self.driver.ended(number, TrialOutcome.from_json(outcome.to_json()))
+            outcome = outcome and TrialOutcome.from_json(outcome.to_json())  # as it travels
+            self.driver.on_end(number, outcome)
             self.trial_time += time.process_time() - start
             self.ended, self.free = self.ended + 1, self.free + 1
             self._fill()
 
     def _fill(self) -> None:
         start = time.process_time()
-        while self.free and (task := self.driver.next_task()) is not None:
+        while self.free and isinstance(task := self.driver.next(), TrialTask):
             self.free -= 1
             self._later(task.number, 0, self._messages(task), task)
         self.trial_time += time.process_time() - start
@@ -229,7 +231,7 @@ class Cluster:
     def _messages(self, task: TrialTask) -> list[str]:
         """Return what the trial's worker sends: epochs of a parent that is there in one message."""
         policy, end = task.policy, made_up(task.policy, self.plan).point
-        cost_model = self.driver.proposals.cost_model
+        cost_model = self.driver.proposer.cost_model
         parent = cost_model.parent(policy)
         trained = [
             replace(epoch(step, 0.9), phase="parent", macs=0, replayed=parent in self.parents)
@@ -253,9 +255,8 @@ class Cluster:
         """Do what the runner's callbacks do; return whether the trial goes on."""
         start = time.process_time()
         epochs = [EpochReport.from_json(text) for text in json.loads(message)]
-        over = self.driver.interrupted or self.driver.overdue
-        self.driver.report(number, *epochs)
-        over = self.driver.should_stop(number) or over
+        over = self.driver.tick()
+        over = self.driver.on_report(number, TrialReport(epochs=epochs)) or over
         self.report_times.append(time.process_time() - start)
         return not over
 
@@ -272,7 +273,7 @@ def study(workers: int, trials: int, home: Path, *, sampler: str) -> Row:
     folder.path.mkdir(parents=True)
     clock, commits, timers = Clock(), Commits(), Timers()
     with start_ledger(plan, folder) as ledger, commits.watched(), timers.running():
-        wide = replace(plan, places=places)
+        wide = replace(plan, resources=places)
         driver = make_driver(wide, folder, ledger, side_by_side=True)
         driver.meter._clock = clock  # noqa: SLF001 - the study is simulated
         driver.meter.start()

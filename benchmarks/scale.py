@@ -29,9 +29,10 @@ from autodepth.records.studies import StudyFolder
 from autodepth.service.search.search import plan_search
 from autodepth.space.file.shipped import default_space
 from autodepth.study.driver.build import make_driver
+from autodepth.study.hooks import TrialReport
 from autodepth.study.plan.plan import StudyPlan
 from autodepth.study.run import start_ledger
-from autodepth.trial.carry_out import TrialOutcome
+from autodepth.trial.carry_out import TrialOutcome, TrialTask
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, TrialState
 
 RESULTS = Path(__file__).parent / "results"
@@ -94,13 +95,14 @@ def measure(trials: int, home: Path, name: str = "scale") -> list[Row]:
         driver.meter.start()
         for count in range(1, trials + 1):
             start = time.process_time()
-            task = driver.next_task()
-            assert task is not None, "the space is exhausted"
+            task = driver.next()
+            assert isinstance(task, TrialTask), "the space is exhausted"
             asked = time.process_time() - start
             result = made_up(task.policy, plan)
             start = time.process_time()
-            driver.report(task.number, epoch(1, result.point.validation_accuracy))
-            driver.ended(task.number, TrialOutcome(state=TrialState.COMPLETE, result=result))
+            told = TrialReport(epochs=[epoch(1, result.point.validation_accuracy)])
+            driver.on_report(task.number, told)
+            driver.on_end(task.number, TrialOutcome(state=TrialState.COMPLETE, result=result))
             times.append(1000 * (asked + time.process_time() - start))
             if count % 1000 == 0 or count == trials:
                 rows.append(_row(count, times[-WINDOW:], ledger, folder, process))

@@ -147,7 +147,7 @@ def _plan(space: Path, images: Path, budget: str, seed: int, cpus: int) -> Study
         concurrency=cpus,
     )
     data = split_as_the_peer(plan.context.data, images)
-    return replace(plan, setting=replace(plan.context, data=data))
+    return replace(plan, context=replace(plan.context, data=data))
 
 
 class WeightKeeper:

@@ -86,7 +86,9 @@ def end_lost_trials(ledger: Ledger, devices_each: float) -> None:
             seconds = math.fsum(epoch.seconds for epoch in ledger.epochs(record.number))
             spent = ledger.spent()
             charged = min(seconds * devices_each, ledger.spending().get("overhead", 0.0))
-            ledger.end_trial(record.number, TrialState.FAILED, LOST, charged, spent=spent)
+            ledger.end_trial(
+                record.number, TrialState.FAILED, LOST, charged, spent=spent, retry=record.of_search
+            )
 
 
 def half_written(root: Path) -> list[Path]:

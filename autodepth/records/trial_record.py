@@ -25,7 +25,8 @@ NODE_LEAVES = "its node leaves the cluster"
 TRIAL_KINDS: tuple[TrialKind, ...] = get_args(TrialKind)
 
 
-_BROKEN_OFF = (LOST, WORKER_DIED, WEIGHTS_LOST, NODE_LEAVES)
+BROKEN_OFF = (LOST, WORKER_DIED, WEIGHTS_LOST, NODE_LEAVES)
+"""How the reasons begin of trials that failed through no doing of their own."""
 
 
 def utc_now() -> str:
@@ -104,7 +105,7 @@ class TrialRecord:
     @property
     def broken_off(self) -> bool:
         """Whether it ended through no doing of its own, so that its policy is still to be tried."""
-        lost = self.reason is not None and self.reason.startswith(_BROKEN_OFF)
+        lost = self.reason is not None and self.reason.startswith(BROKEN_OFF)
         return self.state is TrialState.CANCELLED or (self.state is TrialState.FAILED and lost)
 
     @property

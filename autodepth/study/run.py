@@ -22,10 +22,12 @@ from autodepth.study.cluster.shipping import pack
 from autodepth.study.confirm.scheduler import ConfirmationRequest
 from autodepth.study.driver.build import make_driver
 from autodepth.study.driver.driver import StudyDriver
-from autodepth.study.driver.in_process import run_in_process
 from autodepth.study.driver.weight_uploads import WeightUploads
+from autodepth.study.hooks import TrialHooks, TrialReport
 from autodepth.study.plan.plan import StudyPlan
+from autodepth.trial.carry_out import StopTrial, TrialOutcome, TrialTask, carry_out
 from autodepth.trial.context import TrialContext
+from autodepth.trial.result import EpochReport
 
 Runner = Literal["ray", "in-process"]
 Watch = Callable[[StudyDriver], AbstractContextManager[None]]
@@ -155,6 +157,27 @@ def ended_result(folder: StudyFolder, ledger: Ledger) -> StudyResult:
     """
     study = ledger.study
     return _result(ledger, folder, study.objectives, study.outcome or SPENT)
+
+
+def run_in_process(hooks: TrialHooks, context: TrialContext) -> None:
+    """Run trials until the driver has no more."""
+    with hooks.reserved():
+        while isinstance(task := hooks.next(), TrialTask):
+            hooks.on_end(task.number, _run_one(task, hooks, context))
+
+
+def _run_one(task: TrialTask, hooks: TrialHooks, context: TrialContext) -> TrialOutcome | None:
+    def on_epoch(epoch: EpochReport) -> None:
+        if hooks.on_report(task.number, TrialReport(epochs=[epoch])):
+            raise StopTrial
+
+    def on_restart(reason: str) -> None:
+        hooks.on_report(task.number, TrialReport(restarted=reason))
+
+    try:
+        return carry_out(task, context, on_epoch, on_restart)
+    except StopTrial:
+        return None
 
 
 def _run_on_ray(

@@ -28,6 +28,8 @@ class TrialTask:
         folder: where its files go.
         replicate: which seeds it runs on; 0 in the search itself.
         bounded: whether it may end where the study's bounds are broken; controls go on.
+        hangs_after: seconds after which it must hang if it has not ended; None where it may take
+            any.
     """
 
     number: int
@@ -35,6 +37,7 @@ class TrialTask:
     folder: Path
     replicate: int = 0
     bounded: bool = True
+    hangs_after: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ def test_a_folder_that_vanishes_ends_the_study_and_it_goes_on_once_it_is_back(ob
 
             def once_one_is_complete(number, *epochs):
                 report(number, *epochs)
-                if self.driver.known.completed and (studies_root() / "moved").exists():
+                if self.driver.state.completed and (studies_root() / "moved").exists():
                     (studies_root() / "moved").rename(studies_root() / "elsewhere")
 
             self.driver.report = once_one_is_complete

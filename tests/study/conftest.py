@@ -65,19 +65,19 @@ class AfterTheEnd:
 
     @contextmanager
     def __call__(self, driver):
-        report, next_task = driver.report, driver.next_task
+        on_report, next_task = driver.on_report, driver.next
 
-        def counted(number, *epochs):
-            self.epochs += len(epochs) * driver.meter.exhausted
-            report(number, *epochs)
+        def counted(number, report):
+            self.epochs += len(report.epochs) * driver.meter.exhausted
+            return on_report(number, report)
 
         def noted():
             ended = driver.meter.exhausted
             task = next_task()
-            self.begun += ended and task is not None
+            self.begun += ended and task not in ("wait", "done")
             return task
 
-        driver.report, driver.next_task = counted, noted
+        driver.on_report, driver.next = counted, noted
         yield
 
 

@@ -13,6 +13,7 @@ from autodepth.records.studies import create_study_folder
 from autodepth.records.trial_record import NODE_LEAVES, WORKER_DIED
 from autodepth.service.search.search import plan_search
 from autodepth.study.driver.build import make_driver
+from autodepth.study.hooks import TrialReport
 from autodepth.study.plan.plan import StudyPlan
 from autodepth.study.run import start_ledger
 from autodepth.trial.carry_out import TrialOutcome
@@ -65,12 +66,14 @@ class SimulatedStudy:
         self.driver.meter.start()
 
     def next(self):
-        """Ask for a task as a free worker does."""
-        task = self.driver.next_task()
-        if task is not None:
-            self.running[task.number] = task
-            if self.parent(task) in self.trained:  # its epochs are told again
-                self.report(task, replayed=True)
+        """Ask for a task as a free worker does; None for none, and `waits` says if one may come."""
+        task = self.driver.next()
+        self.waits = task == "wait"
+        if task in ("wait", "done"):
+            return None
+        self.running[task.number] = task
+        if self.parent(task) in self.trained:  # its epochs are told again
+            self.report(task, replayed=True)
         return task
 
     def complete(self, task, accuracy=0.9, seconds=None):
@@ -111,12 +114,13 @@ class SimulatedStudy:
         if phase != "parent":
             self._parent_is_there(task)
         steps = len(self.ledger.epochs(task.number)) + 1
-        self.driver.report(task.number, epoch(phase, steps, accuracy, replayed))
+        told = TrialReport(epochs=[epoch(phase, steps, accuracy, replayed)])
+        self.driver.on_report(task.number, told)
         self.driver._buffer.commit()
 
     def _end(self, task, outcome):
         del self.running[task.number]
-        self.driver.ended(task.number, outcome)
+        self.driver.on_end(task.number, outcome)
 
     def finish(self, most=1000):
         """Carry out whatever is asked for, one trial after the other; return the tasks."""

@@ -126,7 +126,7 @@ def test_a_study_ends_with_one_failed_trial_more_than_it_bears(monkeypatch):
     again = resume("bears", runner="in-process")  # those of before count too
 
     assert first.trials == again.trials == 2
-    assert re.match(r"2 trials failed, and limits.failed_trials bears 1: Runtime", first.outcome)
+    assert re.match(r"2 trials failed, and limits.failed_trials allows 1: Runtime", first.outcome)
     assert again.outcome == first.outcome
 
 
@@ -151,6 +151,6 @@ def test_limits_may_be_changed_where_a_study_goes_on(monkeypatch):
         ("limits.trials=9", "did you mean 'trial'"),
     ],
 )
-def test_limits_that_make_no_sense_are_mistakes_of_the_file(context, message):
+def test_limits_that_make_no_sense_are_mistakes_of_the_file(setting, message):
     with pytest.raises(SpaceFileError, match=re.escape(message)):
-        plan_search(budget="1trials", settings=[*SMALL, context])
+        plan_search(budget="1trials", settings=[*SMALL, setting])

@@ -20,13 +20,13 @@ def test_a_worker_that_asked_in_vain_is_asked_again_while_a_trial_runs():
     study.complete(second)
 
     assert study.next() is None
-    assert study.driver.waiting  # else the runner takes it for the end, which is for ever
+    assert study.waits  # else the runner takes it for the end, which is for ever
     study.lose(third)
     again = study.next()
     assert again is not None
     study.complete(again)
     assert study.next() is None
-    assert not study.driver.waiting
+    assert not study.waits
 
 
 def test_a_policy_is_tried_again_though_the_space_is_exhausted():
@@ -39,7 +39,7 @@ def test_a_policy_is_tried_again_though_the_space_is_exhausted():
             study.complete(task)
     assert study.next() is None
     assert study.driver.proposer.exhausted
-    assert study.driver.waiting
+    assert study.waits
 
     study.lose(last)
     again = study.next()
@@ -56,8 +56,7 @@ def test_a_confirmation_whose_worker_died_is_tried_again():
     other = study.next()
     if other is not None:
         study.complete(other)
-    assert study.next() is None or study.running
-    assert study.driver.waiting
+    assert study.next() is not None or study.waits
     study.lose(task)
     again = study.next()
     assert again is not None

@@ -25,11 +25,10 @@ def _preemptions_count(self, *, max_failures, records=()):
 
 
 def _waits_for_new_ones_only(self):
-    if self.stop_requested or not self._running:
-        return False
-    if self._confirming.waits or self._at_wished_concurrency():
-        return True
-    return self.meter.may_start() and not self.proposer.exhausted
+    task = _next(self)
+    if task != "wait" or self._confirming.waits or self._at_asked_concurrency():
+        return task
+    return "wait" if self.meter.may_start() and not self.proposer.exhausted else "done"
 
 
 def _known_where_branches_go_at_once(self, policy):
@@ -42,23 +41,21 @@ def _always_trains_a_parent(self, number):
 
 
 def _counts_for_confirmation_too(self):
-    if self.stop_requested or self._at_wished_concurrency() or not self.meter.may_start():
-        return None
-    return _next_task(self)
+    return _next_task(self) if self.meter.may_start() else None
 
 
-_next_task = StudyDriver.next_task
+_next, _next_task = StudyDriver.next, StudyDriver._next_task
 FAULTS = {
     "2 preemptions are failures after a resume": (FailurePolicy, "__init__", _preemptions_count),
     "3 a worker that asked in vain is not asked again": (
-        StudyDriver, "waiting", property(_waits_for_new_ones_only),
+        StudyDriver, "next", _waits_for_new_ones_only,
     ),
     "4 greedy policies are never known": (CostModel, "end", _known_where_branches_go_at_once),
     "8 the control always counts as training a parent": (
         SearchState, "control_began", _always_trains_a_parent,
     ),
     "11 a count of trials ends confirmation": (
-        StudyDriver, "next_task", _counts_for_confirmation_too,
+        StudyDriver, "_next_task", _counts_for_confirmation_too,
     ),
 }  # fmt: skip
 

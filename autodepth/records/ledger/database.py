@@ -12,13 +12,16 @@ from typing import Any, Literal
 
 from autodepth.errors import StorageError, StudyError, StudyInUseError
 from autodepth.records.storage import refused
+from autodepth.records.trial_record import BROKEN_OFF
 
 Mode = Literal["create", "write", "read"]
-VERSION = 5
+VERSION = 6
 _RESERVATION = (
     "reservation (id INTEGER PRIMARY KEY AUTOINCREMENT, devices REAL NOT NULL CHECK (devices > 0),"
     " spent REAL NOT NULL)"
 )
+_LOST = " OR ".join(f"reason LIKE '{reason}%'" for reason in BROKEN_OFF)
+_WAITING = "waiting (trial INTEGER PRIMARY KEY REFERENCES trial)"
 # By the version they lead from. What is only read is read as it is.
 _MIGRATIONS = {
     2: (
@@ -31,6 +34,14 @@ _MIGRATIONS = {
         # Of earlier parts it was not kept on how many devices they ran: on as many as planned.
         "INSERT INTO reservation (devices, spent) SELECT"
         " COALESCE(json_extract(plan, '$.devices'), 1), 0 FROM study",
+    ),
+    5: (
+        f"CREATE TABLE {_WAITING}",
+        # Trials of the search that were broken off, and whose policy no later trial took up.
+        "INSERT INTO waiting SELECT number FROM trial AS lost WHERE about IS NULL"  # noqa: S608
+        f" AND (state = 'cancelled' OR (state = 'failed' AND ({_LOST})))"
+        " AND NOT EXISTS (SELECT 1 FROM trial AS later WHERE later.number > lost.number"
+        " AND later.kind = lost.kind AND later.policy = lost.policy)",
     ),
 }
 BUSY_SECONDS = 30.0
@@ -66,6 +77,7 @@ CREATE TABLE verdict (
     trial INTEGER NOT NULL REFERENCES trial, rung TEXT NOT NULL, content TEXT NOT NULL,
     PRIMARY KEY (trial, rung)) WITHOUT ROWID;
 CREATE TABLE {_RESERVATION};
+CREATE TABLE {_WAITING};
 CREATE INDEX spending_of_trial ON spending (trial);
 CREATE TABLE tracking (
     store TEXT NOT NULL, trial INTEGER NOT NULL, run_id TEXT NOT NULL, epochs_sent INTEGER NOT NULL,

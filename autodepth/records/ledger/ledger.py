@@ -101,7 +101,10 @@ class Ledger(LedgerReader):
         role: str = "",
         replicate: int = 0,
     ) -> int:
-        """Enter a running trial and return its number; numbers are dense from 0."""
+        """Enter a running trial and return its number; numbers are dense from 0.
+
+        A trial that waited to be tried again with the same policy waits no longer.
+        """
         with self.database.transaction() as connection:
             row = connection.execute("SELECT COALESCE(MAX(number) + 1, 0) FROM trial").fetchone()
             number = int(row[0])
@@ -111,6 +114,11 @@ class Ledger(LedgerReader):
                 (number, TrialState.RUNNING, kind, json.dumps(dict(point)),
                  json.dumps(dict(policy)), about, role, replicate, utc_now()),
             )  # fmt: skip
+            connection.execute(
+                "DELETE FROM waiting WHERE"
+                " (SELECT kind || policy FROM trial WHERE number = waiting.trial) = ?",
+                (kind + json.dumps(dict(policy)),),
+            )
         return number
 
     def record_epochs(self, number: int, *epochs: EpochReport) -> None:
@@ -217,17 +225,18 @@ class Ledger(LedgerReader):
         device_seconds: float,
         *,
         spent: float | None = None,
+        retry: bool = False,
     ) -> None:
         """End a trial that brought nothing back; the rules are those of `complete_trial`.
 
         The time of one that was stopped at a rung counts for the phases it was in; that of the
-        others as `failed`.
+        others as `failed`. With `retry` its policy waits to be tried again, see `waiting`.
         """
         if state in (TrialState.RUNNING, TrialState.COMPLETE):
             known = [s.value for s in TrialState if s not in (TrialState.RUNNING, state)]
             raise InputError(f"state must be one of {', '.join(known)}, but got {state.value}")
         shares = shares_of_epochs(self.epochs(number)) if state is TrialState.STOPPED else {}
-        self._end(number, state, reason, device_seconds, shares, spent=spent)
+        self._end(number, state, reason, device_seconds, shares, spent=spent, retry=retry)
 
     def charge(self, stage: str, device_seconds: float, trial: int | None = None) -> None:
         """Spend device time other than at a trial's end: a failed attempt, work of the study.
@@ -279,6 +288,7 @@ class Ledger(LedgerReader):
         brought: tuple[str | None, str | None] = (None, None),
         *,
         spent: float | None,
+        retry: bool = False,
     ) -> None:
         with self.database.transaction() as connection:
             result, candidate = brought
@@ -294,6 +304,8 @@ class Ledger(LedgerReader):
                 " spent = (SELECT TOTAL(device_seconds) FROM spending) WHERE number = ?",
                 (state, reason, utc_now(), result, candidate, number),
             )
+            if retry:
+                connection.execute("INSERT INTO waiting VALUES (?)", (number,))
             if candidate is not None:
                 self._thin_out(connection)
 

@@ -66,6 +66,14 @@ class LedgerReader:
         rows = self.database.query(_TRIALS + "WHERE number >= ? ORDER BY number", start)
         return [trial_of(row) for row in rows]
 
+    def waiting(self) -> list[TrialRecord]:
+        """Return the trials that were broken off and whose policies are still to be tried again."""
+        if self.database.version < 6:
+            return []
+        waiting = "WHERE number IN (SELECT trial FROM waiting) ORDER BY number"
+        rows = self.database.query(_TRIALS + waiting)
+        return [trial_of(row) for row in rows]
+
     def counts(self) -> dict[TrialState, int]:
         """Return how many trials there are in each state, without reading them."""
         rows = self.database.query("SELECT state, COUNT(*) AS trials FROM trial GROUP BY state")

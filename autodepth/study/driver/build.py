@@ -103,7 +103,7 @@ def make_driver(
         front=FrontWeights(ledger, folder, plan.objectives, transit),
     )
     failures = FailurePolicy(max_failures=space.limits.failed_trials, records=records)
-    going_on = Replay(
+    replay = Replay(
         state,
         ledger,
         records,
@@ -123,7 +123,7 @@ def make_driver(
             only=request,
         ),
         # Whoever is only asked about the front does not go through the search again.
-        next_up=going_on.take_in(search_again=request is None),
+        next_up=replay.run(search_again=request is None),
         failures=failures,
         concurrency=concurrency,
     )

@@ -11,7 +11,7 @@ _WORK_BEFORE_CONTROL = 2.0
 
 
 class ControlTurn:
-    """Tells what comes next.
+    """Decides when the unpruned control is due.
 
     Args:
         control: the policy that leaves the network whole.
@@ -29,14 +29,16 @@ class ControlTurn:
         self.control = control
         self._control_begun = False
         self._proposer, self._meter = proposer, meter
-        self.any_complete = False
 
-    def control_is_due(self) -> bool:
+    def is_due(self, *, any_complete: bool) -> bool:
         """Return whether the control comes next.
 
         Beside the very first trial: nothing is known then that would tell of a better use of a
         second place, and policies may share its parent later. Else once it is cheap beside what was
         done already, for no parent costs more.
+
+        Args:
+            any_complete: whether any trial of the study was completed.
         """
         if self._control_begun:
             return False
@@ -46,16 +48,16 @@ class ControlTurn:
         state = parents.state(self._proposer.cost_model.parent(self.control))
         if state == "ready" or not epochs:
             return True
-        beside_first = parents.work > 0 and not self.any_complete
+        beside_first = parents.work > 0 and not any_complete
         begun = beside_first or parents.work >= _WORK_BEFORE_CONTROL * epochs
         work = self._proposer.cost_model.work(self.control, new_parent=True)
         time = self._meter.leaves_time_for(work, new_parent=True)
         return state != "training" and begun and time
 
-    def control_begins(self) -> None:
+    def begins(self) -> None:
         """The control is carried out."""
         self._control_begun = True
 
-    def control_was_lost(self) -> None:
+    def was_lost(self) -> None:
         """The control has to be carried out once more."""
         self._control_begun = False

@@ -1,14 +1,14 @@
-"""Decides: asks for policies, writes the ledger, minds the budget. Runners only execute.
+"""Decides what comes next and what stops, writes the ledger, keeps to the budget.
 
-A runner calls `next_task` while it has a free place, `report` for every epoch and `ended` once
-per task; `should_stop` tells it which running trial has to stop.
+Runners only execute; all that passes between them and the driver is in `study/hooks.py`.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -24,11 +24,12 @@ from autodepth.records.trial_record import WEIGHTS_LOST
 from autodepth.study.confirm.missing import FollowUp
 from autodepth.study.confirm.scheduler import ConfirmationScheduler
 from autodepth.study.driver.search_state import ActiveTrial, SearchState
+from autodepth.study.hooks import Nothing, TrialReport
 from autodepth.study.plan.budget import BudgetMeter
 from autodepth.study.propose.proposer import Proposal, Proposer
 from autodepth.study.stopping.failure_policy import FailurePolicy
 from autodepth.trial.carry_out import TrialOutcome, TrialTask
-from autodepth.trial.result import EpochReport, TrialState
+from autodepth.trial.result import TrialResult, TrialState
 
 # A worker that tells nothing for so many seconds after the budget ended, or for so many of its
 # epochs, does not answer any more.
@@ -36,7 +37,7 @@ _PATIENCE_SECONDS, _PATIENCE_EPOCHS = 30.0, 2.0
 
 
 class StudyDriver:
-    """One study while it runs.
+    """One study while it runs; implements `TrialHooks`.
 
     Args:
         state: what the search has learned.
@@ -61,13 +62,13 @@ class StudyDriver:
         next_up: Proposal | None = None,
         concurrency: int = 1,
     ) -> None:
-        self.known = state
+        self.state = state
         self.ledger = ledger
         self._buffer = WriteBuffer(ledger)
         self.folder = folder
         self.meter = meter
         self.concurrency = concurrency
-        self._control_turn, self._front = state.control_turn, state.front
+        self._front = state.front
         self._next_up = next_up
         self._running: dict[int, ActiveTrial] = {}
         self._interrupted = threading.Event()
@@ -80,12 +81,12 @@ class StudyDriver:
     @property
     def proposer(self) -> Proposer:
         """Which policy comes next."""
-        return self.known.proposer
+        return self.state.proposer
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """What is optimised, in absolute numbers."""
-        return self.known.objectives
+        return self.state.objectives
 
     @property
     def asked(self) -> dict[int, int] | None:
@@ -99,62 +100,26 @@ class StudyDriver:
     @property
     def stop_requested(self) -> bool:
         """Whether running trials have to stop now."""
-        if read_requests(self.folder).stop:
-            self.interrupt()
         halted = self._interrupted.is_set() or bool(self.halted) or bool(self.reason_to_stop)
         return halted or self.meter.exhausted
 
     @property
-    def overdue(self) -> bool:
+    def _overdue(self) -> bool:
         """Whether trials go on though the budget ended so long ago that they must be stuck."""
-        patience = max(_PATIENCE_SECONDS, _PATIENCE_EPOCHS * self.known.longest_epoch)
+        patience = max(_PATIENCE_SECONDS, _PATIENCE_EPOCHS * self.state.longest_epoch)
         return self.meter.seconds_left < -patience
 
-    def should_stop(self, number: int) -> bool:
-        """Whether a running trial has to stop now."""
-        running = self._running.get(number)
-        told = running is not None and bool(running.stop)
-        return self.stop_requested or told or self.took_too_long(number)
-
-    def took_too_long(self, number: int) -> bool:
+    def _took_too_long(self, number: int) -> bool:
         """Whether a running trial has taken longer than the space lets one take."""
         running = self._running.get(number)
         if running is None:
             return False
         return self.meter.now() - running.started > self._limits.trial_seconds
 
-    def stood_still(self, numbers: Sequence[int], seconds: float) -> None:
-        """Hear that the workers of some trials were stopped: that time is charged to nobody.
-
-        Args:
-            numbers: of the trials.
-            seconds: for how long each of them stood still just now.
-        """
-        still = [self._running[number] for number in numbers if number in self._running]
-        for running in still:
-            running.started += seconds
-        self.meter.stood_still(seconds * len(still) / self.concurrency)
-
-    @property
-    def longest_trial(self) -> float | None:
-        """Seconds after which a trial that has not ended must hang; None where it may take any."""
-        seconds = self._limits.trial_seconds
-        return None if math.isinf(seconds) else seconds + _PATIENCE_SECONDS
-
-    def placed(self, number: int, node: str) -> None:
-        """Enter the node that a running trial is on."""
-        self.ledger.record_node(number, node)
-
-    def is_running(self, number: int) -> bool:
-        """Whether a trial was started and has not ended."""
-        return number in self._running
-
     @property
     def reason_to_stop(self) -> str:
         """Why going on would only spend the budget on more failures; empty while it would not."""
-        return self._failures.reason_to_stop(
-            self.known.completed, any_complete=self._control_turn.any_complete
-        )
+        return self._failures.reason_to_stop(self.state.completed)
 
     @property
     def interrupted(self) -> bool:
@@ -166,14 +131,33 @@ class StudyDriver:
         self._interrupted.set()
         tell_ending(self.folder)
 
-    def next_task(self) -> TrialTask | None:
-        """Return the next trial, entered as running; None when none may start now, see `waiting`.
+    @contextmanager
+    def reserved(self) -> Iterator[None]:
+        """Charge the study's devices as long as the block is entered."""
+        self.meter.start()
+        try:
+            yield
+        finally:
+            self.meter.stop()
+
+    def next(self) -> TrialTask | Nothing:
+        """Return the next trial, entered as running; else whether to ask again.
+
+        One may come as long as any trial runs: its worker may die, and its policy is then tried
+        again; and its result may bring members of the front that are to be confirmed.
+        """
+        self._obey()
+        if self.stop_requested:
+            return "done"
+        task = None if self._at_asked_concurrency() else self._next_task()
+        return task or ("wait" if self._running else "done")
+
+    def _next_task(self) -> TrialTask | None:
+        """Return the next trial, None where none may start now.
 
         One of them is the unpruned control: the network trained without random depth and left
         whole, against which every other point is read.
         """
-        if self.stop_requested or self._at_wished_concurrency():
-            return None
         if extra := self._confirming.next(self._front.members):
             return self._start_extra(extra)
         if self._confirming.waits or self._confirming.only:
@@ -182,15 +166,13 @@ class StudyDriver:
             return self._confirm_now()
         if not self.meter.may_start():
             return None
-        return (
-            self._start_unpruned() if self._control_turn.control_is_due() else self._next_proposed()
-        )
+        return self._start_unpruned() if self.state.control_is_due() else self._next_proposed()
 
     def _next_proposed(self) -> TrialTask | None:
         while True:
             new_parents = self.meter.may_start(new_parent=True)
             proposal = self._next_up or self.proposer.next(
-                new_parents=new_parents, fits=self.known.leaves_time_for
+                new_parents=new_parents, fits=self.state.leaves_time_for
             )
             self._next_up = None
             if proposal is None:
@@ -199,71 +181,72 @@ class StudyDriver:
                 return self._start(proposal)
             self._refuse(proposal)
 
-    @property
-    def waiting(self) -> bool:
-        """Whether a trial may start later, though none may now.
-
-        That is so as long as any trial runs: its worker may die, and its policy is then tried
-        again; and its result may bring members of the front that are to be confirmed.
-        """
-        return bool(self._running) and not self.stop_requested
-
-    def report(self, number: int, *epochs: EpochReport) -> None:
-        """Enter epochs of a running trial, and compare it with others."""
-        running, verdicts = self._running[number], []
-        for epoch in epochs:
-            verdict = self.known.take_in(number, running, epoch, self.known.rungs.report)
+    def on_report(self, number: int, report: TrialReport) -> bool:
+        """Enter what a running trial reports; return whether it has to stop now."""
+        running = self._running.get(number)
+        if running is None:  # what an attempt says that was given up
+            return False
+        if report.node:
+            self.ledger.record_node(number, report.node)
+        if report.restarted:
+            self._buffer.commit()  # else epochs of before would be entered after
+            self.ledger.begin_again(number, report.restarted)
+            running.restart()
+        verdicts = []
+        for epoch in report.epochs:
+            verdict = self.state.on_epoch(number, running, epoch)
             if verdict is not None:
                 verdicts.append((verdict.rung, asdict(verdict)))
                 running.stop = verdict.reason if verdict.stop else ""
-        self._buffer.add(number, epochs, verdicts)
+        if report.epochs:
+            self._buffer.add(number, report.epochs, verdicts)
         if running.stop:
             self._buffer.commit()
+        self._obey()
+        return self.stop_requested or bool(running.stop) or self._took_too_long(number)
 
-    def settle(self) -> None:
-        """Put on the disk what waited for other reports; runners call it again and again."""
+    def on_end(self, number: int, outcome: TrialOutcome | None = None) -> None:
+        """Enter the end of a trial, learn from it, and keep the weights of the front only."""
+        if number not in self._running:
+            return
+        self._buffer.commit()
+        if outcome is None or (outcome.lost and self._took_too_long(number)):
+            outcome = self._ending(number)
+        running = self._running.pop(number)
+        outcome = self._with_weights(number, running, outcome)
+        self._confirming.ended(number, complete=outcome.result is not None)
+        if outcome.result is None:
+            self._enter_failure(number, running, outcome)
+        else:
+            self._enter_result(number, running, outcome.result)
+
+    def on_standstill(self, numbers: Sequence[int], seconds: float) -> None:
+        """Charge nobody for the seconds in which workers of these trials were suspended."""
+        still = [self._running[number] for number in numbers if number in self._running]
+        for running in still:
+            running.started += seconds
+        self.meter.stood_still(seconds * len(still) / self.concurrency)
+
+    def tick(self) -> bool:
+        """Commit what waited for other reports; return whether all trials have to stop at once."""
         self._buffer.commit_due()
+        self._obey()
+        return self.interrupted or self._overdue
 
-    def begun_again(self, number: int, reason: str) -> None:
-        """Enter that a running trial begins anew, and forget what it told of its epochs."""
-        self._buffer.commit()  # else what it told before would be entered after
-        self.ledger.begin_again(number, reason)
-        running = self._running[number]
-        running.epochs.clear()
-        running.found.clear()
-        running.last, running.stop = None, ""
+    def _obey(self) -> None:
+        """Do what other processes asked of this one."""
+        if read_requests(self.folder).stop:
+            self.interrupt()
 
-    def ending(self, number: int) -> TrialOutcome:
+    def _ending(self, number: int) -> TrialOutcome:
         """Return how a trial ends that was made to stop."""
         if reason := self._running[number].stop:
             return TrialOutcome(state=TrialState.STOPPED, reason=reason)
-        if self.took_too_long(number):
+        if self._took_too_long(number):
             reason = f"took longer than {self._limits.trial} (limits.trial)"
             return TrialOutcome(state=TrialState.FAILED, reason=reason)
         reason = "interrupted" if self.interrupted else "the budget ended"
         return TrialOutcome(state=TrialState.CANCELLED, reason=reason)
-
-    def ended(self, number: int, outcome: TrialOutcome) -> None:
-        """Enter the end of a trial, tell the searcher, and keep the weights of the front only."""
-        self._buffer.commit()
-        running = self._running.pop(number)
-        outcome = self._with_weights(number, running, outcome)
-        seconds = self.meter.now() - running.started
-        if outcome.result is not None:
-            # What its phases took; waiting for a worker to start is overhead of the study.
-            seconds = sum(outcome.result.phase_seconds.values())
-            self.known.took(seconds, running)
-        self._confirming.ended(number, complete=outcome.result is not None)
-        device_seconds = seconds * self.meter.devices / self.concurrency
-        if outcome.result is None:
-            self._came_to_nothing(number, running, outcome, device_seconds)
-            return
-        violations = self.known.violations(outcome.result.point)
-        broken = [constraint for constraint, excess in violations.items() if excess > 0]
-        self.ledger.complete_trial(
-            number, outcome.result, device_seconds, broken, spent=self.meter.spent
-        )
-        self.known.learn(number, running, outcome.result)
 
     def _with_weights(
         self, number: int, running: ActiveTrial, outcome: TrialOutcome
@@ -275,7 +258,7 @@ class StudyDriver:
             trial=number, point=result.point, policy=running.policy.to_dict(),
             removed=result.removed,
         )  # fmt: skip
-        broken = any(excess > 0 for excess in self.known.violations(result.point).values())
+        broken = any(excess > 0 for excess in self.state.violations(result.point).values())
         joins = running.of_search and not broken
         try:
             self._front.take_weights(candidate if joins else None, number, result)
@@ -287,7 +270,7 @@ class StudyDriver:
     def cancel_running(self, reason: str) -> None:
         """End every trial that still runs as cancelled."""
         for number in list(self._running):
-            self.ended(number, TrialOutcome(state=TrialState.CANCELLED, reason=reason))
+            self.on_end(number, TrialOutcome(state=TrialState.CANCELLED, reason=reason))
 
     def close(self, outcome: str) -> None:
         """End the study: what was reserved but served no trial is charged as overhead."""
@@ -302,9 +285,9 @@ class StudyDriver:
         return len(self._running)
 
     def _start_unpruned(self) -> TrialTask:
-        policy = self._control_turn.control
+        policy = self.state.control
         number = self.ledger.start_trial("unpruned", {}, policy.to_dict())
-        new_parent = self.known.control_began(number)
+        new_parent = self.state.control_began(number)
         self._note(number, policy, kind="unpruned", new_parent=new_parent)
         self.meter.trial_started()
         return self._task(number, policy, bounded=False)
@@ -338,13 +321,15 @@ class StudyDriver:
         self, number: int, policy: Policy, *, bounded: bool = True, replicate: int = 0
     ) -> TrialTask:
         folder = self.folder.trial_folder(number)
+        longest = self._limits.trial_seconds
         return TrialTask(
-            number=number, policy=policy, folder=folder, bounded=bounded, replicate=replicate
+            number=number, policy=policy, folder=folder, bounded=bounded, replicate=replicate,
+            hangs_after=None if math.isinf(longest) else longest + _PATIENCE_SECONDS,
         )  # fmt: skip
 
-    def _at_wished_concurrency(self) -> bool:
-        wished = read_requests(self.folder).concurrency
-        return wished is not None and len(self._running) >= wished
+    def _at_asked_concurrency(self) -> bool:
+        asked = read_requests(self.folder).concurrency
+        return asked is not None and len(self._running) >= asked
 
     def _refuse(self, proposal: Proposal) -> None:
         """Enter a policy that breaks a bound for certain: it is never trained and costs nothing."""
@@ -353,27 +338,39 @@ class StudyDriver:
         self.ledger.end_trial(number, TrialState.INFEASIBLE, reason, 0.0)
         self.proposer.answer(proposal, None, proposal.broken)
 
-    def _came_to_nothing(
-        self, number: int, running: ActiveTrial, outcome: TrialOutcome, device_seconds: float
-    ) -> None:
+    def _enter_failure(self, number: int, running: ActiveTrial, outcome: TrialOutcome) -> None:
+        """Enter a trial that brought nothing back; what was lost waits to be tried again."""
         assert outcome.state not in (TrialState.RUNNING, TrialState.COMPLETE)
         if outcome.halts:
             self.halted = outcome.reason
+        lost = outcome.state is TrialState.FAILED and self._failures.is_tried_again(
+            running.policy.to_dict(), outcome.reason, lost=outcome.lost
+        )
         self.ledger.end_trial(
-            number, outcome.state, outcome.reason, device_seconds, spent=self.meter.spent
+            number,
+            outcome.state,
+            outcome.reason,
+            self._device_seconds(self.meter.now() - running.started),
+            spent=self.meter.spent,
+            retry=running.of_search and (lost or outcome.state is TrialState.CANCELLED),
         )
         stopped = outcome.state is TrialState.STOPPED
-        self.known.came_to_nothing(number, running, stopped=stopped)
-        if outcome.state is TrialState.FAILED and self._failures.is_tried_again(
-            running.policy.to_dict(), outcome.reason, lost=outcome.lost
-        ):
-            self._try_again(running)
+        self.state.on_end(number, running, None, stopped=stopped)
+        if lost:
+            self.state.on_retry(running)
 
-    def _try_again(self, running: ActiveTrial) -> None:
-        """Carry a policy out once more whose worker died; its training goes on where it was."""
-        if running.of_search:
-            self.meter.trial_lost()
-        if running.proposal is not None:
-            self.proposer.again(running.proposal.point)
-        elif running.kind == "unpruned":
-            self._control_turn.control_was_lost()
+    def _enter_result(self, number: int, running: ActiveTrial, result: TrialResult) -> None:
+        violations = self.state.violations(result.point)
+        # What its phases took; waiting for a worker to start is overhead of the study.
+        seconds = sum(result.phase_seconds.values())
+        self.ledger.complete_trial(
+            number,
+            result,
+            self._device_seconds(seconds),
+            [constraint for constraint, excess in violations.items() if excess > 0],
+            spent=self.meter.spent,
+        )
+        self.state.on_end(number, running, result)
+
+    def _device_seconds(self, seconds: float) -> float:
+        return seconds * self.meter.devices / self.concurrency

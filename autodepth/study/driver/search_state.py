@@ -1,15 +1,14 @@
-"""What a study has learned so far, and how it learns from an epoch and from the end of a trial.
+"""In-memory state of a running study: parents, scores, results at rungs, the front.
 
-Nothing is written to the ledger here: what is learned from a trial is the same whether it is
-carried out now or was by an earlier part of the study (`going_on.py`).
+Nothing is written to the ledger here: a trial changes the state alike whether it is carried out
+now or was by an earlier part of the study (`replay.py`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from autodepth.front.objective import Objective
 from autodepth.front.violations import violations_of
@@ -21,10 +20,8 @@ from autodepth.study.driver.front import FrontWeights
 from autodepth.study.plan.budget import BudgetMeter
 from autodepth.study.propose.optuna_sampler import Point
 from autodepth.study.propose.proposer import Proposal, Proposer
-from autodepth.study.stopping.rungs import Rungs
+from autodepth.study.stopping.rungs import Rungs, Verdict
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult
-
-_Compared = TypeVar("_Compared")
 
 
 @dataclass(kw_only=True)
@@ -59,6 +56,12 @@ class ActiveTrial:
         self.epochs[epoch.phase] += 1
         self.found[epoch.phase] += epoch.replayed
         self.last = epoch
+
+    def restart(self) -> None:
+        """Forget its epochs: it begins anew."""
+        self.epochs.clear()
+        self.found.clear()
+        self.last, self.stop = None, ""
 
     @property
     def parent_trained(self) -> bool | None:
@@ -98,7 +101,7 @@ class SearchState:
         front: FrontWeights,
     ) -> None:
         self.space, self.objectives, self.unpruned = space, objectives, unpruned
-        self.proposer, self.meter, self.control_turn = proposer, meter, control_turn
+        self.proposer, self.meter, self._control_turn = proposer, meter, control_turn
         self.unpruned_point = unpruned_point
         self.rungs, self.front = rungs, front
         self.completed = 0
@@ -117,38 +120,43 @@ class SearchState:
         work = self.proposer.cost_model.work(policy, new_parent=new_parent)
         return self.meter.leaves_time_for(work, new_parent=new_parent)
 
-    def took(self, seconds: float, running: ActiveTrial) -> None:
-        """Take in how long the phases of a complete trial took, all on one place."""
+    def _note_duration(self, seconds: float, running: ActiveTrial) -> None:
+        """Learn from how long the phases of a complete trial took, all on one place."""
         new_parent = running.parent_trained
         if new_parent is None:
             return
         work = self.proposer.cost_model.work(running.policy, new_parent=new_parent)
         self.meter.trial_completed(seconds, work, new_parent=new_parent)
 
+    @property
+    def control(self) -> Policy:
+        """The policy that leaves the network whole."""
+        return self._control_turn.control
+
+    def control_is_due(self) -> bool:
+        """Whether the control comes next."""
+        return self._control_turn.is_due(any_complete=self.completed > 0)
+
     def control_began(self, number: int) -> bool:
         """Note that a trial carries the control out; return whether it trains its parent."""
-        self.control_turn.control_begins()
-        parents, control = self.proposer.parents, self.control_turn.control
+        self._control_turn.begins()
+        parents, control = self.proposer.parents, self.control
         key = self.proposer.cost_model.parent(control)
         new_parent = parents.state(key) != "ready" and control.train.epochs > 0
         parents.started(key, number)
         parents.add_work(new=control.train.epochs if new_parent else 0.0, known=0.0)
         return new_parent
 
-    def take_in(
-        self,
-        number: int,
-        running: ActiveTrial,
-        epoch: EpochReport,
-        compare: Callable[..., _Compared],
-    ) -> _Compared | None:
-        """Take in an epoch, and return what comparing the trial with others says, where it is due.
+    def on_epoch(
+        self, number: int, running: ActiveTrial, epoch: EpochReport, *, judged: bool = False
+    ) -> Verdict | None:
+        """Learn from an epoch; return the verdict of a rung that it reached, if it reached one.
 
         Args:
             number: of the trial.
             running: the trial.
             epoch: its next one.
-            compare: `Rungs.report`, or `Rungs.note` where the trial was judged already.
+            judged: whether verdicts on this trial are known already; then there is no other.
         """
         running.note(epoch)
         self.longest_epoch = max(self.longest_epoch, epoch.seconds)
@@ -159,19 +167,43 @@ class SearchState:
             return None
         epochs = policy.train.epochs if phase == "parent" else policy.fine_tune_epochs
         fine_tuning = policy.train.fine_tune_learning_rate or policy.train.learning_rate
-        return compare(
+        reached = (
             number,
             phase,
             running.epochs[phase],
             epochs,
             epoch.validation_accuracy,
             epoch.branches_expected if phase == "parent" else float(epoch.macs),
-            rate=policy.train.learning_rate if phase == "parent" else fine_tuning,
         )
+        rate = policy.train.learning_rate if phase == "parent" else fine_tuning
+        if judged:
+            self.rungs.note(*reached, rate=rate)
+            return None
+        return self.rungs.report(*reached, rate=rate)
 
-    def learn(self, number: int, running: ActiveTrial, result: TrialResult) -> None:
-        """Take in what a complete trial, which the ledger has, brought back."""
-        self.control_turn.any_complete = True
+    def on_end(
+        self,
+        number: int,
+        running: ActiveTrial,
+        result: TrialResult | None,
+        *,
+        stopped: bool = False,
+    ) -> None:
+        """Learn from the end of a trial, which the ledger has.
+
+        Args:
+            number: of the trial.
+            running: the trial.
+            result: what it brought back; None where it came to nothing.
+            stopped: whether it was given up at a rung, so that its parent is not tried again.
+        """
+        if result is None:
+            self._came_to_nothing(number, running, stopped=stopped)
+        else:
+            self._note_duration(sum(result.phase_seconds.values()), running)
+            self._learn(number, running, result)
+
+    def _learn(self, number: int, running: ActiveTrial, result: TrialResult) -> None:
         self.completed += 1
         parents, cost_model = self.proposer.parents, self.proposer.cost_model
         if running.of_search:
@@ -185,20 +217,22 @@ class SearchState:
         if self.front.add(number):
             parents.credit(cost_model.parent(running.policy))
 
-    def came_to_nothing(self, number: int, running: ActiveTrial, *, stopped: bool) -> None:
-        """Take in that a trial brought nothing back.
-
-        Args:
-            number: of the trial.
-            running: the trial.
-            stopped: whether it was given up at a rung, so that its parent is not tried again.
-        """
+    def _came_to_nothing(self, number: int, running: ActiveTrial, *, stopped: bool) -> None:
         self.proposer.parents.lost(number, given_up=stopped)
         if running.proposal is not None:
             values = self._reached(running.last) if stopped else None
             self.proposer.improvement.ended(number, values, complete=False)
             self.proposer.left_undone(running.policy, running.epochs["fine_tune"])
             self.proposer.answer(running.proposal, values, settled=stopped)
+
+    def on_retry(self, running: ActiveTrial) -> None:
+        """Let the policy of a trial that was lost be the next one tried."""
+        if running.of_search:
+            self.meter.trial_lost()
+        if running.proposal is not None:
+            self.proposer.again(running.proposal.point)
+        elif running.kind == "unpruned":
+            self._control_turn.was_lost()
 
     def _learn_of_parent(self, number: int, running: ActiveTrial, epoch: EpochReport) -> None:
         if epoch.phase != "parent":

@@ -35,7 +35,7 @@ class Proposal:
     """A policy to carry out.
 
     Args:
-        token: of the searcher.
+        token: of the sampler; None where the point was not asked of it.
         point: the searched settings that count.
         policy: what they say.
         parent: content key of its parent.
@@ -44,7 +44,7 @@ class Proposal:
         broken: bounds it breaks for certain, by how much; then it is not to be carried out.
     """
 
-    token: int
+    token: int | None
     point: Point
     policy: Policy
     parent: str
@@ -199,7 +199,10 @@ class Proposer:
             settled: whether it is not to be tried again though it came to nothing.
         """
         answer = _Answer(values=values, violations=violations or {})
-        self._tell(proposal.token, answer)
+        if proposal.token is None:
+            self.sampler.learn(proposal.point, values, violations)
+        else:
+            self._tell(proposal.token, answer)
         self._scoring.discard(self.cost_model.scoring(proposal.policy))
         end = proposal.end or self.cost_model.end(proposal.policy)
         known = values is not None or settled
@@ -212,23 +215,17 @@ class Proposer:
         for token in self._awaited.pop(end) or ():
             self._tell(token, answer)
 
-    def remember(
-        self,
-        point: Point,
-        policy: Policy,
-        values: Sequence[float] | None,
-        violations: Mapping[str, float] | None = None,
-    ) -> bool:
-        """Take in what an earlier part of this study came to; return whether its parent was new."""
+    def adopt(self, point: Point, policy: Policy) -> Proposal:
+        """Return a policy that was carried out before, as if it had been suggested now."""
         parent = self.cost_model.parent(policy)
-        new_parent = self.parents.state(parent) != "ready"
-        self._count_work(policy, new_parent=new_parent)
-        self.parents.ready(parent, point)
-        self.sampler.learn(point, values, violations)
-        end = self.cost_model.end(policy)
-        if end is not None and values is not None:
-            self._answers.add(end, _Answer(values=values, violations=violations or {}))
-        return new_parent
+        return Proposal(
+            token=None,
+            point=point,
+            policy=policy,
+            parent=parent,
+            new_parent=bool(policy.train.epochs) and self.parents.state(parent) != "ready",
+            end=self.cost_model.end(policy),
+        )
 
     def _count_work(self, policy: Policy, *, new_parent: bool) -> None:
         cost_model = self.cost_model

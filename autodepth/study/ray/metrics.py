@@ -72,7 +72,7 @@ class StudyMetrics:
         meter, objectives = self._driver.meter, self._driver.objectives
         for state, count in ledger.counts().items():
             self._set("trials", count, state=state.value)
-        points = [member.point for member in self._driver.known.front.members]
+        points = [member.point for member in self._driver.state.front.members]
         values = objective_values(points, objectives)
         self._set("front_points", len(points))
         self._set("hypervolume", relative_hypervolume(values, objectives))

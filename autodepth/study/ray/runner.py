@@ -28,6 +28,7 @@ from autodepth.errors import AutodepthError  # noqa: E402
 from autodepth.records.trial_record import WORKER_DIED  # noqa: E402
 from autodepth.study.cluster.shutdown import shut_down_ray  # noqa: E402
 from autodepth.study.driver.driver import StudyDriver  # noqa: E402
+from autodepth.study.hooks import TrialHooks, TrialReport  # noqa: E402
 from autodepth.study.plan.resources import Resources  # noqa: E402
 from autodepth.study.ray.local import start_local  # noqa: E402
 from autodepth.study.ray.metrics import StudyMetrics  # noqa: E402
@@ -66,36 +67,36 @@ def run_on_ray(
     scratch = Path(tempfile.mkdtemp(prefix="autodepth-ray-"))
     if local:
         start_local(resources)
-    metrics, stopped = StudyMetrics(driver, unsent), StoppedWorkers(driver.stood_still)
+    metrics, stopped = StudyMetrics(driver, unsent), StoppedWorkers(driver.on_standstill)
     trainable = tune.with_parameters(work, context=context, resources=resources, remote=remote)
+    tuner = tune.Tuner(
+        tune.with_resources(
+            trainable, tune.PlacementGroupFactory(resources.bundles, strategy="STRICT_PACK")
+        ),
+        tune_config=tune.TuneConfig(
+            search_alg=_Tasks(driver),
+            scheduler=_Reports(driver),
+            num_samples=-1,
+            max_concurrent_trials=resources.count,
+            reuse_actors=True,
+            trial_dirname_creator=_folder_name,
+        ),
+        run_config=tune.RunConfig(
+            name="study",
+            storage_path=str(scratch),
+            verbose=0,
+            stop=_Stopper(driver, stopped),
+            callbacks=[_Ends(driver, stopped)],
+        ),
+    )
     try:
-        driver.meter.start()
-        tune.Tuner(
-            tune.with_resources(
-                trainable, tune.PlacementGroupFactory(resources.bundles, strategy="STRICT_PACK")
-            ),
-            tune_config=tune.TuneConfig(
-                search_alg=_Tasks(driver),
-                scheduler=_Rungs(driver),
-                num_samples=-1,
-                max_concurrent_trials=resources.count,
-                reuse_actors=True,
-                trial_dirname_creator=_folder_name,
-            ),
-            run_config=tune.RunConfig(
-                name="study",
-                storage_path=str(scratch),
-                verbose=0,
-                stop=_Stopper(driver, stopped),
-                callbacks=[_Recorder(driver, stopped)],
-            ),
-        ).fit()
+        with driver.reserved():
+            tuner.fit()
     except tune.TuneError as error:
         if isinstance(error.__context__, AutodepthError):  # Tune wraps what its hooks raise
             raise error.__context__ from None
         raise
     finally:
-        driver.meter.stop()
         metrics.close()
         if local:
             shut_down_ray()
@@ -115,29 +116,29 @@ def _folder_name(trial: Any) -> str:
     return str(trial.config["number"])
 
 
-class _DriverHook:
-    """Holds the driver for Tune's hooks.
+class _Hook:
+    """Holds the driver's hooks for those of Tune.
 
     Tune pickles its hooks to restore a run from them. Nothing here is ever restored that way (the
     ledger is), so the driver stays out of it.
     """
 
-    def __init__(self, driver: StudyDriver) -> None:
+    def __init__(self, hooks: TrialHooks) -> None:
         super().__init__()
-        self._driver = driver
+        self._hooks = hooks
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
-class _Tasks(_DriverHook, Searcher):
-    """Hands the driver's tasks to Tune; results reach the driver through `_Recorder`."""
+class _Tasks(_Hook, Searcher):
+    """Hands the driver's tasks to Tune; results reach the driver through `_Reports`."""
 
     def suggest(self, trial_id: str) -> Any:  # noqa: ARG002
-        task = self._driver.next_task()
-        if task is None and self._driver.waiting:
+        task = self._hooks.next()
+        if task == "wait":
             return None
-        if task is None:
+        if task == "done":
             return Searcher.FINISHED
         return {
             "number": task.number,
@@ -145,7 +146,7 @@ class _Tasks(_DriverHook, Searcher):
             "folder": str(task.folder.resolve()),
             "replicate": task.replicate,
             "bounded": task.bounded,
-            "seconds": self._driver.longest_trial,
+            "hangs_after": task.hangs_after,
         }
 
     def on_trial_complete(self, *_: Any, **__: Any) -> None:
@@ -158,78 +159,63 @@ class _Tasks(_DriverHook, Searcher):
         """Nothing was kept."""
 
 
-class _Stopper(_DriverHook, tune.Stopper):
+class _Stopper(_Hook, tune.Stopper):
     """Stops everything at once when a person asks for it, or workers do not answer any more."""
 
-    def __init__(self, driver: StudyDriver, stopped: StoppedWorkers) -> None:
-        super().__init__(driver)
+    def __init__(self, hooks: TrialHooks, stopped: StoppedWorkers) -> None:
+        super().__init__(hooks)
         self._stopped = stopped
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
         return False
 
     def stop_all(self) -> bool:
-        self._driver.settle()
         self._stopped.look()
-        return self._driver.interrupted or self._driver.overdue
+        return self._hooks.tick()
 
 
-class _Rungs(_DriverHook, FIFOScheduler):
-    """Passes epochs on to the driver, and stops the trials that it gives up."""
+class _Reports(_Hook, FIFOScheduler):
+    """Passes what trials report on to the driver, and stops those that it gives up."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
-        number = trial.config["number"]
-        epochs = [EpochReport.from_json(text) for text in result.get("epochs", ())]
-        if not self._driver.is_running(number):  # what an attempt says that was given up
-            return self.CONTINUE
-        if "again" in result:
-            self._driver.begun_again(number, result["again"])
-        if epochs:
-            self._driver.report(number, *epochs)
-        if "outcome" in result:
-            return self.CONTINUE
-        return self.STOP if self._driver.should_stop(number) else self.CONTINUE
+        report = TrialReport(
+            restarted=result.get("again", ""),
+            epochs=[EpochReport.from_json(text) for text in result.get("epochs", ())],
+            node=result.get("node", ""),
+        )
+        stop = self._hooks.on_report(trial.config["number"], report)
+        return self.STOP if stop and "outcome" not in result else self.CONTINUE
 
 
-class _Recorder(_DriverHook, tune.Callback):
+class _Ends(_Hook, tune.Callback):
     """Passes the ends of trials on to the driver."""
 
-    def __init__(self, driver: StudyDriver, stopped: StoppedWorkers) -> None:
-        super().__init__(driver)
+    def __init__(self, hooks: TrialHooks, stopped: StoppedWorkers) -> None:
+        super().__init__(hooks)
         self._stopped = stopped
 
     def on_trial_result(self, *, trial: Any, result: dict[str, Any], **_: Any) -> None:  # type: ignore[override]
-        number = trial.config["number"]
-        self._stopped.told(number, result)
-        if "node" in result and self._driver.is_running(number):
-            self._driver.placed(number, result["node"])
+        self._stopped.told(trial.config["number"], result)
         if "outcome" in result:
-            self._keep_trace(number, result.get("trace", ""))
-            self._end(number, TrialOutcome.from_json(result["outcome"]))
+            _keep_trace(Path(trial.config["folder"]), result.get("trace", ""))
+            self._end(trial, TrialOutcome.from_json(result["outcome"]))
 
     def on_trial_complete(self, *, trial: Any, **_: Any) -> None:  # type: ignore[override]
-        number = trial.config["number"]
-        if self._driver.is_running(number):
-            self._end(number, self._driver.ending(number))
+        self._end(trial, None)
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:  # type: ignore[override]
-        number = trial.config["number"]
-        if self._driver.took_too_long(number):
-            self._end(number, self._driver.ending(number))
-            return
         reason = f"{WORKER_DIED}: {_last_words(trial)}"
-        outcome = TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True)
-        self._end(number, outcome)
+        self._end(trial, TrialOutcome(state=TrialState.FAILED, reason=reason, lost=True))
 
-    def _keep_trace(self, number: int, trace: str) -> None:
-        """Write down where a trial on another node failed, as trials here do themselves."""
-        if trace and self._driver.is_running(number):
-            folder = self._driver.folder.trial_folder(number)
-            with contextlib.suppress(OSError):
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / ERROR_FILE).write_text(trace)
-
-    def _end(self, number: int, outcome: TrialOutcome) -> None:
+    def _end(self, trial: Any, outcome: TrialOutcome | None) -> None:
+        number = trial.config["number"]
         self._stopped.over(number)
-        if self._driver.is_running(number):
-            self._driver.ended(number, outcome)
+        self._hooks.on_end(number, outcome)
+
+
+def _keep_trace(folder: Path, trace: str) -> None:
+    """Write down where a trial on another node failed, as trials here do themselves."""
+    if trace:
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / ERROR_FILE).write_text(trace)

@@ -54,8 +54,8 @@ def work(
     """Carry out one trial; every epoch and the outcome travel to the driver as Tune results.
 
     Args:
-        config: `number`, `policy` and `folder` of the task, as plain values; `seconds` after which
-            the process is ended if the trial still goes on, None for never.
+        config: `number`, `policy` and `folder` of the task, as plain values; `hangs_after`, the
+            seconds after which the process is ended if the trial still goes on, None for never.
         context: what all trials share; Ray keeps one copy of its images per machine.
         resources: what a trial reserves; with several ranks, this worker is the first of them.
         remote: what is needed besides on another host; kept likewise.
@@ -68,7 +68,7 @@ def work(
     context.limit_threads()
     told = _Told(_task_of(config), context)
     try:
-        with _ending_after(config["seconds"]):
+        with _ending_after(config["hangs_after"]):
             end = _carry_out(told, remote)
             if company is not None:
                 company.check()

@@ -27,7 +27,7 @@ class FailurePolicy:
     """
 
     def __init__(self, *, max_failures: int | None, records: Sequence[TrialRecord] = ()) -> None:
-        self._borne = max_failures
+        self._max_failures = max_failures
         self._reasons: list[str] = []
         self._attempts: Counter[str] = Counter()
         self.given_up: list[int] = []
@@ -57,20 +57,20 @@ class FailurePolicy:
         self._reasons.append(reason)
         return False
 
-    def reason_to_stop(self, completed: int, *, any_complete: bool) -> str:
+    def reason_to_stop(self, completed: int) -> str:
         """Return why going on would only spend the budget on more failures; empty if it would not.
 
         Args:
-            completed: trials completed so far.
-            any_complete: whether any trial of the study ever was.
+            completed: trials of the study completed so far.
         """
         every, failed = len(self._reasons), len(self._reasons) - self._before
         last = f": {self._reasons[-1]}" if self._reasons else ""
-        if self._borne is not None:
+        if self._max_failures is not None:
             trials = "trial" if every == 1 else "trials"
-            told = f"{every} {trials} failed, and limits.failed_trials bears {self._borne}{last}"
-            return told if every > self._borne else ""
-        if failed >= _HOPELESS and not any_complete:
+            rule = f"limits.failed_trials allows {self._max_failures}"
+            told = f"{every} {trials} failed, and {rule}{last}"
+            return told if every > self._max_failures else ""
+        if failed >= _HOPELESS and not completed:
             return f"the first {failed} trials all failed, the last one{last}"
         if failed >= 2 * _HOPELESS and failed > completed:
             ended = failed + completed

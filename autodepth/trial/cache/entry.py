@@ -57,7 +57,7 @@ class Manifest:
         try:
             values = json.loads(text)
             found = cls(
-                kind=str(values["stage"]),
+                kind=str(values["kind"] if "kind" in values else values["stage"]),
                 created=str(values["created"]),
                 size=int(values["size"]),
                 files={str(name): str(digest) for name, digest in values["files"].items()},

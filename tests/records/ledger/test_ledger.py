@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from autodepth.errors import InputError, StorageError, StudyError, StudyInUseError
 from autodepth.front.objective import Objective
 from autodepth.records.ledger import Ledger
-from autodepth.records.trial_record import StudyRecord
+from autodepth.records.trial_record import LOST, WORKER_DIED, StudyRecord
 from autodepth.trial.result import EpochReport, TrialResult, TrialState
 
 Results = Callable[..., TrialResult]
@@ -205,7 +205,7 @@ def test_what_is_no_ledger_is_refused_in_words(tmp_path: Path, ledger: Ledger) -
 
 
 @pytest.mark.parametrize(
-    ("version", "hint"), [(0, "never finished starting"), (1, "an older autodepth"), (6, "update")]
+    ("version", "hint"), [(0, "never finished starting"), (1, "an older autodepth"), (7, "update")]
 )
 def test_another_version_is_refused(tmp_path: Path, version: int, hint: str) -> None:
     path = tmp_path / "ledger.sqlite"
@@ -213,7 +213,7 @@ def test_another_version_is_refused(tmp_path: Path, version: int, hint: str) -> 
     connection.execute(f"PRAGMA user_version = {version}")
     connection.execute("CREATE TABLE t (a)")
     connection.close()
-    with pytest.raises(StudyError, match=f"must have version 5, but .* has {version}: .*{hint}"):
+    with pytest.raises(StudyError, match=f"must have version 6, but .* has {version}: .*{hint}"):
         Ledger.open(path)
 
 
@@ -228,6 +228,7 @@ def test_a_ledger_of_two_versions_before_is_read_as_it_is_and_brought_on_when_wr
         connection.execute("ALTER TABLE study DROP COLUMN token")
         connection.execute("ALTER TABLE trial DROP COLUMN node")
         connection.execute("DROP TABLE reservation")
+        connection.execute("DROP TABLE waiting")
         connection.execute("PRAGMA user_version = 2")
     ledger.close()
     with Ledger.open(path, read_only=True) as old:
@@ -240,7 +241,46 @@ def test_a_ledger_of_two_versions_before_is_read_as_it_is_and_brought_on_when_wr
         assert len(new.trials()) == 1
         new.record_epochs(number, replace(EPOCH, step=2))
         assert [bool(epoch.sensitivities) for epoch in new.epochs(number)] == [False, True]
-        assert new.database.query("PRAGMA user_version")[0][0] == 5
+        assert new.database.query("PRAGMA user_version")[0][0] == 6
+
+
+def lose(ledger: Ledger, policy: dict[str, int], reason: str = WORKER_DIED) -> int:
+    number = ledger.start_trial("search", {}, policy)
+    ledger.end_trial(number, TrialState.FAILED, reason, 1.0, retry=True)
+    return number
+
+
+def test_what_was_lost_waits_until_its_policy_is_begun_again(ledger: Ledger) -> None:
+    first, second = lose(ledger, {"a": 1}), lose(ledger, {"a": 2})
+    assert [r.number for r in ledger.waiting()] == [first, second]
+
+    again = ledger.start_trial("search", {}, {"a": 1})
+    assert [r.number for r in ledger.waiting()] == [second]
+    ledger.end_trial(again, TrialState.CANCELLED, "interrupted", 1.0, retry=True)
+    assert [r.number for r in ledger.waiting()] == [second, again]
+
+
+def test_a_ledger_of_a_version_that_kept_no_retries_gets_those_that_are_due(
+    ledger: Ledger,
+) -> None:
+    path = ledger.database.path
+    lose(ledger, {"a": 1})
+    due = lose(ledger, {"a": 2}, LOST)
+    for policy, state, reason in (
+        ({"a": 1}, TrialState.FAILED, "RuntimeError: its own"),  # begun again since
+        ({"a": 3}, TrialState.CANCELLED, "interrupted"),
+    ):
+        number = ledger.start_trial("search", {}, policy)
+        ledger.end_trial(number, state, reason, 1.0)
+    with ledger.database.transaction() as connection:
+        connection.execute("DROP TABLE waiting")
+        connection.execute("PRAGMA user_version = 5")
+    ledger.close()
+
+    with Ledger.open(path, read_only=True) as old:
+        assert old.waiting() == []
+    with Ledger.open(path) as new:
+        assert [r.number for r in new.waiting()] == [due, number]
 
 
 def test_what_a_driver_that_was_taken_over_has_to_say_is_not_entered(ledger: Ledger) -> None:

@@ -40,16 +40,17 @@ def interrupting(at):
 
     @contextmanager
     def watch(driver):
-        report, count = driver.report, 0
+        on_report, count = driver.on_report, 0
 
-        def interrupt(trial, *epochs):
+        def interrupt(number, report):
             nonlocal count
-            report(trial, *epochs)
+            on_report(number, report)
             count += 1
             if count == at:
                 driver.interrupt()
+            return driver.stop_requested
 
-        driver.report = interrupt
+        driver.on_report = interrupt
         yield
 
     return watch

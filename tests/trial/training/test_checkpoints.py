@@ -175,13 +175,13 @@ import os, pickle, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from test_checkpoints import HYBRID, run_trial
-policy, setting = HYBRID, pickle.loads(Path(sys.argv[1]).read_bytes())
+policy, context = HYBRID, pickle.loads(Path(sys.argv[1]).read_bytes())
 
 def hear(epoch):
     if epoch.step == int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
 
-run_trial(policy, setting, folder=Path(sys.argv[1]).parent, on_epoch=hear)
+run_trial(policy, context, folder=Path(sys.argv[1]).parent, on_epoch=hear)
 """
 
 
@@ -397,7 +397,7 @@ def test_a_checkpoint_is_tensors_and_plain_values(cached, tmp_path):
     assert {path.name for path in entry.iterdir()} == {
         "state.safetensors", "state.json", "manifest.json",
     }  # fmt: skip
-    assert json.loads((entry / "manifest.json").read_text())["stage"] == "partial"
+    assert json.loads((entry / "manifest.json").read_text())["kind"] == "partial"
     assert len(json.loads((entry / "state.json").read_text())["epochs"]) == 2
     assert {name.partition("/")[0] for name in load_file(entry / "state.safetensors")} == {
         "network", "optimizer", "generator", "layers",
