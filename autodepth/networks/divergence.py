@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from autodepth.networks.draws import seeded
-from autodepth.networks.equality import Comparison, off_by, outputs_of, switch_off
+from autodepth.networks.equality import Comparison, switch_off
 from autodepth.networks.left_as_it_was import undisturbed
+from autodepth.networks.one_run import off_by, outputs_of
 from autodepth.networks.tracer import GIVES
 
 _SAME = 1e-3  # of the largest value

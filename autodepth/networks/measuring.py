@@ -14,7 +14,7 @@ from autodepth.errors import NetworkError
 from autodepth.networks.causes import told_misfit
 from autodepth.networks.cost import Count, counting, evaluating
 from autodepth.networks.data_flow import attribute
-from autodepth.networks.left_as_it_was import left_as_it_was
+from autodepth.networks.left_as_it_was import undisturbed
 from autodepth.networks.residual_sites import ResidualSite
 
 InputShape = tuple[int, int, int]
@@ -57,7 +57,7 @@ class Measured:
         for name, parameters in self._read.items():
             for parameter in parameters:
                 self._readers[parameter].add(name)
-        with left_as_it_was(traced), evaluating(traced), counting(free) as count:
+        with undisturbed(traced), evaluating(traced), counting(free) as count:
             meter = _Meter(traced, count)
             try:
                 output = meter.run(torch.zeros(1, *input_shape))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from autodepth.errors import AutodepthError, NetworkError
-from autodepth.networks.causes import MOVE, misread
+from autodepth.networks.causes import MOVE, OF_BACKWARD_HOOKS, misread
 from autodepth.networks.divergence import first_difference
 from autodepth.networks.effects import nodes_with_effect
 from autodepth.networks.equality import Comparison, Difference
@@ -165,11 +165,17 @@ def _memory(
 def _blamed(
     module: nn.Module, comparison: Comparison, found: Difference, kept_whole: Collection[str]
 ) -> dict[str, str]:
-    """Return the submodule to keep whole, and why.
+    """Return the submodules to keep whole, and why.
 
     Raises:
         NetworkError: it is the network itself.
     """
+    cause = found.cause
+    if found.gradient and not cause:
+        hooked = [n for n in _with_backward_hooks(module) if _is_opened(comparison.read, n)]
+        if inner := [name for name in hooked if name and name not in kept_whole]:
+            return dict.fromkeys(inner, OF_BACKWARD_HOOKS)
+        cause = OF_BACKWARD_HOOKS if "" in hooked else ""
     first, inside = found.module, found.module
     if first is None:
         first, inside = first_difference(comparison, training=found.training) or ("", "")
@@ -177,12 +183,20 @@ def _blamed(
     while inside and (inside in kept_whole or not _is_opened(comparison.read, inside)):
         inside = inside.rpartition(".")[0]  # a context, say, around what is whole already
     if inside:
-        return {inside: f"when read it was another network in {mode}: {found.what}"}
+        return {inside: cause or f"when read it was another network in {mode}: {found.what}"}
     where = f", first at {first}" if first else ""
     raise NetworkError(
         f"{type(module).__name__} would be read as another network: in {mode} {found.what}{where}"
-        f"; likely {found.cause or _LIKELY}; {MOVE}"
+        f"; likely {cause or f'{_LIKELY}; {MOVE}'}"
     )
+
+
+def _with_backward_hooks(module: nn.Module) -> list[str]:
+    return [
+        name
+        for name, part in module.named_modules()
+        if part._backward_hooks or part._backward_pre_hooks  # noqa: SLF001
+    ]
 
 
 def _is_opened(read: fx.GraphModule, name: str) -> bool:
