@@ -64,7 +64,7 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
     )
     built = build_network(spec, weights=weights, weights_key=weights_key)
     widths = find_narrowing(built)
-    for note in (*built.notes, *(f"widths of {told}" for told in widths.told())):
+    for note in (*built.notes, *widths.told()):
         say(f"note: {note}")
     if weights is not None and (constants := constants_of(network, weights)):
         say(f"note: trained with pixels of {constants}")

@@ -17,12 +17,14 @@ from autodepth.errors import InputError
 from autodepth.networks.channel_groups import ChannelGroup, Slice
 from autodepth.networks.copying import copied
 from autodepth.networks.measuring import Measured
-from autodepth.networks.narrowing import find_narrowing
+from autodepth.networks.narrowing import Narrowing, find_narrowing
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.widths import take_shapes
 
 
-def prune_width(network: ResidualNetwork, share: float) -> ResidualNetwork:
+def prune_width(
+    network: ResidualNetwork, share: float, narrowing: Narrowing | None = None
+) -> ResidualNetwork:
     """Return a new network whose branches have lost their weakest inner channels.
 
     Channels are ranked within each layer by the L2 norm of the weights that belong to them; at
@@ -31,6 +33,7 @@ def prune_width(network: ResidualNetwork, share: float) -> ResidualNetwork:
     Args:
         network: a network on any device; the new one is on the same.
         share: of the channels of each inner layer, in [0, 1).
+        narrowing: what can go, where that was found already.
 
     Raises:
         InputError: the share is outside its range.
@@ -40,7 +43,7 @@ def prune_width(network: ResidualNetwork, share: float) -> ResidualNetwork:
     device = next(network.module.parameters()).device
     module = copied(network.module).cpu()  # it is run on one image, and measured
     if share:
-        _cut(module, find_narrowing(network, module).groups, share)
+        _cut(module, (narrowing or find_narrowing(network, module)).groups, share)
     measured = Measured(module, network.input_shape, network.free)
     costs = {
         branch.index: (measured.macs(site.branch_nodes), measured.parameters(site.branch_nodes))
