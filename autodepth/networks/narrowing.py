@@ -63,7 +63,7 @@ def find_narrowing(network: ResidualNetwork, module: fx.GraphModule | None = Non
     flow = ChannelFlow(network, module)
     with left_as_it_was(module), evaluating(module), torch.no_grad():
         try:
-            flow.run(torch.rand(_IMAGES, *network.input_shape, generator=torch.Generator()))
+            flow.run(torch.rand(_IMAGES, *network.read_on, generator=torch.Generator()))
         except Exception as error:  # noqa: BLE001 - the code of any network
             why = f"channels cannot be followed: {type(error).__name__}: {error}".splitlines()[0]
             return Narrowing(groups=(), left_alone={b.index: why for b, _ in network.kept()})

@@ -22,6 +22,7 @@ from autodepth.networks.equality import Comparison, Difference
 from autodepth.networks.left_as_it_was import Content, left_as_it_was, tensors_of, undisturbed
 from autodepth.networks.memory import Memory, across, leave_sums_alone, name_changes
 from autodepth.networks.modes import keep_modes
+from autodepth.networks.products import is_costly
 from autodepth.networks.residual_sites import ResidualSite, find_residual_sites, told_not_taken
 from autodepth.networks.tracing import Traced, drop_unread, fold_sizes, trace
 
@@ -45,12 +46,15 @@ class Reading:
         notes: what could not be found, or is not taken, a sentence each.
         off_by: how far its outputs are from those of the network given, at most, as a share of
             the largest.
+        compared_on: (C, H, W) of the images on which that was seen: smaller ones than were asked
+            for only where its graph computes the same at any size.
     """
 
     module: fx.GraphModule
     sites: Sequence[ResidualSite]
     notes: Sequence[str]
     off_by: float
+    compared_on: InputShape
 
 
 def read_network(module: nn.Module, input_shape: InputShape) -> Reading:
@@ -90,17 +94,30 @@ def _read(module: nn.Module, input_shape: InputShape) -> Reading:
             if folded:
                 images = _images(input_shape)
             comparison = Comparison(
-                given=module, read=traced.module, images=images, depth=traced.depth
+                given=module,
+                read=traced.module,
+                images=images,
+                depth=traced.depth,
+                one_will_do=_is_costly(traced, images),
             )
             try:
                 found = comparison.difference(content)
             except NetworkError:  # it may check sizes, and take no smaller images
                 if images.shape[1:] == input_shape:
                     raise
-                comparison = replace(comparison, images=_images(input_shape))
+                images = _images(input_shape)
+                costly = _is_costly(traced, images)
+                comparison = replace(comparison, images=images, one_will_do=costly)
                 found = comparison.difference(content)
             if not isinstance(found, Difference):
-                return Reading(module=traced.module, sites=sites, notes=notes, off_by=found)
+                channels, height, width = images.shape[1:]
+                return Reading(
+                    module=traced.module,
+                    sites=sites,
+                    notes=notes,
+                    off_by=found,
+                    compared_on=(channels, height, width),
+                )
             kept_whole |= _blamed(module, comparison, found, kept_whole)
 
 
@@ -109,6 +126,10 @@ def _images(input_shape: InputShape, most: int | None = None) -> Tensor:
     channels, *sides = input_shape
     generator = torch.Generator().manual_seed(0)
     return torch.randn(_IMAGES, channels, *(min(s, most or s) for s in sides), generator=generator)
+
+
+def _is_costly(traced: Traced, images: Tensor) -> bool:
+    return max(images.shape[2:]) > _SMALL and is_costly(traced.module, images)
 
 
 def _find(

@@ -65,6 +65,7 @@ def prune_width(
         notes=network.notes,
         free=network.free,
         off_by=network.off_by,
+        read_on=network.read_on,
     )
 
 
