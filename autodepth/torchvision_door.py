@@ -9,7 +9,6 @@ calling `torchvision.ops.nms` still fails, as it should.
 
 from __future__ import annotations
 
-import gc
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 
 import torch
 
+from autodepth.garbage import no_collection
 from autodepth.long_work import long_work
 
 _OPERATORS = ("torchvision::nms", "torchvision::qnms")
@@ -35,7 +35,7 @@ def import_torchvision() -> ModuleType:
     Raises:
         ImportError: torchvision is not installed.
     """
-    with _no_collection():
+    with no_collection():
         return _imported()
 
 
@@ -50,18 +50,6 @@ def _imported() -> ModuleType:
     for operator in _OPERATORS:
         torch.library.define(operator, _SCHEMA, lib=library)
     return importlib.import_module("torchvision")
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Look for no garbage meanwhile: an import makes a million objects, and all of them stay."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def pixel_constants(name: str) -> tuple[list[float] | None, list[float] | None]:

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autodepth.study.driver.driver import StudyDriver
+from autodepth.study.hooks import TrialReport
 
 RESULTS = Path(__file__).parent / "results"
 BATCH = 32
@@ -99,18 +100,19 @@ class Steps:
         last.append(self)
 
     def __enter__(self) -> None:
-        report = self._driver.report
+        on_report = self._driver.on_report
 
-        def note(number: int, *epochs: Any) -> None:
-            report(number, *epochs)
-            for epoch in epochs:
+        def note(number: int, report: TrialReport) -> bool:
+            stop = on_report(number, report)
+            for epoch in report.epochs:
                 if epoch.phase == "parent" and not epoch.replayed:
                     self.noted.append((time.monotonic(), BATCH / epoch.images_per_second))
+            return stop
 
-        self._driver.report = note  # type: ignore[method-assign]
+        self._driver.on_report = note  # type: ignore[method-assign]
 
     def __exit__(self, *_: object) -> None:
-        del self._driver.report
+        del self._driver.on_report
 
 
 last: list[Steps] = []

@@ -55,4 +55,4 @@ ese_vovnet39b legacy_xception xception41 xcit_nano_12_p16_224
 # Modules without an addition of x and f(x): plain, densely connected or concatenating networks.
 WITHOUT = frozenset({"densenet", "inception_v3", "inception_v4", "rdnet", "selecsls", "vgg"})
 # Made for images of 1000 pixels and more; a smaller one shows the same branches.
-SMALLER = {"deepseek_vit_412m": 256, "gemma4_vit_167m": 192, "qwen3_vit_88m": 256}
+SMALLER = {"deepseek_vit_412m": 252, "gemma4_vit_167m": 192, "qwen3_vit_88m": 256}

@@ -100,8 +100,8 @@ def load_data(settings: DataSettings, *, trust: bool = False) -> ImageData:
     own = ":" in settings.name
     test = parts.test() if own else None
     train, validation = _split(parts, settings)
-    check_every_class(validation.labels, parts.classes, "validation")
-    check_every_class(train.labels, parts.classes, "training")
+    check_every_class(validation.labels, parts.classes, "validation", parts.train)
+    check_every_class(train.labels, parts.classes, "training", parts.train)
     if test is not None and not trust:
         look(test)
     if fits_memory(parts.train):

@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from autodepth.data.content import Keys, places
-from autodepth.data.images import Labels
+from autodepth.data.images import Images, Labels, keys_of
 from autodepth.errors import DataError
 from autodepth.seeding import derive_seed
 
 Part = Literal["train", "test"]
 Index: TypeAlias = npt.NDArray[np.int64]
 
+_SHOWN = 5  # names of classes
 _TEST_SHARE = 0.2
 _TEST_SEED = 0  # part of what the data is: changing it would move images between the parts
 
@@ -83,16 +84,45 @@ def split_test_by_content(labels: Labels, keys: Keys) -> tuple[Index, Index]:
     return split_off_share(labels, keys, _TEST_SHARE, derive_seed(_TEST_SEED, "test"))
 
 
-def check_every_class(labels: Labels, classes: Sequence[str], split: str) -> None:
-    """Raise DataError unless a split holds an image of every class."""
+def check_every_class(
+    labels: Labels, classes: Sequence[str], split: str, whole: Images | None = None
+) -> None:
+    """Raise DataError unless a split holds an image of every class.
+
+    Args:
+        labels: int64 [N], of the split.
+        classes: their names.
+        split: what it is called.
+        whole: what it was drawn from, to tell where a class has equal images alone.
+    """
     counts = np.bincount(labels, minlength=len(classes))
     missing = [name for name, count in zip(classes, counts, strict=True) if not count]
     if missing:
-        names = ", ".join(map(repr, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        alike = "" if whole is None else _told_alike(whole, classes, missing)
         raise DataError(
             f"the {split} split must hold an image of every class, but its {len(labels)} images "
-            f"leave out {len(missing)} of {len(classes)}: {names}"
+            f"leave out {len(missing)} of {len(classes)}: {_first(missing)}{alike}"
         )
+
+
+def _told_alike(images: Images, classes: Sequence[str], missing: Sequence[str]) -> str:
+    """Return which classes have images that are all equal, as the end of a sentence."""
+    keys, alike = keys_of(images), []
+    for name in missing:
+        of_class = keys[images.labels == classes.index(name)]
+        if len(of_class) > 1 and len(np.unique(of_class)) == 1:
+            alike.append(name)
+    if not alike:
+        return ""
+    kind = "class" if len(alike) == 1 else "classes"
+    return (
+        f"; all images of the {kind} {_first(alike)} are equal, and equal images go to one split "
+        "together: see that they are what they should be"
+    )
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:_SHOWN])) + ", ..." * (len(names) > _SHOWN)
 
 
 def _stratified_order(labels: Labels, shuffled: Index) -> Index:

@@ -208,6 +208,7 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
             "measured_on": "validation split",
             "point": result.point.to_dict(),
             "parent_accuracy": result.parent_accuracy,
+            "reached": {name: list(two) for name, two in result.reached.items()},
             "unpruned": plan["unpruned"],
             "predicted_latency_ms": _predicted_latency(plan, result, policy),
             # Studies of earlier versions recorded neither.

@@ -88,12 +88,22 @@ def _details(architecture: Architecture, record: Mapping[str, Any]) -> str:
             "Model type": f"residual network for image classification, {network.name}",
             "Branches removed": removed,
             "Made narrower": narrower,
+            **_reached(record),
             "Parameters": f"{record['point']['parameters']:,}",
             "Comes from": origin or "one policy, no search",
             "Chosen as": record.get("selected", "the policy given"),
             "Made by": f"autodepth {record['autodepth']}",
         }
     )
+
+
+def _reached(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return how far sparsity reached; nothing where there was none, or no record of it."""
+    told = {}
+    for name, (reached, whole) in record.get("reached", {}).items():
+        what = "branches" if name == "filter_sparsity" else "weight tensors"
+        told[f"Reached by {name}"] = f"{reached} of {whole} {what}"
+    return told
 
 
 def _uses(architecture: Architecture) -> str:

@@ -66,6 +66,8 @@ class ResidualNetwork:
         free: names of what counts as 0 multiply-accumulates.
         off_by: how far its outputs were from those of the network given, before any removal, as a
             share of the largest.
+        read_on: (C, H, W) of images that its graph takes: smaller ones than `input_shape` where it
+            computes the same at any size, which is faster to try out. None if only those are known.
     """
 
     def __init__(  # noqa: PLR0913 - what is known of it, by keyword
@@ -81,6 +83,7 @@ class ResidualNetwork:
         notes: Sequence[str] = (),
         free: Sequence[str] = (),
         off_by: float = 0.0,
+        read_on: tuple[int, int, int] | None = None,
     ) -> None:
         self.module = module
         self.sites = tuple(sites)
@@ -92,6 +95,7 @@ class ResidualNetwork:
         self.notes = tuple(notes)
         self.free = tuple(free)
         self.off_by = off_by
+        self.read_on = read_on or input_shape
 
     @classmethod
     @one_thread
@@ -146,6 +150,7 @@ class ResidualNetwork:
             notes=[*notes, *given.notes, *read.notes, *not_finite, *counted],
             free=free,
             off_by=read.off_by,
+            read_on=read.compared_on,
         )
 
     @property
@@ -202,6 +207,7 @@ class ResidualNetwork:
             notes=self.notes,
             free=self.free,
             off_by=self.off_by,
+            read_on=self.read_on,
         )
 
 

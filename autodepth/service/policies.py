@@ -86,8 +86,7 @@ def carry_out_policy(
     if policy.weight_sparsity and (note := weights_left_alone(plan.network)):
         notes.append(note)
     for note in notes:
-        if note not in plan.notes:  # these were told
-            tell(f"note: {note}")
+        tell(f"note: {note}")
     rehearse(
         plan,
         branches=policy.branches or (),

@@ -139,6 +139,9 @@ class TrialResult:
         weights_file: name of the saved weights inside the trial's folder, None if none were kept.
         weights_sha256: of that file, in hexadecimal; empty where it was not taken.
         batch_size: images per step where memory did not suffice for those of the policy; else None.
+        reached: by setting, what sparsity acted on and how much there was of it: branches for
+            `filter_sparsity`, weight tensors for `weight_sparsity`; without those the policy has
+            at 0. Records of earlier versions tell none.
     """
 
     point: OperatingPoint
@@ -151,6 +154,7 @@ class TrialResult:
     weights_file: str | None = None
     weights_sha256: str = ""
     batch_size: int | None = None
+    reached: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values fit for JSON."""
@@ -168,4 +172,5 @@ class TrialResult:
         values["removed"] = tuple(values["removed"])
         values["survival"] = tuple(values["survival"])
         values["sensitivities"] = {int(k): v for k, v in values["sensitivities"].items()}
+        values["reached"] = {name: tuple(two) for name, two in values.get("reached", {}).items()}
         return cls(**values)

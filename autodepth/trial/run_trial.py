@@ -82,6 +82,7 @@ def run_trial(
         phase_seconds=clock.seconds,
         weights_file=WEIGHTS_FILE,
         weights_sha256=sha256_of(folder / WEIGHTS_FILE),
+        reached=pruned.reached,
     )
 
 

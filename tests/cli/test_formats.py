@@ -132,3 +132,29 @@ def test_the_cause_of_an_error_is_what_it_began_with_in_plain_text():
     error.__cause__ = ValueError("\x1b[31m\n  only four dimensions\x1b[0m\nNext steps: ...")
 
     assert cause(error) == "only four dimensions"
+
+
+@pytest.mark.usefixtures("net")
+def test_a_search_says_which_formats_fail_before_it_begins(run, tmp_path):
+    search = ("search", "--budget", "1trials", "--study", "a", *FEW, "--network", "onehead:Mixed")
+    refused = run(*search, "--formats", "torch,onnx")
+
+    assert refused.returncode == 2
+    assert "onnx: " in refused.stderr
+    assert "4D" in refused.stderr
+    assert "tried before anything is trained" in refused.stderr
+    assert not (tmp_path / "studies" / "a").exists()
+
+    planned = run(*search, "--formats", "torch", "--dry-run", "--json")
+
+    assert planned.returncode == 0, planned.stderr
+    notes = json.loads(planned.stdout)["notes"]
+    assert "the untrained network could be exported to torch" in notes
+    assert not any("exported" in note for note in plan_notes(run(*search, "--dry-run", "--json")))
+    unknown = run(*search, "--formats", "onx", "--dry-run")
+    assert unknown.returncode == 2
+    assert "'onx'" in unknown.stderr
+
+
+def plan_notes(done):
+    return json.loads(done.stdout)["notes"]

@@ -162,3 +162,18 @@ def test_a_record_is_read_again_and_nothing_else_is():
     for content in (b"", b"{}", record.to_bytes()[:-4]):
         with pytest.raises(DataError, match="record of images"):
             ContentRecord.from_bytes(content)
+
+
+def test_images_that_are_all_equal_are_the_cause_that_is_told(tmp_path, make_classes):
+    make_classes(tmp_path, "cat dog", count=8, extension="png")
+    for number in range(1, 8):
+        shutil.copy(tmp_path / "dog/0.png", tmp_path / f"dog/{number}.png")
+
+    with pytest.raises(
+        DataError, match=r"all images of the class 'dog' are equal, and equal images"
+    ):
+        load_data(settings(tmp_path))
+    for number in range(8):
+        shutil.copy(tmp_path / "dog/0.png", tmp_path / f"cat/{number}.png")
+    with pytest.raises(DataError, match=r"all images of the classes 'cat', 'dog' are equal"):
+        load_data(settings(tmp_path))

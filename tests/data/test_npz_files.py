@@ -239,6 +239,20 @@ def test_what_unpacks_to_more_than_images_do_is_refused_before_it_is_unpacked(tm
     assert "claims 100,000,080 bytes" in refusal(path)
 
 
+@pytest.mark.parametrize("name", ["\n_test", "\x1b[31m_test", "x" * 60000, "\u202e_test"])
+def test_names_in_a_file_cannot_write_to_the_terminal(tmp_path, name):
+    path = tmp_path / "images.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for own, array in good().items():
+            archive.writestr(f"{name if own == 'x_test' else own}.npy", npy(array))
+
+    told = refusal(path)
+
+    assert "has no x_test; it has" in told
+    assert told.isprintable()
+    assert len(told) < 400
+
+
 _LIMITED = """
 import resource, sys
 from pathlib import Path

@@ -26,17 +26,18 @@ def test_a_folder_that_vanishes_ends_the_study_and_it_goes_on_once_it_is_back(ob
             self.driver = driver
 
         def __enter__(self):
-            report = self.driver.report
+            on_report = self.driver.on_report
 
-            def once_one_is_complete(number, *epochs):
-                report(number, *epochs)
+            def once_one_is_complete(number, report):
+                stop = on_report(number, report)
                 if self.driver.state.completed and (studies_root() / "moved").exists():
                     (studies_root() / "moved").rename(studies_root() / "elsewhere")
+                return stop
 
-            self.driver.report = once_one_is_complete
+            self.driver.on_report = once_one_is_complete
 
         def __exit__(self, *_):
-            del self.driver.report
+            del self.driver.on_report
 
     with pytest.raises(StorageError, match=r"must stay where it is, but .*moved is gone"):
         search(

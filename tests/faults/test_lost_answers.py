@@ -284,17 +284,17 @@ class Restarts(logging.Handler):
             self.noticed.clear()
 
     def __enter__(self):
-        ended = self.driver.ended
+        on_end = self.driver.on_end
 
-        def then_act(number, outcome):
-            ended(number, outcome)
+        def then_act(number, outcome=None):
+            on_end(number, outcome)
             next(self.acts, lambda: None)()
 
-        self.driver.ended = then_act
+        self.driver.on_end = then_act
         logging.getLogger(tracker.__name__).addHandler(self)
 
     def __exit__(self, *_):
-        del self.driver.ended
+        del self.driver.on_end
         logging.getLogger(tracker.__name__).removeHandler(self)
 
 

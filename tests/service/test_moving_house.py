@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from autodepth.errors import DataError, StudyError, WeightsError
+from autodepth.export.bundles.bundle import read_architecture
 from autodepth.export.bundles.origin import searched_data
 from autodepth.export.exporting import export_selected
 from autodepth.networks.catalogue import NetworkSpec, build_module
@@ -19,7 +20,7 @@ from autodepth.records.archive.save import save_study
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
 from autodepth.service.search.resume import confirm, plan_resume, resume
-from autodepth.service.search.search import search
+from autodepth.service.search.search import plan_search, search
 from autodepth.space.file.space_file import load_space
 from autodepth.trial.phases.keys import parent_content
 
@@ -134,6 +135,25 @@ def test_the_front_is_confirmed_and_an_export_finds_its_images(here):
     assert told["data"]["name"] == f"folder:{here / 'pictures'}"
     assert told["weights"] == str(here / "start.th")
     assert searched_data(here / "out").name == f"folder:{here / 'pictures'}"
+
+
+def test_images_are_normalised_as_when_the_study_began(here):
+    """Whatever says other constants since: they are no part of what the study was told."""
+    began = find_study("s").plan["normalisation"]
+    described = {"image_mean": [0.1, 0.2, 0.3], "image_std": [1.0, 1.0, 1.0]}
+    (here / "preprocessor_config.json").write_text(json.dumps(described))
+    moved = {"data": "folder:pictures", "weights": "start.th"}
+    anew = plan_search(budget="1trials", network="resnet8", **moved)
+    plan, _ = plan_resume("s", budget="+1trials", **moved)
+    resume("s", budget="+1trials", runner="in-process", **moved)
+    export_selected(find_study("s"), "knee", here / "out", formats=())
+
+    assert anew.setting.normalisation.mean == (0.1, 0.2, 0.3)
+    assert plan.to_dict()["normalisation"] == began
+    assert any(note.startswith("images are normalised as when the study") for note in plan.notes)
+    assert find_study("s").plan["normalisation"] == began
+    exported = read_architecture(here / "out").normalisation
+    assert [list(exported.mean), list(exported.std)] == [began["mean"], began["std"]]
 
 
 def test_stages_are_found_again(here, saved):

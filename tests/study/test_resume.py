@@ -40,14 +40,15 @@ def spending(name):
 
 @contextmanager
 def interrupting_in_trial(number, driver):
-    report = driver.report
+    on_report = driver.on_report
 
-    def interrupt(trial, epoch):
-        report(trial, epoch)
+    def interrupt(trial, report):
+        on_report(trial, report)
         if trial == number:
             driver.interrupt()
+        return driver.stop_requested
 
-    driver.report = interrupt
+    driver.on_report = interrupt
     yield
 
 

@@ -66,16 +66,16 @@ class HalfWritten:
         self.driver = driver
 
     def __enter__(self):
-        ended = self.driver.ended
+        on_end = self.driver.on_end
 
-        def then_leave(number, outcome):
-            ended(number, outcome)
+        def then_leave(number, outcome=None):
+            on_end(number, outcome)
             (self.driver.folder.trial_folder(number) / f".model.safetensors.{'0a' * 16}").touch()
 
-        self.driver.ended = then_leave
+        self.driver.on_end = then_leave
 
     def __exit__(self, *_):
-        del self.driver.ended
+        del self.driver.on_end
 
 
 def test_what_a_worker_that_died_left_half_written_is_gone_when_the_study_ends():
@@ -125,14 +125,15 @@ def test_an_interrupted_study_keeps_what_is_complete(monkeypatch):
             self.driver = driver
 
         def __enter__(self):
-            report = self.driver.report
+            on_report = self.driver.on_report
 
-            def interrupt(number, epoch):
-                report(number, epoch)
+            def interrupt(number, report):
+                on_report(number, report)
                 if number == 3:
                     signal.pthread_kill(main, signal.SIGINT)
+                return self.driver.stop_requested
 
-            self.driver.report = interrupt
+            self.driver.on_report = interrupt
 
         def __exit__(self, *_):
             pass

@@ -81,13 +81,22 @@ def test_pruned_filters_make_branches_narrower_and_pruned_weights_stay_zero(cont
     weights = torch.cat([w.flatten() for name, w in state.items() if w.ndim > 1])
     assert (weights == 0).float().mean() == pytest.approx(0.6, abs=1e-3)
     assert result.point.effective_macs < 0.8 * result.point.macs
+    branches = len(plain.branches) - len(result.removed)
+    tensors = sum(w.ndim > 1 for w in state.values())
+    assert result.reached == {
+        "filter_sparsity": (branches, branches),
+        "weight_sparsity": (tensors, tensors),
+    }
 
 
 def test_nothing_is_cut_but_what_the_policy_says(context, tmp_path):
     result, _ = run(replace(HYBRID, weight_sparsity=0.5), context, tmp_path)
 
     assert result.point.macs == build_network(context.spec).without(result.removed).total_macs
-    assert run(HYBRID, context, tmp_path)[0].point.effective_macs == result.point.macs
+    whole, _ = run(HYBRID, context, tmp_path)
+    assert whole.point.effective_macs == result.point.macs
+    assert whole.reached == {}
+    assert list(result.reached) == ["weight_sparsity"]
 
 
 def test_the_same_policy_gives_the_same_result(context, tmp_path):

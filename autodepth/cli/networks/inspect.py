@@ -10,6 +10,7 @@ import typer
 from autodepth.cli.console import give_json, say
 from autodepth.cli.options import Free, Json, WeightsKey
 from autodepth.errors import InputError
+from autodepth.garbage import end_as_it_is, no_collection
 
 if TYPE_CHECKING:
     from autodepth.networks.pruning.narrowing import Narrowing
@@ -39,32 +40,34 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
 
     Example: autodepth inspect resnet56 --json
     """
-    from autodepth.networks.catalogue import (  # noqa: PLC0415
-        NetworkSpec,
-        build_network,
-        default_classes,
-        default_input,
-    )
-    from autodepth.networks.catalogue.pixel_constants import constants_of  # noqa: PLC0415
-    from autodepth.networks.pruning.narrowing import find_narrowing  # noqa: PLC0415
+    end_as_it_is()  # looking for garbage in all that torch holds takes two seconds
+    with no_collection():
+        from autodepth.networks.catalogue import (  # noqa: PLC0415
+            NetworkSpec,
+            build_network,
+            default_classes,
+            default_input,
+        )
+        from autodepth.networks.catalogue.pixel_constants import constants_of  # noqa: PLC0415
+        from autodepth.networks.pruning.narrowing import find_narrowing  # noqa: PLC0415
 
-    channels, height, width = _shape(input) if input else default_input(network)
-    if shortcut not in {"A", "B"}:
-        raise InputError(f"shortcut must be A or B, but got {shortcut!r}")
-    spec = NetworkSpec(
-        name=network,
-        classes=default_classes(network) if classes is None else classes,
-        channels=channels,
-        height=height,
-        width=width,
-        shortcut="B" if shortcut == "B" else "A",
-        arguments=dict(map(_argument, argument or [])),
-        free=tuple(free or ()),
-        own_code=True,  # the name was typed in
-    )
-    built = build_network(spec, weights=weights, weights_key=weights_key)
-    widths = find_narrowing(built)
-    for note in (*built.notes, *(f"widths of {told}" for told in widths.told())):
+        channels, height, width = _shape(input) if input else default_input(network)
+        if shortcut not in {"A", "B"}:
+            raise InputError(f"shortcut must be A or B, but got {shortcut!r}")
+        spec = NetworkSpec(
+            name=network,
+            classes=default_classes(network) if classes is None else classes,
+            channels=channels,
+            height=height,
+            width=width,
+            shortcut="B" if shortcut == "B" else "A",
+            arguments=dict(map(_argument, argument or [])),
+            free=tuple(free or ()),
+            own_code=True,  # the name was typed in
+        )
+        built = build_network(spec, weights=weights, weights_key=weights_key, once=True)
+        widths = find_narrowing(built)
+    for note in (*built.notes, *widths.told()):
         say(f"note: {note}")
     if weights is not None and (constants := constants_of(network, weights)):
         say(f"note: trained with pixels of {constants}")

@@ -215,7 +215,8 @@ def _plan(
         trust_data=trust_data,
     )
     for note in plan.notes:
-        say(f"note: {note}")
+        if note not in plan.of_space:  # a policy has nothing to do with what is searched
+            say(f"note: {note}")
     return plan
 
 

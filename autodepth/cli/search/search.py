@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,11 @@ from autodepth.cli.options import (
 )
 from autodepth.cli.search.plan_and_result import plan_lines, plan_values, result_values, tell
 from autodepth.errors import BudgetSpentError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autodepth.export.writing import Format
 
 
 def search(  # noqa: PLR0913, PLR0917 - an option each
@@ -83,6 +88,12 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
     ] = False,
     own_code: OwnCode = False,
     trust_data: TrustData = False,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            help="What to export to later: torch,onnx,int8,executorch; tried before training."
+        ),
+    ] = None,
     tracking_uri: Annotated[
         str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
     ] = None,
@@ -117,6 +128,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
             own_code=own, tracking_uri=tracking_uri, json=json,
         )  # fmt: skip
         return
+    wanted = _formats(formats)
     if study is not None and not dry_run:
         check_free(study)  # before data are read and steps are timed
     chosen, count = choose_space(space), read_concurrency(concurrency)
@@ -135,6 +147,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
             start_from=start_from,
             own_code=own_code,
             trust_data=trust_data,
+            formats=wanted,
             cluster=cluster,
         )
         if dry_run:
@@ -148,6 +161,14 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
             watch=watching,
         )
     tell(result, plan, json=json)
+
+
+def _formats(text: str | None) -> Sequence[Format]:
+    if text is None:
+        return ()
+    from autodepth.export.writing import read_formats  # noqa: PLC0415
+
+    return read_formats(text)
 
 
 def _is_there(study: str | None) -> bool:

@@ -121,9 +121,10 @@ def _read(folder: Path, image_size: int | None, *, by_content: bool) -> Parts:
     }
     train = found[layout.train]
     if layout.test is None:
-        train, test = _drawn(train)
-        check_every_class(train.labels, classes, "train")
-        check_every_class(test.labels, classes, "test")
+        whole = train
+        train, test = _drawn(whole)
+        check_every_class(train.labels, classes, "train", whole)
+        check_every_class(test.labels, classes, "test", whole)
     else:
         test = found[layout.test]
     return Parts(

@@ -22,6 +22,7 @@ from autodepth.errors import DataError
 from autodepth.long_work import long_work
 
 _HOW = "np.savez(FILE, x_train=..., y_train=..., x_test=..., y_test=...)"
+_LONGEST_NAME = 40  # of a member, in a message
 _COMPRESSIONS = {
     zipfile.ZIP_STORED: "none",
     zipfile.ZIP_DEFLATED: "deflate",
@@ -98,7 +99,7 @@ def _members(
     for member in archive.infolist():
         held.setdefault(member.filename.removesuffix(".npy"), []).append(member)
     if missing := [name for name in names if name not in held]:
-        others = ", ".join(sorted(set(held) - set(names))[:5])
+        others = ", ".join(map(_shown, sorted(set(held) - set(names))[:5]))
         raise DataError(
             f"an npz file must hold {', '.join(names)}, but {path} has no "
             f"{' and no '.join(missing)}{f'; it has {others}' * bool(others)}"
@@ -106,6 +107,12 @@ def _members(
     if twice := [name for name in names if len(held[name]) > 1]:
         raise DataError(f"{path} must hold every array once, but {twice[0]} is in it twice")
     return {name: held[name][0] for name in names}
+
+
+def _shown(name: str) -> str:
+    """Return a name in a file as it may stand in a line: files from elsewhere have any bytes."""
+    short = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+    return short if short.isprintable() else ascii(short)
 
 
 def _check_size(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:

@@ -76,7 +76,14 @@ def open_test_images(
 
 def _settings(folder: Path, data: str | None) -> DataSettings:
     if data is None:
-        return searched_data(folder)
+        found = searched_data(folder)
+        kind, _, place = found.name.partition(":")
+        if place and not Path(place).expanduser().exists():
+            raise DataError(
+                f"the images of the search must be where they were, but {found.name} is not "
+                f"there: say where they are now with --data {kind}:PATH"
+            )
+        return found
     searched = files.recorded_data(folder)
     if searched.name == without_place(data) and searched.split_rule == "position":
         return replace(searched, name=data)  # no more is known of it than how it was split

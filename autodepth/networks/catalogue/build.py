@@ -100,6 +100,7 @@ def build_network(
     weights: Path | None = None,
     weights_key: str | None = None,
     any_head: bool = True,
+    once: bool = False,
 ) -> ResidualNetwork:
     """Build a network by name, initialised from a seed or from a weights file.
 
@@ -110,6 +111,7 @@ def build_network(
         weights_key: where in that file they are; None finds them.
         any_head: whether weights may be for another number of classes; that layer then starts
             from the seed.
+        once: whether it will not be built again by this process, so that no copy of it is kept.
 
     Raises:
         NetworkError: the name is unknown, its builder fails, or the network has no residual
@@ -121,7 +123,7 @@ def build_network(
         return kept.without(())
     network = _build(spec, seed, weights, weights_key, any_head=any_head)
     # What code of one's own builds may be another network the next time, and so may shards.
-    may_change = is_own(spec.name) or (weights is not None and _stamp(weights) is None)
+    may_change = once or is_own(spec.name) or (weights is not None and _stamp(weights) is None)
     if not may_change and network.total_parameters <= _MOST_KEPT:
         _kept.clear()
         _kept[key] = network.without(())

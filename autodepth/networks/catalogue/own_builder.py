@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from autodepth.errors import NetworkError, did_you_mean
+from autodepth.networks.running.copying import copied
 from autodepth.networks.running.own_modules import home_of, import_from
 from autodepth.paths import absolute
 
@@ -54,7 +54,7 @@ def own_module(
     """
     builder = _find(name, absolute(folder or "."))
     if isinstance(builder, nn.Module):
-        return copy.deepcopy(builder)
+        return copied(builder)
     wanted = dict(arguments)
     if classes and _takes_classes(builder):
         wanted.setdefault("num_classes", classes)

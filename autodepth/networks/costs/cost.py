@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_map_only
 from autodepth.errors import NetworkError
 from autodepth.networks.costs.operator_costs import FORMULAS, FREE, FREE_TAGS
 from autodepth.networks.running.modes import evaluating
+from autodepth.networks.running.preserve import undisturbed
 
 # Where torch computes weights from others, by hooks of the older kind in the last two.
 _WEIGHT_MAKERS = (
@@ -37,14 +38,14 @@ def count_macs(module: nn.Module, example: Tensor, *, free: Collection[str] = ()
     """Return multiply-accumulates per image of a network in evaluation mode.
 
     Args:
-        module: the materialised network; its training flag is restored.
+        module: the materialised network; it is left as it was.
         example: one image [1, C, H, W] on the module's device.
         free: operators, functions and classes that count as 0, see `counting`.
 
     Raises:
         NetworkError: an operator can neither be counted nor is known to be free.
     """
-    with evaluating(module), counting(free) as count:
+    with undisturbed(module), evaluating(module), counting(free) as count:
         module(example)
     return count.macs
 

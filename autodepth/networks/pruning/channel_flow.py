@@ -87,7 +87,11 @@ class ChannelFlow(fx.Interpreter):
         elif groups:
             self._through_step(n, groups)
         elif layer is not None and not plain and next(layer.parameters(), None) is not None:
-            told = f"what {type(layer).__name__} does to channels is not known"
+            told = (
+                f"its {type(layer).__name__} {n.target} is used elsewhere too, or shares weights"
+                if self._is_shared(layer)
+                else f"what {type(layer).__name__} does to channels is not known"
+            )
             self._unknown.setdefault(self._branch.get(n.name, 0), told)
         return result
 
@@ -107,9 +111,11 @@ class ChannelFlow(fx.Interpreter):
 
     def _is_plain(self, layer: nn.Module) -> bool:
         """Whether a layer has its kind's tensors alone, and nobody else reads them."""
-        return layer.state_dict().keys() <= _OWN_TENSORS and all(
-            self._read[id(part)] == 1 for part in (layer, *layer.parameters())
-        )
+        return layer.state_dict().keys() <= _OWN_TENSORS and not self._is_shared(layer)
+
+    def _is_shared(self, layer: nn.Module) -> bool:
+        """Whether a layer, or a parameter of it, is read at several places."""
+        return any(self._read[id(part)] > 1 for part in (layer, *layer.parameters()))
 
     def _through_weights(self, n: fx.Node, layer: nn.Module) -> None:
         """Let a layer read the channels it is given, and give channels of its own."""

@@ -87,12 +87,7 @@ def effective_macs(network: ResidualNetwork) -> int:
 
 def weights_left_alone(network: ResidualNetwork) -> str:
     """Return what share of the weights cannot be pruned one by one, as a note; empty if none."""
-    read = _read_weights(network).names
-    weights = {
-        name: weight
-        for name, weight in network.module.named_parameters()
-        if weight.ndim > 1 and "weight" in name
-    }
+    read, weights = _read_weights(network).names, _weights(network)
     left = [name for name in weights if name not in read]
     if not left:
         return ""
@@ -103,6 +98,20 @@ def weights_left_alone(network: ResidualNetwork) -> str:
         f"{pruned / whole:.0%} of the weights; no convolution or linear layer multiplies by "
         f"{left[0]}{f' and {len(left) - 1} more' * (len(left) > 1)} as they are"
     )
+
+
+def reached_by_masks(network: ResidualNetwork, masks: Masks) -> tuple[int, int]:
+    """Return how many weight tensors have a mask, and how many there are."""
+    weights = _weights(network)
+    return len(weights.keys() & masks.keys()), len(weights)
+
+
+def _weights(network: ResidualNetwork) -> dict[str, Tensor]:
+    return {
+        name: weight
+        for name, weight in network.module.named_parameters()
+        if weight.ndim > 1 and "weight" in name
+    }
 
 
 def _read_weights(network: ResidualNetwork) -> _Reader:

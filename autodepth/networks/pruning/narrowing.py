@@ -38,12 +38,18 @@ class Narrowing:
     groups: tuple[ChannelGroup, ...]
     left_alone: dict[int, str]
 
+    @property
+    def reached(self) -> tuple[int, int]:
+        """How many branches have channels that can go, and how many there are."""
+        narrower = len({group.branch for group in self.groups})
+        return narrower, narrower + len(self.left_alone)
+
     def told(self) -> list[str]:
         """Return a sentence per reason why branches are left alone, with their numbers."""
         branches: dict[str, list[int]] = defaultdict(list)
         for branch, reason in self.left_alone.items():
             branches[reason].append(branch)
-        return [f"branch {_listed(alike)} stay: {reason}" for reason, alike in branches.items()]
+        return [f"widths of {_listed(b)} stay: {reason}" for reason, b in branches.items()]
 
 
 def find_narrowing(network: ResidualNetwork, module: fx.GraphModule | None = None) -> Narrowing:
@@ -57,7 +63,7 @@ def find_narrowing(network: ResidualNetwork, module: fx.GraphModule | None = Non
     flow = ChannelFlow(network, module)
     with left_as_it_was(module), evaluating(module), torch.no_grad():
         try:
-            flow.run(torch.rand(_IMAGES, *network.input_shape, generator=torch.Generator()))
+            flow.run(torch.rand(_IMAGES, *network.read_on, generator=torch.Generator()))
         except Exception as error:  # noqa: BLE001 - the code of any network
             why = f"channels cannot be followed: {type(error).__name__}: {error}".splitlines()[0]
             return Narrowing(groups=(), left_alone={b.index: why for b, _ in network.kept()})
@@ -75,5 +81,7 @@ def find_narrowing(network: ResidualNetwork, module: fx.GraphModule | None = Non
 
 
 def _listed(branches: list[int]) -> str:
+    if len(branches) == 1:
+        return f"branch {branches[0]}"
     more = f" and {len(branches) - _SHOWN} more" if len(branches) > _SHOWN else ""
-    return ", ".join(map(str, branches[:_SHOWN])) + more
+    return f"branches {', '.join(map(str, branches[:_SHOWN]))}{more}"

@@ -15,14 +15,16 @@ from torch import Tensor, nn
 
 from autodepth.errors import InputError
 from autodepth.networks.pruning.channel_groups import ChannelGroup, Slice
-from autodepth.networks.pruning.narrowing import find_narrowing
+from autodepth.networks.pruning.narrowing import Narrowing, find_narrowing
 from autodepth.networks.pruning.widths import take_shapes
 from autodepth.networks.reading.branch_costs import Measured
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
 
 
-def prune_width(network: ResidualNetwork, share: float) -> ResidualNetwork:
+def prune_width(
+    network: ResidualNetwork, share: float, narrowing: Narrowing | None = None
+) -> ResidualNetwork:
     """Return a new network whose branches have lost their weakest inner channels.
 
     Channels are ranked within each layer by the L2 norm of the weights that belong to them; at
@@ -31,6 +33,7 @@ def prune_width(network: ResidualNetwork, share: float) -> ResidualNetwork:
     Args:
         network: a network on any device; the new one is on the same.
         share: of the channels of each inner layer, in [0, 1).
+        narrowing: what can go, where that was found already.
 
     Raises:
         InputError: the share is outside its range.
@@ -40,7 +43,7 @@ def prune_width(network: ResidualNetwork, share: float) -> ResidualNetwork:
     device = next(network.module.parameters()).device
     module = copied(network.module).cpu()  # it is run on one image, and measured
     if share:
-        _cut(module, find_narrowing(network, module).groups, share)
+        _cut(module, (narrowing or find_narrowing(network, module)).groups, share)
     measured = Measured(module, network.input_shape, network.free)
     costs = {
         branch.index: (measured.macs(site.branch_nodes), measured.parameters(site.branch_nodes))
@@ -62,6 +65,7 @@ def prune_width(network: ResidualNetwork, share: float) -> ResidualNetwork:
         notes=network.notes,
         free=network.free,
         off_by=network.off_by,
+        read_on=network.read_on,
     )
 
 

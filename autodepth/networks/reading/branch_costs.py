@@ -14,7 +14,7 @@ from autodepth.errors import NetworkError
 from autodepth.networks.costs.cost import Count, counting
 from autodepth.networks.running.causes import told_misfit
 from autodepth.networks.running.modes import evaluating
-from autodepth.networks.running.preserve import left_as_it_was
+from autodepth.networks.running.preserve import undisturbed
 from autodepth.networks.tracing.sites.data_flow import attribute
 from autodepth.networks.tracing.sites.residual_sites import ResidualSite
 
@@ -58,7 +58,7 @@ class Measured:
         for name, parameters in self._read.items():
             for parameter in parameters:
                 self._readers[parameter].add(name)
-        with left_as_it_was(traced), evaluating(traced), counting(free) as count:
+        with undisturbed(traced), evaluating(traced), counting(free) as count:
             meter = _Meter(traced, count)
             try:
                 output = meter.run(torch.zeros(1, *input_shape))

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from autodepth.networks.reading.equality import Comparison, off_by, outputs_of
+from autodepth.networks.reading.equality import Comparison
+from autodepth.networks.reading.one_run import off_by, outputs_of
 from autodepth.networks.running.preserve import undisturbed
 from autodepth.networks.running.random_state import seeded
 from autodepth.networks.tracing.sites.own_depth import switch_off

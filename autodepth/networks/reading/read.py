@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, fx, nn
 
 from autodepth.errors import AutodepthError, NetworkError
+from autodepth.networks.costs.products import is_costly
 from autodepth.networks.reading.divergence import first_difference
 from autodepth.networks.reading.equality import Comparison, Difference
 from autodepth.networks.reading.value_changes import Memory, across, leave_sums_alone, name_changes
-from autodepth.networks.running.causes import MOVE, misread
+from autodepth.networks.running.causes import MOVE, OF_BACKWARD_HOOKS, misread
 from autodepth.networks.running.modes import keep_modes
 from autodepth.networks.running.preserve import Content, left_as_it_was, tensors_of, undisturbed
 from autodepth.networks.tracing.inplace_ops import nodes_with_effect
@@ -49,12 +50,15 @@ class Reading:
         notes: what could not be found, or is not taken, a sentence each.
         off_by: how far its outputs are from those of the network given, at most, as a share of
             the largest.
+        compared_on: (C, H, W) of the images on which that was seen: smaller ones than were asked
+            for only where its graph computes the same at any size.
     """
 
     module: fx.GraphModule
     sites: Sequence[ResidualSite]
     notes: Sequence[str]
     off_by: float
+    compared_on: InputShape
 
 
 def read_network(module: nn.Module, input_shape: InputShape) -> Reading:
@@ -94,17 +98,30 @@ def _read(module: nn.Module, input_shape: InputShape) -> Reading:
             if folded:
                 images = _images(input_shape)
             comparison = Comparison(
-                given=module, read=traced.module, images=images, depth=traced.depth
+                given=module,
+                read=traced.module,
+                images=images,
+                depth=traced.depth,
+                one_will_do=_is_costly(traced, images),
             )
             try:
                 found = comparison.difference(content)
             except NetworkError:  # it may check sizes, and take no smaller images
                 if images.shape[1:] == input_shape:
                     raise
-                comparison = replace(comparison, images=_images(input_shape))
+                images = _images(input_shape)
+                costly = _is_costly(traced, images)
+                comparison = replace(comparison, images=images, one_will_do=costly)
                 found = comparison.difference(content)
             if not isinstance(found, Difference):
-                return Reading(module=traced.module, sites=sites, notes=notes, off_by=found)
+                channels, height, width = images.shape[1:]
+                return Reading(
+                    module=traced.module,
+                    sites=sites,
+                    notes=notes,
+                    off_by=found,
+                    compared_on=(channels, height, width),
+                )
             kept_whole |= _blamed(module, comparison, found, kept_whole)
 
 
@@ -113,6 +130,10 @@ def _images(input_shape: InputShape, most: int | None = None) -> Tensor:
     channels, *sides = input_shape
     generator = torch.Generator().manual_seed(0)
     return torch.randn(_IMAGES, channels, *(min(s, most or s) for s in sides), generator=generator)
+
+
+def _is_costly(traced: Traced, images: Tensor) -> bool:
+    return max(images.shape[2:]) > _SMALL and is_costly(traced.module, images)
 
 
 def _find(
@@ -169,11 +190,17 @@ def _memory(
 def _blamed(
     module: nn.Module, comparison: Comparison, found: Difference, kept_whole: Collection[str]
 ) -> dict[str, str]:
-    """Return the submodule to keep whole, and why.
+    """Return the submodules to keep whole, and why.
 
     Raises:
         NetworkError: it is the network itself.
     """
+    cause = found.cause
+    if found.gradient and not cause:
+        hooked = [n for n in _with_backward_hooks(module) if _is_opened(comparison.read, n)]
+        if inner := [name for name in hooked if name and name not in kept_whole]:
+            return dict.fromkeys(inner, OF_BACKWARD_HOOKS)
+        cause = OF_BACKWARD_HOOKS if "" in hooked else ""
     first, inside = found.module, found.module
     if first is None:
         first, inside = first_difference(comparison, training=found.training) or ("", "")
@@ -181,12 +208,20 @@ def _blamed(
     while inside and (inside in kept_whole or not _is_opened(comparison.read, inside)):
         inside = inside.rpartition(".")[0]  # a context, say, around what is whole already
     if inside:
-        return {inside: f"when read it was another network in {mode}: {found.what}"}
+        return {inside: cause or f"when read it was another network in {mode}: {found.what}"}
     where = f", first at {first}" if first else ""
     raise NetworkError(
         f"{type(module).__name__} would be read as another network: in {mode} {found.what}{where}"
-        f"; likely {found.cause or _LIKELY}; {MOVE}"
+        f"; likely {cause or f'{_LIKELY}; {MOVE}'}"
     )
+
+
+def _with_backward_hooks(module: nn.Module) -> list[str]:
+    return [
+        name
+        for name, part in module.named_modules()
+        if part._backward_hooks or part._backward_pre_hooks  # noqa: SLF001
+    ]
 
 
 def _is_opened(read: fx.GraphModule, name: str) -> bool:

@@ -5,7 +5,6 @@ What can simply be made so is made so, and told; what cannot is refused with its
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from autodepth.errors import NetworkError
+from autodepth.networks.running.copying import copied
 from autodepth.networks.running.modes import evaluating
 
 _QUANTISED = ("torch.ao.nn.quantized.", "torch.ao.nn.intrinsic.quantized.", "torch.nn.quantized.")
@@ -76,11 +76,11 @@ def as_given(module: nn.Module, input_shape: tuple[int, int, int]) -> Given:
             "it on the CPU, or load its weights with assign=True before it is given"
         )
     if devices - {"cpu"}:
-        module = copy.deepcopy(module).cpu()
+        module = copied(module).cpu()
         notes.append(f"it was on {', '.join(sorted(devices))}; a copy on the CPU is read")
     types = {tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()}
     if types and torch.float32 not in types:
-        module = copy.deepcopy(module).float()
+        module = copied(module).float()
         told = " and ".join(sorted(str(each).removeprefix("torch.") for each in types))
         notes.append(f"its weights are {told}; they are read, trained and exported as float32")
     return Given(module=module, notes=tuple(notes))

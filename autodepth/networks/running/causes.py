@@ -13,7 +13,7 @@ from torch.fx.proxy import TraceError
 from autodepth.errors import NetworkError
 from autodepth.networks.running.as_given import WRAPPER, scores_of
 from autodepth.networks.running.modes import evaluating
-from autodepth.networks.running.preserve import left_as_it_was
+from autodepth.networks.running.preserve import left_as_it_was, undisturbed
 
 OF_MODES = (
     "it differs between training and evaluation; write what differs as a submodule of its own, or "
@@ -31,6 +31,27 @@ OF_OUTPUTS = (
     "builder (torchvision's: --argument aux_logits=False), or wrap it, so that it gives the "
     "scores alone:"
     + WRAPPER.format(call="self.network(images)[0] if self.training else self.network(images)")
+)
+OF_NO_GRADIENT = (
+    "a part of its forward runs without gradients (torch.no_grad), which a graph does not keep; "
+    "move that part, torch.no_grad with it, into a submodule of its own, or freeze its weights in "
+    "the builder (part.requires_grad_(False))"
+)
+OF_BUFFERS = (
+    "its forward puts another tensor in place of a buffer, as `self.calls += 1` does; change the "
+    "buffer itself (`self.calls.add_(1)`), or do it in a submodule outside the residual branches"
+)
+OF_WEIGHTS = (
+    "its forward changes weights itself, as a teacher that follows by momentum does; build the "
+    "network without that, since what gives no scores is not searched"
+)
+OF_BACKWARD_HOOKS = (
+    "it has a backward hook, which acts on the module as a whole; take it off in the builder, or "
+    "put it on the layers inside"
+)
+OF_SCRIPT = (
+    "it is scripted or traced by torch.jit, which leaves no Python code to read; give the part "
+    "that it was made from"
 )
 _ELSEWHERE = (
     "into a function marked with torch.fx.wrap, or into a submodule outside the residual branches"
@@ -128,7 +149,7 @@ def told_not_finite(
     if not isinstance(output, Tensor) or output.isfinite().all():
         return []
     images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
-    with left_as_it_was(module), torch.no_grad(), evaluating(module):
+    with undisturbed(module), torch.no_grad(), evaluating(module):
         if module(images).isfinite().all():
             return []  # it divides by the spread of an image, say
     return [

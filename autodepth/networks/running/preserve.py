@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
@@ -90,9 +91,12 @@ class _Held:
 
 def tensors_of(module: nn.Module) -> list[Tensor]:
     """Return the parameters, buffers and other tensors that a network's parts have."""
-    holders = [vars(part) for part in module.modules()]
-    holders += [held[kind] for held in holders for kind in ("_parameters", "_buffers")]
-    found = {id(t): t for held in holders for t in held.values() if isinstance(t, Tensor)}
+    found = {}
+    for part in module.modules():
+        own = chain(part.parameters(recurse=False), part.buffers(recurse=False))
+        for value in (*vars(part).values(), *own):
+            if isinstance(value, Tensor):
+                found[id(value)] = value
     return list(found.values())
 
 

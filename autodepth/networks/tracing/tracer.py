@@ -24,7 +24,7 @@ from torch import Tensor, fx, nn
 from torch.fx.proxy import Attribute, ParameterProxy, TraceError
 
 from autodepth.networks.costs.shapes import BATCHES, Shapes
-from autodepth.networks.running.causes import advice, told
+from autodepth.networks.running.causes import OF_SCRIPT, advice, told
 from autodepth.networks.running.preserve import Assigned
 from autodepth.networks.running.random_state import DrawnValues, generator_states
 from autodepth.networks.tracing.inplace_ops import set_item
@@ -140,6 +140,8 @@ class SymbolicTracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module becomes one node."""
+        if isinstance(m, torch.jit.ScriptModule):
+            self.kept_whole.setdefault(module_qualified_name, OF_SCRIPT)
         if module_qualified_name in self.kept_whole:
             return True
         return not isinstance(m, _OPENED) and super().is_leaf_module(m, module_qualified_name)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+from torch.export import ExportedProgram
 
 from autodepth.errors import AutodepthError, BundleError, InputError, NetworkError
 from autodepth.export.formats.executorch_file import write_executorch
@@ -18,6 +21,8 @@ from autodepth.networks.running.copying import copied
 from autodepth.networks.running.layout import for_convolutions
 from autodepth.networks.weights.own_files import load_saved, save_weights
 from autodepth.study.plan.plan import StudyPlan
+
+_TRIED = "tried before anything is trained"
 
 
 def rehearse(
@@ -52,12 +57,25 @@ def rehearse(
             raise
         except Exception as error:  # whatever a library raises about this network
             raise NetworkError(
-                f"{name} must be fit to be copied, saved and loaded again, but (tried before "
-                f"anything is trained) {cause(error)}"
+                f"{name} must be fit to be copied, saved and loaded again, but ({_TRIED}) "
+                f"{cause(error)}"
             ) from error
         if formats:
             with long_work("trying the export on the untrained network"):
                 _export(exported, formats, Path(folder))
+
+
+def with_formats_tried(plan: StudyPlan, formats: Sequence[Format]) -> StudyPlan:
+    """Return a plan that tells that its untrained network exports to some formats.
+
+    Raises:
+        InputError: it does not; the message has each format that fails, and why.
+    """
+    rehearse(plan, formats=formats)
+    later = "; int8 is made of that after training" if "int8" in formats else ""
+    named = ", ".join(name for name in formats if name != "int8")
+    note = f"the untrained network could be exported to {named}{later}"
+    return replace(plan, notes=(*plan.notes, note))
 
 
 def _save_and_reload(network: ResidualNetwork, path: Path) -> None:
@@ -69,13 +87,20 @@ def _save_and_reload(network: ResidualNetwork, path: Path) -> None:
 
 def _export(network: ResidualNetwork, formats: Sequence[Format], folder: Path) -> None:
     module, shape = network.module.eval(), network.input_shape
+    writers: dict[Format, Callable[[ExportedProgram], object]] = {
+        "torch": lambda program: write_program(program, folder / "model.pt2"),
+        "onnx": lambda program: write_onnx(program, folder / "model.onnx"),
+        "executorch": lambda _: write_executorch(module, shape, folder / "model.pte"),
+    }
     try:
         program = make_program(module, shape)
-        if "torch" in formats:
-            write_program(program, folder / "model.pt2")
-        if "onnx" in formats:
-            write_onnx(program, folder / "model.onnx")
-        if "executorch" in formats:
-            write_executorch(module, shape, folder / "model.pte")
-    except BundleError as error:
-        raise InputError(f"{error} (tried before anything is trained)") from error
+    except BundleError as error:  # every format is made from it
+        raise InputError(f"{error} ({_TRIED})") from error
+    failed = []
+    for name in (name for name in writers if name in formats):
+        try:
+            writers[name](program)
+        except BundleError as error:
+            failed.append(f"{name}: {error}")
+    if failed:
+        raise InputError(f"{'; '.join(failed)} ({_TRIED})")

@@ -20,7 +20,7 @@ from autodepth.records.storage import taking
 from autodepth.records.studies import StudyFolder, check_free, create_study_folder
 from autodepth.report.study_files import write_study_files
 from autodepth.service.search.one_search import only_search
-from autodepth.service.search.rehearsal import rehearse
+from autodepth.service.search.rehearsal import rehearse, with_formats_tried
 from autodepth.service.search.warm_start import front_policies
 from autodepth.space.file.shipped import default_space
 from autodepth.space.file.space_file import load_space
@@ -35,6 +35,7 @@ from autodepth.study.run import Runner, StudyResult, Watch, run_study, start_led
 from autodepth.units import parse_budget
 
 if TYPE_CHECKING:
+    from autodepth.export.writing import Format
     from autodepth.study.cluster.cluster import Cluster
 
 LOCAL_SPACE = Path("autodepth.yaml")
@@ -58,6 +59,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
     start_from: str | None = None,
     own_code: bool = False,
     trust_data: bool = False,
+    formats: Sequence[Format] = (),
     tracking_uri: str | None = None,
     runner: Runner = "ray",
     ray_address: str | None = None,
@@ -86,6 +88,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
             and called; one given as `network` always is.
         trust_data: whether to leave out the look at images that are not needed at once, those of
             the test split among them.
+        formats: what its networks are to be exported to: tried before anything is trained.
         tracking_uri: MLflow store; None for a SQLite file beside the studies.
         runner: `ray`, or `in-process` for one trial after the other in this process.
         ray_address: `HOST:PORT` of an existing Ray cluster, or `auto` on one of its nodes; None
@@ -116,6 +119,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
             start_from=start_from,
             own_code=own_code,
             trust_data=trust_data,
+            formats=formats,
             cluster=cluster,
         )
         return carry_out_plan(
@@ -164,6 +168,7 @@ def plan_search(  # noqa: PLR0913 - a wish each
     start_from: str | None = None,
     own_code: bool = False,
     trust_data: bool = False,
+    formats: Sequence[Format] = (),
     cluster: Cluster | None = None,
 ) -> StudyPlan:
     """Resolve everything a search needs and train nothing; arguments as for `search`."""
@@ -180,7 +185,7 @@ def plan_search(  # noqa: PLR0913 - a wish each
     if start_from is not None:
         first = front_policies(start_from, chosen)
         chosen = replace(chosen, start_with=(*first, *chosen.start_with))
-    return make_plan(
+    plan = make_plan(
         chosen,
         limits,
         concurrency=concurrency,
@@ -189,6 +194,7 @@ def plan_search(  # noqa: PLR0913 - a wish each
         cluster=cluster,
         trust_data=trust_data,
     )
+    return with_formats_tried(plan, formats) if formats else plan
 
 
 def space_of(

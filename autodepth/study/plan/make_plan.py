@@ -86,12 +86,12 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
         raise InputError(
             f"limits.memory needs Linux, which counts it, but this is {sys.platform}: leave it out"
         )
-    space, notes = _without_idle_dimensions(_with_absolute_paths(space))
+    space, of_space = _without_idle_dimensions(_with_absolute_paths(space))
     weights = None if space.network.weights is None else Path(space.network.weights)
     weights_key = space.network.weights_key
     settings, automatic = _data_settings(space, split_rule)
     data = load_data(settings, trust=trust_data)
-    notes += data.notes
+    notes = [*data.notes]
     if cluster is not None and isinstance(data.train, FileImages):
         cluster.check_sees(Path(data.train.folder, data.train.paths[0]))
     spec = NetworkSpec(
@@ -109,7 +109,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
     network = build_network(spec, seed=space.seed, weights=weights, weights_key=weights_key)
     spec = replace(spec, code_folder=code_folder(spec.name))  # workers are elsewhere
     space, of_widths = without_idle_widths(space, network)
-    notes += [*of_widths, *weights_told(space, network)]
+    of_space += [*of_widths, *weights_told(space, network)]
     timed = time_on_a_place(spec, network, typical_policy(space, network), resources, cluster)
     cost = _trial_cost(space, network, timed.step_time, resources.ranks)
     if automatic:
@@ -155,7 +155,8 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
         seconds_per_trial=cost.seconds(len(data.train), len(data.validation)),
         bounds=bounds,
         hardware=timed.hardware,
-        notes=(*notes, *network.notes, *(cluster.notes if cluster else ())),
+        notes=(*of_space, *notes, *network.notes, *(cluster.notes if cluster else ())),
+        of_space=tuple(of_space),
         cluster=cluster,
     )
 

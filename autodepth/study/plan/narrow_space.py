@@ -57,10 +57,10 @@ def left_alone(network: ResidualNetwork) -> list[str]:
         InputError: all of them do.
     """
     narrowing = find_narrowing(network)
-    told = [f"widths of {sentence}" for sentence in narrowing.told()]
+    told = narrowing.told()
     if narrowing.groups:
-        whole, stay = len(network.kept()), len(narrowing.left_alone)
-        return [f"{_SETTING} reaches {whole - stay} of {whole} branches", *told] if told else []
+        reached, whole = narrowing.reached
+        return [f"{_SETTING} reaches {reached} of {whole} branches", *told] if told else []
     raise InputError(
         f"{_SETTING} takes channels out of branches, but in this network none can go, so it has "
         f"to be 0 ({'; '.join(told)})"

@@ -36,6 +36,7 @@ class StudyPlan:
         bounds: whether each constraint can be kept, in words.
         hardware: name of the GPU or CPU that trials compute on.
         notes: what was decided for the person, in sentences.
+        of_space: those of the notes that are about what the space searches.
         cluster: where trials run; None for this machine.
     """
 
@@ -50,6 +51,7 @@ class StudyPlan:
     bounds: Mapping[str, str]
     hardware: str
     notes: tuple[str, ...]
+    of_space: tuple[str, ...] = ()
     cluster: Cluster | None = None
 
     @property

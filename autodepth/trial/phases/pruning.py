@@ -8,10 +8,17 @@ from dataclasses import dataclass
 import torch
 
 from autodepth.data.batches import Batches
-from autodepth.networks.pruning.magnitude import Masks, apply_masks, magnitude_masks
+from autodepth.networks.pruning.magnitude import (
+    Masks,
+    apply_masks,
+    magnitude_masks,
+    reached_by_masks,
+)
+from autodepth.networks.pruning.narrowing import find_narrowing
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.pruning.widths import BATCH_NORMS
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.running.copying import copied
 from autodepth.networks.running.layout import for_convolutions
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import Removal, in_units, unit_of
@@ -30,11 +37,13 @@ class Pruned:
         network: the network, in evaluation mode.
         masks: which single weights stay; empty where none were pruned.
         order: numbers of the branches that went, in the order in which they did.
+        reached: by setting, what sparsity acted on and how much there was, as of `TrialResult`.
     """
 
     network: ResidualNetwork
     masks: Masks
     order: tuple[int, ...]
+    reached: Mapping[str, tuple[int, int]]
 
 
 def prune(
@@ -63,17 +72,21 @@ def prune(
         score=score,
         after_step=fine_tune_between if policy.removal == "iterative" else recalibrate,
     )
+    reached = {}
     if policy.filter_sparsity:
-        network = prune_width(network, policy.filter_sparsity)
+        narrowing = find_narrowing(network, copied(network.module).cpu())
+        reached["filter_sparsity"] = narrowing.reached
+        network = prune_width(network, policy.filter_sparsity, narrowing)
         for_convolutions(network.module)
     masks: Masks = {}
     if policy.weight_sparsity:
         masks = magnitude_masks(network, policy.weight_sparsity)
+        reached["weight_sparsity"] = reached_by_masks(network, masks)
         apply_masks(network, masks)
     if policy.filter_sparsity or policy.weight_sparsity:
         recalibrate(network)
     network.module.eval()
-    return Pruned(network=network, masks=masks, order=order)
+    return Pruned(network=network, masks=masks, order=order, reached=reached)
 
 
 def removal_from(network: ResidualNetwork, policy: Policy) -> Removal:

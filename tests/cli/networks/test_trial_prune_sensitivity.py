@@ -54,6 +54,8 @@ def test_a_trained_network_is_pruned_without_training_it_first(run, tmp_path, we
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
+    assert "do not act" not in done.stderr  # that is of the space, which nobody searches here
+    assert "sparsity" not in done.stderr
     assert "epoch 1" not in done.stderr
     policy = parse_yaml((tmp_path / "slim" / "policy.yaml").read_text()).content
     assert Policy.from_dict(policy).train.epochs == 0

@@ -213,3 +213,16 @@ def test_openings_of_before_are_counted_by_the_data(place):
         sealed({"openings": [{"data": "folder:photos", "images": 3}]})
     )
     assert evaluate_bundle(place.export).openings_before == 1
+
+
+def test_images_that_moved_are_asked_for_and_tested_on_where_they_are(place):
+    before = evaluate_bundle(place.export)
+    moved = place.photos.rename(place.photos.with_name("moved"))
+
+    with pytest.raises(
+        DataError, match=r"photos is not there: say where .* with --data folder:PATH"
+    ):
+        evaluate_bundle(place.export)
+    after = evaluate_bundle(place.export, f"folder:{moved}")
+    moved.rename(place.photos)
+    assert (after.images, after.test_accuracy) == (before.images, before.test_accuracy)

@@ -171,7 +171,7 @@ def test_channels_that_are_mixed_stay_and_the_step_is_named(kind):
 
     assert found.groups == ()
     assert named in found.left_alone[1]
-    assert found.told() == [f"branch 1, 2 stay: {found.left_alone[1]}"]
+    assert found.told() == [f"widths of branches 1, 2 stay: {found.left_alone[1]}"]
     assert prune_width(network, 0.5).total_macs == network.total_macs
 
 
@@ -183,7 +183,10 @@ def test_layers_that_share_weights_stay():
         lambda: Function(F.relu, (shared, shared)),
         lambda: Function(F.relu, (tied.pop(), nn.Conv2d(12, C, 1))),
     ):
-        assert find_narrowing(network_of(block)).groups == ()
+        found = find_narrowing(network_of(block))
+        assert found.groups == ()
+        assert "is used elsewhere too, or shares weights" in found.left_alone[1]
+        assert "is not known" not in found.left_alone[1]
 
 
 def test_a_branch_of_one_layer_and_an_attention_say_so():

@@ -1,5 +1,6 @@
 """A plan says which widths stay, and searches none where no channel can go."""
 
+import json
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ from autodepth.policy.policy import Policy
 from autodepth.service.policies import carry_out_policy
 from autodepth.service.search.search import plan_search
 from autodepth.space.domains import Fixed
+from autodepth.trial.result import TrialResult
 
 NET = """
 from torch import nn
@@ -89,7 +91,7 @@ def test_where_no_channel_can_go_none_is_searched_and_the_plan_says_why(plan):
     assert width(planned) == Fixed(0.0)
     (note,) = [note for note in planned.notes if "filter_sparsity" in note]
     assert note.startswith(NONE)
-    assert "branch 1, 2 stay: view mixes channels" in note
+    assert "branches 1, 2 stay: view mixes channels" in note
 
 
 def test_where_some_can_go_the_others_are_named(plan):
@@ -116,6 +118,29 @@ def test_a_space_or_a_policy_that_must_narrow_is_refused_before_anything_is_trai
             plan("heads"), Policy(filter_sparsity=0.5), to=tmp_path / "out", on_epoch=trains
         )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("setting", ["filter_sparsity", "weight_sparsity"])
+def test_how_far_it_reached_is_in_the_result_the_record_and_the_card(plan, tmp_path, context):
+    name, told = {
+        "filter_sparsity": ("both", (1, 2)),
+        "weight_sparsity": ("standardised", (4, 6)),
+    }[context]
+    what = {"filter_sparsity": "branches", "weight_sparsity": "weight tensors"}[context]
+    policy = Policy.from_dict({context: 0.5, "train": {"epochs": 0}})
+    result = carry_out_policy(
+        plan(name), policy, to=tmp_path / "out", formats=(), on_epoch=lambda _: None
+    )
+
+    assert result.reached == {context: told}
+    written = json.loads(json.dumps(result.to_dict()))
+    assert TrialResult.from_dict(written) == result
+    record = json.loads((tmp_path / "out" / "record.json").read_text())
+    assert record["reached"] == {context: list(told)}
+    line = f"Reached by {context}:** {told[0]} of {told[1]} {what}"
+    assert line in (tmp_path / "out" / "README.md").read_text()
+    del written["reached"]  # as earlier versions wrote it
+    assert TrialResult.from_dict(written).reached == {}
 
 
 def test_weights_that_cannot_be_pruned_one_by_one_are_told_where_they_would_be(plan):

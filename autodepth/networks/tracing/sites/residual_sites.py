@@ -27,6 +27,12 @@ _LARGER = (nn.ConvTranspose2d, nn.Upsample, nn.PixelShuffle, nn.MaxUnpool2d, nn.
 _LARGER_FUNCTIONS = frozenset(
     {"conv_transpose2d", "interpolate", "upsample", "pixel_shuffle", "max_unpool2d", "fold"}
 )
+# What joins places of an image, or features, without weights.
+_FOURIER = [f"{name}{dims}" for name in ("fft", "ifft", "rfft") for dims in ("", "2", "n")]
+_MIXING = frozenset({
+    *_FOURIER, *(f"fft_{name}" for name in _FOURIER),  # as Python has them, and as torch calls them
+    "roll", "matmul", "bmm", "einsum", "scaled_dot_product_attention", "cumsum",
+})  # fmt: skip
 _PASSING = frozenset({"clone", "contiguous"})  # methods that leave the value as it is
 
 
@@ -73,6 +79,7 @@ _READ_ELSEWHERE = (
 )
 _SCALED = "adds x and f(x), but scales x with it, so the branch cannot be left out"
 _AROUND_BLOCKS = "a skip around several branches, which are taken in its place"
+_NO_WEIGHTS = "adds x + f(x), but f has no weights, and only branches with weights are taken"
 _INSIDE = "adds x + f(x) inside another branch, and goes with that"
 
 
@@ -100,6 +107,8 @@ def find_residual_sites(traced: fx.GraphModule) -> tuple[list[ResidualSite], lis
         elif parted.passes_no_weights(flow):
             why = _SCALED if scaled else _READ_ELSEWHERE
             refused[node.name] = NotTaken(module=_enclosing_module(node), why=why)
+        elif parted.mixes(flow):
+            refused[node.name] = NotTaken(module=_enclosing_module(node), why=_NO_WEIGHTS)
     blocks, around = _blocks(flow, sites)
     inside = {name for site in blocks for name in site.branch_nodes}
     refused |= {s.addition: NotTaken(module=s.block, why=_AROUND_BLOCKS) for s in around}
@@ -133,6 +142,10 @@ class _Parted:
         ends = (self.shortcut, self.branch)
         shortcut, branch = (flow.distance(self.fork, flow.between(self.fork, e))[0] for e in ends)
         return not shortcut and bool(branch)
+
+    def mixes(self, flow: DataFlow) -> bool:
+        """Whether the branch joins places of an image, or features."""
+        return any(operation(node) in _MIXING for node in flow.between(self.fork, self.branch))
 
 
 def _part(flow: DataFlow, addition: fx.Node) -> _Parted | None:

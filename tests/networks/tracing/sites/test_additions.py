@@ -258,3 +258,54 @@ def test_additions_inside_a_branch_are_counted():
 def test_a_network_without_any_branch_says_what_looked_like_one():
     with pytest.raises(NetworkError, match=r"no residual branch.*1 place not taken \(1\)"):
         ResidualNetwork.from_module(nn.Sequential(conv(), Way(lambda x, f: f - x)), SHAPE)
+
+
+class Mixer(nn.Module):
+    """A block of two additions: a mixing without weights, and layers."""
+
+    def __init__(self, mix):
+        super().__init__()
+        self.mix, self.norm = mix, nn.LayerNorm(4)
+        self.mlp = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 4))
+
+    def forward(self, x):
+        x = x + self.mix(x)
+        return x + self.mlp(self.norm(x))
+
+
+def mixers(mix):
+    class Mixers(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks, self.head = nn.Sequential(Mixer(mix), Mixer(mix)), nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.head(self.blocks(x.flatten(2).mT).mean(1))
+
+    return Mixers()
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda x: torch.fft.fftn(x, dim=(1, 2)).real,  # FNet, as transformers has it
+        lambda x: torch.fft.fft(torch.fft.fft(x, dim=-1), dim=-2).real,
+        lambda x: torch.fft.fft2(x).real,
+        lambda x: torch.roll(x, 1, 1),
+        lambda x: x.matmul(x.mT).softmax(-1).matmul(x),
+        lambda x: F.scaled_dot_product_attention(x, x, x),
+    ],
+)
+def test_a_mixing_without_weights_is_told(mix):
+    network = ResidualNetwork.from_module(mixers(mix), SHAPE)
+
+    assert len(network.branches) == 2
+    (note,) = network.notes
+    assert note.startswith("2 places not taken (blocks.0 and 1 more): adds x + f(x), but f has no")
+
+
+def test_an_activation_spelled_out_is_no_mixing():
+    def gelu(x):
+        return 0.5 * x * (1 + torch.tanh(0.79788456 * (x + 0.044715 * x.pow(3))))
+
+    assert ResidualNetwork.from_module(mixers(gelu), SHAPE).notes == ()
