@@ -36,8 +36,8 @@ from autodepth.export.architecture import Architecture
 from autodepth.export.seal import read_sealed, sealed
 from autodepth.networks.catalogue import build_network
 from autodepth.networks.cost import count_macs
+from autodepth.networks.restoring import with_shapes
 from autodepth.networks.ties import under_all_names
-from autodepth.networks.widths import take_shapes
 
 WEIGHTS, ARCHITECTURE, POLICY = "model.safetensors", "architecture.json", "policy.yaml"
 RECORD, VERIFICATION, CHECKSUMS = "record.json", "verification.json", "checksums.json"
@@ -89,8 +89,8 @@ def rebuild(architecture: Architecture, weights: Path) -> nn.Module:
 
 def _built(architecture: Architecture) -> nn.Module:
     try:
-        module = build_network(architecture.network).without(architecture.removed).module
-        take_shapes(module, architecture.widths)
+        network = build_network(architecture.network).without(architecture.removed)
+        module = with_shapes(network, architecture.widths).module
     except AutodepthError:
         raise
     except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:

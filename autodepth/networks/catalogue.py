@@ -91,8 +91,6 @@ class NetworkSpec:
         return cls(**{**values, "free": free}, own_code=own_code)
 
 
-# What is made in inference mode could neither be trained nor watched for changes.
-@torch.inference_mode(mode=False)
 def build_network(
     spec: NetworkSpec,
     *,

@@ -19,7 +19,7 @@ from autodepth.networks.causes import MOVE, OF_BACKWARD_HOOKS, misread
 from autodepth.networks.divergence import first_difference
 from autodepth.networks.effects import nodes_with_effect
 from autodepth.networks.equality import Comparison, Difference
-from autodepth.networks.left_as_it_was import Content, left_as_it_was, tensors_of, undisturbed
+from autodepth.networks.left_as_it_was import Content, left_as_it_was, undisturbed
 from autodepth.networks.memory import Memory, across, leave_sums_alone, name_changes
 from autodepth.networks.modes import keep_modes
 from autodepth.networks.products import is_costly
@@ -64,14 +64,8 @@ def read_network(module: nn.Module, input_shape: InputShape) -> Reading:
         NetworkError: it cannot be traced, does not take such images, has no residual branch, or
             is another network when read.
     """
-    if any(tensor.is_inference() for tensor in tensors_of(module)):
-        raise NetworkError(
-            f"{type(module).__name__} was built under torch.inference_mode(), so it cannot be "
-            "trained: build it outside"
-        )
     try:
-        with torch.inference_mode(mode=False):
-            return _read(module, input_shape)
+        return _read(module, input_shape)
     except AutodepthError:
         raise
     except Exception as error:  # whatever code of others raises at whatever moment

@@ -12,7 +12,6 @@ import torch
 from autodepth.errors import NetworkError
 from autodepth.networks.catalogue import (
     NetworkSpec,
-    build_module,
     build_network,
     default_classes,
     default_input,
@@ -221,22 +220,3 @@ def timm_is_here():
         import_timm()
     except NetworkError:
         pytest.skip("timm is an extra")
-
-
-def test_what_is_built_in_inference_mode_can_be_trained():
-    spec = NetworkSpec(name="resnet8", classes=10)
-    with torch.inference_mode():
-        first, again = build_network(spec), build_network(spec)
-
-    for network in (first, again):
-        network.module.train()
-        network.module(torch.randn(2, 3, 32, 32)).sum().backward()
-        assert all(p.grad is not None for p in network.module.parameters())
-
-
-def test_a_network_whose_tensors_belong_to_inference_mode_is_refused():
-    with torch.inference_mode():
-        given = build_module(NetworkSpec(name="resnet8", classes=10))
-
-    with pytest.raises(NetworkError, match=r"was built under torch.inference_mode\(\)"):
-        ResidualNetwork.from_module(given, (3, 32, 32))
