@@ -98,11 +98,10 @@ class ChannelFlow(fx.Interpreter):
         if n.op == "call_module":
             module = self.module.get_submodule(str(n.target))
             if not self._is_plain(module) and next(module.parameters(), None) is not None:
-                told = (
-                    f"its {type(module).__name__} {n.target} is used elsewhere too, or shares weights"
-                    if self._is_shared(module)
-                    else f"what {type(module).__name__} does to channels is not known"
-                )
+                kind = type(module).__name__
+                told = f"what {kind} does to channels is not known"
+                if self._is_shared(module):
+                    told = f"its {kind} {n.target} is used elsewhere too, or shares weights"
                 self.unknown.setdefault(self._branch.get(n.name, 0), told)
                 self.lost.setdefault(n, told)
         before = (self.lost[i] for i in n.all_input_nodes if i in self.lost)
