@@ -17,7 +17,9 @@ from autodepth.errors import BundleError, NetworkError
 from autodepth.export.formats.torch_program import make_program
 from autodepth.networks.catalogue import NetworkSpec, build_module
 from autodepth.networks.gates.gates import GatedNetwork
-from autodepth.networks.pruning.narrowing import find_narrowing
+from autodepth.networks.pruning.channels.narrowing import find_narrowing
+from autodepth.networks.pruning.channels.stream import find_stream
+from autodepth.networks.pruning.stream_width import with_stream_width
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
@@ -41,12 +43,13 @@ class Row:
     macs: str = ""
     planning: str = ""
     widths: str = ""
+    stream: str = ""
     checks: str = ""
     remark: str = ""
 
     def __str__(self) -> str:
         known = (self.size, self.branches, self.stages, self.macs, self.planning, self.widths)
-        cells = (*known, self.checks, self.remark)
+        cells = (*known, self.stream, self.checks, self.remark)
         return " | ".join((f"| `{self.name}`", *cells)) + " |"
 
     @property
@@ -97,6 +100,7 @@ def examine(spec: NetworkSpec) -> Row:
     )
     widths = narrowed(network)
     row = replace(row, widths=widths, planning=f"{time.process_time() - start:.1f}")
+    row = replace(row, stream=stream(network))
     if network.total_parameters > CHECK_PARAMETERS:
         return row
     if network.total_macs > SMALL_MACS:
@@ -115,6 +119,28 @@ def narrowed(network: ResidualNetwork) -> str:
     count = len(network.branches) - len(found.left_alone)
     reasons = sorted(set(found.left_alone.values()))
     return f"{count} of {len(network.branches)}" + "".join(f"; {r}" for r in reasons)
+
+
+def stream(network: ResidualNetwork) -> str:
+    """Return in how many stages the residual stream can be narrower, and why not in others."""
+    found = find_stream(network)
+    reasons = sorted(set(found.stay.values()))
+    text = f"{len(found.groups)} of {network.num_stages}" + "".join(f"; {r}" for r in reasons)
+    return text.replace("|", "/")
+
+
+def narrower_streams_train(network: ResidualNetwork, images: torch.Tensor) -> bool:
+    """Whether it runs forward and backward at two widths of its stream, and costs less."""
+    found = find_stream(network)
+    stages = [stage for stage, width in found.widths.items() if width > found.units[stage]]
+    for share in (0.5, 0.25):
+        narrow = with_stream_width(network, dict.fromkeys(stages, share))
+        narrow.module.train()
+        narrow.module(images).sum().backward()
+        if stages and narrow.total_macs >= network.total_macs:
+            return False
+        gc.collect()
+    return True
 
 
 def smaller(spec: NetworkSpec) -> tuple[nn.Module, ResidualNetwork] | None:
@@ -137,6 +163,8 @@ def checks(module: nn.Module, network: ResidualNetwork, name: str) -> Iterator[s
         yield _told("bypass", holds=removing_is_bypassing(network, images[:1]))
         yield _told("export", holds=exports(network))
     yield _told("thin", holds=thinned_trains(network, images))
+    if find_stream(network).groups:
+        yield _told("stream", holds=narrower_streams_train(network, images))
     if not adds_up(network):
         yield "sum FAILED"
 

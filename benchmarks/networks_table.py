@@ -8,6 +8,8 @@ reduced where they allow it:
 - bypass (of some): for every identity branch, removing it gives what leaving it out gives, bit
   for bit;
 - thin: with one branch left in each stage it trains a step, and its state dict reloads;
+- stream: with the residual stream narrowed to a half and a quarter, where it can be, it runs
+  forward and backward;
 - export (of some): torch.export gets through it;
 - sum (of all): stem, branches, between and head add up to the network's MACs and parameters.
 
@@ -45,8 +47,8 @@ ROWS: dict[str, Row] = {}
 ROWS_FILE: Path | None = None
 PLAIN = ("vgg*", "alexnet", "squeezenet*", "densenet*")
 HEADER = (
-    "| network | image | branches | stages | million MACs | planning, CPU s | widths | checks | "
-    "remark |\n" + "|---" * 9 + "|"
+    "| network | image | branches | stages | million MACs | planning, CPU s | widths | stream | "
+    "checks | remark |\n" + "|---" * 10 + "|"
 )
 
 
@@ -194,7 +196,7 @@ def figures_of_timm(families: list[tuple[str, Row]]) -> Iterator[str]:
 
 def figures_of_checks(rows: list[Row]) -> Iterator[str]:
     """Yield how many networks passed each check."""
-    told = {row.name: row.checks + row.remark + row.widths for row in rows}
+    told = {row.name: row.checks + row.remark + row.widths + row.stream for row in rows}
     failed = [name for name, text in told.items() if "FAILED" in text]
     counts = {name: [name in row.checks.split() for row in rows].count(True) for name in CHECKS}
     yield "- Checks, each bit for bit or exact:"
@@ -207,6 +209,8 @@ def figures_of_checks(rows: list[Row]) -> Iterator[str]:
         f"- Of {len(rows)} networks {narrow} work with narrower layers, {len(found) - narrow} "
         f"without, and in {len(rows) - len(found)} there is nothing to remove."
     )
+    streams = sum(not row.stream.startswith("0 of") for row in found)
+    yield f"- In {streams} the residual stream can be narrower, in some stages at least."
     slowest = max(found, key=lambda row: float(row.planning or 0))
     yield f"- Reading and narrowing take {slowest.planning} CPU seconds at most (`{slowest.name}`)."
 
@@ -216,6 +220,8 @@ CHECKS = {
     "bypass": "removing any single identity branch gives what leaving it out gives",
     "thin": "with one branch left in each stage it runs forward and backward, and its state dict "
     "reloads",
+    "stream": "with the residual stream at a half and a quarter of its width, where it can be "
+    "narrower, it runs forward and backward",
     "export": "torch.export gets through it",
     "sum": "stem, branches, between and head add up to the MACs and parameters",
 }
@@ -229,7 +235,8 @@ Which networks autodepth finds residual branches in. Written by `make networks-t
 shapes. Small networks are checked as they are, larger ones on images of {CHECK_SIZE} pixels where
 they take them, the largest only for the sum. `planning` is what reading a network and making it
 narrower by half take, CPU seconds; `widths` says in how many branches channels can go, and why not
-in others. Branch by branch a list of them is tried
+in others; `stream` says in how many stages the residual stream can have another width, and why
+not in others. Branch by branch a list of them is tried
 (`benchmarks/networks_listed.py`).
 """
 

@@ -41,6 +41,10 @@ def test_the_json_adds_up_and_names_every_branch():
         "parameters": 13_952,
     }
     assert sum(part["share"] for part in parts) == pytest.approx(1)
+    assert told["stream"] == [
+        {"stage": stage, "width": width, "multiple_of": 1, "left_alone": ""}
+        for stage, width in ((1, 16), (2, 32), (3, 64))
+    ]
     assert told["notes"] == []
     assert told["equal_off_by"] == 0
 
@@ -54,7 +58,10 @@ def test_the_network_read_is_said_to_be_the_one_given():
 def test_the_table_has_a_row_for_stem_head_and_total():
     rows = [line.split() for line in inspect("resnet20").stdout.splitlines()]
 
-    assert " ".join(rows[0]) == "branch module stage shortcut removable widths MACs share params"
+    assert (
+        " ".join(rows[0])
+        == "branch module stage shortcut removable widths stream MACs share params"
+    )
     assert rows[1] == ["stem", "442,368", "1.1%", "464"]
     assert rows[2] == [
         "1",
@@ -63,12 +70,36 @@ def test_the_table_has_a_row_for_stem_head_and_total():
         "identity",
         "yes",
         "yes",
+        "16",
         "4,718,592",
         "11.6%",
         "4,672",
     ]
     assert rows[-2] == ["head", "640", "0.0%", "650"]
     assert rows[-1] == ["total", "40,551,040", "100.0%", "269,722"]
+
+
+def test_a_stream_that_keeps_its_width_says_why(tmp_path, monkeypatch):
+    (tmp_path / "turned_net.py").write_text(
+        "from torch import nn\n"
+        "class Turned(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.stem, self.f = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)\n"
+        "    def forward(self, x):\n"
+        "        x = self.stem(x)\n"
+        "        return (x + self.f(x)).flip(1).mean((2, 3))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+
+    done = inspect("turned_net:Turned", "--json")
+    why = "flip mixes channels or cuts them up"
+
+    assert json.loads(done.stdout)["stream"] == [
+        {"stage": 1, "width": None, "multiple_of": None, "left_alone": why}
+    ]
+    assert f"note: stage 1 keeps its width: {why}" in done.stderr
+    assert "stays" in inspect("turned_net:Turned").stdout
 
 
 def test_the_input_shape_counts():

@@ -13,7 +13,8 @@ from autodepth.errors import InputError
 from autodepth.garbage import end_as_it_is, no_collection
 
 if TYPE_CHECKING:
-    from autodepth.networks.pruning.narrowing import Narrowing
+    from autodepth.networks.pruning.channels.narrowing import Narrowing
+    from autodepth.networks.pruning.channels.stream import Stream
     from autodepth.networks.reading.branch_costs import Part
     from autodepth.networks.residual_network import ResidualBranch, ResidualNetwork
 
@@ -49,7 +50,7 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
             default_input,
         )
         from autodepth.networks.catalogue.pixel_constants import constants_of  # noqa: PLC0415
-        from autodepth.networks.pruning.narrowing import find_narrowing  # noqa: PLC0415
+        from autodepth.networks.pruning.channels.stream import find_widths  # noqa: PLC0415
 
         channels, height, width = _shape(input) if input else default_input(network)
         if shortcut not in {"A", "B"}:
@@ -66,16 +67,16 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
             own_code=True,  # the name was typed in
         )
         built = build_network(spec, weights=weights, weights_key=weights_key, once=True)
-        widths = find_narrowing(built)
-    for note in (*built.notes, *widths.told()):
+        widths, stream = find_widths(built)
+    for note in (*built.notes, *widths.told(), *stream.told()):
         say(f"note: {note}")
     if weights is not None and (constants := constants_of(network, weights)):
         say(f"note: trained with pixels of {constants}")
     say(f"equal to the network given (off by {built.off_by:.1g} of the largest output)")
     if json:
-        give_json(_plain(built, widths))
+        give_json(_plain(built, widths, stream))
     else:
-        _print(built, widths)
+        _print(built, widths, stream)
 
 
 def _argument(text: str) -> tuple[str, object]:
@@ -98,7 +99,7 @@ def _shape(text: str) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _plain(network: ResidualNetwork, widths: Narrowing) -> dict[str, object]:
+def _plain(network: ResidualNetwork, widths: Narrowing, stream: Stream) -> dict[str, object]:
     def costs(part: ResidualBranch | Part) -> dict[str, object]:
         return {
             "macs": part.macs,
@@ -121,6 +122,15 @@ def _plain(network: ResidualNetwork, widths: Narrowing) -> dict[str, object]:
             for branch in network.branches
         ],
         **{part.name: costs(part) for part in network.around},
+        "stream": [
+            {
+                "stage": stage,
+                "width": stream.widths.get(stage),
+                "multiple_of": stream.units.get(stage),
+                "left_alone": stream.stay.get(stage, ""),
+            }
+            for stage in range(1, network.num_stages + 1)
+        ],
         "total_macs": network.total_macs,
         "total_parameters": network.total_parameters,
         "equal_off_by": network.off_by,
@@ -128,12 +138,12 @@ def _plain(network: ResidualNetwork, widths: Narrowing) -> dict[str, object]:
     }
 
 
-def _print(network: ResidualNetwork, widths: Narrowing) -> None:
+def _print(network: ResidualNetwork, widths: Narrowing, stream: Stream) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=None, padding=(0, 1), collapse_padding=True, header_style="bold")
-    names = ("branch", "module", "stage", "shortcut", "removable", "widths")
+    names = ("branch", "module", "stage", "shortcut", "removable", "widths", "stream")
     for name in (*names, "MACs", "share", "params"):
         words = name in {"module", "shortcut", "removable", "widths"}
         table.add_column(
@@ -148,18 +158,18 @@ def _print(network: ResidualNetwork, widths: Narrowing) -> None:
         table.add_row(*cells, f"{part.macs:,}", share, f"{part.parameters:,}")
 
     around = {part.name: part for part in network.around}
-    row(around["stem"], "", "stem", "", "", "", "")
+    row(around["stem"], "", "stem", *[""] * 5)
     for branch in network.branches:
         able = branch.obstacle or "yes"
         wide = "stay" if branch.index in widths.left_alone else "yes"
-        row(
-            branch, str(branch.index), branch.module, str(branch.stage), branch.shortcut, able, wide
-        )
-    row(around["between"], "", "between", "", "", "", "")
-    row(around["head"], "", "head", "", "", "", "")
+        width = str(stream.widths.get(branch.stage, "stays"))
+        known = (branch.module, str(branch.stage), branch.shortcut, able, wide, width)
+        row(branch, str(branch.index), *known)
+    row(around["between"], "", "between", *[""] * 5)
+    row(around["head"], "", "head", *[""] * 5)
     table.add_section()
     macs, parameters = f"{network.total_macs:,}", f"{network.total_parameters:,}"
-    table.add_row("", "total", "", "", "", "", macs, "100.0%", parameters)
+    table.add_row("", "total", *[""] * 5, macs, "100.0%", parameters)
     console = Console()
     if not console.is_terminal:  # one line per branch for whatever reads it, however long
         console.width = Console(width=10_000).measure(table).maximum

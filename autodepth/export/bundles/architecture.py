@@ -22,7 +22,8 @@ class Architecture:
     Args:
         network: the network before anything was removed; images have its size.
         removed: numbers (1..L) of the branches to remove from it.
-        widths: shape of every tensor that pruning of filters made smaller, by state-dict key.
+        widths: shape of every tensor that another width of branches or of the residual stream gave
+            another shape, by state-dict key; numbers in the graph follow from these.
         normalisation: per channel, of pixels in [0, 1].
         classes: name of each class, in the order of the scores.
         macs: multiply-accumulates per image, checked when it is loaded.

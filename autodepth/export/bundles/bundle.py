@@ -36,7 +36,7 @@ from autodepth.export.bundles.architecture import Architecture
 from autodepth.export.bundles.seal import read_sealed, sealed
 from autodepth.networks.catalogue import build_network
 from autodepth.networks.costs.cost import count_macs
-from autodepth.networks.pruning.widths import take_shapes
+from autodepth.networks.pruning.restoring import with_shapes
 from autodepth.networks.weights.ties import under_all_names
 
 WEIGHTS, ARCHITECTURE, POLICY = "model.safetensors", "architecture.json", "policy.yaml"
@@ -89,8 +89,8 @@ def rebuild(architecture: Architecture, weights: Path) -> nn.Module:
 
 def _built(architecture: Architecture) -> nn.Module:
     try:
-        module = build_network(architecture.network).without(architecture.removed).module
-        take_shapes(module, architecture.widths)
+        network = build_network(architecture.network).without(architecture.removed)
+        module = with_shapes(network, architecture.widths).module
     except AutodepthError:
         raise
     except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:

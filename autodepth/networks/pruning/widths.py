@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from autodepth.errors import NetworkError
 
@@ -47,8 +47,19 @@ def take_shapes(module: nn.Module, shapes: Shapes) -> None:
         if isinstance(old, nn.Parameter):
             new = nn.Parameter(new, requires_grad=old.requires_grad)
         setattr(layer, leaf, new)
-        if leaf in {"weight", "running_mean"}:  # a norm may have no weight
-            _tell_width(layer, name, tuple(shape))
+        called = not isinstance(module, fx.GraphModule) or owner in _called(module)
+        if called and leaf in {"weight", "running_mean", "in_proj_weight"}:
+            _tell_width(layer, name, tuple(shape))  # a norm may have no weight
+
+
+def _called(module: fx.GraphModule) -> set[str]:
+    """Return the names of the modules that a graph calls, and of their parts."""
+    called = [str(node.target) for node in module.graph.nodes if node.op == "call_module"]
+    return {
+        f"{name}.{part}".strip(".")
+        for name in called
+        for part, _ in module.get_submodule(name).named_modules()
+    }
 
 
 def _tell_width(layer: nn.Module, name: str, shape: tuple[int, ...]) -> None:
@@ -63,7 +74,10 @@ def _tell_width(layer: nn.Module, name: str, shape: tuple[int, ...]) -> None:
         layer.num_features = shape[0]
     elif isinstance(layer, nn.GroupNorm):
         layer.num_channels = shape[0]
-    elif isinstance(layer, nn.LayerNorm):
+    elif isinstance(layer, nn.MultiheadAttention):
+        layer.embed_dim = layer.kdim = layer.vdim = shape[1]
+        layer.num_heads = shape[0] // 3 // layer.head_dim
+    elif isinstance(layer, nn.LayerNorm | nn.RMSNorm):
         layer.normalized_shape = shape
     elif isinstance(layer, nn.PReLU):
         layer.num_parameters = shape[0]

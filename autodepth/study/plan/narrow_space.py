@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autodepth.errors import InputError
+from autodepth.networks.pruning.channels.narrowing import find_narrowing
 from autodepth.networks.pruning.magnitude import weights_left_alone
-from autodepth.networks.pruning.narrowing import find_narrowing
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.space.domains import Dimension, Fixed, largest_value
 from autodepth.space.search_space import SearchSpace

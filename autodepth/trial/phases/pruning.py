@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 
 from autodepth.data.batches import Batches
+from autodepth.networks.pruning.channels.narrowing import find_narrowing
 from autodepth.networks.pruning.magnitude import (
     Masks,
     apply_masks,
     magnitude_masks,
     reached_by_masks,
 )
-from autodepth.networks.pruning.narrowing import find_narrowing
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.pruning.widths import BATCH_NORMS
 from autodepth.networks.residual_network import ResidualNetwork

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from autodepth.networks.costs.cost import count_macs
-from autodepth.networks.pruning.narrowing import find_narrowing
+from autodepth.networks.pruning.channels.narrowing import find_narrowing
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
 
@@ -204,7 +204,7 @@ def test_a_branch_of_one_layer_and_an_attention_say_so():
     attention = find_narrowing(network_of(Attention))
 
     assert one.left_alone[1] == "no layer reads another one's channels"
-    assert attention.left_alone[1] == "what MultiheadAttention does to channels is not known"
+    assert attention.left_alone[1] == "attention heads go with the width of the residual stream"
 
 
 def test_the_network_is_left_as_it_was():

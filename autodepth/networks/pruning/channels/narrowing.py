@@ -16,14 +16,16 @@ from dataclasses import dataclass
 import torch
 from torch import fx
 
-from autodepth.networks.pruning.channel_flow import ChannelFlow
-from autodepth.networks.pruning.channel_groups import ChannelGroup
+from autodepth.errors import NetworkError
+from autodepth.networks.pruning.channels.flow import ChannelFlow
+from autodepth.networks.pruning.channels.groups import ChannelGroup
+from autodepth.networks.pruning.channels.trial import IMAGES
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.modes import evaluating
 from autodepth.networks.running.preserve import left_as_it_was
 
-_IMAGES = 2  # of one alone, channels could not be told from channels of all images
 _SHOWN = 8
+_HEADS = "attention heads go with the width of the residual stream"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,25 +61,55 @@ def find_narrowing(network: ResidualNetwork, module: fx.GraphModule | None = Non
         network: left as it is.
         module: a copy of the network's module on the CPU; None where that is there itself.
     """
-    module = network.module if module is None else module
-    flow = ChannelFlow(network, module)
-    with left_as_it_was(module), evaluating(module), torch.no_grad():
-        try:
-            flow.run(torch.rand(_IMAGES, *network.read_on, generator=torch.Generator()))
-        except Exception as error:  # noqa: BLE001 - the code of any network
-            why = f"channels cannot be followed: {type(error).__name__}: {error}".splitlines()[0]
-            return Narrowing(groups=(), left_alone={b.index: why for b, _ in network.kept()})
-    groups = [group for group in flow.groups if group.resolved() is group]
-    free = tuple(group for group in groups if not group.obstacle and group.size > group.blocks)
+    try:
+        flow = follow_channels(network, module)
+    except NetworkError as error:
+        return nothing_narrow(network, str(error))
+    return narrowing_in(network, flow)
+
+
+def nothing_narrow(network: ResidualNetwork, why: str) -> Narrowing:
+    """Return that no branch can be made narrower, for one reason."""
+    return Narrowing(groups=(), left_alone={branch.index: why for branch, _ in network.kept()})
+
+
+def narrowing_in(network: ResidualNetwork, flow: ChannelFlow) -> Narrowing:
+    """Return what can be made narrower in a network whose channels were followed."""
+    inner = [group for group in flow.found() if group.branch and not group.leaves]
+    free = tuple(g for g in inner if not g.obstacle and not g.follows and g.size > g.blocks)
     narrow = {group.branch for group in free}
+    told = [(group.branch, group.obstacle or _HEADS * group.follows) for group in inner]
+    reasons = {branch: reason for branch, reason in reversed(told) if reason}  # the first counts
     return Narrowing(
         groups=free,
         left_alone={
-            branch.index: flow.reason(branch.index)
+            branch.index: reasons.get(branch.index)
+            or flow.unknown.get(branch.index, "no layer reads another one's channels")
             for branch, _ in network.kept()
             if branch.index not in narrow
         },
     )
+
+
+def follow_channels(network: ResidualNetwork, module: fx.GraphModule | None = None) -> ChannelFlow:
+    """Follow the channels of a network from where they are made to where they are read.
+
+    Args:
+        network: left as it is.
+        module: a copy of the network's module on the CPU; None where that is there itself.
+
+    Raises:
+        NetworkError: its code cannot be run node by node.
+    """
+    module = network.module if module is None else module
+    flow = ChannelFlow(network, module)
+    with left_as_it_was(module), evaluating(module), torch.no_grad():
+        try:
+            flow.run(torch.rand(IMAGES, *network.read_on, generator=torch.Generator()))
+        except Exception as error:  # the code of any network
+            why = f"channels cannot be followed: {type(error).__name__}: {error}".splitlines()[0]
+            raise NetworkError(why) from error
+    return flow
 
 
 def _listed(branches: list[int]) -> str:
