@@ -23,7 +23,11 @@ from autodepth.networks.weights.own_files import save_weights
 ONE = torch.zeros(1, 3, 32, 32)
 
 
-@pytest.mark.parametrize("name", [*FIVE, *OF_TIMM])
+SHORT = (*FIVE, "timm:vit_tiny_patch16_224")
+LONG = [pytest.param(name, marks=pytest.mark.long) for name in OF_TIMM if name not in SHORT]
+
+
+@pytest.mark.parametrize("name", [*SHORT, *LONG])
 def test_at_two_widths_it_runs_trains_and_loads_again(name):
     network = network_of(name)
     before = find_stream(network)
