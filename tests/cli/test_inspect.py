@@ -60,7 +60,7 @@ def test_the_table_has_a_row_for_stem_head_and_total():
 
     assert (
         " ".join(rows[0])
-        == "branch module stage shortcut removable widths stream MACs share params"
+        == "branch module stage shortcut removable widths wide MACs share params"
     )
     assert rows[1] == ["stem", "442,368", "1.1%", "464"]
     assert rows[2] == [

@@ -142,8 +142,10 @@ def _print(network: ResidualNetwork, widths: Narrowing, stream: Stream) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(box=None, padding=(0, 1), collapse_padding=True, header_style="bold")
-    names = ("branch", "module", "stage", "shortcut", "removable", "widths", "stream")
+    table = Table(
+        box=None, padding=(0, 1), collapse_padding=True, pad_edge=False, header_style="bold"
+    )
+    names = ("branch", "module", "stage", "shortcut", "removable", "widths", "wide")
     for name in (*names, "MACs", "share", "params"):
         words = name in {"module", "shortcut", "removable", "widths"}
         table.add_column(
