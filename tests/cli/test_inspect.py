@@ -59,8 +59,7 @@ def test_the_table_has_a_row_for_stem_head_and_total():
     rows = [line.split() for line in inspect("resnet20").stdout.splitlines()]
 
     assert (
-        " ".join(rows[0])
-        == "branch module stage shortcut removable widths wide MACs share params"
+        " ".join(rows[0]) == "branch module stage shortcut removable widths wide MACs share params"
     )
     assert rows[1] == ["stem", "442,368", "1.1%", "464"]
     assert rows[2] == [
