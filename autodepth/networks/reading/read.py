@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -114,13 +115,12 @@ def _read(module: nn.Module, input_shape: InputShape) -> Reading:
                 comparison = replace(comparison, images=images, one_will_do=costly)
                 found = comparison.difference(content)
             if not isinstance(found, Difference):
-                channels, height, width = images.shape[1:]
                 return Reading(
                     module=traced.module,
                     sites=sites,
                     notes=notes,
                     off_by=found,
-                    compared_on=(channels, height, width),
+                    compared_on=cast("InputShape", tuple(images.shape[1:])),
                 )
             kept_whole |= _blamed(module, comparison, found, kept_whole)
 
@@ -133,7 +133,7 @@ def _images(input_shape: InputShape, most: int | None = None) -> Tensor:
 
 
 def _is_costly(traced: Traced, images: Tensor) -> bool:
-    return max(images.shape[2:]) > _SMALL and is_costly(traced.module, images)
+    return max(images.shape[2:], default=0) > _SMALL and is_costly(traced.module, images)
 
 
 def _find(
