@@ -38,6 +38,7 @@ from scale import epoch, made_up
 from autodepth.records.ledger import Ledger
 from autodepth.records.ledger.database import Database
 from autodepth.records.studies import StudyFolder
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.space.file.shipped import default_space
 from autodepth.study.driver import driver as study_driver
@@ -264,9 +265,11 @@ class Cluster:
 def study(workers: int, trials: int, home: Path, *, sampler: str) -> Row:
     """Run a simulated study on so many workers until so many trials ended."""
     plan = plan_search(
-        default_space(),
-        budget=f"{trials + workers}trials",
-        settings=[*SETTINGS, f"sampler.name={sampler}"],
+        SearchRequest(
+            space=default_space(),
+            budget=f"{trials + workers}trials",
+            settings=[*SETTINGS, f"sampler.name={sampler}"],
+        )
     )
     places = Resources(device="gpu", count=workers, cpus=1.0, gpus=1.0)
     folder = StudyFolder(home / "study")

@@ -24,6 +24,7 @@ from autodepth.networks.catalogue import build_network
 from autodepth.networks.weights.own_files import load_saved
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import TrainingSettings
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.trial.context import TrialContext
 from autodepth.trial.device.device import device_name
@@ -54,12 +55,14 @@ def setting_of(cifar: Path, seed: int, scratch: Path) -> TrialContext:
     write_images("cifar10-jpeg", images, seed=seed, cifar=cifar, test_images=2000)
     space = Path(__file__).parent / "spaces" / "same_dimensions.yaml"
     plan = plan_search(
-        space,
-        budget="1cpu-h",
-        data=f"npz:{images}",
-        settings=space_settings(images),
-        seed=seed,
-        concurrency=1,
+        SearchRequest(
+            space=space,
+            budget="1cpu-h",
+            data=f"npz:{images}",
+            settings=space_settings(images),
+            seed=seed,
+            concurrency=1,
+        )
     )
     data = split_as_the_peer(plan.context.data, images)
     return replace(plan.context, data=data, threads=1)

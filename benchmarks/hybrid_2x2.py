@@ -37,6 +37,7 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import CRITERIA, TrainingSettings
 from autodepth.policy.survival import expected_cost, survival_probabilities
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.space.file.shipped import default_space
 from autodepth.trial.context import TrialContext
@@ -166,16 +167,20 @@ class Seed:
 def measure(arguments: argparse.Namespace, seed: int) -> None:
     """Measure one seed and write its file, row by row."""
     plan = plan_search(
-        default_space(),
-        budget="1trials",
-        data=arguments.data,
-        network="resnet20",
-        seed=seed,
-        settings=[
-            f"data.train_images={arguments.train_images}", "data.validation=1000",
-            "sensitivity.images=512", "data.augment=flip-crop",
-        ],
-    )  # fmt: skip
+        SearchRequest(
+            space=default_space(),
+            budget="1trials",
+            data=arguments.data,
+            network="resnet20",
+            seed=seed,
+            settings=[
+                f"data.train_images={arguments.train_images}",
+                "data.validation=1000",
+                "sensitivity.images=512",
+                "data.augment=flip-crop",
+            ],
+        )
+    )
     torch.set_num_threads(1)
     work = Seed(
         plan.context,

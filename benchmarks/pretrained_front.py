@@ -27,6 +27,7 @@ import torch
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import TrainingSettings
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.space.file.shipped import default_space
 from autodepth.trial.context import TrialContext
@@ -155,17 +156,21 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.02)
     arguments = parser.parse_args()
     plan = plan_search(
-        default_space(),
-        budget="1trials",
-        data=arguments.data,
-        network="resnet56",
-        weights=arguments.weights,
-        seed=arguments.seed,
-        settings=[
-            f"data.train_images={arguments.train_images}", "data.validation=1000",
-            "sensitivity.images=256", "data.augment=flip-crop",
-        ],
-    )  # fmt: skip
+        SearchRequest(
+            space=default_space(),
+            budget="1trials",
+            data=arguments.data,
+            network="resnet56",
+            weights=arguments.weights,
+            seed=arguments.seed,
+            settings=[
+                f"data.train_images={arguments.train_images}",
+                "data.validation=1000",
+                "sensitivity.images=256",
+                "data.augment=flip-crop",
+            ],
+        )
+    )
     torch.set_num_threads(1)
     front = Front(
         plan.context,

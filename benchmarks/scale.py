@@ -26,6 +26,7 @@ import psutil
 from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.space.file.shipped import default_space
 from autodepth.study.driver.build import make_driver
@@ -85,7 +86,9 @@ def epoch(step: int, accuracy: float) -> EpochReport:
 def measure(trials: int, home: Path, name: str = "scale") -> list[Row]:
     """Run a made-up study in a folder of that name and return a row per thousand trials."""
     settings = ["rungs.stages=[]", "confirmation.share=0"]
-    plan = plan_search(default_space(), budget=f"{trials}trials", settings=settings)
+    plan = plan_search(
+        SearchRequest(space=default_space(), budget=f"{trials}trials", settings=settings)
+    )
     folder = StudyFolder(home / name)
     folder.path.mkdir(parents=True)
     rows, times = [], list[float]()

@@ -29,6 +29,7 @@ from autodepth.networks.weights.own_files import load_saved, read_saved
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import HOME_VARIABLE, find_study
 from autodepth.records.trial_record import TrialRecord
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import carry_out_plan, plan_search
 from autodepth.study.driver.driver import StudyDriver
 from autodepth.study.plan.plan import StudyPlan
@@ -120,8 +121,17 @@ def run_autodepth(space: str, images: Path, *, budget: str, seed: int, cpus: int
         os.environ[HOME_VARIABLE] = str(Path(scratch) / "home")
         keeper = WeightKeeper(Path(scratch) / "weights")
         start = time.monotonic()
-        plan = _plan(_SPACES / f"{space}.yaml", images, budget, seed, cpus)
-        carry_out_plan(plan, study="run", watch=keeper.watch)
+        request = SearchRequest(
+            space=_SPACES / f"{space}.yaml",
+            budget=budget,
+            study="run",
+            data=f"npz:{images.absolute()}",
+            settings=space_settings(images),
+            seed=seed,
+            concurrency=cpus,
+        )
+        plan = _plan(request, images)
+        carry_out_plan(plan, request, watch=keeper.watch)
         took = time.monotonic() - start
         with Ledger.open(find_study("run").ledger_path, read_only=True) as ledger:
             rows = _rows(ledger)
@@ -137,15 +147,8 @@ def run_autodepth(space: str, images: Path, *, budget: str, seed: int, cpus: int
     }
 
 
-def _plan(space: Path, images: Path, budget: str, seed: int, cpus: int) -> StudyPlan:
-    plan = plan_search(
-        space,
-        budget=budget,
-        data=f"npz:{images.absolute()}",
-        settings=space_settings(images),
-        seed=seed,
-        concurrency=cpus,
-    )
+def _plan(request: SearchRequest, images: Path) -> StudyPlan:
+    plan = plan_search(request)
     data = split_as_the_peer(plan.context.data, images)
     return replace(plan, context=replace(plan.context, data=data))
 

@@ -14,6 +14,7 @@ from autodepth.networks.catalogue import NetworkSpec, build_module
 from autodepth.networks.catalogue.timm_models import import_timm
 from autodepth.policy.policy import Policy
 from autodepth.service.policies import carry_out_policy
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.torchvision_door import import_torchvision
 
@@ -39,7 +40,12 @@ def exported(tmp_path_factory, pixels):
     spec = NetworkSpec(name=NAME, classes=4, height=32, width=32)
     torch.save(build_module(spec).state_dict(), place / "w.pt")
     plan = plan_search(
-        budget="1trials", network=NAME, data=f"npz:{place / 'images.npz'}", weights=place / "w.pt"
+        SearchRequest(
+            budget="1trials",
+            network=NAME,
+            data=f"npz:{place / 'images.npz'}",
+            weights=place / "w.pt",
+        )
     )
     policy = Policy.from_dict({"train": {"epochs": 0}})
     carry_out_policy(plan, policy, to=place / "out", formats=("onnx",), on_epoch=lambda _: None)

@@ -7,6 +7,7 @@ from autodepth.export import writing
 from autodepth.export.bundles.bundle import load
 from autodepth.policy.policy import Policy
 from autodepth.service import policies
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 
 
@@ -17,9 +18,11 @@ def test_what_was_verified_is_kept_and_the_failed_format_named(part, tmp_path, m
 
     monkeypatch.setattr(writing, part, fails)  # the rehearsal has its own
     plan = plan_search(
-        network="resnet8",
-        budget="1trials",
-        settings=["data.train_images=20", "data.validation=60"],
+        SearchRequest(
+            network="resnet8",
+            budget="1trials",
+            settings=["data.train_images=20", "data.validation=60"],
+        )
     )
 
     with pytest.raises(BundleError, match=f"has all that was verified, but {part} fails"):

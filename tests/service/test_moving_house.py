@@ -19,7 +19,9 @@ from autodepth.records.archive.load import load_study
 from autodepth.records.archive.save import save_study
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
-from autodepth.service.search.resume import confirm, plan_resume, resume
+from autodepth.service.search.confirm import confirm
+from autodepth.service.search.requests import ConfirmRequest, ResumeRequest, SearchRequest
+from autodepth.service.search.resume import plan_resume, resume
 from autodepth.service.search.search import plan_search, search
 from autodepth.space.file.space_file import load_space
 from autodepth.trial.phases.keys import parent_content
@@ -100,7 +102,7 @@ def test_it_goes_on_with_the_images_and_weights_where_they_are_now(here):
     told = load_space(find_study("s").space_path)
     assert told.data.name == f"folder:{here / 'pictures'}"
     assert told.network.weights == str(here / "start.th")
-    plan, _ = plan_resume("s", budget="+1trials")  # it has not to be told again
+    plan, _ = plan_resume(ResumeRequest(study="s", budget="+1trials"))  # not to be told again
     assert plan.context.weights == here / "start.th"
 
 
@@ -117,7 +119,7 @@ def test_it_goes_on_with_the_images_and_weights_where_they_are_now(here):
 def test_paths_may_be_corrected_in_the_space_file(here, spell):
     (here / "nothing").mkdir()
     correct("s", data=f"folder:{spell(here / 'pictures')}", network=spell(here / "start.th"))
-    plan, _ = plan_resume("s", budget="+1trials")
+    plan, _ = plan_resume(ResumeRequest(study="s", budget="+1trials"))
 
     assert plan.context.weights.is_absolute()
     assert plan.context.weights.samefile(here / "start.th")
@@ -128,7 +130,11 @@ def test_paths_may_be_corrected_in_the_space_file(here, spell):
 
 def test_the_front_is_confirmed_and_an_export_finds_its_images(here):
     export_selected(find_study("s"), "knee", here / "out", formats=())
-    result = confirm("s", seeds=1, data="folder:pictures", weights="start.th", runner="in-process")
+    result = confirm(
+        ConfirmRequest(
+            study="s", seeds=1, data="folder:pictures", weights="start.th", runner="in-process"
+        )
+    )
 
     assert result.complete > 1
     told = find_study("s").plan
@@ -143,8 +149,8 @@ def test_images_are_normalised_as_when_the_study_began(here):
     described = {"image_mean": [0.1, 0.2, 0.3], "image_std": [1.0, 1.0, 1.0]}
     (here / "preprocessor_config.json").write_text(json.dumps(described))
     moved = {"data": "folder:pictures", "weights": "start.th"}
-    anew = plan_search(budget="1trials", network="resnet8", **moved)
-    plan, _ = plan_resume("s", budget="+1trials", **moved)
+    anew = plan_search(SearchRequest(budget="1trials", network="resnet8", **moved))
+    plan, _ = plan_resume(ResumeRequest(study="s", budget="+1trials", **moved))
     resume("s", budget="+1trials", runner="in-process", **moved)
     export_selected(find_study("s"), "knee", here / "out", formats=())
 
@@ -159,7 +165,9 @@ def test_images_are_normalised_as_when_the_study_began(here):
 def test_stages_are_found_again(here, saved):
     keys = []
     for data in ("pictures", str(saved / "photos")):
-        plan, _ = plan_resume("s", budget="+1trials", data=f"folder:{data}", weights="start.th")
+        plan, _ = plan_resume(
+            ResumeRequest(study="s", budget="+1trials", data=f"folder:{data}", weights="start.th")
+        )
         keys.append(parent_content(Policy(), plan.context, plan.network))
 
     assert keys[0] == keys[1]
@@ -178,7 +186,9 @@ def test_other_images_are_refused_with_what_differs(here, other, told):
     make_photos(here / "others", **other)
 
     with pytest.raises(StudyError, match=rf"the data of s changed since:\s+{told}") as refused:
-        plan_resume("s", budget="+1trials", data="folder:others", weights="start.th")
+        plan_resume(
+            ResumeRequest(study="s", budget="+1trials", data="folder:others", weights="start.th")
+        )
     assert "say where it is with --data" in str(refused.value)
 
 
@@ -189,7 +199,9 @@ def test_other_weights_are_refused(here):
     torch.save(content, here / "other.th")
 
     with pytest.raises(StudyError, match="the weights of s changed since"):
-        plan_resume("s", budget="+1trials", data="folder:pictures", weights="other.th")
+        plan_resume(
+            ResumeRequest(study="s", budget="+1trials", data="folder:pictures", weights="other.th")
+        )
 
 
 def test_a_study_of_relative_paths_goes_on_from_where_it_was_begun(here):

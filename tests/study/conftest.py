@@ -16,6 +16,7 @@ import pytest
 
 from autodepth.front.objective import Objective
 from autodepth.policy.policy import Policy
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.space.file.shipped import default_space
 from autodepth.study.propose.acquisition import ExpectedImprovement
@@ -35,9 +36,12 @@ SMALL = ("network.name=resnet14", "data.train_images=48", "data.validation=60")
 def make_proposals():
     def proposer(*settings, first=(), sampler="random", gap_share=0.0):
         plan = plan_search(
-            default_space(), budget="1trials",
-            settings=[*SMALL, *settings, f"sampler.name={sampler}"],
-        )  # fmt: skip
+            SearchRequest(
+                space=default_space(),
+                budget="1trials",
+                settings=[*SMALL, *settings, f"sampler.name={sampler}"],
+            )
+        )
         dimensions = plan.space.dimensions_for(plan.network.num_stages, len(plan.network.branches))
         return Proposer(
             dimensions,

@@ -11,6 +11,7 @@ from autodepth.policy.removal import in_units, unit_of
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import create_study_folder
 from autodepth.records.trial_record import NODE_LEAVES, WORKER_DIED
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.study.driver.build import make_driver
 from autodepth.study.hooks import TrialReport
@@ -28,7 +29,9 @@ PACE = 2.0  # seconds per unit of work, see `CostModel.work`: what a trial takes
 @cache
 def planned(budget: str, settings: tuple[str, ...], concurrency: int) -> StudyPlan:
     """Return a plan; making one builds a network and times its steps, so each is made once."""
-    return plan_search(budget=budget, settings=[*SMALL, *settings], concurrency=concurrency)
+    return plan_search(
+        SearchRequest(budget=budget, settings=[*SMALL, *settings], concurrency=concurrency)
+    )
 
 
 class Clock:

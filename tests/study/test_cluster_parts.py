@@ -11,6 +11,7 @@ from autodepth.networks.catalogue import NetworkSpec
 from autodepth.networks.catalogue.own_builder import code_folder
 from autodepth.networks.running.own_modules import import_from
 from autodepth.records.cache_place import cache_location
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import on_cluster, plan_search
 from autodepth.space.file.shipped import default_space
 from autodepth.study.cluster import node_probe
@@ -19,7 +20,6 @@ from autodepth.study.cluster.shipping import pack
 from autodepth.study.driver.weight_uploads import WeightUploads
 from autodepth.study.plan.resources import choose_resources
 from autodepth.trial.result import OperatingPoint, TrialResult
-from autodepth.units import parse_budget
 
 RESULT = TrialResult(
     point=OperatingPoint(
@@ -91,7 +91,7 @@ def test_the_cache_of_a_cluster_is_in_its_storage(monkeypatch):
     ],
 )
 def test_a_trial_on_cpus_stays_on_one_node(nodes, wish, count, cpus):
-    resources = choose_resources(parse_budget("1cpu-h"), wish, nodes)
+    resources = choose_resources("cpu", wish, nodes)
 
     assert (resources.count, resources.cpus) == (count, cpus)
 
@@ -99,18 +99,18 @@ def test_a_trial_on_cpus_stays_on_one_node(nodes, wish, count, cpus):
 def test_gpus_of_all_nodes_count_and_several_trials_may_share_one():
     nodes = [node("a", 8, 2), node("b", 8, 1), node("c", 4)]
 
-    assert choose_resources(parse_budget("1gpu-h"), None, nodes).count == 3
-    shared = choose_resources(parse_budget("1gpu-h"), 6, nodes)
+    assert choose_resources("gpu", None, nodes).count == 3
+    shared = choose_resources("gpu", 6, nodes)
     assert (shared.count, shared.gpus, shared.devices) == (6, 0.5, 3.0)
-    assert choose_resources(parse_budget("1cpu-h"), None, nodes).count == 20
+    assert choose_resources("cpu", None, nodes).count == 20
 
 
 def test_wishes_the_nodes_cannot_meet_are_refused():
     nodes = [node("a", 2), node("b", 2)]
     with pytest.raises(BudgetError, match="no node of the cluster has one"):
-        choose_resources(parse_budget("1gpu-h"), None, nodes)
+        choose_resources("gpu", None, nodes)
     with pytest.raises(InputError, match=r"must be in \[1, 4\] \(CPUs of the cluster\), but got 5"):
-        choose_resources(parse_budget("1cpu-h"), 5, nodes)
+        choose_resources("cpu", 5, nodes)
 
 
 def test_a_node_answers_the_drivers_word(tmp_path):
@@ -177,7 +177,9 @@ def test_luggage_takes_weights_and_the_code_that_was_imported(tmp_path, monkeypa
 
 
 def test_weights_of_the_drivers_host_are_read_from_the_nodes_own_copy(tmp_path):
-    plan = plan_search(default_space(), budget="1trials", settings=["network.name=resnet14"])
+    plan = plan_search(
+        SearchRequest(space=default_space(), budget="1trials", settings=["network.name=resnet14"])
+    )
     file = tmp_path / "given.safetensors"
     file.write_bytes(b"given")
     context = replace(plan.context, weights=file)

@@ -6,7 +6,8 @@ from autodepth.errors import InputError
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
 from autodepth.report.analysis.confirmed import confirmed_front
-from autodepth.service.search.resume import confirm
+from autodepth.service.search.confirm import confirm
+from autodepth.service.search.requests import ConfirmRequest
 from autodepth.service.search.search import search
 
 SMALL = (
@@ -26,9 +27,13 @@ def members(name):
 def test_a_front_is_confirmed_and_compared_with_controls_on_request():
     found = search(budget="4trials", study="front", settings=SMALL, runner="in-process")
     again = confirm(
-        "front", seeds=2, roles=("random removal", "unpruned plus fine-tuning"),
-        runner="in-process",
-    )  # fmt: skip
+        ConfirmRequest(
+            study="front",
+            seeds=2,
+            roles=("random removal", "unpruned plus fine-tuning"),
+            runner="in-process",
+        )
+    )
     confirmed, spending, trials, study = members("front")
     extra = [trial for trial in trials if trial.kind in {"confirm", "control"}]
 
@@ -43,7 +48,7 @@ def test_a_front_is_confirmed_and_compared_with_controls_on_request():
     weights = find_study("front").path.glob("trials/*/model.safetensors")
     assert {int(path.parent.name) for path in weights} == {p.trial for p in found.front}
     before = len(trials)
-    confirm("front", seeds=2, roles=("random removal",), runner="in-process")
+    confirm(ConfirmRequest(study="front", seeds=2, roles=("random removal",), runner="in-process"))
     assert len(members("front")[2]) == before  # nothing is done twice
 
 
@@ -63,6 +68,6 @@ def test_a_share_of_the_budget_is_kept_back_for_confirmation():
 def test_what_cannot_be_asked_for_is_refused():
     search(budget="1trials", study="asked", settings=SMALL, runner="in-process")
     with pytest.raises(InputError, match="seeds must be at least 1, but got 0"):
-        confirm("asked", seeds=0, runner="in-process")
+        confirm(ConfirmRequest(study="asked", seeds=0, runner="in-process"))
     with pytest.raises(InputError, match=r"control must be one of random removal.*'random removl'"):
-        confirm("asked", roles=("random removl",), runner="in-process")
+        confirm(ConfirmRequest(study="asked", roles=("random removl",), runner="in-process"))

@@ -11,6 +11,7 @@ from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
 from autodepth.records.trial_record import BEGUN_AGAIN
 from autodepth.report.trial_explanation import explain_trial
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.resume import resume
 from autodepth.service.search.search import plan_search, search
 from autodepth.trial import carry_out as outcome
@@ -86,7 +87,7 @@ def test_a_search_that_goes_on_takes_such_a_trial_for_what_it_came_to(scarce):
 
 
 def test_the_smaller_batch_makes_other_stages(scarce):
-    plan = plan_search(budget="1trials", settings=SMALL)
+    plan = plan_search(SearchRequest(budget="1trials", settings=SMALL))
     policy = outcome.Policy()
     half = replace(policy, train=replace(policy.train, batch_size=policy.train.batch_size // 2))
     keys = [parent_content(each, plan.context, plan.network) for each in (policy, half)]
@@ -153,4 +154,4 @@ def test_limits_may_be_changed_where_a_study_goes_on(monkeypatch):
 )
 def test_limits_that_make_no_sense_are_mistakes_of_the_file(setting, message):
     with pytest.raises(SpaceFileError, match=re.escape(message)):
-        plan_search(budget="1trials", settings=[*SMALL, setting])
+        plan_search(SearchRequest(budget="1trials", settings=[*SMALL, setting]))

@@ -9,6 +9,7 @@ from autodepth.errors import NetworkError
 from autodepth.export.bundles.bundle import load
 from autodepth.export.exporting import export_selected
 from autodepth.records.studies import find_study
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search, search
 
 NET = """
@@ -61,14 +62,14 @@ def space(tmp_path, monkeypatch):
 
 def test_a_space_file_alone_does_not_make_code_run(space, capfd):
     with pytest.raises(NetworkError, match="allow it with --own-code"):
-        plan_search(space, budget="2trials")
+        plan_search(SearchRequest(space=space, budget="2trials"))
 
     assert "ownnet" not in sys.modules
     assert "imported" not in capfd.readouterr().out
 
 
 def test_a_network_named_by_the_caller_is_built_without_more_ado(space):
-    plan = plan_search(space, budget="2trials", network="ownnet:Net")
+    plan = plan_search(SearchRequest(space=space, budget="2trials", network="ownnet:Net"))
 
     assert len(plan.network.branches) == 2  # the space's arguments belonged to its own network
 

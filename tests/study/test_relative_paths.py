@@ -17,6 +17,7 @@ from autodepth.paths import absolute, absolute_location
 from autodepth.records.cache_place import cache_location
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.resume import resume
 from autodepth.service.search.search import plan_search, search
 
@@ -136,7 +137,7 @@ def test_every_spelling_of_a_path_is_the_same_file(here, spell, monkeypatch):
         for name in ("given/start.th", "given/photos")
     )
     plan = plan_search(
-        budget="1trials", data=f"folder:{photos}", weights=weights, network="resnet8"
+        SearchRequest(budget="1trials", data=f"folder:{photos}", weights=weights, network="resnet8")
     )
 
     assert isinstance(plan.context.data.train, FileImages)

@@ -14,6 +14,7 @@ from autodepth.errors import BudgetError, StudyError
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study, studies_root
 from autodepth.records.trial_record import LOST
+from autodepth.service.search.requests import ResumeRequest
 from autodepth.service.search.resume import plan_resume, resume
 from autodepth.service.search.search import search
 from autodepth.trial.result import TrialState
@@ -101,7 +102,7 @@ def test_a_study_that_has_spent_all_says_how_to_go_on():
     search(budget="1trials", study="spent", settings=SMALL, runner="in-process")
 
     with pytest.raises(BudgetError, match=r"nothing is left of the budget .*--budget \+10cpu-min"):
-        plan_resume("spent")
+        plan_resume(ResumeRequest(study="spent"))
 
 
 def test_a_study_whose_process_was_killed_goes_on(tmp_path):
@@ -139,7 +140,7 @@ def test_a_study_goes_on_only_with_the_data_it_began_with():
         ledger.extend(json.loads(json.dumps(plan)))
 
     with pytest.raises(StudyError, match="the data of moved changed since"):
-        plan_resume("moved")
+        plan_resume(ResumeRequest(study="moved"))
 
 
 def test_a_study_that_goes_on_knows_how_long_its_trials_take():

@@ -13,6 +13,7 @@ from autodepth.records.fsck import broken_invariants
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study, list_studies
 from autodepth.records.trial_record import NODE_LEAVES
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search, search
 from autodepth.study.driver import in_process
 from autodepth.trial import carry_out as outcome
@@ -110,7 +111,7 @@ def test_the_budget_in_seconds_is_charged_in_full_and_not_exceeded_by_much(after
 
 def test_a_bound_keeps_what_breaks_it_off_the_front():
     result = study(study="bound", settings=["constraints=[macs <= 80%]"])
-    unpruned = plan_search(budget="1trials", settings=SMALL).network.total_macs
+    unpruned = plan_search(SearchRequest(budget="1trials", settings=SMALL)).network.total_macs
 
     assert all(point.point.macs <= 0.8 * unpruned for point in result.front)
     (control,) = [record for record in records("bound") if record.kind == "unpruned"]
@@ -193,9 +194,11 @@ def test_a_study_whose_first_trials_all_fail_ends_early_with_the_reason(monkeypa
 
 def test_arguments_of_a_space_reach_the_networks_builder():
     plan = plan_search(
-        budget="1trials",
-        network="torchvision:resnet18",
-        settings=[*SMALL[1:3], "network.arguments={zero_init_residual: true}"],
+        SearchRequest(
+            budget="1trials",
+            network="torchvision:resnet18",
+            settings=[*SMALL[1:3], "network.arguments={zero_init_residual: true}"],
+        )
     )
 
     assert plan.context.spec.arguments == {"zero_init_residual": True}
@@ -210,11 +213,17 @@ def test_given_weights_are_not_trained_again_unless_told(tmp_path):
     save_weights(network.module, weights)
     settings = [s for s in SMALL if not s.startswith(("train.epochs", "network"))]
 
-    plan = plan_search(budget="1trials", network="resnet14", weights=weights, settings=settings)
+    plan = plan_search(
+        SearchRequest(budget="1trials", network="resnet14", weights=weights, settings=settings)
+    )
     told = plan_search(
-        budget="1trials", network="resnet14", weights=weights,
-        settings=[*settings, "train.epochs=3"],
-    )  # fmt: skip
+        SearchRequest(
+            budget="1trials",
+            network="resnet14",
+            weights=weights,
+            settings=[*settings, "train.epochs=3"],
+        )
+    )
 
     fixed = {d.name: d.domain.value for d in plan.space.dimensions if hasattr(d.domain, "value")}
     assert (fixed["train.epochs"], fixed["p_L"]) == (0, 1.0)
@@ -223,7 +232,7 @@ def test_given_weights_are_not_trained_again_unless_told(tmp_path):
 
 
 def test_images_are_limited_so_that_the_budget_buys_trials(grey_npz):
-    plan = plan_search(budget="3cpu-s", data=f"npz:{grey_npz}", network="resnet20")
+    plan = plan_search(SearchRequest(budget="3cpu-s", data=f"npz:{grey_npz}", network="resnet20"))
 
     assert len(plan.context.data.train) < 450
     assert any(re.search(r"so that the budget buys about \d+ trials", n) for n in plan.notes)

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from autodepth.policy.policy import Policy
     from autodepth.policy.settings import Criterion
     from autodepth.service.policies import Sensitivity
+    from autodepth.service.search.requests import SearchRequest
     from autodepth.study.plan.plan import StudyPlan
     from autodepth.trial.result import EpochReport
 
+_ONE_TRIAL = "1trials"  # the budget of what is no search
 _HEADERS: dict[Criterion, str] = {  # nine of them fit into 80 columns
     "ablation_accuracy": "ablat.\naccur.",
     "ablation_loss": "ablat.\nloss",
@@ -72,14 +74,24 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
     Example: autodepth trial exports/digits/policy.yaml --to exports/again
     """
     from autodepth.service.policies import read_policy  # noqa: PLC0415
+    from autodepth.service.search.requests import SearchRequest  # noqa: PLC0415
 
     if formats is not None and to is None:
         raise InputError("--formats says what to write to a folder: give that as --to")
     wanted, told = _formats(formats), read_policy(policy)
     settings = [*(settings or []), *_said(free, weights_key)]
-    plan = _plan(
-        space, network, weights, data, seed, settings, own_code=own_code, trust_data=trust_data
+    request = SearchRequest(
+        space=space,
+        budget=_ONE_TRIAL,
+        network=network,
+        weights=weights,
+        data=data,
+        seed=seed,
+        settings=settings,
+        own_code=own_code,
+        trust_data=trust_data,
     )
+    plan = _plan(request)
     _carry_out(plan, told, to=to, formats=wanted, json=json)
 
 
@@ -179,9 +191,20 @@ def _given(
     trust_data: bool,
 ) -> StudyPlan:
     """Return a plan that takes nothing from a space file in the current folder."""
+    from autodepth.service.search.requests import SearchRequest  # noqa: PLC0415
     from autodepth.space.file.shipped import default_space  # noqa: PLC0415
 
-    return _plan(default_space(), network, weights, data, seed, settings, trust_data=trust_data)
+    request = SearchRequest(
+        space=default_space(),
+        budget=_ONE_TRIAL,
+        network=network,
+        weights=weights,
+        data=data,
+        seed=seed,
+        settings=settings or (),
+        trust_data=trust_data,
+    )
+    return _plan(request)
 
 
 def _said(free: list[str] | None, weights_key: str | None) -> list[str]:
@@ -190,30 +213,10 @@ def _said(free: list[str] | None, weights_key: str | None) -> list[str]:
     return said if weights_key is None else [*said, f"network.weights_key={dumps(weights_key)}"]
 
 
-def _plan(
-    space: Path | None,
-    network: str | None,
-    weights: Path | None,
-    data: str | None,
-    seed: int | None,
-    settings: list[str] | None,
-    *,
-    own_code: bool = False,
-    trust_data: bool = False,
-) -> StudyPlan:
+def _plan(request: SearchRequest) -> StudyPlan:
     from autodepth.service.search.search import plan_search  # noqa: PLC0415
 
-    plan = plan_search(
-        space,
-        budget="1trials",
-        data=data,
-        network=network,
-        weights=weights,
-        seed=seed,
-        settings=settings or (),
-        own_code=own_code,
-        trust_data=trust_data,
-    )
+    plan = plan_search(request)
     for note in plan.notes:
         if note not in plan.of_space:  # a policy has nothing to do with what is searched
             say(f"note: {note}")

@@ -51,23 +51,22 @@ def confirm(  # noqa: PLR0913, PLR0917 - an option each
     from dataclasses import asdict  # noqa: PLC0415
 
     from autodepth.cli.search.live_view import watching  # noqa: PLC0415
-    from autodepth.service.search.resume import confirm as carry_out  # noqa: PLC0415
-    from autodepth.service.search.search import on_cluster  # noqa: PLC0415
+    from autodepth.service.search.confirm import confirm as carry_out  # noqa: PLC0415
+    from autodepth.service.search.requests import ConfirmRequest  # noqa: PLC0415
     from autodepth.study.confirm.baselines import ROLES  # noqa: PLC0415
 
-    roles = list(ROLES) if control == ["all"] else control or []
-    with on_cluster(ray_address, storage) as cluster:
-        result = carry_out(
-            study,
-            seeds=seeds,
-            roles=roles,
-            concurrency=read_concurrency(concurrency),
-            data=data,
-            weights=weights,
-            own_code=own_code,
-            cluster=cluster,
-            watch=watching,
-        )
+    request = ConfirmRequest(
+        study=study,
+        seeds=seeds,
+        roles=tuple(ROLES) if control == ["all"] else control or (),
+        concurrency=read_concurrency(concurrency),
+        data=data,
+        weights=weights,
+        own_code=own_code,
+        ray_address=ray_address,
+        storage=storage,
+    )
+    result = carry_out(request, watch=watching)
     say(f"{result.study}: {result.complete} of {result.trials} trials complete")
     if json:
         front = [member.to_dict() for member in _members(result.study)]

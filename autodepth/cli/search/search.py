@@ -23,12 +23,13 @@ from autodepth.cli.options import (
     read_concurrency,
 )
 from autodepth.cli.search.plan_and_result import plan_lines, plan_values, result_values, tell
-from autodepth.errors import BudgetSpentError, InputError
+from autodepth.errors import BudgetSpentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autodepth.export.writing import Format
+    from autodepth.service.search.requests import ResumeRequest, SearchRequest
 
 
 def search(  # noqa: PLR0913, PLR0917 - an option each
@@ -106,6 +107,38 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
 
     Example: autodepth search --budget 4cpu-min
     """
+    from autodepth.service.search.requests import SearchRequest  # noqa: PLC0415
+
+    request = SearchRequest(
+        space=space,
+        budget=budget,
+        study=study,
+        data=data,
+        network=network,
+        weights=weights,
+        weights_key=weights_key,
+        settings=settings or (),
+        seed=seed,
+        concurrency=read_concurrency(concurrency),
+        per_trial=per_trial,
+        start_from=start_from,
+        own_code=own_code,
+        trust_data=trust_data,
+        formats=_formats(formats),
+        tracking_uri=tracking_uri,
+        ray_address=ray_address,
+        storage=storage,
+    )
+    if go_on:
+        from autodepth.service.search.resume import resumption_of  # noqa: PLC0415
+
+        if (resumption := resumption_of(request)) is not None:
+            _go_on(resumption, json=json)
+            return
+    _begin(request, dry_run=dry_run, json=json)
+
+
+def _begin(request: SearchRequest, *, dry_run: bool, json: bool) -> None:
     from autodepth.cli.search.live_view import watching  # noqa: PLC0415
     from autodepth.records.studies import check_free  # noqa: PLC0415
     from autodepth.service.search.search import (  # noqa: PLC0415
@@ -113,53 +146,18 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         choose_space,
         on_cluster,
         plan_search,
-        space_of,
     )
 
-    if go_on and _is_there(study):
-        assert study is not None
-        own = own_code or network is not None
-        said = space_of(space, data=data, network=network, weights=weights, settings=settings or ())
-        _go_on(
-            study, None, budget, concurrency, ray_address, storage,
-            # Where a batch job's files lie may change from one to the next.
-            data=said.data.name if ":" in said.data.name else None,
-            weights=said.network.weights,
-            own_code=own, tracking_uri=tracking_uri, json=json,
-        )  # fmt: skip
-        return
-    wanted = _formats(formats)
-    if study is not None and not dry_run:
-        check_free(study)  # before data are read and steps are timed
-    chosen, count = choose_space(space), read_concurrency(concurrency)
-    with on_cluster(ray_address, storage) as cluster:
-        plan = plan_search(
-            chosen,
-            budget=budget,
-            data=data,
-            network=network,
-            weights=weights,
-            weights_key=weights_key,
-            settings=settings or (),
-            seed=seed,
-            concurrency=None if count == "auto" else count,
-            per_trial=per_trial,
-            start_from=start_from,
-            own_code=own_code,
-            trust_data=trust_data,
-            formats=wanted,
-            cluster=cluster,
-        )
+    if request.study is not None and not dry_run:
+        check_free(request.study)  # before data are read and steps are timed
+    chosen = choose_space(request.space)
+    with on_cluster(request.ray_address, request.storage) as cluster:
+        plan = plan_search(request, cluster=cluster)
         if dry_run:
             give_json(plan_values(plan)) if json else give("\n".join(plan_lines(plan, chosen)))
             return
         say("\n".join(plan_lines(plan, chosen)))
-        result = carry_out_plan(
-            plan,
-            study=study,
-            tracking_uri=tracking_uri,
-            watch=watching,
-        )
+        result = carry_out_plan(plan, request, watch=watching)
     tell(result, plan, json=json)
 
 
@@ -169,15 +167,6 @@ def _formats(text: str | None) -> Sequence[Format]:
     from autodepth.export.writing import read_formats  # noqa: PLC0415
 
     return read_formats(text)
-
-
-def _is_there(study: str | None) -> bool:
-    """Whether a study has begun; `--go-on` needs its name."""
-    from autodepth.records.studies import study_folders  # noqa: PLC0415
-
-    if study is None:
-        raise InputError("--go-on needs a --study NAME: by that it is found again")
-    return study in {folder.name for folder in study_folders()}
 
 
 def resume(  # noqa: PLR0913, PLR0917 - an option each
@@ -204,57 +193,38 @@ def resume(  # noqa: PLR0913, PLR0917 - an option each
 
     Example: autodepth resume latest --budget +1cpu-h
     """
-    _go_on(
-        study, budget, None, concurrency, ray_address, storage,
-        data=data, weights=weights,
-        takeover=takeover, own_code=own_code, tracking_uri=tracking_uri, json=json,
-    )  # fmt: skip
+    from autodepth.service.search.requests import ResumeRequest  # noqa: PLC0415
+
+    request = ResumeRequest(
+        study=study,
+        budget=budget,
+        concurrency=read_concurrency(concurrency),
+        data=data,
+        weights=weights,
+        own_code=own_code,
+        takeover=takeover,
+        tracking_uri=tracking_uri,
+        ray_address=ray_address,
+        storage=storage,
+    )
+    _go_on(request, json=json)
 
 
-def _go_on(  # noqa: PLR0913
-    study: str,
-    more: str | None,
-    total: str | None,
-    concurrency: str | None,
-    ray_address: str | None,
-    storage: str | None,
-    *,
-    data: str | None,
-    weights: str | Path | None,
-    takeover: bool = False,
-    own_code: bool,
-    tracking_uri: str | None,
-    json: bool,
-) -> None:
+def _go_on(request: ResumeRequest, *, json: bool) -> None:
     from autodepth.cli.search.live_view import watching  # noqa: PLC0415
     from autodepth.service.search.resume import carry_on, ended, plan_resume  # noqa: PLC0415
     from autodepth.service.search.search import on_cluster  # noqa: PLC0415
 
-    with on_cluster(ray_address, storage) as cluster:
+    with on_cluster(request.ray_address, request.storage) as cluster:
         try:
-            plan, folder = plan_resume(
-                study,
-                budget=more,
-                total=total,
-                concurrency=read_concurrency(concurrency),
-                data=data,
-                weights=weights,
-                own_code=own_code,
-                cluster=cluster,
-            )
+            plan, folder = plan_resume(request, cluster=cluster)
         except BudgetSpentError as error:
-            if total is None:
+            if request.total is None:
                 raise
-            say(f"{study} is done: {error}")
+            say(f"{request.study} is done: {error}")
             if json:
-                give_json(result_values(ended(study, tracking_uri=tracking_uri)))
+                give_json(result_values(ended(request)))
             return
         say("\n".join(plan_lines(plan, folder.space_path)))
-        result = carry_on(
-            plan,
-            folder,
-            takeover=takeover,
-            tracking_uri=tracking_uri,
-            watch=watching,
-        )
+        result = carry_on(plan, folder, request, watch=watching)
     tell(result, plan, json=json)

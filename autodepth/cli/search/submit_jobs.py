@@ -17,6 +17,7 @@ from autodepth.paths import absolute
 
 if TYPE_CHECKING:
     from autodepth.service.jobs.jobs import Job, Jobs
+    from autodepth.service.search.requests import SearchRequest
 
 Address = Annotated[
     str,
@@ -77,28 +78,33 @@ def submit(  # noqa: PLR0913, PLR0917 - an option each
     """
     from autodepth.service.jobs.jobs import Jobs, entrypoint  # noqa: PLC0415
     from autodepth.service.jobs.parcel import pack_parcel  # noqa: PLC0415
+    from autodepth.service.search.requests import SearchRequest  # noqa: PLC0415
     from autodepth.units import format_bytes, parse_budget  # noqa: PLC0415
 
-    parse_budget(budget)
-    read_concurrency(concurrency)
     if tracking_uri is not None and "@" in tracking_uri:
         raise InputError(
             "a job's command can be read by all who see the cluster, so a tracking URI must come "
             "without user and password: set MLFLOW_TRACKING_USERNAME and _PASSWORD on its nodes"
         )
     name = study or f"study-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    single = {
-        "--budget": budget, "--study": name, "--storage": storage, "--data": data,
-        "--network": network, "--weights": _below(weights),
-        "--weights-key": weights_key, "--seed": seed,
-        "--concurrency": concurrency, "--tracking-uri": tracking_uri,
-    }  # fmt: skip
-    arguments = ["search", *([_below(space) or ""] if space else []), "--go-on"]
-    arguments += ["--ray-address", "auto", *(["--own-code"] if own_code else [])]
-    for option, value in single.items():
-        arguments += [] if value is None else [option, str(value)]
-    for setting in settings or ():
-        arguments += ["--set", setting]
+    request = SearchRequest(
+        space=_below(space),
+        budget=budget,
+        study=name,
+        data=data,
+        network=network,
+        weights=_below(weights),
+        weights_key=weights_key,
+        settings=settings or (),
+        seed=seed,
+        concurrency=read_concurrency(concurrency),
+        own_code=own_code,
+        tracking_uri=tracking_uri,
+        ray_address="auto",
+        storage=storage,
+    )
+    parse_budget(request.budget)  # what cannot be read is told here, not on the head node
+    arguments = _as_arguments(request)
     jobs = Jobs(address)
     with tempfile.TemporaryDirectory(prefix="autodepth-") as place:
         parcel = pack_parcel(Path.cwd(), Path(place), exclude or ())
@@ -114,6 +120,23 @@ def submit(  # noqa: PLR0913, PLR0917 - an option each
     if json:
         give_json({"address": address, **job.to_dict()})
     sys.exit(status)
+
+
+def _as_arguments(request: SearchRequest) -> list[str]:
+    """Return what a job says to `autodepth` for a request; submitted again, it goes on."""
+    single = {
+        "--ray-address": request.ray_address, "--budget": request.budget, "--study": request.study,
+        "--storage": request.storage, "--data": request.data, "--network": request.network,
+        "--weights": request.weights, "--weights-key": request.weights_key, "--seed": request.seed,
+        "--concurrency": request.concurrency, "--tracking-uri": request.tracking_uri,
+    }  # fmt: skip
+    arguments = ["search", *([str(request.space)] if request.space else []), "--go-on"]
+    arguments += ["--own-code"] if request.own_code else []
+    for option, value in single.items():
+        arguments += [] if value is None else [option, str(value)]
+    for setting in request.settings:
+        arguments += ["--set", setting]
+    return arguments
 
 
 def jobs(

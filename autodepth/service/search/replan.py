@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from autodepth.atomic import write_atomically
 from autodepth.data.settings import Normalisation
 from autodepth.errors import DataError, StudyError, WeightsError
 from autodepth.records.storage import taking
 from autodepth.records.studies import StudyFolder
+from autodepth.service.search.requests import StudyRequest
 from autodepth.space.file.space_file import load_space
 from autodepth.space.file.yaml_text import write_yaml
 from autodepth.space.search_space import SearchSpace
 from autodepth.space.sections.section import Section
 from autodepth.study.plan.make_plan import make_plan
-from autodepth.study.plan.plan import StudyPlan
+from autodepth.study.plan.plan import PlanRequest, StudyPlan
 from autodepth.study.plan.resource_request import parse_per_trial
 from autodepth.trial.device.latency_table import LatencyTable
 from autodepth.units import Budget
@@ -27,7 +27,6 @@ from autodepth.version import __version__
 if TYPE_CHECKING:
     from autodepth.study.cluster.cluster import Cluster
 
-Concurrency = int | Literal["auto"] | None
 # What a study is, by its place in the plan; what was measured by the clock is no part of it, nor
 # where its files lie, nor what the plan makes of the words of a space, nor what ends a trial early.
 _FINGERPRINT = {
@@ -48,25 +47,33 @@ _MOVED = {
 
 
 def plan_again(
-    folder: StudyFolder,
-    limits: Budget,
-    concurrency: Concurrency,
-    *,
-    data: str | None,
-    weights: str | Path | None,
-    own_code: bool,
-    cluster: Cluster | None,
+    folder: StudyFolder, limits: Budget, request: StudyRequest, *, cluster: Cluster | None
 ) -> StudyPlan:
-    """Return the plan of a study that exists, under a budget, with what it had resolved."""
+    """Return the plan of a study that exists, under a budget, with what it had resolved.
+
+    Args:
+        folder: the study's.
+        limits: what it may spend in all.
+        request: where its files are now, and how many trials run at the same time.
+        cluster: where trials run; None for this machine.
+
+    Raises:
+        StudyError: its data, network, weights or space are not what they were.
+        DataError: its images cannot be read where they are looked for.
+        WeightsError: nor can its weights.
+    """
     before = folder.plan
-    table = before.get("latency_table")
+    table, count = before.get("latency_table"), request.concurrency
+    wanted = PlanRequest(
+        budget=limits,
+        concurrency=None if count == "auto" else count or before["concurrency"],
+        per_trial=parse_per_trial(wished) if (wished := before.get("per_trial")) else None,
+        own_code=request.own_code,
+    )
     try:
         plan = make_plan(
-            _space_again(folder, before, data=data, weights=weights),
-            limits,
-            concurrency=None if concurrency == "auto" else concurrency or before["concurrency"],
-            per_trial=parse_per_trial(wished) if (wished := before.get("per_trial")) else None,
-            own_code=own_code,
+            _space_again(folder, before, request),
+            wanted,
             cluster=cluster,
             latency_table=LatencyTable.from_dict(table) if table else None,
             split_rule=before["data"].get("split_rule", "position"),
@@ -100,11 +107,7 @@ def _normalised_as_before(plan: StudyPlan, before: Mapping[str, Any]) -> StudyPl
 
 
 def _space_again(
-    folder: StudyFolder,
-    before: Mapping[str, Any],
-    *,
-    data: str | None,
-    weights: str | Path | None,
+    folder: StudyFolder, before: Mapping[str, Any], request: StudyRequest
 ) -> SearchSpace:
     """Return the space of a study with what it had resolved, its files where they are now.
 
@@ -117,12 +120,12 @@ def _space_again(
     }
     written = load_space(folder.space_path).network.weights
     searched = before.get("space", {}).get("network", {}).get("weights")
-    if weights is not None:
-        changes["network.weights"] = str(weights)
+    if request.weights is not None:
+        changes["network.weights"] = str(request.weights)
     elif before["weights"] is not None and written in {None, searched}:
         changes["network.weights"] = before["weights"]
-    if data is not None:
-        changes["data.name"] = data
+    if request.data is not None:
+        changes["data.name"] = request.data
     overrides = [f"{path}={json.dumps(value)}" for path, value in changes.items()]
     return load_space(folder.space_path, overrides)
 

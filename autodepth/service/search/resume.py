@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodepth.errors import BudgetSpentError, InputError, StorageError
-from autodepth.policy.survival import check_choice
 from autodepth.records.driver_lock.heartbeat import Driver
 from autodepth.records.driver_lock.lock import DriverLock
 from autodepth.records.ledger import Ledger
 from autodepth.records.mlflow.sync import unsent_trials
-from autodepth.records.studies import StudyFolder, find_study
+from autodepth.records.studies import StudyFolder, find_study, study_folders
 from autodepth.service.search.one_search import only_search
-from autodepth.service.search.replan import Concurrency, keep_paths, plan_again
-from autodepth.service.search.search import drive, on_cluster
-from autodepth.study.confirm.baselines import ROLES
-from autodepth.study.confirm.scheduler import ConfirmationRequest
+from autodepth.service.search.replan import keep_paths, plan_again
+from autodepth.service.search.requests import Concurrency, ResumeRequest, SearchRequest
+from autodepth.service.search.search import drive, on_cluster, space_of
 from autodepth.study.plan.plan import StudyPlan
 from autodepth.study.run import Runner, StudyResult, Watch, ended_result
-from autodepth.units import Budget, format_device_time, parse_budget
+from autodepth.units import Budget, format_device_time
 
 if TYPE_CHECKING:
     from autodepth.study.cluster.cluster import Cluster
@@ -46,21 +44,8 @@ def resume(  # noqa: PLR0913 - as `search`
 ) -> StudyResult:
     """Go on with a study that was interrupted, crashed or has spent its budget.
 
-    Args:
-        study: its name, or `latest`.
-        budget: what to add, for example `+10gpu-h`; None goes on with what is left.
-        concurrency: trials at the same time; None for as many as before, `auto` for one per
-            device that is there now.
-        data: where the study's images are now, such as `folder:PATH`; None for where they were.
-        weights: where the weights it starts from are now; None for where they were.
-        own_code: whether the network's builder may be code of one's own.
-        takeover: whether to go on although a process drives the study that has not shown for
-            `LEASE_SECONDS` that it lives; when it wakes up, nothing it has to say is entered.
-        tracking_uri: MLflow store; None for a SQLite file beside the studies.
-        runner: as of `search`.
-        ray_address: as of `search`.
-        storage: as of `search`.
-        watch: as of `search`.
+    All arguments but the last are fields of `ResumeRequest`, and are told there. `watch` is as of
+    `search`.
 
     Raises:
         InputError: another search runs in this process.
@@ -69,165 +54,103 @@ def resume(  # noqa: PLR0913 - as `search`
         BudgetError: nothing is left, or what was added is of another kind.
         StorageError: the study's folder is full or read-only.
     """
-    with on_cluster(ray_address, storage) as cluster:
-        plan, folder = plan_resume(
-            study,
-            budget=budget,
-            concurrency=concurrency,
-            data=data,
-            weights=weights,
-            own_code=own_code,
-            cluster=cluster,
-        )
-        return carry_on(
-            plan, folder, takeover=takeover, tracking_uri=tracking_uri, runner=runner, watch=watch
-        )
+    request = ResumeRequest(
+        study=study,
+        budget=budget,
+        concurrency=concurrency,
+        data=data,
+        weights=weights,
+        own_code=own_code,
+        takeover=takeover,
+        tracking_uri=tracking_uri,
+        runner=runner,
+        ray_address=ray_address,
+        storage=storage,
+    )
+    with on_cluster(request.ray_address, request.storage) as cluster:
+        plan, folder = plan_resume(request, cluster=cluster)
+        return carry_on(plan, folder, request, watch=watch)
 
 
 def plan_resume(
-    study: str,
-    *,
-    budget: str | None = None,
-    total: str | None = None,
-    concurrency: Concurrency = None,
-    data: str | None = None,
-    weights: str | Path | None = None,
-    own_code: bool = False,
-    cluster: Cluster | None = None,
+    request: ResumeRequest, *, cluster: Cluster | None = None
 ) -> tuple[StudyPlan, StudyFolder]:
-    """Return what is still to do; arguments and errors as of `resume`.
+    """Return what is still to do, and the study's folder; errors as of `resume`.
 
     Args:
-        study: as of `resume`.
-        budget: as of `resume`.
-        total: what the study may spend in all; takes the place of its budget.
-        concurrency: as of `resume`.
-        data: as of `resume`.
-        weights: as of `resume`.
-        own_code: as of `resume`.
+        request: what is asked for.
         cluster: where trials run, see `on_cluster`; None for this machine.
     """
-    folder = find_study(study)
+    folder = find_study(request.study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         before, spent, over = ledger.study.plan, ledger.spent(), ledger.study.outcome is not None
         wall = ledger.wall_spent()
         trials = sum(record.counts for record in ledger.trials() if record.state.ended)
-    limits = Budget(**before["limits"])
-    if budget is not None:
-        limits = limits.plus(parse_budget(budget.strip().removeprefix("+")))
-    if total is not None:
-        limits = parse_budget(total)
+    limits = request.limits(Budget(**before["limits"]))
     if over:  # else its driver died: at least its end is still to be entered
         _check_left(limits, spent, wall, trials, before)
-    plan = plan_again(
-        folder, limits, concurrency, data=data, weights=weights, own_code=own_code, cluster=cluster
-    )
-    return plan, folder
+    return plan_again(folder, limits, request, cluster=cluster), folder
 
 
-def ended(study: str, *, tracking_uri: str | None = None) -> StudyResult:
-    """Return how a study ended that nothing is left to spend of; arguments as of `resume`."""
-    folder = find_study(study)
-    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
-        result = ended_result(folder, ledger)
-    return replace(result, unsent=unsent_trials(folder, tracking_uri))
+def resumption_of(request: SearchRequest) -> ResumeRequest | None:
+    """Return the request to go on with the study that a search would begin, None if it has not.
 
-
-@only_search()
-def confirm(  # noqa: PLR0913 - as `search`
-    study: str,
-    *,
-    seeds: int = 2,
-    roles: Sequence[str] = (),
-    concurrency: Concurrency = None,
-    data: str | None = None,
-    weights: str | Path | None = None,
-    own_code: bool = False,
-    tracking_uri: str | None = None,
-    runner: Runner = "ray",
-    cluster: Cluster | None = None,
-    watch: Watch = lambda _: nullcontext(),
-) -> StudyResult:
-    """Retrain the front of a study on fresh seeds, and carry out controls of its members.
-
-    What is there already is not done again. It costs what it costs: the study's budget grows by it.
-
-    Args:
-        study: its name, or `latest`.
-        seeds: fresh seeds per member, at least 1.
-        roles: controls, see `autodepth.study.confirm.baselines.ROLES`; none by default.
-        concurrency: as of `resume`.
-        data: as of `resume`.
-        weights: as of `resume`.
-        own_code: as of `resume`.
-        tracking_uri: as of `resume`.
-        runner: as of `search`.
-        cluster: where trials run, see `on_cluster`; None for this machine.
-        watch: as of `search`.
+    Its budget is then what the study may spend in all. Where a batch job's files lie may change
+    from one to the next, so they are looked for where the request says.
 
     Raises:
-        InputError: a control is unknown, or `seeds` is below 1.
-        StudyError: as of `resume`.
+        InputError: the request does not name its study.
     """
-    if seeds < 1:
-        raise InputError(f"seeds must be at least 1, but got {seeds}")
-    for role in roles:
-        check_choice("control", role, tuple(ROLES))
-    folder = find_study(study)
-    plan = plan_again(
-        folder,
-        Budget(),
-        concurrency,
-        data=data,
-        weights=weights,
-        own_code=own_code,
-        cluster=cluster,
+    if request.study is None:
+        raise InputError("--go-on needs a --study NAME: by that it is found again")
+    if request.study not in {folder.name for folder in study_folders()}:
+        return None
+    space = space_of(request)
+    return ResumeRequest(
+        study=request.study,
+        total=request.budget,
+        concurrency=request.concurrency,
+        data=space.data.name if ":" in space.data.name else None,
+        weights=space.network.weights,
+        own_code=request.own_code or request.network is not None,
+        tracking_uri=request.tracking_uri,
+        runner=request.runner,
+        ray_address=request.ray_address,
+        storage=request.storage,
     )
-    request = ConfirmationRequest(
-        seeds=seeds,
-        roles=tuple(roles),
-        unpruned_macs=plan.unpruned["macs"],
-        given_weights=plan.context.weights is not None,
-    )
-    with DriverLock(folder, wait=True), Ledger.open(folder.ledger_path) as ledger:
-        spent, wall = ledger.spent(), ledger.wall_spent()
-        keep_paths(folder, plan)
-        result = drive(
-            plan, folder, ledger,
-            tracking_uri=tracking_uri, runner=runner, watch=watch, request=request,
-        )  # fmt: skip
-        before = ledger.study
-        limits = dict(before.plan["limits"])
-        for name, cost in (
-            ("device_seconds", ledger.spent() - spent),
-            ("wall_seconds", ledger.wall_spent() - wall),
-        ):
-            if limits[name] is not None:
-                limits[name] += cost
-        paths = {name: plan.to_dict()[name] for name in ("weights", "data", "space")}
-        ledger.extend({**before.plan, **paths, "limits": limits})
-        ledger.end_study(result.outcome)
-    return result
+
+
+def ended(request: ResumeRequest) -> StudyResult:
+    """Return how a study ended that nothing is left to spend of."""
+    folder = find_study(request.study)
+    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
+        result = ended_result(folder, ledger)
+    return replace(result, unsent=unsent_trials(folder, request.tracking_uri))
 
 
 def carry_on(
     plan: StudyPlan,
     folder: StudyFolder,
+    request: ResumeRequest,
     *,
-    takeover: bool = False,
-    tracking_uri: str | None = None,
-    runner: Runner = "ray",
     watch: Watch = lambda _: nullcontext(),
 ) -> StudyResult:
-    """Carry a planned resumption out; arguments as of `resume`."""
+    """Carry a planned resumption out; errors and `watch` as of `resume`.
+
+    Args:
+        plan: what is still to do, made from the request.
+        folder: the study's.
+        request: who is told, how it runs, and whether the study is taken over.
+        watch: as of `resume`.
+    """
     with (
-        DriverLock(folder, takeover=takeover, wait=True) as lock,
+        DriverLock(folder, takeover=request.takeover, wait=True) as lock,
         Ledger.open(folder.ledger_path) as ledger,
     ):
         _begin_driving(ledger, lock.taken_from)  # before the first write
         keep_paths(folder, plan)
         ledger.extend(plan.to_dict())
-        return drive(plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch)
+        return drive(plan, folder, ledger, request, watch=watch)
 
 
 def _begin_driving(ledger: Ledger, taken_from: Driver | None) -> None:

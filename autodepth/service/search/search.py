@@ -21,6 +21,7 @@ from autodepth.records.studies import StudyFolder, check_free, create_study_fold
 from autodepth.report.study_files import write_study_files
 from autodepth.service.search.one_search import only_search
 from autodepth.service.search.rehearsal import rehearse, with_formats_tried
+from autodepth.service.search.requests import RunRequest, SearchRequest
 from autodepth.service.search.warm_start import front_policies
 from autodepth.space.file.shipped import default_space
 from autodepth.space.file.space_file import load_space
@@ -29,10 +30,8 @@ from autodepth.space.search_space import SearchSpace
 from autodepth.study.confirm.scheduler import ConfirmationRequest
 from autodepth.study.plan.make_plan import make_plan
 from autodepth.study.plan.plan import StudyPlan
-from autodepth.study.plan.resource_request import parse_per_trial
 from autodepth.study.propose.optuna_export import mirror_path, write_mirror
 from autodepth.study.run import Runner, StudyResult, Watch, run_study, start_ledger
-from autodepth.units import parse_budget
 
 if TYPE_CHECKING:
     from autodepth.export.writing import Format
@@ -68,33 +67,8 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
 ) -> StudyResult:
     """Search for shallow networks within a budget.
 
-    Args:
-        space: a space file; None takes `autodepth.yaml` in the current folder, else the
-            embedded default (ResNet-20 on handwritten digits).
-        budget: for example `50gpu-h`, `90cpu-min`, `12h` or `400trials`; several by commas.
-        study: name of the study; None makes one from network, data and time.
-        data: takes the place of the space's data.
-        network: takes the place of the space's network.
-        weights: a file to start from; training before pruning is then off unless a setting
-            `train.epochs=N` says otherwise.
-        weights_key: where in that file they are, such as `state_dict_ema`; None finds them.
-        settings: `path=value` changes to the space, as `--set` on the command line.
-        seed: takes the place of the space's seed.
-        concurrency: trials at the same time; None for one per device.
-        per_trial: what one trial reserves, such as `0.25gpu`, `2gpu`, `4cpu` or `2x1cpu`; several
-            GPUs, or processes, train it together. None for one device.
-        start_from: name of an earlier study; the policies on its front are tried first.
-        own_code: whether a network `package.module:callable` in the space file may be imported
-            and called; one given as `network` always is.
-        trust_data: whether to leave out the look at images that are not needed at once, those of
-            the test split among them.
-        formats: what its networks are to be exported to: tried before anything is trained.
-        tracking_uri: MLflow store; None for a SQLite file beside the studies.
-        runner: `ray`, or `in-process` for one trial after the other in this process.
-        ray_address: `HOST:PORT` of an existing Ray cluster, or `auto` on one of its nodes; None
-            starts a Ray of this study's own.
-        storage: folder or URL that all nodes of the cluster reach.
-        watch: a context entered while trials run, given the driver.
+    All arguments but the last are fields of `SearchRequest`, and are told there. `watch` is a
+    context that is entered while trials run, given the driver.
 
     Raises:
         InputError: something that was written cannot be used, or another search runs in this
@@ -102,29 +76,32 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
         ClusterError: the cluster cannot be used; likewise.
         StorageError: the study's folder is full or read-only.
     """
+    request = SearchRequest(
+        space=space,
+        budget=budget,
+        study=study,
+        data=data,
+        network=network,
+        weights=weights,
+        weights_key=weights_key,
+        settings=settings,
+        seed=seed,
+        concurrency=concurrency,
+        per_trial=per_trial,
+        start_from=start_from,
+        own_code=own_code,
+        trust_data=trust_data,
+        formats=formats,
+        tracking_uri=tracking_uri,
+        runner=runner,
+        ray_address=ray_address,
+        storage=storage,
+    )
     if study is not None:
         check_free(study)  # before data are read and steps are timed
-    with on_cluster(ray_address, storage) as cluster:
-        plan = plan_search(
-            space,
-            budget=budget,
-            data=data,
-            network=network,
-            weights=weights,
-            weights_key=weights_key,
-            settings=settings,
-            seed=seed,
-            concurrency=concurrency,
-            per_trial=per_trial,
-            start_from=start_from,
-            own_code=own_code,
-            trust_data=trust_data,
-            formats=formats,
-            cluster=cluster,
-        )
-        return carry_out_plan(
-            plan, study=study, tracking_uri=tracking_uri, runner=runner, watch=watch
-        )
+    with on_cluster(request.ray_address, request.storage) as cluster:
+        plan = plan_search(request, cluster=cluster)
+        return carry_out_plan(plan, request, watch=watch)
 
 
 @contextmanager
@@ -153,65 +130,28 @@ def on_cluster(address: str | None, storage: str | None = None) -> Iterator[Clus
         yield cluster
 
 
-def plan_search(  # noqa: PLR0913 - a wish each
-    space: str | Path | None = None,
-    *,
-    budget: str,
-    data: str | None = None,
-    network: str | None = None,
-    weights: str | Path | None = None,
-    weights_key: str | None = None,
-    settings: Sequence[str] = (),
-    seed: int | None = None,
-    concurrency: int | None = None,
-    per_trial: str | None = None,
-    start_from: str | None = None,
-    own_code: bool = False,
-    trust_data: bool = False,
-    formats: Sequence[Format] = (),
-    cluster: Cluster | None = None,
-) -> StudyPlan:
-    """Resolve everything a search needs and train nothing; arguments as for `search`."""
-    limits = parse_budget(budget)
-    chosen = space_of(
-        space,
-        data=data,
-        network=network,
-        weights=weights,
-        weights_key=weights_key,
-        settings=settings,
-        seed=seed,
-    )
-    if start_from is not None:
-        first = front_policies(start_from, chosen)
-        chosen = replace(chosen, start_with=(*first, *chosen.start_with))
-    plan = make_plan(
-        chosen,
-        limits,
-        concurrency=concurrency,
-        per_trial=None if per_trial is None else parse_per_trial(per_trial),
-        own_code=own_code or network is not None,
-        cluster=cluster,
-        trust_data=trust_data,
-    )
-    return with_formats_tried(plan, formats) if formats else plan
+def plan_search(request: SearchRequest, *, cluster: Cluster | None = None) -> StudyPlan:
+    """Resolve everything a search needs and train nothing.
+
+    Args:
+        request: what is asked for.
+        cluster: where trials run, see `on_cluster`; None for this machine.
+
+    Raises:
+        InputError: as of `search`.
+    """
+    wanted = request.plan_request()
+    space = space_of(request)
+    if request.start_from is not None:
+        first = front_policies(request.start_from, space)
+        space = replace(space, start_with=(*first, *space.start_with))
+    plan = make_plan(space, wanted, cluster=cluster)
+    return with_formats_tried(plan, request.formats) if request.formats else plan
 
 
-def space_of(
-    space: str | Path | None = None,
-    *,
-    data: str | None = None,
-    network: str | None = None,
-    weights: str | Path | None = None,
-    weights_key: str | None = None,
-    settings: Sequence[str] = (),
-    seed: int | None = None,
-) -> SearchSpace:
-    """Read the space a person means; arguments as for `search`."""
-    overrides = _overrides(
-        settings, data=data, network=network, weights=weights, weights_key=weights_key, seed=seed
-    )
-    return load_space(choose_space(space), overrides)
+def space_of(request: SearchRequest) -> SearchSpace:
+    """Read the space a person means, with the changes that the request makes to it."""
+    return load_space(choose_space(request.space), _overrides(request))
 
 
 def choose_space(space: str | Path | None = None) -> Path:
@@ -222,16 +162,17 @@ def choose_space(space: str | Path | None = None) -> Path:
 
 
 def carry_out_plan(
-    plan: StudyPlan,
-    *,
-    study: str | None = None,
-    tracking_uri: str | None = None,
-    runner: Runner = "ray",
-    watch: Watch = lambda _: nullcontext(),
+    plan: StudyPlan, request: SearchRequest, *, watch: Watch = lambda _: nullcontext()
 ) -> StudyResult:
-    """Run a planned study; arguments as for `search`."""
+    """Run a planned study; errors and `watch` as of `search`.
+
+    Args:
+        plan: what to do, made from the request.
+        request: what name it is to have, who is told of it, and how it runs.
+        watch: as of `search`.
+    """
     rehearse(plan)
-    folder = create_study_folder(study or _study_name(plan))
+    folder = create_study_folder(request.study or _study_name(plan))
     with DriverLock(folder):
         # Before the ledger, which makes the folder a study: whoever finds that can go on with it.
         with taking(folder.path):
@@ -239,31 +180,39 @@ def carry_out_plan(
             if (record := plan.context.data.record) is not None:
                 write_atomically(folder.images_path, record.to_bytes())
         with start_ledger(plan, folder) as ledger:
-            return drive(
-                plan, folder, ledger, tracking_uri=tracking_uri, runner=runner, watch=watch
-            )
+            return drive(plan, folder, ledger, request, watch=watch)
 
 
 def drive(
     plan: StudyPlan,
     folder: StudyFolder,
     ledger: Ledger,
+    request: RunRequest,
     *,
-    tracking_uri: str | None,
-    runner: Runner,
     watch: Watch,
-    request: ConfirmationRequest | None = None,
+    confirmation: ConfirmationRequest | None = None,
 ) -> StudyResult:
-    """Spend what is left of a study's budget, MLflow being told meanwhile; hold its lock."""
+    """Spend what is left of a study's budget, MLflow being told meanwhile; hold its lock.
+
+    Args:
+        plan: what to do.
+        folder: the study's folder.
+        ledger: its ledger.
+        request: by which runner, and who is told.
+        watch: as of `search`.
+        confirmation: what is asked of the front, with no search; None searches.
+    """
     token = ledger.begin_driving() if ledger.token is None else ledger.token
-    tracker = Tracker(folder, tracking_uri=tracking_uri, write_files=write_study_files, token=token)
+    tracker = Tracker(
+        folder, tracking_uri=request.tracking_uri, write_files=write_study_files, token=token
+    )
     try:
         result = run_study(
             plan,
             folder,
             ledger,
-            runner=runner,
-            request=request,
+            runner=request.runner,
+            request=confirmation,
             unsent=tracker.unsent_events,
             watch=watch,
         )
@@ -278,29 +227,21 @@ def drive(
     return replace(result, unsent=unsent)
 
 
-def _overrides(
-    settings: Sequence[str],
-    *,
-    data: str | None,
-    network: str | None,
-    weights: str | Path | None,
-    weights_key: str | None,
-    seed: int | None,
-) -> list[str]:
+def _overrides(request: SearchRequest) -> list[str]:
     """Return the changes to a space in the order they apply: a person's own settings last."""
     changes: list[tuple[str, Any]] = []
-    if network is not None:
-        changes.append(("network", {"name": network}))
-    if weights is not None:
-        changes += [("network.weights", str(weights)), ("train.epochs", 0)]
-    if weights_key is not None:
-        changes.append(("network.weights_key", weights_key))
-    if data is not None:
+    if request.network is not None:
+        changes.append(("network", {"name": request.network}))
+    if request.weights is not None:
+        changes += [("network.weights", str(request.weights)), ("train.epochs", 0)]
+    if request.weights_key is not None:
+        changes.append(("network.weights_key", request.weights_key))
+    if request.data is not None:
         # The space's own split and limits were made for other images.
-        changes.append(("data", {"name": data, "train_images": "auto"}))
-    if seed is not None:
-        changes.append(("seed", seed))
-    return [f"{path}={json.dumps(value)}" for path, value in changes] + list(settings)
+        changes.append(("data", {"name": request.data, "train_images": "auto"}))
+    if request.seed is not None:
+        changes.append(("seed", request.seed))
+    return [f"{path}={json.dumps(value)}" for path, value in changes] + list(request.settings)
 
 
 def _study_name(plan: StudyPlan) -> str:

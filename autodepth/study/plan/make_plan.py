@@ -32,14 +32,12 @@ from autodepth.study.plan.estimate import (
 )
 from autodepth.study.plan.metric_names import check_metrics_port
 from autodepth.study.plan.narrow_space import weights_told, without_idle_widths
-from autodepth.study.plan.plan import StudyPlan
-from autodepth.study.plan.resource_request import ResourceRequest
+from autodepth.study.plan.plan import PlanRequest, StudyPlan
 from autodepth.study.plan.resources import choose_resources
 from autodepth.study.plan.timing import table_on_a_place, time_on_a_place
 from autodepth.trial.context import TrialContext
 from autodepth.trial.device.latency_table import LatencyTable
 from autodepth.trial.phases.given_normalisation import choose_normalisation
-from autodepth.units import Budget
 
 if TYPE_CHECKING:
     from autodepth.study.cluster.cluster import Cluster
@@ -50,30 +48,22 @@ _WANTED_TRIALS = 10
 _FEWEST_PER_CLASS = 10
 
 
-def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
+def make_plan(
     space: SearchSpace,
-    budget: Budget,
+    request: PlanRequest,
     *,
-    concurrency: int | None = None,
-    per_trial: ResourceRequest | None = None,
-    own_code: bool = False,
-    latency_table: LatencyTable | None = None,
     cluster: Cluster | None = None,
-    trust_data: bool = False,
+    latency_table: LatencyTable | None = None,
     split_rule: SplitRule = "content",
 ) -> StudyPlan:
     """Load the data, build the network, time a step, and check that the wishes can be met.
 
     Args:
         space: what is searched.
-        budget: what may be spent.
-        concurrency: trials at the same time; None for one per device.
-        per_trial: what one trial reserves; None for one device.
-        own_code: whether the network's builder may be code of one's own.
+        request: what may be spent on it, and on what.
+        cluster: where trials run; None for this machine.
         latency_table: that of the network, where it was measured already; one of another device
             or number of threads is measured anew.
-        cluster: where trials run; None for this machine.
-        trust_data: whether to leave out the look at images that are not decoded now.
         split_rule: how a folder is split; a study goes on with the one it began with.
 
     Raises:
@@ -81,7 +71,12 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
             be used.
     """
     check_metrics_port()
-    resources = choose_resources(budget, concurrency, cluster.nodes if cluster else (), per_trial)
+    resources = choose_resources(
+        request.budget.device,
+        request.concurrency,
+        cluster.nodes if cluster else (),
+        request.per_trial,
+    )
     if space.limits.memory is not None and sys.platform != "linux":
         raise InputError(
             f"limits.memory needs Linux, which counts it, but this is {sys.platform}: leave it out"
@@ -90,7 +85,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
     weights = None if space.network.weights is None else Path(space.network.weights)
     weights_key = space.network.weights_key
     settings, automatic = _data_settings(space, split_rule)
-    data = load_data(settings, trust=trust_data)
+    data = load_data(settings, trust=request.trust_data)
     notes = [*data.notes]
     if cluster is not None and isinstance(data.train, FileImages):
         cluster.check_sees(Path(data.train.folder, data.train.paths[0]))
@@ -103,7 +98,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
         shortcut=space.network.shortcut,
         arguments=dict(space.network.arguments),
         free=space.network.free,
-        own_code=own_code,
+        own_code=request.own_code,
     )
     spec = with_channels(spec, weights=weights, weights_key=weights_key)
     network = build_network(spec, seed=space.seed, weights=weights, weights_key=weights_key)
@@ -113,9 +108,8 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
     timed = time_on_a_place(spec, network, typical_policy(space, network), resources, cluster)
     cost = _trial_cost(space, network, timed.step_time, resources.ranks)
     if automatic:
-        data, note = _affordable(
-            data, cost, budget.seconds_left(resources.devices) * resources.count
-        )
+        seconds = request.budget.seconds_left(resources.devices) * resources.count
+        data, note = _affordable(data, cost, seconds)
         notes += note
     notes += _coarse(len(data.validation))
     if _asks_for_latency(space):
@@ -146,7 +140,7 @@ def make_plan(  # noqa: PLR0913 - what a study is made of, one optional each
     )
     return StudyPlan(
         space=space,
-        budget=budget,
+        budget=request.budget,
         resources=resources,
         network=network,
         unpruned=unpruned,

@@ -1,4 +1,4 @@
-"""Everything a study needs to run, resolved: what the driver, its runners and the doors share."""
+"""A plan: what it is asked for, and everything a study needs to run, resolved."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from autodepth.front.objective import Objective
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights.checkpoint_file import digest_of
 from autodepth.space.search_space import SearchSpace
+from autodepth.study.plan.resource_request import ResourceRequest
 from autodepth.study.plan.resources import Resources
 from autodepth.trial.context import TrialContext
 from autodepth.units import Budget
@@ -18,6 +19,25 @@ from autodepth.version import __version__
 
 if TYPE_CHECKING:
     from autodepth.study.cluster.cluster import Cluster
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """What a plan is asked for beside the space: read from what a person wrote, not yet resolved.
+
+    Args:
+        budget: what may be spent.
+        concurrency: trials at the same time, at least 1; None for as many as there is room for.
+        per_trial: what one trial reserves; None for one device.
+        own_code: whether the network's builder may be code of one's own.
+        trust_data: whether to leave out the look at images that are not decoded now.
+    """
+
+    budget: Budget
+    concurrency: int | None = None
+    per_trial: ResourceRequest | None = None
+    own_code: bool = False
+    trust_data: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from autodepth.errors import BudgetError, InputError
 from autodepth.study.cluster.nodes import Node
 from autodepth.study.plan.resource_request import ResourceRequest
 from autodepth.trial.device.device import choose_device
-from autodepth.units import Budget, Device
+from autodepth.units import Device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class Resources:
 
 
 def choose_resources(
-    budget: Budget,
+    charged: Device | None,
     concurrency: int | None = None,
     nodes: Sequence[Node] = (),
     per_trial: ResourceRequest | None = None,
@@ -78,7 +78,7 @@ def choose_resources(
     there is one trial per device.
 
     Args:
-        budget: what may be spent.
+        charged: the kind of device whose time the budget is of; None where it is of none.
         concurrency: trials at the same time; None for as many as there is room for.
         nodes: of a cluster; none for this machine.
         per_trial: what one trial reserves; None leaves it open.
@@ -91,14 +91,14 @@ def choose_resources(
     machines = [(node.cpus, node.gpus) for node in nodes] or [_this_machine()]
     where = "the cluster" if nodes else "this machine"
     any_gpu = any(gpus for _, gpus in machines)
-    if budget.device == "gpu" and not any_gpu:
+    if charged == "gpu" and not any_gpu:
         having = "no node of the cluster has one" if nodes else "this machine has none"
         raise BudgetError(
             f"a budget in gpu time needs a GPU, and {having}; write cpu-h or cpu-min in its place"
         )
-    device: Device = budget.device or ("gpu" if any_gpu else "cpu")
+    device: Device = charged or ("gpu" if any_gpu else "cpu")
     if device == "cpu" and wish.gpus is not None:
-        reason = "the budget is one of CPU time" if budget.device else f"{where} has none"
+        reason = "the budget is one of CPU time" if charged else f"{where} has none"
         raise InputError(f"a trial can reserve GPUs where it computes on them, but {reason}")
     cpus = sum(count for count, _ in machines)
     if concurrency is not None and not 1 <= concurrency <= cpus:

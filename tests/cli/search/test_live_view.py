@@ -12,7 +12,8 @@ import pytest
 from autodepth.cli.search.live_view import watching
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
-from autodepth.service.search.resume import confirm
+from autodepth.service.search.confirm import confirm
+from autodepth.service.search.requests import ConfirmRequest, SearchRequest
 from autodepth.service.search.search import carry_out_plan, plan_search
 from autodepth.trial.result import TrialState
 
@@ -20,8 +21,8 @@ SMALL = ("network.name=resnet14", "data.train_images=96", "data.validation=60", 
 
 
 def watched(capfd, name):
-    plan = plan_search(budget="3trials", settings=SMALL)
-    carry_out_plan(plan, study=name, runner="in-process", watch=watching)
+    request = SearchRequest(budget="3trials", settings=SMALL, study=name, runner="in-process")
+    carry_out_plan(plan_search(request), request, watch=watching)
     return capfd.readouterr()
 
 
@@ -47,7 +48,7 @@ def test_without_a_terminal_every_trial_that_ended_is_one_line(capfd):
 
 def test_a_confirmation_tells_how_far_it_is_of_what_was_asked_for(capfd):
     watched(capfd, "asked")
-    confirm("asked", seeds=1, runner="in-process", watch=watching)
+    confirm(ConfirmRequest(study="asked", seeds=1, runner="in-process"), watch=watching)
     lines = capfd.readouterr().err.splitlines()
 
     assert lines

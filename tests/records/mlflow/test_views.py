@@ -5,6 +5,7 @@ import json
 import zlib
 
 from autodepth.records.mlflow.views import view_link, view_tag
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 
 
@@ -14,7 +15,7 @@ def unpacked(tag):
 
 
 def test_the_default_space_gets_three_charts_of_what_is_searched():
-    plan = plan_search(budget="1trials").to_dict()
+    plan = plan_search(SearchRequest(budget="1trials")).to_dict()
     state = unpacked(view_tag(json.loads(json.dumps(plan))))
     scatter, parallel, contour = state["compareRunCharts"]
     varied = {

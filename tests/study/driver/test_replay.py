@@ -7,6 +7,7 @@ import pytest
 from autodepth.errors import StudyError
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
+from autodepth.service.search.requests import ResumeRequest
 from autodepth.service.search.resume import plan_resume, resume
 from autodepth.service.search.search import search
 from autodepth.trial.result import TrialState
@@ -100,7 +101,7 @@ def test_a_space_that_was_changed_is_refused_with_what_changed():
     path.write_text(path.read_text().replace("startup_trials: 2", "startup_trials: 9"))
 
     with pytest.raises(StudyError) as refused:
-        plan_resume("edited", budget="+1trials")
+        plan_resume(ResumeRequest(study="edited", budget="+1trials"))
     assert "the space of edited changed since:\n  sampler.startup_trials: 2 -> 9\n" in str(
         refused.value
     )

@@ -8,6 +8,7 @@ import pytest
 from autodepth.errors import InputError
 from autodepth.policy.policy import Policy
 from autodepth.service.policies import carry_out_policy
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.space.domains import Fixed
 from autodepth.trial.result import TrialResult
@@ -75,7 +76,7 @@ def plan(tmp_path, monkeypatch):
 
     def made(name, *settings):
         few = ("data.train_images=40", "data.validation=60", "train.epochs=1", *settings)
-        return plan_search(network=f"widenet:{name}", budget="1trials", settings=few)
+        return plan_search(SearchRequest(network=f"widenet:{name}", budget="1trials", settings=few))
 
     yield made
     sys.modules.pop("widenet", None)

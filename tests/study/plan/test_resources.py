@@ -9,7 +9,6 @@ from autodepth.cli.main import app
 from autodepth.errors import InputError
 from autodepth.study.plan.resource_request import ResourceRequest, parse_per_trial
 from autodepth.study.plan.resources import allocate, choose_resources
-from autodepth.units import parse_budget
 
 
 @pytest.mark.parametrize(
@@ -121,7 +120,7 @@ def test_a_trial_of_several_processes_stays_on_one_of_several_machines():
 
 def test_gpus_are_refused_where_trials_compute_on_cpus():
     with pytest.raises(InputError, match="but the budget is one of CPU time"):
-        choose_resources(parse_budget("1cpu-h"), per_trial=parse_per_trial("1gpu"))
+        choose_resources("cpu", per_trial=parse_per_trial("1gpu"))
 
 
 def test_the_plan_says_what_each_trial_has():

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autodepth.policy.policy import Policy
+from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.space.objectives import parse_constraint
 from autodepth.study.propose.cost_model import CostModel
@@ -20,7 +21,7 @@ SCORES = {1: 0.1, 2: 0.4, 3: 0.2, 4: 0.9, 5: 0.05, 6: 0.3}
 
 @pytest.fixture(scope="module")
 def plan():
-    return plan_search(budget="1trials", settings=SMALL)
+    return plan_search(SearchRequest(budget="1trials", settings=SMALL))
 
 
 def test_a_trial_ends_with_the_network_that_was_foreseen(plan, tmp_path):

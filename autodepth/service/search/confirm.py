@@ -1,0 +1,72 @@
+"""Retraining the front of a study on fresh seeds, beside controls."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+from autodepth.errors import InputError
+from autodepth.policy.survival import check_choice
+from autodepth.records.driver_lock.lock import DriverLock
+from autodepth.records.ledger import Ledger
+from autodepth.records.studies import StudyFolder, find_study
+from autodepth.service.search.one_search import only_search
+from autodepth.service.search.replan import keep_paths, plan_again
+from autodepth.service.search.requests import ConfirmRequest
+from autodepth.service.search.search import drive, on_cluster
+from autodepth.study.confirm.baselines import ROLES
+from autodepth.study.confirm.scheduler import ConfirmationRequest
+from autodepth.study.plan.plan import StudyPlan
+from autodepth.study.run import StudyResult, Watch
+from autodepth.units import Budget
+
+
+@only_search()
+def confirm(request: ConfirmRequest, *, watch: Watch = lambda _: nullcontext()) -> StudyResult:
+    """Retrain the front of a study on fresh seeds, and carry out controls of its members.
+
+    What is there already is not done again. It costs what it costs: the study's budget grows by it.
+
+    Args:
+        request: which study, how many seeds, which controls.
+        watch: a context entered while trials run, given the driver.
+
+    Raises:
+        InputError: a control is unknown, or `seeds` is below 1.
+        StudyError: as of `resume`.
+        ClusterError: the cluster cannot be used.
+    """
+    if request.seeds < 1:
+        raise InputError(f"seeds must be at least 1, but got {request.seeds}")
+    for role in request.roles:
+        check_choice("control", role, tuple(ROLES))
+    with on_cluster(request.ray_address, request.storage) as cluster:
+        folder = find_study(request.study)
+        plan = plan_again(folder, Budget(), request, cluster=cluster)
+        return _retrain(plan, folder, request, watch)
+
+
+def _retrain(
+    plan: StudyPlan, folder: StudyFolder, request: ConfirmRequest, watch: Watch
+) -> StudyResult:
+    confirmation = ConfirmationRequest(
+        seeds=request.seeds,
+        roles=tuple(request.roles),
+        unpruned_macs=plan.unpruned["macs"],
+        given_weights=plan.context.weights is not None,
+    )
+    with DriverLock(folder, wait=True), Ledger.open(folder.ledger_path) as ledger:
+        spent, wall = ledger.spent(), ledger.wall_spent()
+        keep_paths(folder, plan)
+        result = drive(plan, folder, ledger, request, watch=watch, confirmation=confirmation)
+        before = ledger.study
+        limits = dict(before.plan["limits"])
+        for name, cost in (
+            ("device_seconds", ledger.spent() - spent),
+            ("wall_seconds", ledger.wall_spent() - wall),
+        ):
+            if limits[name] is not None:
+                limits[name] += cost
+        paths = {name: plan.to_dict()[name] for name in ("weights", "data", "space")}
+        ledger.extend({**before.plan, **paths, "limits": limits})
+        ledger.end_study(result.outcome)
+    return result
