@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 from autodepth.errors import InputError, did_you_mean
@@ -22,6 +23,8 @@ _NAMES = {
     if "setting" in item.metadata
 }
 """Attributes of a policy by their names in files."""
+_LATER = ("origin", "stream_width")
+"""Settings that files leave out at their defaults: there are ledgers from before there were any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,34 @@ class Policy(PolicySettings):
         goals = [name for name in GOALS if getattr(self, name) is not None]
         if len(goals) > 1:
             raise InputError(f"at most one of {', '.join(GOALS)} may be given, but got {goals}")
+
+    @cached_property
+    def carried_out(self) -> Policy:
+        """What a trial does: a small network from scratch has an untrained parent.
+
+        Its branches go evenly, for untrained ones are worth nothing yet; what is left is trained
+        as a parent would be and for as long as parent and fine-tuning together, by the one-cycle
+        rule, without a teacher.
+        """
+        train = self.train
+        if self.origin == "parent" or not train.epochs:
+            return self
+        return replace(
+            self,
+            survival_prob_last=1.0,
+            survival=None,
+            decay_shape="linear",
+            depth_schedule="constant",
+            criterion="evenly_spaced",
+            removal="one_shot",
+            recalibration_batches=0,
+            fine_tune_epochs=train.epochs + self.fine_tune_epochs,
+            fine_tune_schedule="one_cycle",
+            fine_tune_p_L=self.survival_prob_last,
+            distillation=0.0,
+            patience=None,
+            train=replace(train, epochs=0, fine_tune_learning_rate=train.learning_rate),
+        )
 
     @property
     def drops_branches(self) -> bool:
@@ -75,12 +106,13 @@ class Policy(PolicySettings):
         dropped, the temperature where nothing is distilled.
         """
         return {
-            name: self._value(name)
+            name: self.value(name)
             for name, setting in SETTINGS.items()
             if (acts := setting.shapes.get(phase)) is not None and acts(self)
         }
 
-    def _value(self, name: str) -> Any:
+    def value(self, name: str) -> Any:
+        """Return a setting by its name in files."""
         if name in _NAMES:
             return getattr(self, _NAMES[name])
         return getattr(self.train, name.removeprefix("train."))
@@ -90,6 +122,9 @@ class Policy(PolicySettings):
         values = {name: getattr(self, attribute) for name, attribute in _NAMES.items()}
         for name, value in values.items():
             values[name] = list(value) if isinstance(value, tuple) else value
+        for name in _LATER:  # so that policies of before are written as they were
+            if values[name] == getattr(PolicySettings, _NAMES[name]):
+                del values[name]
         return {**values, "train": asdict(self.train)}
 
     @classmethod

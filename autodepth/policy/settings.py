@@ -34,6 +34,8 @@ RemovalMode = Literal["one_shot", "greedy", "iterative"]
 REMOVAL_MODES: tuple[RemovalMode, ...] = get_args(RemovalMode)
 FineTuneSchedule = Literal["one_cycle", "constant"]
 FINE_TUNE_SCHEDULES: tuple[FineTuneSchedule, ...] = get_args(FineTuneSchedule)
+Origin = Literal["parent", "scratch"]
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
 Precision = Literal["auto", "float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
@@ -204,6 +206,13 @@ class TrainingSettings:
 class PolicySettings:
     """What a policy is made of. The order is that of the dimensions of a search."""
 
+    origin: Origin = _name(
+        "parent",
+        ORIGINS,
+        "whether the small network is cut out of a trained one, or trained from its own "
+        "initial weights",
+        {"parent": lambda p: p.origin == "scratch", "pruning": lambda p: p.origin == "scratch"},
+    )
     survival_prob_last: float = _number(
         1.0, _PROBABILITY, "survival probability of the last branch", _DEPTH, name="p_L"
     )
@@ -283,6 +292,12 @@ class PolicySettings:
     )
     removal_step: int = _whole(1, 1, "branches removed per step, if not at once", _BRANCHES)
     between_epochs: int = _whole(1, 1, "passes after each step of iterative removal", _BRANCHES)
+    stream_width: float = _number(
+        1.0,
+        _PROBABILITY,
+        "share of the residual stream's channels that is left; from scratch, of all channels",
+        {"pruning": lambda policy: policy.stream_width < 1},
+    )
     filter_sparsity: float = _number(
         0.0, _SHARE, "share of each branch's inner channels to take out", _PRUNING
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from autodepth.data.load import ImageData
 from autodepth.data.prepare import Augmentation
 from autodepth.data.settings import Normalisation
 from autodepth.networks.catalogue import NetworkSpec
+from autodepth.policy.settings import Origin
 from autodepth.seeding import derive_seed
 from autodepth.space.objectives import Constraint
 from autodepth.trial.cache.cache import LIMIT_BYTES
@@ -78,6 +79,12 @@ class TrialContext:
     evaluation_batch: int = 256
     latency_table: LatencyTable | None = None
     ranks: Ranks = ALONE
+
+    def started_from(self, origin: Origin) -> TrialContext:
+        """Return the context of a policy by its origin: from scratch no given weights count."""
+        if origin == "parent" or self.weights is None:
+            return self
+        return replace(self, weights=None, weights_key=None)
 
     def seed_for(self, purpose: str) -> int:
         """Return the seed of one use of randomness.

@@ -26,7 +26,11 @@ from autodepth.networks.running.copying import copied
 
 
 def prune_width(
-    network: ResidualNetwork, share: float, narrowing: Narrowing | None = None
+    network: ResidualNetwork,
+    share: float,
+    narrowing: Narrowing | None = None,
+    *,
+    fresh: bool = False,
 ) -> ResidualNetwork:
     """Return a new network whose branches have lost their weakest inner channels.
 
@@ -37,6 +41,8 @@ def prune_width(
         network: a network on any device; the new one is on the same.
         share: of the channels of each inner layer, in [0, 1).
         narrowing: what can go, where that was found already.
+        fresh: whether weights are as they were initialised: the first channels stay then, and
+            what reads them keeps its variance, as of `with_stream_width`.
 
     Raises:
         InputError: the share is outside its range.
@@ -48,17 +54,32 @@ def prune_width(
     if share:
         groups = (narrowing or find_narrowing(network, module)).groups
         tensors = module.state_dict()
-        choices = {group: Choice(_strongest(tensors, group, share)) for group in groups}
+        choices = {
+            group: _first(group, share) if fresh else Choice(_strongest(tensors, group, share))
+            for group in groups
+        }
         choose_channels(module, choices)
     narrow = measured_anew(network, module)
     module.to(device)
     return narrow
 
 
+def _first(group: ChannelGroup, share: float) -> Choice:
+    """Return the first channels of each block, their readers' weights scaled up."""
+    block = group.size // group.blocks
+    starts = torch.arange(0, group.size, block).unsqueeze(1)
+    channels = (torch.arange(_staying(block, share)) + starts).flatten()
+    return Choice(channels, torch.full(channels.shape, (group.size / len(channels)) ** 0.5))
+
+
 def _strongest(tensors: Mapping[str, Tensor], group: ChannelGroup, share: float) -> Tensor:
     """Return the channels that stay, as many in each block."""
     block = group.size // group.blocks
-    staying = max(1, int(block * (1 - share) + 1e-9))  # 20 * (1 - 0.9) is a little below 2
+    staying = _staying(block, share)
     order = strengths(tensors, group).view(group.blocks, block).argsort(descending=True)
     starts = torch.arange(0, group.size, block).unsqueeze(1)
     return (order[:, :staying].sort().values + starts).flatten()
+
+
+def _staying(block: int, share: float) -> int:
+    return max(1, int(block * (1 - share) + 1e-9))  # 20 * (1 - 0.9) is a little below 2

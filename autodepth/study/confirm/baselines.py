@@ -45,7 +45,8 @@ class FrontMember:
     def prunes(self) -> bool:
         """Whether anything was taken out at all."""
         policy = self.policy
-        return bool(self.result.removed or policy.filter_sparsity or policy.weight_sparsity)
+        sparse = policy.filter_sparsity or policy.weight_sparsity
+        return bool(self.result.removed or sparse or policy.stream_width < 1)
 
     @property
     def fine_tuning_epochs(self) -> int:
@@ -65,8 +66,10 @@ def _other_branches(member: FrontMember, criterion: Criterion) -> Made:
     policy, count = member.policy, len(member.result.removed)
     if not count:
         return None, "no branch was removed"
-    if policy.criterion == criterion:
+    if policy.carried_out.criterion == criterion:
         return None, "the member's branches were chosen so"
+    if policy.origin == "scratch":
+        return None, "the member is from scratch, where branches go evenly"
     control = replace(policy.removing(branches_removed=count), criterion=criterion)
     if policy.decay_shape != "sensitivity":
         return control, ""
@@ -81,6 +84,8 @@ def _unpruned(member: FrontMember) -> Made:
         return None, "nothing was pruned"
     control = replace(
         member.policy.removing(),
+        origin="parent",
+        stream_width=1.0,
         removal="one_shot",
         filter_sparsity=0.0,
         weight_sparsity=0.0,
@@ -98,6 +103,8 @@ def _from_scratch(member: FrontMember, *, scaled: bool) -> Made:
     policy = member.policy
     if member.given_weights:
         return None, "the study starts from given weights, nothing is trained from scratch"
+    if policy.origin == "scratch":
+        return None, "the member is from scratch itself"
     if not member.prunes:
         return None, "nothing was pruned"
     times, note = 1.0, ""
@@ -111,6 +118,7 @@ def _from_scratch(member: FrontMember, *, scaled: bool) -> Made:
         return None, "the member is not trained at all"
     control = replace(
         policy.removing(branches=member.result.removed),
+        origin="scratch" if policy.stream_width < 1 else "parent",
         survival_prob_last=1.0,
         survival=None,
         decay_shape="linear",

@@ -85,7 +85,7 @@ class ConfirmationScheduler:
             if key in self._training:
                 self._waits = True
                 continue
-            new = key not in self._ready and trial.policy.train.epochs > 0
+            new = key not in self._ready and trial.policy.carried_out.train.epochs > 0
             work = self._cost_model.work(trial.policy, new_parent=new)
             # A count of trials is for the search; what confirms it needs time alone.
             if self._meter.leaves_time_for(work, new_parent=new):
@@ -101,7 +101,7 @@ class ConfirmationScheduler:
     def started(self, trial: FollowUp, number: int) -> bool:
         """Note that a confirmation began; return whether it trains its parent."""
         key = self._parent(trial)
-        new = key not in self._ready and trial.policy.train.epochs > 0
+        new = key not in self._ready and trial.policy.carried_out.train.epochs > 0
         if new:
             self._training[key] = number
         return new

@@ -162,14 +162,15 @@ class SearchState:
         self.longest_epoch = max(self.longest_epoch, epoch.seconds)
         if running.of_search:
             self._learn_of_parent(number, running, epoch)
-        phase, policy = epoch.phase, running.policy
+        phase, policy = epoch.phase, running.policy.carried_out
         if epoch.replayed or running.kind != "search" or phase not in self.space.rungs.stages:
             return None
         epochs = policy.train.epochs if phase == "parent" else policy.fine_tune_epochs
         fine_tuning = policy.train.fine_tune_learning_rate or policy.train.learning_rate
+        from_scratch = policy.origin == "scratch"  # it learns all of it, not the rest
         reached = (
             number,
-            phase,
+            "scratch" if from_scratch else phase,
             running.epochs[phase],
             epochs,
             epoch.validation_accuracy,

@@ -15,6 +15,7 @@ from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
+from autodepth.policy.settings import Origin
 from autodepth.policy.survival import expected_branches, survival_probabilities
 from autodepth.policy.values import Scalar
 from autodepth.space.domains import Choice, Domain, Fixed, FloatRange, IntRange
@@ -22,6 +23,7 @@ from autodepth.space.objectives import Constraint
 from autodepth.space.search_space import SearchSpace
 from autodepth.trial.device.device import autocast
 from autodepth.trial.device.latency_table import LatencyTable
+from autodepth.trial.phases.pruning import narrow_stream
 
 # Enough arithmetic for a steady rate, little enough to be over in seconds on one core.
 _PROBE_MACS = 2e9
@@ -104,9 +106,18 @@ def _latency_verdict(
 def _least(network: ResidualNetwork, space: SearchSpace, metric: str) -> int:
     """Return the least of a cost: per stage the cheapest branch, as narrow as the space allows."""
     smallest = network.without(_most_that_goes(network, space, metric))
+    if (width := _extreme(space, "stream_width", 1.0, min)) < 1:
+        policy = Policy(origin=_smallest_origin(space), stream_width=width)
+        smallest = narrow_stream(smallest, policy)
     if share := _most_filters(space):
         smallest = prune_width(smallest, share)
     return int(getattr(smallest, f"total_{metric}"))
+
+
+def _smallest_origin(space: SearchSpace) -> Origin:
+    """Return the origin of the narrowest networks: from scratch, branches are narrower too."""
+    domain = next((d.domain for d in space.dimensions if d.name == "origin"), Fixed("parent"))
+    return "scratch" if domain.contains("scratch") else "parent"
 
 
 def _most_that_goes(network: ResidualNetwork, space: SearchSpace, metric: str) -> set[int]:

@@ -31,7 +31,11 @@ from autodepth.study.plan.estimate import (
     typical_policy,
 )
 from autodepth.study.plan.metric_names import check_metrics_port
-from autodepth.study.plan.narrow_space import weights_told, without_idle_widths
+from autodepth.study.plan.narrow_space import (
+    weights_told,
+    without_idle_streams,
+    without_idle_widths,
+)
 from autodepth.study.plan.plan import PlanRequest, StudyPlan
 from autodepth.study.plan.resources import choose_resources
 from autodepth.study.plan.timing import table_on_a_place, time_on_a_place
@@ -104,7 +108,8 @@ def make_plan(
     network = build_network(spec, seed=space.seed, weights=weights, weights_key=weights_key)
     spec = replace(spec, code_folder=code_folder(spec.name))  # workers are elsewhere
     space, of_widths = without_idle_widths(space, network)
-    of_space += [*of_widths, *weights_told(space, network)]
+    space, of_stream = without_idle_streams(space, network)
+    of_space += [*of_widths, *of_stream, *weights_told(space, network)]
     timed = time_on_a_place(spec, network, typical_policy(space, network), resources, cluster)
     cost = _trial_cost(space, network, timed.step_time, resources.ranks)
     if automatic:

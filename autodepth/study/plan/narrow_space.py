@@ -6,12 +6,14 @@ from dataclasses import replace
 
 from autodepth.errors import InputError
 from autodepth.networks.pruning.channels.narrowing import find_narrowing
+from autodepth.networks.pruning.channels.stream import find_stream
 from autodepth.networks.pruning.magnitude import weights_left_alone
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.running.copying import copied
 from autodepth.space.domains import Dimension, Fixed, largest_value
 from autodepth.space.search_space import SearchSpace
 
-_SETTING = "filter_sparsity"
+_SETTING, _STREAM = "filter_sparsity", "stream_width"
 
 
 def without_idle_widths(
@@ -33,14 +35,40 @@ def without_idle_widths(
         return space, left_alone(network)
     except InputError as error:
         note = str(error)
+    return _fixed(space, _SETTING, 0.0), [note]
+
+
+def _fixed(space: SearchSpace, setting: str, value: float) -> SearchSpace:
+    """Return a space where a setting has one value."""
     dimensions = tuple(
-        Dimension(d.name, Fixed(0.0)) if d.name == _SETTING else d for d in space.dimensions
+        Dimension(d.name, Fixed(value)) if d.name == setting else d for d in space.dimensions
     )
     first = tuple(
-        p if isinstance(p, str) else {name: v for name, v in p.items() if name != _SETTING}
+        p if isinstance(p, str) else {name: v for name, v in p.items() if name != setting}
         for p in space.start_with
     )
-    return replace(space, dimensions=dimensions, start_with=first), [note]
+    return replace(space, dimensions=dimensions, start_with=first)
+
+
+def without_idle_streams(
+    space: SearchSpace, network: ResidualNetwork
+) -> tuple[SearchSpace, list[str]]:
+    """Fix the stream at its whole width where it has to stay that wide, and say why.
+
+    Raises:
+        InputError: the space asks for a narrower stream in any case, and it has to stay as it is.
+    """
+    domain = next((d.domain for d in space.dimensions if d.name == _STREAM), Fixed(1.0))
+    if domain == Fixed(1.0):
+        return space, []
+    stay = find_stream(network, copied(network.module).cpu()).stay
+    if not stay:
+        return space, []
+    stage, why = next(iter(stay.items()))
+    note = f"stage {stage} keeps its width, so {_STREAM} has to be 1 ({why})"
+    if not domain.contains(1.0):
+        raise InputError(note)
+    return _fixed(space, _STREAM, 1.0), [note]
 
 
 def weights_told(space: SearchSpace, network: ResidualNetwork) -> list[str]:

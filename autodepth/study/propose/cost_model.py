@@ -21,8 +21,9 @@ from autodepth.study.plan.estimate import rounds
 from autodepth.study.propose.seen_networks import FinalNetwork
 from autodepth.trial.cache.cache import content_key
 from autodepth.trial.context import TrialContext
+from autodepth.trial.phases.criteria import evenly_spaced
 from autodepth.trial.phases.keys import fine_tuning_content, parent_content
-from autodepth.trial.phases.pruning import removal_from
+from autodepth.trial.phases.pruning import narrow_stream, removal_from
 
 _COSTS = ("macs", "parameters")
 _SCORING_WORK = 0.5  # about what pruning and measuring take, in epochs of the whole network
@@ -58,7 +59,8 @@ class CostModel:
         self._latencies = [c for c in constraints if c.metric == "latency_ms"]
         self._parents: dict[tuple[object, ...], str] = {}
         self._scores: dict[tuple[str, str], Mapping[int, float]] = {}
-        self._costs: dict[tuple[tuple[int, ...], float], dict[str, float]] = {}
+        self._costs: dict[tuple[object, ...], dict[str, float]] = {}
+        self._streams: dict[tuple[str, float], ResidualNetwork] = {}
 
     @property
     def whole_macs(self) -> int:
@@ -67,9 +69,11 @@ class CostModel:
 
     def parent(self, policy: Policy) -> str:
         """Return the content key of the parent a policy needs."""
+        policy = policy.carried_out
         shaping = tuple(policy.shaping("parent").items())
         if shaping not in self._parents:
-            content = parent_content(policy, self._context, self._network)
+            context = self._context.started_from(policy.origin)
+            content = parent_content(policy, context, self._network)
             self._parents[shaping] = content_key(**content)
         return self._parents[shaping]
 
@@ -80,23 +84,28 @@ class CostModel:
 
     def scored(self, policy: Policy) -> bool:
         """Return whether it is known what the branches of a policy's parent are worth."""
-        return self.scoring(policy) in self._scores
+        known = policy.carried_out.criterion == "evenly_spaced"
+        return known or self.scoring(policy) in self._scores
 
     def scoring(self, policy: Policy) -> tuple[str, str]:
         """Return what is scored for a policy: its parent, by content key, and the criterion."""
-        return self.parent(policy), policy.criterion
+        return self.parent(policy), policy.carried_out.criterion
 
     def removed(self, policy: Policy) -> tuple[int, ...] | None:
         """Return which branches a policy removes, in order; None where that is not known yet."""
+        policy = policy.carried_out
         if not policy.scores_branches:
             return policy.branches or ()
         scores = self._scores.get(self.scoring(policy))
+        if policy.criterion == "evenly_spaced":  # no training is needed to know
+            scores = evenly_spaced([b.index for b in self._network.branches if b.removable])
         if scores is None or policy.removal != "one_shot":
             return None
         return self._removed_by(scores, policy)
 
     def _likely_removed(self, policy: Policy) -> tuple[int, ...] | None:
         """Return the same, where it is not known as if the parent were like one that was scored."""
+        policy = policy.carried_out
         removed = self.removed(policy)
         if removed is not None or not self._scores or policy.removal != "one_shot":
             return removed
@@ -113,6 +122,7 @@ class CostModel:
         Where branches are scored anew after each removal, what goes is known only afterwards. But
         equal rules remove the same branches of the same parent, so there the rule names it.
         """
+        policy = policy.carried_out
         removed = self.removed(policy)
         if removed is not None:
             rule: dict[str, Any] = {}
@@ -140,9 +150,10 @@ class CostModel:
 
     def _too_slow(self, policy: Policy) -> dict[str, float]:
         """Return the bounds on latency that a policy breaks for certain, as predicted."""
+        policy = policy.carried_out
         table = self._context.latency_table
         violations: dict[str, float] = {}
-        if table is None:
+        if table is None or policy.stream_width < 1:  # it knows whole streams
             return violations
         for bound in self._latencies:
             removed = self.removed(policy)
@@ -155,25 +166,29 @@ class CostModel:
 
     def costs(self, policy: Policy) -> Costs:
         """Return between which costs the network lies that a policy ends with."""
+        policy = policy.carried_out
         removed = self.removed(policy)
         if removed is not None:
-            exact = self._cost(removed, policy.filter_sparsity)
+            exact = self._cost(removed, policy)
             return Costs(least=exact, most=exact)
         return Costs(
-            least=self._cost(self._most_that_may_go(policy), policy.filter_sparsity),
-            most=self._cost((), policy.filter_sparsity),
+            least=self._cost(self._most_that_may_go(policy), policy),
+            most=self._cost((), policy),
         )
 
     def share_left(self, policy: Policy) -> float:
         """Return about what share of the whole network's MACs a policy leaves, in (0, 1]."""
+        policy = policy.carried_out
         removed = self._likely_removed(policy)
         gone = self._most_that_may_go(policy) if removed is None else removed
-        all_of_them = sum(b.macs for b in self._network.branches if b.index in gone)
+        network = self._at_width(policy)
+        all_of_them = sum(b.macs for b in network.branches if b.index in gone)
         saved = all_of_them * (1.0 if removed is not None else 0.5)
-        return (1 - saved / self.whole_macs) * (1 - policy.filter_sparsity)
+        return (network.total_macs - saved) / self.whole_macs * (1 - policy.filter_sparsity)
 
     def parent_work(self, policy: Policy) -> float:
         """Return about what training a policy's parent takes, in epochs of the whole network."""
+        policy = policy.carried_out
         branches = self._network.branches
         survival = policy.survival or survival_probabilities(
             policy.survival_prob_last,
@@ -187,6 +202,7 @@ class CostModel:
 
     def tuning_work(self, policy: Policy) -> float:
         """Return about what a policy takes once its parent is there, in the same unit, above 0."""
+        policy = policy.carried_out
         left, (_, steps) = self.share_left(policy), rounds(policy, len(self._network.branches))
         between = steps * policy.between_epochs  # of networks from the whole one to what is left
         taught = (policy.fine_tune_epochs + between) * _TEACHING_WORK * bool(policy.distillation)
@@ -203,11 +219,21 @@ class CostModel:
         dearest = policy.removing(branches_removed=count)
         return removal_from(self._network, dearest).step(worth, ())
 
-    def _cost(self, removed: tuple[int, ...], filter_sparsity: float) -> dict[str, float]:
-        key = (tuple(sorted(removed)), filter_sparsity)
+    def _at_width(self, policy: Policy) -> ResidualNetwork:
+        """Return the whole network at the width of a policy's stream; each is made once."""
+        if policy.stream_width == 1:
+            return self._network
+        key = (policy.origin, policy.stream_width)
+        if key not in self._streams:
+            self._streams[key] = narrow_stream(self._network, policy)
+        return self._streams[key]
+
+    def _cost(self, removed: tuple[int, ...], policy: Policy) -> dict[str, float]:
+        narrow = (policy.origin, policy.stream_width) if policy.stream_width < 1 else ()
+        key = (tuple(sorted(removed)), narrow, policy.filter_sparsity)
         if key not in self._costs:
-            network = self._network.without(removed)
-            if filter_sparsity:
-                network = prune_width(network, filter_sparsity)
+            network = self._at_width(policy).without(removed)
+            if policy.filter_sparsity:
+                network = prune_width(network, policy.filter_sparsity)
             self._costs[key] = {name: float(getattr(network, f"total_{name}")) for name in _COSTS}
         return self._costs[key]

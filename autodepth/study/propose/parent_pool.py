@@ -27,6 +27,8 @@ def shapes_parent(name: str, point: Mapping[str, object]) -> bool:
         point: settings it is searched with; where branches are scored while a parent is trained,
             by what they are scored shapes it.
     """
+    if point.get("origin") == "scratch":  # its parent is not trained
+        return name == "origin"
     if name == "criterion":
         return point.get("decay_shape") == "sensitivity"
     return name in SETTINGS and "parent" in SETTINGS[name].shapes

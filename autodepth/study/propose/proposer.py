@@ -169,9 +169,10 @@ class Proposer:
 
     def left_undone(self, policy: Policy, fine_tuned: int) -> None:
         """A trial ended after so many epochs of fine-tuning: the others were no work."""
+        all_epochs = policy.carried_out.fine_tune_epochs
         self.parents.add_work(
             new=0.0,
-            known=-self.cost_model.share_left(policy) * (policy.fine_tune_epochs - fine_tuned),
+            known=-self.cost_model.share_left(policy) * (all_epochs - fine_tuned),
         )
 
     def again(self, point: Point) -> None:
@@ -217,13 +218,13 @@ class Proposer:
 
     def adopt(self, point: Point, policy: Policy) -> Proposal:
         """Return a policy that was carried out before, as if it had been suggested now."""
-        parent = self.cost_model.parent(policy)
+        parent, trains = self.cost_model.parent(policy), policy.carried_out.train.epochs > 0
         return Proposal(
             token=None,
             point=point,
             policy=policy,
             parent=parent,
-            new_parent=bool(policy.train.epochs) and self.parents.state(parent) != "ready",
+            new_parent=trains and self.parents.state(parent) != "ready",
             end=self.cost_model.end(policy),
         )
 
@@ -318,7 +319,7 @@ class Proposer:
     ) -> Proposal | None:
         """Return a suggestion that is to be carried out; deal with any other."""
         parent, end = self.cost_model.parent(policy), self.cost_model.end(policy)
-        state = self.parents.state(parent) if policy.train.epochs else "ready"
+        state = self.parents.state(parent) if policy.carried_out.train.epochs else "ready"
         if end is not None and self._is_known(token, end):
             self.duplicates += 1
             return None

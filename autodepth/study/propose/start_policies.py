@@ -7,6 +7,7 @@ from typing import Any
 
 from autodepth.errors import InputError
 from autodepth.policy.policy import Policy
+from autodepth.policy.settings import SETTINGS
 from autodepth.policy.values import Scalar, shown
 from autodepth.space.domains import Dimension, nearest_value
 from autodepth.space.sections.search_models import StartPoint
@@ -91,8 +92,7 @@ def parent_point(policy: Policy, dimensions: Sequence[Dimension]) -> Point | Non
         policy: whose parent.
         dimensions: of the space, for one network.
     """
-    values = policy.to_dict()
-    values |= {f"train.{name}": value for name, value in values.pop("train").items()}
+    values = {name: policy.value(name) for name in SETTINGS}
     point: Point = {}
     for dimension in dimensions:
         counts = dimension.condition is None or dimension.condition.holds(values)

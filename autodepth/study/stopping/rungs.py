@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from autodepth.errors import InputError
 from autodepth.study.stopping.stop_rule import RungPoint, RungRule, check_accuracy
 
-PHASES = ("parent", "fine_tune")
+PHASES = ("parent", "fine_tune", "scratch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Rungs:
 
         Args:
             trial: number of the trial.
-            phase: `parent` or `fine_tune`.
+            phase: `parent`, `fine_tune`, or `scratch` where what is trained on was not trained.
             epoch: of this phase, from 1.
             epochs: of the phase in all, as the trial plans it.
             accuracy: validation accuracy, a fraction; at a rung, one that is not a number stops
@@ -143,7 +143,9 @@ class Rungs:
             InputError: the phase is unknown, or a number is out of its range.
         """
         if phase not in PHASES:
-            raise InputError(f"a rung's phase must be {' or '.join(PHASES)}, but got {phase!r}")
+            raise InputError(
+                f"a rung's phase must be one of {', '.join(PHASES)}, but got {phase!r}"
+            )
         if not 1 <= epoch <= epochs:
             raise InputError(f"an epoch must be in 1..{epochs}, but got {epoch}")
         point = RungPoint(accuracy=accuracy, cost=cost, rate=rate)

@@ -68,7 +68,7 @@ def branch_scores(
         "magnitude": lambda: _magnitude(network),
         "bn_scale": lambda: _bn_scale(network, removable),
         "random": lambda: _random(network, generator),
-        "evenly_spaced": lambda: _evenly_spaced([b.index for b in network.branches if b.removable]),
+        "evenly_spaced": lambda: evenly_spaced([b.index for b in network.branches if b.removable]),
     }
     scores = measures[criterion]()
     return {branch: scores[branch] for branch in removable}
@@ -157,7 +157,7 @@ def _random(network: ResidualNetwork, generator: torch.Generator) -> Scores:
     return dict(enumerate(numbers, start=1))
 
 
-def _evenly_spaced(numbers: list[int]) -> Scores:
+def evenly_spaced(numbers: list[int]) -> Scores:
     """Score branches in the order in which each next one is farthest from those before it.
 
     All the branches the network ever had take part: what is gone changes no other's score.

@@ -15,6 +15,7 @@ from autodepth.networks.pruning.magnitude import (
     magnitude_masks,
     reached_by_masks,
 )
+from autodepth.networks.pruning.stream_width import with_stream_width
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.pruning.widths import BATCH_NORMS
 from autodepth.networks.residual_network import ResidualNetwork
@@ -73,6 +74,8 @@ def prune(
         after_step=fine_tune_between if policy.removal == "iterative" else recalibrate,
     )
     reached = {}
+    if policy.stream_width < 1:
+        network = narrow_stream(network, policy)
     if policy.filter_sparsity:
         narrowing = find_narrowing(network, copied(network.module).cpu())
         reached["filter_sparsity"] = narrowing.reached
@@ -83,10 +86,29 @@ def prune(
         masks = magnitude_masks(network, policy.weight_sparsity)
         reached["weight_sparsity"] = reached_by_masks(network, masks)
         apply_masks(network, masks)
-    if policy.filter_sparsity or policy.weight_sparsity:
+    if policy.stream_width < 1 or policy.filter_sparsity or policy.weight_sparsity:
         recalibrate(network)
     network.module.eval()
     return Pruned(network=network, masks=masks, order=order, reached=reached)
+
+
+def narrow_stream(network: ResidualNetwork, policy: Policy) -> ResidualNetwork:
+    """Return a network whose residual stream has the share of channels that a policy leaves.
+
+    Of a trained network the strongest stay. One from scratch is initialised at its width, inside
+    its branches too.
+
+    Raises:
+        NetworkError: the stream of a stage has to stay as wide as it is.
+    """
+    share = policy.stream_width
+    if policy.origin == "scratch":
+        narrow = with_stream_width(network, share, choose="first", fresh=True)
+        narrow = prune_width(narrow, 1 - share, fresh=True)
+    else:
+        narrow = with_stream_width(network, share, choose="magnitude")
+    for_convolutions(narrow.module)
+    return narrow
 
 
 def removal_from(network: ResidualNetwork, policy: Policy) -> Removal:

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from autodepth.errors import DivergenceError
 from autodepth.networks.pruning.magnitude import Masks
-from autodepth.networks.pruning.widths import take_shapes
+from autodepth.networks.pruning.restoring import with_shapes
+from autodepth.networks.running.layout import for_convolutions
 from autodepth.policy.policy import Policy
 from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.fine_tuning import fine_tune
@@ -51,10 +52,14 @@ def _fine_tune(
     epochs: int,
     purpose: str,
 ) -> None:
-    parent = untrained_network(context)
+    parent = untrained_network(context.started_from(policy.origin))
     network = parent.without(removed)
     state = network.module.state_dict()
-    take_shapes(network.module, {n: s for n, s in shapes.items() if state[n].shape != s})
+    if changed := {n: s for n, s in shapes.items() if state[n].shape != s}:
+        network.module.cpu()
+        network = with_shapes(network, changed)
+        network.module.to(context.device)
+        for_convolutions(network.module)
     fine_tune(
         network,
         policy,

@@ -29,7 +29,7 @@ class EarlyStopping:
         """Whether training is to end."""
         return self._patience is not None and self._waited >= self._patience
 
-    def receive(self, evaluation: Evaluation) -> None:
+    def update(self, evaluation: Evaluation) -> None:
         """Hear of an epoch that has just ended."""
         if self._patience is None:
             return

@@ -94,7 +94,7 @@ def train(
             number = len(epochs) + 1
             epoch = _one_epoch(number, network, batches, validation, config, moving, ranks)
             epochs.append(epoch)
-            best.receive(epoch.evaluation)
+            best.update(epoch.evaluation)
             config.after_epoch(number)
             ranks.broadcast_result(partial(_tell, epoch, on_epoch, checkpoints, moving, epochs))
         if checkpoints:

@@ -334,7 +334,7 @@ def test_a_rule_out_of_range_is_refused(arguments, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"phase": "prune"}, "phase must be parent or fine_tune, but got 'prune'"),
+        ({"phase": "prune"}, "phase must be one of parent, fine_tune, scratch, but got 'prune'"),
         ({"epoch": 0}, r"an epoch must be in 1..4, but got 0"),
         ({"epoch": 5}, r"an epoch must be in 1..4, but got 5"),
         ({"accuracy": 97.1}, r"an accuracy must be in \[0, 1\] or not a number, but got 97.1"),
