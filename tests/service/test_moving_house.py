@@ -154,7 +154,7 @@ def test_images_are_normalised_as_when_the_study_began(here):
     resume("s", budget="+1trials", runner="in-process", **moved)
     export_selected(find_study("s"), "knee", here / "out", formats=())
 
-    assert anew.setting.normalisation.mean == (0.1, 0.2, 0.3)
+    assert anew.context.normalisation.mean == (0.1, 0.2, 0.3)
     assert plan.to_dict()["normalisation"] == began
     assert any(note.startswith("images are normalised as when the study") for note in plan.notes)
     assert find_study("s").plan["normalisation"] == began

@@ -15,7 +15,7 @@ from autodepth.records.studies import find_study, list_studies
 from autodepth.records.trial_record import NODE_LEAVES
 from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search, search
-from autodepth.study.driver import in_process
+from autodepth.study import run as study_run
 from autodepth.trial import carry_out as outcome
 from autodepth.trial.carry_out import TrialOutcome
 from autodepth.trial.result import TrialState
@@ -271,8 +271,8 @@ def test_a_name_that_is_taken_is_refused():
 def test_a_policy_whose_nodes_leave_is_not_to_blame_however_often_they_do(monkeypatch):
     lost = TrialOutcome(state=TrialState.FAILED, reason=NODE_LEAVES, lost=True)
     left = iter([lost] * 8)  # of two policies: more than three of one
-    carry_out = in_process.carry_out
-    monkeypatch.setattr(in_process, "carry_out", lambda *task: next(left, None) or carry_out(*task))
+    carry_out = study_run.carry_out
+    monkeypatch.setattr(study_run, "carry_out", lambda *task: next(left, None) or carry_out(*task))
     result = study("2trials", study="spot")
     *failed, one, other = records("spot")
 

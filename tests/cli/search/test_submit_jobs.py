@@ -9,7 +9,7 @@ from ray.job_submission import JobDetails, JobStatus, JobType
 from typer.testing import CliRunner
 
 from autodepth.cli.main import app
-from autodepth.service.jobs.jobs import jobs
+from autodepth.service.jobs import jobs
 
 ADDRESS = "http://head:8265"
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from autodepth.errors import InputError
+from autodepth.service.jobs import parcel
 from autodepth.service.jobs.jobs import (
     Job,
     Jobs,
     entrypoint,
     exit_status,
     job_id,
-    parcel,
     read_job_id,
 )
 from autodepth.service.jobs.parcel import FILES, pack_parcel

@@ -121,7 +121,7 @@ def test_a_space_or_a_policy_that_must_narrow_is_refused_before_anything_is_trai
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("setting", ["filter_sparsity", "weight_sparsity"])
+@pytest.mark.parametrize("context", ["filter_sparsity", "weight_sparsity"])
 def test_how_far_it_reached_is_in_the_result_the_record_and_the_card(plan, tmp_path, context):
     name, told = {
         "filter_sparsity": ("both", (1, 2)),

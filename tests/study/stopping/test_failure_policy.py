@@ -13,7 +13,7 @@ DIED = f"{WORKER_DIED}: nothing is known of why"
 
 
 def failed(count, **settings):
-    failures = FailurePolicy(**{"borne": None, **settings})
+    failures = FailurePolicy(**{"max_failures": None, **settings})
     for number in range(count):
         assert not failures.is_tried_again(ONE, f"reason {number}", lost=False)
     return failures

@@ -5,7 +5,7 @@ import torch
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.space.objectives import parse_constraint
-from autodepth.trial.device.device import latency
+from autodepth.trial.device import latency
 from autodepth.trial.device.latency import latencies_ms, latency_beside, measure_table
 from autodepth.trial.device.latency_table import LatencyTable, prediction_error
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from autodepth.trial.device.device import threads
+from autodepth.trial.device import threads
 
 
 @pytest.fixture
