@@ -61,12 +61,12 @@ def _part(title: str, section: type[Section], schema: Schema, key: str | None) -
 
 
 def _rows(section: type[Section], schema: Schema, key: str) -> Iterator[tuple[str, str, str, str]]:
-    policy = Policy().to_dict()
+    policy = Policy()
     for name, field in section.model_fields.items():
         prefix = "train." if key == "train" else ""
         if issubclass(section, SettingsSection) and (rule := SEARCHED.get(prefix + name)):
-            defaults = policy["train"] if prefix else policy
-            yield name, rule.text.removeprefix("must be "), _plain(defaults[name]), rule.meaning
+            default = policy.value(prefix + name)
+            yield name, rule.text.removeprefix("must be "), _plain(default), rule.meaning
             continue
         about = schema["properties"][name]
         default = "needed" if field.is_required() else _plain(about.get("default", _EMPTY))

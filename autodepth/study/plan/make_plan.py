@@ -178,9 +178,9 @@ def _without_idle_dimensions(space: SearchSpace) -> tuple[SearchSpace, list[str]
     if epochs != Fixed(0):
         return space, []
     idle = [d.name for d in space.dimensions if d.name in RANDOM_DEPTH]
-    defaults = Policy().to_dict()
+    default = Policy()
     kept = tuple(
-        Dimension(d.name, Fixed(defaults[d.name])) if d.name in idle else d
+        Dimension(d.name, Fixed(default.value(d.name))) if d.name in idle else d
         for d in space.dimensions
     )
     note = f"no training before pruning (train.epochs 0), so {', '.join(idle)} do not act"
