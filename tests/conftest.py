@@ -196,3 +196,14 @@ def make_recorded() -> Callable[..., StudyFolder]:
         return folder
 
     return make
+
+
+_LARGE = ("[vit_b_16", ":vit_b_16", "[convnext_tiny", ":convnext_tiny", "[maxvit_t")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the largest of the networks that a test has by name among the long tests only."""
+    for item in items:
+        if any(name in item.name for name in _LARGE):
+            item.add_marker(pytest.mark.long)

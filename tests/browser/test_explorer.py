@@ -253,7 +253,9 @@ def test_the_keyboard_alone_will_do(look, served, make_study):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    "dark", [False, pytest.param(True, marks=pytest.mark.long)], ids=["light", "dark"]
+)
 def test_every_view_is_accessible_and_fits(look, served, make_study, width, dark):
     if not AXE.is_file():
         pytest.skip("needs axe-core: make browser-tools")

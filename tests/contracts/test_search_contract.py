@@ -78,7 +78,7 @@ def test_bounds_on_costs_are_kept_and_what_breaks_them_is_never_trained(runner):
             assert all(epoch.phase == "parent" for epoch in ledger.epochs(trial.number))
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("runner", ["in-process", pytest.param("ray", marks=pytest.mark.long)])
 def test_bounds_known_only_afterwards_keep_trials_off_the_front(runner):
     result, trials = run("after", runner, "constraints=[accuracy >= 0.999, latency_ms <= 10000]")
 
@@ -86,7 +86,7 @@ def test_bounds_known_only_afterwards_keep_trials_off_the_front(runner):
     assert all("validation_accuracy >= 0.999" in t.reason for t in trials if t.result is not None)
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("runner", ["in-process", pytest.param("ray", marks=pytest.mark.long)])
 def test_a_search_begins_with_the_policies_it_is_given(runner):
     first = (
         "start_with=[{p_L: 0.9, branches_removed: 2, fine_tune_epochs: 1}, "
@@ -100,7 +100,10 @@ def test_a_search_begins_with_the_policies_it_is_given(runner):
         assert tried[2] == (1.0, 0)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "qmc", "random"])
+@pytest.mark.parametrize(
+    "sampler",
+    ["tpe", "random", *(pytest.param(s, marks=pytest.mark.long) for s in ("nsga2", "gp", "qmc"))],
+)
 def test_the_same_seed_gives_the_same_policies(sampler):
     wanted = f"sampler.name={sampler}"
     points = [

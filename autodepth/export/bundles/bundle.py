@@ -47,6 +47,8 @@ IMAGES = "images.safetensors"
 _ALWAYS = (WEIGHTS, ARCHITECTURE, POLICY, RECORD, VERIFICATION, PREDICT, CARD)
 
 
+# What is made in inference mode could not be made narrower, or trained.
+@torch.inference_mode(mode=False)
 def load(folder: Path | str, *, own_code: bool = False) -> nn.Module:
     """Return an exported network in evaluation mode, on the CPU.
 
