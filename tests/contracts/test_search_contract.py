@@ -32,6 +32,7 @@ RUNNERS = [
         ],
     ),
 ]
+LONG_ON_RAY = ["in-process", pytest.param("ray", marks=[*RUNNERS[1].marks, pytest.mark.long])]
 
 
 def run(name, runner, *settings, budget="6trials", seed=0):
@@ -78,7 +79,7 @@ def test_bounds_on_costs_are_kept_and_what_breaks_them_is_never_trained(runner):
             assert all(epoch.phase == "parent" for epoch in ledger.epochs(trial.number))
 
 
-@pytest.mark.parametrize("runner", ["in-process", pytest.param("ray", marks=pytest.mark.long)])
+@pytest.mark.parametrize("runner", LONG_ON_RAY)
 def test_bounds_known_only_afterwards_keep_trials_off_the_front(runner):
     result, trials = run("after", runner, "constraints=[accuracy >= 0.999, latency_ms <= 10000]")
 
@@ -86,7 +87,7 @@ def test_bounds_known_only_afterwards_keep_trials_off_the_front(runner):
     assert all("validation_accuracy >= 0.999" in t.reason for t in trials if t.result is not None)
 
 
-@pytest.mark.parametrize("runner", ["in-process", pytest.param("ray", marks=pytest.mark.long)])
+@pytest.mark.parametrize("runner", LONG_ON_RAY)
 def test_a_search_begins_with_the_policies_it_is_given(runner):
     first = (
         "start_with=[{p_L: 0.9, branches_removed: 2, fine_tune_epochs: 1}, "
