@@ -1,6 +1,7 @@
 """Rooms stay small enough to know, and the picture of them is the one the imports draw."""
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -42,3 +43,10 @@ def test_the_pictures_of_the_rooms_are_current():
     for name, container in drawing.FIGURES.items():
         found = place.with_name(name).read_text(encoding="utf-8")
         assert found == drawing.picture(container), "python docs/figures/rooms.py draws it anew"
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)
+def test_every_file_of_the_repository_that_a_page_names_is_there(page):
+    named = re.findall(r"\b(?:tests|benchmarks|autodepth)/[\w/]+\.py\b", page.read_text())
+
+    assert [name for name in named if not (ROOT / name).is_file()] == []

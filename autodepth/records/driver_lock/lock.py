@@ -61,8 +61,9 @@ class DriverLock:
 
     Args:
         folder: the study's folder, which must exist.
-        takeover: whether to take it from a process that holds it and is dead, see `lease.py`. The
-            ledger must then be opened by `Ledger.begin_driving`, which keeps that one from writing.
+        takeover: whether to take it from a process that holds it and is dead, see `heartbeat.py`.
+            The ledger must then be opened by `Ledger.begin_driving`, which keeps that one from
+            writing.
         wait: whether to wait for a driver that is about to end, for a minute at most.
 
     Raises:

@@ -113,8 +113,8 @@ def on_cluster(address: str | None, storage: str | None = None) -> Iterator[Clus
         storage: folder or URL that all its nodes reach.
 
     Raises:
-        InputError: a storage without a cluster, or as of `ray_cluster.connected`.
-        ClusterError: as of `ray_cluster.connected`.
+        InputError: a storage without a cluster, or as of `study.cluster.cluster.connected`.
+        ClusterError: as of `study.cluster.cluster.connected`.
     """
     if address is None:
         if storage is not None:

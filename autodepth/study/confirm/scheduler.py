@@ -27,7 +27,7 @@ class ConfirmationRequest:
 
     Args:
         seeds: fresh seeds per member, at least 1.
-        roles: controls that each member is compared with, see `control_policies.ROLES`.
+        roles: controls that each member is compared with, see `baselines.ROLES`.
         unpruned_macs: multiply-accumulates of the untouched network.
         given_weights: whether the study starts from given weights.
     """

@@ -2,7 +2,7 @@
 
 The agent of the driver's node exports it, with all that Ray knows of the node: on a cluster at the
 port of `ray start --metrics-export-port`; a search's own Ray only where it was asked to, see
-`study_metrics`. Every name gets `ray_` before it there.
+`metric_names`. Every name gets `ray_` before it there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rungs: at which epochs a running trial is compared with others, and what came of it.
 
 At a rung a trial is compared with all that reached the same share of their own schedules, on two
-objectives: accuracy and cost. `rung_rule.py` says when it is hopeless. It is judged on what is
+objectives: accuracy and cost. `stop_rule.py` says when it is hopeless. It is judged on what is
 known at that moment and nobody waits, as in ASHA (Li et al. 2020, arXiv 1810.05934).
 """
 

@@ -1,6 +1,6 @@
 """What the other ranks of a trial do: train with the first one whatever it trains.
 
-They build the same networks and go through the same loop (`training.py`); all that the first rank
+They build the same networks and go through the same loop (`loop.py`); all that the first rank
 alone knows reaches them by `Ranks.broadcast_result`.
 """
 

@@ -2,11 +2,11 @@
 
 Generators are seeded alike, so all ranks draw the same order of images and the same gates; what
 is dropped is dropped everywhere, and the gradients that exist are the same ones on every rank.
-They are summed, batch statistics are those of the whole batch (`synchronised_norm.py`), and so a
+They are summed, batch statistics are those of the whole batch (`sync_batch_norm.py`), and so a
 training is that of one process at the same batch size, up to rounding.
 
 The first rank carries the trial out as if it were alone, and has the others train with it
-(`following.py`). Nobody but the first looks at the cache, validates or reports.
+(`rank_worker.py`). Nobody but the first looks at the cache, validates or reports.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Ranks:
 
     @contextmanager
     def run_on_all_ranks(self, work: str, **arguments: Any) -> Iterator[None]:
-        """Have the others do the same work as the block; see `following.py`."""
+        """Have the others do the same work as the block; see `rank_worker.py`."""
         if self.size == 1 or self.rank > 0:
             yield
             return
