@@ -72,7 +72,7 @@ def with_stream_width(
     counts = _counts(network, stream, shares, widths)
     choices = choices_of(module, counts, choose=choose, seed=seed)
     if fresh:
-        choices = {group: _fresh(group, choice) for group, choice in choices.items()}
+        choices = {group: as_initialised(group, choice) for group, choice in choices.items()}
     choose_channels(module, choices)
     result = measured_anew(network, module)
     module.to(device)
@@ -255,7 +255,8 @@ def _padded(
     )
 
 
-def _fresh(group: ChannelGroup, choice: Choice) -> Choice:
+def as_initialised(group: ChannelGroup, choice: Choice) -> Choice:
+    """Return a choice whose readers keep the variance that their initialisation gave them."""
     factor = (group.size / len(choice.channels)) ** 0.5
     share = torch.ones(len(choice.channels)) if choice.share is None else choice.share
     return Choice(choice.channels, share * factor)

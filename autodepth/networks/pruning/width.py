@@ -21,6 +21,7 @@ from autodepth.networks.pruning.channels.cut import (
 )
 from autodepth.networks.pruning.channels.groups import ChannelGroup
 from autodepth.networks.pruning.channels.narrowing import Narrowing, find_narrowing
+from autodepth.networks.pruning.stream_width import as_initialised
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
 
@@ -65,11 +66,11 @@ def prune_width(
 
 
 def _first(group: ChannelGroup, share: float) -> Choice:
-    """Return the first channels of each block, their readers' weights scaled up."""
+    """Return the first channels of each block, as initialised."""
     block = group.size // group.blocks
     starts = torch.arange(0, group.size, block).unsqueeze(1)
     channels = (torch.arange(_staying(block, share)) + starts).flatten()
-    return Choice(channels, torch.full(channels.shape, (group.size / len(channels)) ** 0.5))
+    return as_initialised(group, Choice(channels))
 
 
 def _strongest(tensors: Mapping[str, Tensor], group: ChannelGroup, share: float) -> Tensor:
