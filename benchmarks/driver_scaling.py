@@ -48,7 +48,7 @@ from autodepth.study.driver.front import FrontWeights
 from autodepth.study.hooks import TrialReport
 from autodepth.study.plan.plan import StudyPlan
 from autodepth.study.plan.resources import Resources
-from autodepth.study.propose.optuna_sampler import OptunaSampler
+from autodepth.study.propose.sampling.optuna_sampler import OptunaSampler
 from autodepth.study.run import start_ledger
 from autodepth.study.stopping.rungs import Rungs
 from autodepth.trial.carry_out import TrialOutcome, TrialTask

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.datasets import load_digits
 
-from autodepth.data.images import ArrayImages, FileImages
+from autodepth.data.images import ArrayImages, FileImages, Images
 from autodepth.data.load import ImageData
 from autodepth.data.reading.folders import read_folder
 from autodepth.data.splits import split_off
@@ -48,12 +48,13 @@ def _digits() -> tuple[ArrayImages, ArrayImages]:
 
 
 def _cifar(folder: Path, seed: int) -> tuple[ArrayImages, ArrayImages]:
-    train, test = (_in_memory(read_folder(folder, None, part)[0]) for part in ("train", "test"))
+    parts = read_folder(folder, None)
+    train, test = _in_memory(parts.train), _in_memory(parts.test())
     return train.subset(split_off(train.labels, CIFAR_IMAGES, seed)[0]), test
 
 
-def _in_memory(images: ArrayImages | FileImages) -> ArrayImages:
-    return images if isinstance(images, ArrayImages) else images.decode_all()
+def _in_memory(images: Images) -> ArrayImages:
+    return images.decode_all() if isinstance(images, FileImages) else images
 
 
 def validation_count(training_images: int) -> int:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from autodepth.front.selection import FrontPoint
 from autodepth.report.analysis.confirmed import ConfirmedMember
+from autodepth.report.lineage import origins
 from autodepth.report.wording import shorten, shown_spread
 from autodepth.units import format_macs
 
@@ -33,10 +34,13 @@ def front_table(
         confirmed: accuracy over fresh seeds as text, by trial; None or empty for no such column.
     """
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    narrower = any(_filters(member) for member in front)
+    from_elsewhere = any(origins(member.policy) != ("parent",) for member in front)
+    narrower = any(_filters(member) for member in front) and not from_elsewhere
     columns = ["trial", "accuracy", "MACs", "share", "params", "latency", "removed"]
     if confirmed:  # 80 columns hold no more
         columns[1:] = ["accuracy", "confirmed", "MACs", "share", "latency", "removed"]
+    if from_elsewhere:
+        columns = [name for name in columns if name != "params"] + ["origin"]
     for name in [*columns, "filters"] if narrower else columns:
         left = name == "removed"
         table.add_column(name, justify="left" if left else "right", no_wrap=not left)
@@ -51,12 +55,19 @@ def front_table(
             *([confirmed.get(member.trial, "-")] if confirmed else []),
             format_macs(point.macs),
             f"{point.macs / unpruned_macs:.0%}",
-            *([] if confirmed else [format_macs(point.parameters)]),
+            *([] if confirmed or from_elsewhere else [format_macs(point.parameters)]),
             f"{point.latency_ms:.2f} ms",
             shorten(member.removed),
+            *([_origin(member)] if from_elsewhere else []),
             *([f"-{_filters(member):.0%}"] if narrower else []),
         )
     return table
+
+
+def _origin(member: FrontPoint) -> str:
+    """Return what a network comes from, and how often it was gone on from: `scratch+2`."""
+    first, *others = origins(member.policy)
+    return f"{first}+{len(others)}" if others else first
 
 
 def _filters(member: FrontPoint) -> float:

@@ -18,9 +18,10 @@ from autodepth.front.selection import FrontPoint, select
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.pruning.widths import changed_shapes
 from autodepth.networks.weights.own_files import read_saved
+from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
-from autodepth.trial.device.latency_table import LatencyTable
+from autodepth.trial.device.latency_table import LatencyTable, covers
 from autodepth.trial.result import TrialResult
 
 
@@ -208,6 +209,7 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
             "measured_on": "validation split",
             "point": result.point.to_dict(),
             "parent_accuracy": result.parent_accuracy,
+            "origins": [step.origin for step in Policy.from_dict(dict(policy)).chain],
             "reached": {name: list(two) for name, two in result.reached.items()},
             "unpruned": plan["unpruned"],
             "predicted_latency_ms": _predicted_latency(plan, result, policy),
@@ -233,8 +235,9 @@ def _without_places(data: Mapping[str, Any]) -> dict[str, Any]:
 def _predicted_latency(
     plan: Mapping[str, Any], result: TrialResult, policy: Mapping[str, Any]
 ) -> float | None:
-    """Return what the study's table of branches predicted; None without one."""
-    if not (table := plan.get("latency_table")):
+    """Return what the study's table of branches predicted; None where it cannot."""
+    table = plan.get("latency_table")
+    if not table or not covers(policy):
         return None
     sparsity = float(policy.get("filter_sparsity", 0.0))
     return LatencyTable.from_dict(table).predict(result.removed, sparsity)

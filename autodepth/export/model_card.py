@@ -88,6 +88,7 @@ def _details(architecture: Architecture, record: Mapping[str, Any]) -> str:
             "Model type": f"residual network for image classification, {network.name}",
             "Branches removed": removed,
             "Made narrower": narrower,
+            "Trained": _trained(record.get("origins", ["parent"])),
             **_reached(record),
             "Parameters": f"{record['point']['parameters']:,}",
             "Comes from": origin or "one policy, no search",
@@ -95,6 +96,16 @@ def _details(architecture: Architecture, record: Mapping[str, Any]) -> str:
             "Made by": f"autodepth {record['autodepth']}",
         }
     )
+
+
+def _trained(origins: Sequence[str]) -> str:
+    """Return the steps from the first network that was trained to this one."""
+    words = {
+        "parent": "as a whole, then pruned",
+        "scratch": "small, from scratch",
+        "member": "then changed and trained on",
+    }
+    return "; ".join(words[origin] for origin in origins)
 
 
 def _reached(record: Mapping[str, Any]) -> dict[str, str]:

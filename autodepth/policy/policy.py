@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 from autodepth.errors import InputError, did_you_mean
+from autodepth.policy.setting import Phase
 from autodepth.policy.settings import (
     GOALS,
     SETTINGS,
-    Phase,
     PolicySettings,
     TrainingSettings,
     check_settings,
@@ -23,7 +23,7 @@ _NAMES = {
     if "setting" in item.metadata
 }
 """Attributes of a policy by their names in files."""
-_LATER = ("origin", "stream_width")
+_LATER = ("origin", "stream_width", "width_growth")
 """Settings that files leave out at their defaults: there are ledgers from before there were any."""
 
 
@@ -33,9 +33,16 @@ class Policy(PolicySettings):
 
     Each setting is told in `autodepth.policy.settings`, with its range and default.
 
+    Args:
+        base: of a policy whose origin is `member`, the policy of that network: it is carried out
+            first, with all that it goes on from itself.
+
     Raises:
-        InputError: a setting is not what it must be, or two goals of removal are given.
+        InputError: a setting is not what it must be, two goals of removal are given, or a member
+            has no base.
     """
+
+    base: Policy | None = None
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -46,29 +53,42 @@ class Policy(PolicySettings):
         goals = [name for name in GOALS if getattr(self, name) is not None]
         if len(goals) > 1:
             raise InputError(f"at most one of {', '.join(GOALS)} may be given, but got {goals}")
+        if (self.origin == "member") != (self.base is not None):
+            told = "nothing" if self.base is None else f"one beside origin {self.origin!r}"
+            raise InputError(f"base must be a policy where origin is 'member', but got {told}")
+
+    @property
+    def chain(self) -> tuple[Policy, ...]:
+        """The policies that are carried out one after the other, this one last."""
+        return (self,) if self.base is None else (*self.base.chain, self)
 
     @cached_property
     def carried_out(self) -> Policy:
-        """What a trial does: a small network from scratch has an untrained parent.
+        """What a trial does: a network from scratch or from a member trains no parent.
 
-        Its branches go evenly, for untrained ones are worth nothing yet; what is left is trained
-        as a parent would be and for as long as parent and fine-tuning together, by the one-cycle
-        rule, without a teacher.
+        From scratch, as large a share of each stage goes, from its end, as shallower networks of a
+        family lack them: untrained branches are worth nothing yet. What is left is trained as a
+        parent would be and for as long as parent and fine-tuning together, without a teacher. The
+        member that a network goes on from takes the place of a trained parent.
         """
         train = self.train
         if self.origin == "parent" or not train.epochs:
             return self
+        if self.origin == "member":
+            return replace(
+                self, survival_prob_last=1.0, survival=None, train=replace(train, epochs=0)
+            )
         return replace(
             self,
             survival_prob_last=1.0,
             survival=None,
             decay_shape="linear",
             depth_schedule="constant",
-            criterion="evenly_spaced",
+            criterion="stage_ends",
             removal="one_shot",
             recalibration_batches=0,
             fine_tune_epochs=train.epochs + self.fine_tune_epochs,
-            fine_tune_schedule="one_cycle",
+            fine_tune_schedule=train.schedule,
             fine_tune_p_L=self.survival_prob_last,
             distillation=0.0,
             patience=None,
@@ -105,11 +125,14 @@ class Policy(PolicySettings):
         What makes no difference to it is left out: the shape of the decay where nothing is
         dropped, the temperature where nothing is distilled.
         """
-        return {
+        shaping = {
             name: self.value(name)
             for name, setting in SETTINGS.items()
             if (acts := setting.shapes.get(phase)) is not None and acts(self)
         }
+        if phase == "parent" and self.base is not None:
+            shaping["base"] = self.base.to_dict()
+        return shaping
 
     def value(self, name: str) -> Any:
         """Return a setting by its name in files."""
@@ -125,7 +148,9 @@ class Policy(PolicySettings):
         for name in _LATER:  # so that policies of before are written as they were
             if values[name] == getattr(PolicySettings, _NAMES[name]):
                 del values[name]
-        return {**values, "train": asdict(self.train)}
+        if self.base is not None:
+            values["base"] = self.base.to_dict()
+        return {**values, "train": self.train.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Policy:
@@ -134,8 +159,11 @@ class Policy(PolicySettings):
         Raises:
             InputError: a name is unknown or a value not what it must be.
         """
-        _check_names(values, [*_NAMES, "train"], "")
+        _check_names(values, [*_NAMES, "train", "base"], "")
         values = dict(values)
+        base = values.pop("base", None)
+        if base is not None and not isinstance(base, dict):
+            raise InputError(f"base must hold settings by their names, but got {base!r}")
         train = values.pop("train", {})
         if not isinstance(train, dict):
             raise InputError(f"train must hold settings by their names, but got {train!r}")
@@ -144,7 +172,11 @@ class Policy(PolicySettings):
             if SETTINGS[name].many and value is not None:
                 values[name] = _as_tuple(value)
         given = {_NAMES[name]: value for name, value in values.items()}
-        return cls(train=TrainingSettings(**train), **given)
+        return cls(
+            train=TrainingSettings(**train),
+            base=None if base is None else cls.from_dict(base),
+            **given,
+        )
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

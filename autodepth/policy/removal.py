@@ -31,6 +31,32 @@ def in_units(scores: Mapping[int, float], unit: float) -> dict[int, float]:
     return {branch: score / unit for branch, score in scores.items()}
 
 
+def branches_back(removal: Removal, removed: Collection[int]) -> tuple[int, ...]:
+    """Return which removed branches come back so that no more are gone than a policy says.
+
+    The stage that lacks the largest share of its branches gets one first, its first one.
+
+    Args:
+        removal: of the policy.
+        removed: numbers of the branches that are gone.
+    """
+    policy = removal.policy
+    if policy.branches is not None:
+        return tuple(branch for branch in sorted(removed) if branch not in policy.branches)
+    if policy.branches_removed is None:
+        return ()
+    gone, back = set(removed), list[int]()
+    count = Counter(removal.stages.values())
+    while len(gone) > policy.branches_removed:
+        lacking = Counter(removal.stages[branch] for branch in gone)
+        branch = min(
+            gone, key=lambda b: (-lacking[removal.stages[b]] / count[removal.stages[b]], b)
+        )
+        gone.remove(branch)
+        back.append(branch)
+    return tuple(back)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Removal:
     """The rule by which branches of one network go, weakest first.
@@ -91,7 +117,7 @@ class Removal:
         """
         if self.policy.branches is not None:
             return next((b for b in self.policy.branches if b not in removed), None)
-        if self._met(removed):
+        if self.met(removed):
             return None
         limits = self._limits()
         free = {
@@ -117,7 +143,8 @@ class Removal:
                 kept.add(branch)
         return kept
 
-    def _met(self, removed: Collection[int]) -> bool:
+    def met(self, removed: Collection[int]) -> bool:
+        """Whether the goal is reached without these branches, whatever the others are worth."""
         policy = self.policy
         if policy.branches_removed is not None:
             return len(removed) >= policy.branches_removed

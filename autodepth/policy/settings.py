@@ -8,12 +8,13 @@ setting is a line here and the code that acts on it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeAlias, get_args
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
 
-from autodepth.errors import InputError, did_you_mean
+from autodepth.errors import InputError
 from autodepth.policy.depth_schedule import DEPTH_SCHEDULES, DepthSchedule
+from autodepth.policy.setting import Acts, Phase, Setting, Span, named, number, whole
 from autodepth.policy.survival import (
     COMPENSATIONS,
     DECAY_SHAPES,
@@ -22,78 +23,21 @@ from autodepth.policy.survival import (
     DecayShape,
     GateMode,
 )
-from autodepth.policy.values import Scalar, is_number, is_whole, shown
 
 Criterion = Literal[
     "ablation_accuracy", "ablation_loss", "block_influence", "magnitude", "bn_scale", "taylor",
-    "norm_ratio", "random", "evenly_spaced",
+    "norm_ratio", "random", "evenly_spaced", "stage_ends",
 ]  # fmt: skip
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 ThresholdScope = Literal["network", "stage", "block"]
 RemovalMode = Literal["one_shot", "greedy", "iterative"]
 REMOVAL_MODES: tuple[RemovalMode, ...] = get_args(RemovalMode)
-FineTuneSchedule = Literal["one_cycle", "constant"]
-FINE_TUNE_SCHEDULES: tuple[FineTuneSchedule, ...] = get_args(FineTuneSchedule)
-Origin = Literal["parent", "scratch"]
+Schedule = Literal["one_cycle", "constant", "wsd"]
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+Origin = Literal["parent", "scratch", "member"]
 ORIGINS: tuple[Origin, ...] = get_args(Origin)
 Precision = Literal["auto", "float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-
-Phase = Literal["parent", "branches", "pruning", "fine_tune"]
-"""What a setting can shape: the parent, which branches go, how the rest is cut, recovery."""
-Acts: TypeAlias = Callable[[Any], bool]
-"""Whether a setting of a policy makes a difference to a phase."""
-Span: TypeAlias = tuple[str, Callable[[float], bool]]
-"""What numbers are called and which they are."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """One setting of a policy.
-
-    Args:
-        meaning: what it is, for editors and the reference page.
-        text: what a value must be, `must ...`.
-        allows: whether a value that is not None may be taken.
-        shapes: the phases of a trial it shapes, and whether it does so in a given policy.
-        choices: the values by name, if it takes names.
-        whole: whether it takes whole numbers only.
-        nullable: whether null may be taken.
-        many: whether a policy holds a tuple of such values.
-        searched: whether a space file may give it a range.
-        name: in files, where it differs from the policy's attribute.
-    """
-
-    meaning: str
-    text: str
-    allows: Callable[[Scalar], bool]
-    shapes: Mapping[Phase, Acts]
-    choices: tuple[str, ...] = ()
-    whole: bool = False
-    nullable: bool = False
-    many: bool = False
-    searched: bool = True
-    name: str = ""
-
-    def complaint(self, value: object) -> str | None:
-        """Return what is wrong with one value, or None."""
-        if value is None and self.nullable:
-            return None
-        if isinstance(value, float | int | str) and self.allows(value):
-            return None
-        text = f"{self.text}, but got {shown(value)}"
-        return text + did_you_mean(value, self.choices) if isinstance(value, str) else text
-
-    def complaint_of_policy(self, value: object) -> str | None:
-        """Return what is wrong with what a policy holds, a tuple where it holds many; or None."""
-        if not self.many:
-            return self.complaint(value)
-        if value is None and self.nullable:
-            return None
-        if not isinstance(value, tuple) or None in value:
-            return f"{self.text}, or a list of such, but got {shown(value)}"
-        return next((found for item in value if (found := self.complaint(item))), None)
-
 
 _ALWAYS: Acts = lambda _: True  # noqa: E731
 _PARENT: Mapping[Phase, Acts] = {"parent": _ALWAYS}
@@ -112,113 +56,69 @@ _NOT_NEGATIVE: Span = ("a number of at least 0", lambda number: 0 <= number < ma
 _FROM_ONE: Span = ("a number of at least 1", lambda number: 1 <= number < math.inf)
 
 
-def _number(
-    default: Any,
-    span: Span,
-    meaning: str,
-    shapes: Mapping[Phase, Acts],
-    *,
-    nullable: bool = False,
-    **more: Any,
-) -> Any:
-    kind, within = span
-    return _setting(
-        default,
-        meaning=meaning,
-        text=f"must be {kind}{' or null' if nullable else ''}",
-        allows=lambda value: is_number(value) and within(float(value or 0)),
-        shapes=shapes,
-        nullable=nullable,
-        **more,
-    )
-
-
-def _whole(
-    default: Any,
-    least: int,
-    meaning: str,
-    shapes: Mapping[Phase, Acts],
-    *,
-    nullable: bool = False,
-    **more: Any,
-) -> Any:
-    return _setting(
-        default,
-        meaning=meaning,
-        text=f"must be a whole number of at least {least}{' or null' if nullable else ''}",
-        allows=lambda value: is_whole(value) and int(value or 0) >= least,
-        shapes=shapes,
-        whole=True,
-        nullable=nullable,
-        **more,
-    )
-
-
-def _name(
-    default: str,
-    choices: tuple[str, ...],
-    meaning: str,
-    shapes: Mapping[Phase, Acts],
-    **more: Any,
-) -> Any:
-    return _setting(
-        default,
-        meaning=meaning,
-        text=f"must be one of {', '.join(choices)}",
-        allows=lambda value: value in choices,
-        shapes=shapes,
-        choices=choices,
-        **more,
-    )
-
-
-def _setting(default: Any, **about: Any) -> Any:
-    return field(default=default, metadata={"setting": Setting(**about)})
-
-
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """How a network is trained and fine-tuned: SGD with Nesterov momentum, one-cycle rate."""
+    """How a network is trained and fine-tuned: SGD with Nesterov momentum."""
 
-    epochs: int = _whole(20, 0, "passes before removal; 0 starts from the given weights", _PARENT)
-    batch_size: int = _whole(128, 2, "images per step", _TRAINING)
-    learning_rate: float = _number(
-        0.1, _POSITIVE, "highest rate of the one-cycle schedule", _TRAINING
+    epochs: int = whole(20, 0, "passes before removal; 0 starts from the given weights", _PARENT)
+    batch_size: int = whole(128, 2, "images per step", _TRAINING)
+    learning_rate: float = number(0.1, _POSITIVE, "highest rate of the schedule", _TRAINING)
+    schedule: Schedule = named(
+        "one_cycle",
+        SCHEDULES,
+        "how the rate moves: one_cycle; constant; or wsd, which warms up, stays, and decays, so "
+        "that longer training goes on from shorter",
+        {"parent": lambda policy: policy.train.schedule != "one_cycle"},
+    )
+    decay_share: float = number(
+        0.2,
+        _PROBABILITY,
+        "share of the epochs in which the rate of wsd decays",
+        {
+            "parent": lambda policy: policy.train.schedule == "wsd",
+            "fine_tune": lambda policy: policy.fine_tune_schedule == "wsd",
+        },
     )
     # A small rate is the classic way to make pruning look worse than it is (Le & Hua 2021).
-    fine_tune_learning_rate: float | None = _number(
+    fine_tune_learning_rate: float | None = number(
         None,
         _POSITIVE,
         "highest rate while fine-tuning; null takes learning_rate",
         _FINE_TUNE,
         nullable=True,
     )
-    momentum: float = _number(0.9, _SHARE, "momentum of SGD", _TRAINING)
-    weight_decay: float = _number(5e-4, _NOT_NEGATIVE, "weight decay of SGD", _TRAINING)
-    label_smoothing: float = _number(0.0, _SHARE, "label smoothing", _TRAINING)
-    precision: Precision = _name("auto", PRECISIONS, "what numbers to train in", _TRAINING)
+    momentum: float = number(0.9, _SHARE, "momentum of SGD", _TRAINING)
+    weight_decay: float = number(5e-4, _NOT_NEGATIVE, "weight decay of SGD", _TRAINING)
+    label_smoothing: float = number(0.0, _SHARE, "label smoothing", _TRAINING)
+    precision: Precision = named("auto", PRECISIONS, "what numbers to train in", _TRAINING)
 
     def __post_init__(self) -> None:
         check_settings(self, "train.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values by name; settings that came later are left out at their defaults."""
+        values = asdict(self)
+        later = {"schedule": "one_cycle", "decay_share": 0.2}
+        return {n: value for n, value in values.items() if later.get(n, ...) != value}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicySettings:
     """What a policy is made of. The order is that of the dimensions of a search."""
 
-    origin: Origin = _name(
+    origin: Origin = named(
         "parent",
         ORIGINS,
-        "whether the small network is cut out of a trained one, or trained from its own "
-        "initial weights",
+        "what a network comes from: a trained parent that it is cut out of, its own initial "
+        "weights, or a member of the front that goes on",
         {"parent": lambda p: p.origin == "scratch", "pruning": lambda p: p.origin == "scratch"},
     )
-    survival_prob_last: float = _number(
+    survival_prob_last: float = number(
         1.0, _PROBABILITY, "survival probability of the last branch", _DEPTH, name="p_L"
     )
-    decay_shape: DecayShape = _name("linear", DECAY_SHAPES, "how survival falls with depth", _DEPTH)
-    decay_power: float = _number(1.0, _POSITIVE, "exponent of the power shape", _DEPTH)
-    survival: tuple[float, ...] | None = _number(
+    decay_shape: DecayShape = named("linear", DECAY_SHAPES, "how survival falls with depth", _DEPTH)
+    decay_power: float = number(1.0, _POSITIVE, "exponent of the power shape", _DEPTH)
+    survival: tuple[float, ...] | None = number(
         None,
         _PROBABILITY,
         "survival probability of each branch, in place of p_L and a shape",
@@ -227,17 +127,17 @@ class PolicySettings:
         many=True,
         searched=False,
     )
-    depth_schedule: DepthSchedule = _name(
+    depth_schedule: DepthSchedule = named(
         "constant", DEPTH_SCHEDULES, "how p_L moves while training", _DEPTH
     )
-    depth_schedule_cutoff: float = _number(
+    depth_schedule_cutoff: float = number(
         0.5, _PROBABILITY, "share of training the schedule turns at", _DEPTH
     )
-    gate_mode: GateMode = _name("batch", GATE_MODES, "what a branch is dropped for", _GATES)
-    compensation: Compensation = _name(
+    gate_mode: GateMode = named("batch", GATE_MODES, "what a branch is dropped for", _GATES)
+    compensation: Compensation = named(
         "test_time", COMPENSATIONS, "where dropping is compensated for", _GATES
     )
-    criterion: Criterion = _name(
+    criterion: Criterion = named(
         "ablation_loss",
         CRITERIA,
         "what a branch's sensitivity is",
@@ -246,7 +146,7 @@ class PolicySettings:
             "branches": _ALWAYS,
         },
     )
-    sensitivity_threshold: tuple[float, ...] | None = _number(
+    sensitivity_threshold: tuple[float, ...] | None = number(
         None,
         _FINITE,
         "branches whose sensitivity, in means of the network's branches, lies below it are "
@@ -255,24 +155,29 @@ class PolicySettings:
         nullable=True,
         many=True,
     )
-    threshold_per: ThresholdScope = _name(
+    threshold_per: ThresholdScope = named(
         "network",
         get_args(ThresholdScope),
         "what each threshold speaks for",
         _BRANCHES,
         searched=False,
     )
-    branches_removed: int | None = _whole(
-        None, 0, "how many branches go, in place of a threshold", _BRANCHES, nullable=True
+    branches_removed: int | None = whole(
+        None,
+        0,
+        "how many branches are gone then, in place of a threshold; where a member lacks more, "
+        "some come back",
+        _BRANCHES,
+        nullable=True,
     )
-    macs_target: float | None = _number(
+    macs_target: float | None = number(
         None,
         _PROBABILITY,
         "share of the MACs left when no more branches go, in place of a threshold",
         _BRANCHES,
         nullable=True,
     )
-    branches: tuple[int, ...] | None = _whole(
+    branches: tuple[int, ...] | None = whole(
         None,
         1,
         "numbers of exactly the branches that go, in place of a threshold",
@@ -281,47 +186,54 @@ class PolicySettings:
         many=True,
         searched=False,
     )
-    protected: tuple[int, ...] = _whole(
+    protected: tuple[int, ...] = whole(
         (), 1, "numbers of branches that stay", _BRANCHES, many=True, searched=False
     )
-    removal: RemovalMode = _name(
+    removal: RemovalMode = named(
         "one_shot",
         REMOVAL_MODES,
         "whether branches go at once, step by step, or with fine-tuning between",
         _BRANCHES,
     )
-    removal_step: int = _whole(1, 1, "branches removed per step, if not at once", _BRANCHES)
-    between_epochs: int = _whole(1, 1, "passes after each step of iterative removal", _BRANCHES)
-    stream_width: float = _number(
+    removal_step: int = whole(1, 1, "branches removed per step, if not at once", _BRANCHES)
+    between_epochs: int = whole(1, 1, "passes after each step of iterative removal", _BRANCHES)
+    stream_width: float = number(
         1.0,
         _PROBABILITY,
         "share of the residual stream's channels that is left; from scratch, of all channels",
         {"pruning": lambda policy: policy.stream_width < 1},
     )
-    filter_sparsity: float = _number(
+    filter_sparsity: float = number(
         0.0, _SHARE, "share of each branch's inner channels to take out", _PRUNING
     )
-    weight_sparsity: float = _number(0.0, _SHARE, "share of all weights to set to zero", _PRUNING)
-    least_per_stage: int = _whole(
+    width_growth: float = number(
+        1.0,
+        _FROM_ONE,
+        "how many times as many inner channels the branches of a member get; it computes the same "
+        "at first",
+        {"pruning": lambda policy: policy.width_growth > 1},
+    )
+    weight_sparsity: float = number(0.0, _SHARE, "share of all weights to set to zero", _PRUNING)
+    least_per_stage: int = whole(
         1, 0, "branches that stay in each stage at least; 0 lets it be emptied", _BRANCHES
     )
-    recalibration_batches: int = _whole(
+    recalibration_batches: int = whole(
         0, 0, "batches to measure batch statistics on after removal", _PRUNING
     )
-    fine_tune_epochs: int = _whole(0, 0, "passes over the training split after removal", _FINE_TUNE)
-    fine_tune_schedule: FineTuneSchedule = _name(
-        "one_cycle", FINE_TUNE_SCHEDULES, "the rate while fine-tuning", _FINE_TUNE
+    fine_tune_epochs: int = whole(0, 0, "passes over the training split after removal", _FINE_TUNE)
+    fine_tune_schedule: Schedule = named(
+        "one_cycle", SCHEDULES, "the rate while fine-tuning", _FINE_TUNE
     )
-    fine_tune_p_L: float = _number(  # noqa: N815 - the name of the papers
+    fine_tune_p_L: float = number(  # noqa: N815 - the name of the papers
         1.0, _PROBABILITY, "survival probability of the last branch left", _FINE_TUNE
     )
-    distillation: float = _number(
+    distillation: float = number(
         0.0, _SHARE, "weight of the parent's soft scores in fine-tuning", _FINE_TUNE
     )
-    distillation_temperature: float = _number(
+    distillation_temperature: float = number(
         4.0, _FROM_ONE, "of both softmaxes", {"fine_tune": lambda p: p.distillation > 0}
     )
-    patience: int | None = _whole(
+    patience: int | None = whole(
         None,
         1,
         "epochs of fine-tuning without a better validation loss; null is no limit",

@@ -15,6 +15,9 @@ TrialKind = Literal["search", "unpruned", "confirm", "control"]
 LOST = "its driver ended while it ran"
 """Why a trial failed that is found running though nothing drives its study."""
 BEGUN_AGAIN = "begun again"
+EXPECTED = "expected"
+NO_RUNGS = (BEGUN_AGAIN, EXPECTED)
+"""Names of verdicts that compare a trial with no other."""
 """Takes the place of a rung where a trial had to begin anew, which is no verdict on it."""
 WORKER_DIED = "its worker died"
 """How the reason begins of a trial whose process is gone while its study goes on."""

@@ -15,11 +15,17 @@ from autodepth.records.driver_lock.heartbeat import Driver
 from autodepth.records.ledger import Ledger
 from autodepth.records.ledger.spending import useful_share
 from autodepth.records.trial_record import TrialRecord, front_of
-from autodepth.trial.device.latency_table import LatencyTable, PredictionError, prediction_error
+from autodepth.trial.device.latency_table import (
+    LatencyTable,
+    PredictionError,
+    covers,
+    prediction_error,
+)
 from autodepth.trial.result import EpochReport, TrialState
 from autodepth.units import Budget, Device
 
 # What a budget goes to, in the order it is told; what the ledger has besides follows.
+_LATEST = 50  # trials whose expected accuracies are compared
 PHASES = ("parent", "sensitivity", "prune", "fine_tune", "measure", "confirm", "failed", "overhead")
 
 
@@ -69,6 +75,8 @@ class StudyStatus:
         hypervolume: of the front, each cost in units of its reference.
         running: the trials that run now.
         latency: how well latencies were predicted before training; None where none were.
+        accuracy_error: mean absolute error of the accuracies (validation split, fractions) that
+            were expected of the latest trials before they began; None where none were.
     """
 
     study: str
@@ -89,6 +97,7 @@ class StudyStatus:
     hypervolume: float
     running: tuple[RunningTrial, ...]
     latency: PredictionError | None = None
+    accuracy_error: float | None = None
 
     @property
     def state(self) -> str:
@@ -155,7 +164,23 @@ def study_status(
             if record.state is TrialState.RUNNING and driver is not None
         ),
         latency=latency_error(records, plan.get("latency_table")),
+        accuracy_error=accuracy_error(records, ledger.expectations()),
     )
+
+
+def accuracy_error(records: Sequence[TrialRecord], expected: Mapping[int, float]) -> float | None:
+    """Return how far off expected accuracies were on average, in the latest trials.
+
+    Args:
+        records: of one study.
+        expected: validation accuracy by trial, as of before it began.
+    """
+    errors = [
+        abs(expected[record.number] - record.result.point.validation_accuracy)
+        for record in records
+        if record.result is not None and record.number in expected
+    ][-_LATEST:]
+    return math.fsum(errors) / len(errors) if errors else None
 
 
 def latency_error(
@@ -167,7 +192,11 @@ def latency_error(
         records: of one study.
         table: as its plan has it; None where latencies were not asked for.
     """
-    results = [(record.policy, record.result) for record in records if record.result is not None]
+    results = [
+        (record.policy, record.result)
+        for record in records
+        if record.result is not None and covers(record.policy)
+    ]
     if table is None or not results:
         return None
     predict = LatencyTable.from_dict(table).predict

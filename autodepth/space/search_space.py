@@ -99,7 +99,7 @@ class SearchSpace:
             threshold_per=threshold.per if isinstance(threshold, DomainSection) else "network",
             sensitivity_images=model.sensitivity.images,
             sampler=model.sampler,
-            start_with=model.start_with,
+            start_with=_starts(model, dimensions),
             rungs=model.rungs,
             confirmation=model.confirmation,
             limits=model.limits,
@@ -221,6 +221,13 @@ class SearchSpace:
                 values[key] = value
         values[THRESHOLD] = thresholds if thresholds and thresholds != [None] else None
         return values
+
+
+def _starts(model: SpaceModel, dimensions: Mapping[str, Dimension]) -> tuple[StartPoint, ...]:
+    """Return the policies to try first; small networks from scratch begin by themselves."""
+    if "start_with" not in model.model_fields_set and "origin" in dimensions:
+        return () if dimensions["origin"].domain.contains("scratch") else model.start_with
+    return model.start_with
 
 
 def _section(model: SpaceModel, name: str) -> Section:

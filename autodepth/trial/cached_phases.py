@@ -27,10 +27,11 @@ from autodepth.trial.phases.keys import (
     fine_tuning_content,
     may_go_on,
     parent_content,
+    trunk_content,
     weights_digest,
 )
 from autodepth.trial.phases.parent import Parent, score_branches, train_parent, untrained_network
-from autodepth.trial.phases.pruning import Pruned
+from autodepth.trial.phases.pruning import Pruned, grown, removal_from
 from autodepth.trial.training.checkpoints import Checkpoints
 from autodepth.trial.training.config import Epoch
 
@@ -56,21 +57,49 @@ class CachedPhases:
         """Return the trained network; epochs of one that is found are told again."""
         context, policy = self._context, self._policy
         network = untrained_network(context)
-        self._parent_key = key = content_key(**parent_content(policy, context, network))
+        content = parent_content(policy, context, network)
+        self._parent_key = key = content_key(**content)
+        if not policy.train.epochs:
+            return train_parent(policy, context, on_epoch, network=network)
         told = self._found(key, network, on_epoch)
         if told is not None:
             network.module.eval()
             return Parent(network=network, survival=tuple(told["survival"]))
         epochs: list[Epoch] = []
-        tell, checkpoints = _both(epochs.append, on_epoch), self._checkpoints(key)
-        parent = train_parent(policy, context, tell, network=network, checkpoints=checkpoints)
+        tell, checkpoints = _both(epochs.append, on_epoch), self._checkpoints(key, content)
+        parent = train_parent(
+            policy,
+            context,
+            tell,
+            network=network,
+            checkpoints=checkpoints,
+        )
         if self._keep(key, network, "parent", epochs, survival=parent.survival):
             checkpoints.discard(len(epochs))
         return parent
 
+    def goes_on_from(self, base: Parent, whole: ResidualNetwork) -> Parent:
+        """Return the final network of another policy as the parent of this one.
+
+        Branches come back where the policy lets fewer be gone, and they become wider where it says
+        so; the network computes the same.
+
+        Args:
+            base: that network, and what its own parent was trained with.
+            whole: the untrained whole network, on the CPU; what comes back has its weights.
+        """
+        policy = self._policy
+        self._parent_key = content_key(**parent_content(policy, self._context, whole))
+        return Parent(network=grown(base.network, policy, whole), survival=base.survival)
+
     def scores(self, parent: Parent) -> dict[int, float]:
         """Return what each removable branch of the parent is worth; none where none may go."""
-        return self._scores(parent.network) if self._policy.scores_branches else {}
+        policy, network = self._policy, parent.network
+        if not policy.scores_branches:
+            return {}
+        if policy.base is not None and removal_from(network, policy).met(network.removed):
+            return {}  # it goes on with all that it has
+        return self._scores(network)
 
     def scores_again(self, network: ResidualNetwork) -> dict[int, float]:
         """Return what each removable branch of the parent is worth without those that are gone."""
@@ -117,12 +146,13 @@ class CachedPhases:
     ) -> None:
         if epochs == 0:
             return
-        key = content_key(**content, parent=self._parent_key)
+        content = {**content, "parent": self._parent_key}
+        key = content_key(**content)
         open_ended = may_go_on(self._policy)
         if not open_ended and self._found(key, network, on_epoch) is not None:
             return
         heard: list[Epoch] = []
-        checkpoints = self._checkpoints(key, open_ended=open_ended)
+        checkpoints = self._checkpoints(key, content, open_ended=open_ended)
         fine_tune(
             network,
             self._policy,
@@ -189,13 +219,21 @@ class CachedPhases:
             self._cache.store(key, lambda entry: _write(entry / _TOLD, scores), kind="scores")
         return found
 
-    def _checkpoints(self, key: str, *, open_ended: bool = False) -> Checkpoints:
+    def _checkpoints(
+        self, key: str, content: Mapping[str, Any] | None, *, open_ended: bool = False
+    ) -> Checkpoints:
+        """Return where states of a training are kept; with its content, also those it shares."""
+        shared = None if content is None else trunk_content(content, self._policy)
+        trunk = None
+        if shared is not None:
+            trunk = self._checkpoints(content_key(**shared), None, open_ended=True)
         context = self._context
         return Checkpoints(
             self._cache,
             key,
             seconds=context.checkpoint_seconds,
             open_ended=open_ended,
+            trunk=trunk,
             leaving=context.leaving,
         )
 

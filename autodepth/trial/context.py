@@ -82,7 +82,7 @@ class TrialContext:
 
     def started_from(self, origin: Origin) -> TrialContext:
         """Return the context of a policy by its origin: from scratch no given weights count."""
-        if origin == "parent" or self.weights is None:
+        if origin != "scratch" or self.weights is None:
             return self
         return replace(self, weights=None, weights_key=None)
 

@@ -133,8 +133,9 @@ class TrialResult:
         sensitivities: what each removable branch is worth by the policy's criterion, in its unit
             (validation cross-entropy by default), by branch number; empty where none was scored.
         survival: p_1..p_L the parent was trained with.
-        parent_accuracy: validation accuracy of the parent before removal.
-        pruned_accuracy: validation accuracy after removal, before fine-tuning.
+        parent_accuracy: validation accuracy of the parent before removal; 0 where the network is
+            trained from scratch.
+        pruned_accuracy: the same after removal, before fine-tuning.
         phase_seconds: device time of each phase.
         weights_file: name of the saved weights inside the trial's folder, None if none were kept.
         weights_sha256: of that file, in hexadecimal; empty where it was not taken.

@@ -23,7 +23,7 @@ from autodepth.trial.cached_phases import CachedPhases
 from autodepth.trial.context import TrialContext
 from autodepth.trial.device.latency import latency_beside
 from autodepth.trial.phases.measurement import operating_point
-from autodepth.trial.phases.parent import Parent
+from autodepth.trial.phases.parent import Parent, untrained_network
 from autodepth.trial.phases.pruning import Pruned, prune, recalibrate_batch_norm
 from autodepth.trial.result import EpochReport, Phase, TrialResult
 from autodepth.trial.training.config import Epoch
@@ -50,12 +50,13 @@ def run_trial(
         InputError: the policy does not fit the network.
     """
     policy = policy.carried_out
-    context = context.started_from(policy.origin)
+    context = context.started_from(policy.chain[0].origin)
     clock, report, phases = _PhaseClock(), _Reporter(on_epoch), CachedPhases(policy, context)
     validation = context.evaluation_batches(context.data.validation)
     with clock("parent"):
-        parent = phases.parent(report.of("parent"))
-        parent_accuracy = evaluate(parent.network.module, validation).accuracy
+        parent = _parent(policy, context, phases, report)
+        untrained = policy.origin == "scratch"
+        parent_accuracy = 0.0 if untrained else evaluate(parent.network.module, validation).accuracy
     with clock("sensitivity"):
         sensitivities = phases.scores(parent)
         report.scored(sensitivities)
@@ -63,7 +64,7 @@ def run_trial(
         pruned = _pruned(parent, policy, context, sensitivities, phases, report)
         network = pruned.network
         _check_bounds(network, parent, policy, context)
-        pruned_accuracy = evaluate(network.module, validation).accuracy
+        pruned_accuracy = 0.0 if untrained else evaluate(network.module, validation).accuracy
     with clock("fine_tune"):
         phases.recover(pruned, parent, report.of("fine_tune", network.total_macs))
     with clock("measure"):
@@ -86,6 +87,27 @@ def run_trial(
         weights_sha256=sha256_of(folder / WEIGHTS_FILE),
         reached=pruned.reached,
     )
+
+
+def _parent(
+    policy: Policy, context: TrialContext, phases: CachedPhases, report: _Reporter
+) -> Parent:
+    """Return the network that branches are removed from: a parent, or that of another policy."""
+    if policy.base is None:
+        return phases.parent(report.of("parent"))
+    whole = untrained_network(context)
+    whole.module.cpu()
+    base = _final_network(policy.base.carried_out, context, report.of_base())
+    return phases.goes_on_from(base, whole)
+
+
+def _final_network(policy: Policy, context: TrialContext, report: _Reporter) -> Parent:
+    """Carry out a policy that another goes on from; what was done before is found again."""
+    phases = CachedPhases(policy, context)
+    parent = _parent(policy, context, phases, report)
+    pruned = _pruned(parent, policy, context, phases.scores(parent), phases, report)
+    phases.recover(pruned, parent, report.of("fine_tune", pruned.network.total_macs))
+    return Parent(network=pruned.network, survival=parent.survival)
 
 
 def _pruned(
@@ -124,8 +146,8 @@ def _check_bounds(
     table = context.latency_table
     for constraint in context.constraints:
         if constraint.metric == "latency_ms" and table is not None:
-            if policy.stream_width < 1:  # the table knows whole streams
-                continue
+            if policy.stream_width < 1 or policy.base is not None:
+                continue  # the table knows networks of whole streams, cut out of a parent
             predicted = table.predict(network.removed, policy.filter_sparsity)
             if table.breaks(constraint, predicted):
                 raise InfeasibleError(f"breaks {constraint}: {predicted:.3g} ms predicted")
@@ -140,9 +162,16 @@ def _check_bounds(
 class _Reporter:
     """Tells of epochs, counted through from the trial's first."""
 
-    def __init__(self, on_epoch: OnEpoch) -> None:
-        self._on_epoch, self._steps = on_epoch, itertools.count(1)
+    def __init__(
+        self, on_epoch: OnEpoch, *, steps: Iterator[int] | None = None, of_base: bool = False
+    ) -> None:
+        self._on_epoch, self._steps = on_epoch, steps or itertools.count(1)
         self._untold: Mapping[int, float] = {}
+        self._of_base = of_base
+
+    def of_base(self) -> _Reporter:
+        """Return what tells of the policy that this one goes on from, as of a parent."""
+        return _Reporter(self._on_epoch, steps=self._steps, of_base=True)
 
     def scored(self, sensitivities: Mapping[int, float]) -> None:
         """Tell what the parent's branches are worth with the next epoch."""
@@ -150,6 +179,8 @@ class _Reporter:
 
     def of(self, phase: Phase, macs: int = 0) -> Callable[[Epoch], None]:
         """Return what tells of epochs of one phase, in which a network of so many MACs trains."""
+        if self._of_base:
+            phase, macs = "parent", 0
 
         def tell(epoch: Epoch) -> None:
             told, self._untold = self._untold, {}

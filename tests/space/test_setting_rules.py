@@ -11,9 +11,9 @@ from autodepth.policy.depth_schedule import DEPTH_SCHEDULES
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import (
     CRITERIA,
-    FINE_TUNE_SCHEDULES,
     PRECISIONS,
     REMOVAL_MODES,
+    SCHEDULES,
     SEARCHED,
     TrainingSettings,
 )
@@ -42,6 +42,7 @@ def policy_takes(name, value):
 def test_every_setting_of_a_policy_has_a_rule_and_a_key():
     policy = {item.name for item in fields(Policy)}
     policy -= {"survival_prob_last", "survival", "threshold_per", "branches", "protected", "train"}
+    policy -= {"base"}  # another policy
     train = {f"train.{item.name}" for item in fields(TrainingSettings)}
     assert set(SEARCHED) == {"p_L"} | policy | train
     keys = {*SECTIONS["search"].model_fields}
@@ -69,7 +70,7 @@ def test_names_agree():
     assert SEARCHED["depth_schedule"].choices == DEPTH_SCHEDULES
     assert SEARCHED["criterion"].choices == CRITERIA
     assert SEARCHED["removal"].choices == REMOVAL_MODES
-    assert SEARCHED["fine_tune_schedule"].choices == FINE_TUNE_SCHEDULES
+    assert SEARCHED["fine_tune_schedule"].choices == SCHEDULES
     assert SEARCHED["train.precision"].choices == PRECISIONS
 
 

@@ -22,7 +22,8 @@ GOALS = ["sensitivity_threshold", "branches_removed", "macs_target", "branches"]
 def _setting(draw, name):
     rule = SEARCHED[name]
     if rule.choices:
-        choices = draw(st.lists(st.sampled_from(rule.choices), min_size=1, unique=True))
+        allowed = [choice for choice in rule.choices if choice != "member"]  # needs a base
+        choices = draw(st.lists(st.sampled_from(allowed), min_size=1, unique=True))
         return draw(st.sampled_from([choices[0], {"values": choices}]))
     if rule.whole:
         low, count, step = (
@@ -35,7 +36,7 @@ def _setting(draw, name):
         return draw(
             st.sampled_from([low, {"type": "int", "min": low, "max": low + count * step, **extra}])
         )
-    if name == "distillation_temperature":
+    if name in {"distillation_temperature", "width_growth"}:
         return draw(st.sampled_from([1, {"min": 1.0, "max": 6.0}]))
     low, high = draw(st.floats(0.01, 0.4)), draw(st.floats(0.5, 0.99))
     return draw(

@@ -14,21 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autodepth.front.objective import Objective
-from autodepth.policy.policy import Policy
 from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.space.file.shipped import default_space
-from autodepth.study.propose.acquisition import ExpectedImprovement
-from autodepth.study.propose.cost_model import CostModel
-from autodepth.study.propose.optuna_sampler import OptunaSampler
-from autodepth.study.propose.parent_pool import ParentPool
-from autodepth.study.propose.proposer import Proposer
+from autodepth.study.driver.build import make_proposer
 
-OBJECTIVES = (
-    Objective(name="validation_accuracy", goal="maximize", reference=0.0),
-    Objective(name="macs", goal="minimize", reference=1.0),
-)
 SMALL = ("network.name=resnet14", "data.train_images=48", "data.validation=60")
 
 
@@ -39,21 +29,20 @@ def make_proposals():
             SearchRequest(
                 space=default_space(),
                 budget="1trials",
-                settings=[*SMALL, *settings, f"sampler.name={sampler}"],
+                settings=[
+                    *SMALL,
+                    *settings,
+                    f"sampler.name={sampler}",
+                    f"sampler.gap_share={gap_share}",
+                    "objectives=[{name: validation_accuracy, goal: maximize, reference: 0.0},"
+                    " {name: macs, goal: minimize, reference: 100%}]",
+                ],
             )
         )
         dimensions = plan.space.dimensions_for(plan.network.num_stages, len(plan.network.branches))
-        return Proposer(
-            dimensions,
-            lambda point: Policy.from_dict(plan.space.policy_values(point)),
-            sampler=OptunaSampler(dimensions, OBJECTIVES, sampler=plan.space.sampler, seed=0),
-            cost_model=CostModel(plan.network, plan.context, plan.space.constraints),
-            parents=ParentPool(seed=0),
-            improvement=ExpectedImprovement(
-                OBJECTIVES, whole_macs=plan.network.total_macs, share=gap_share
-            ),
-            first=first,
-        )
+        proposer = make_proposer(plan, dimensions, most_parked=8)
+        proposer.begin_with(first)
+        return proposer
 
     return proposer
 

@@ -10,7 +10,7 @@ from study.test_study_machine import StudyMachine
 from autodepth.records.trial_record import LOST
 from autodepth.study.driver.driver import StudyDriver
 from autodepth.study.driver.search_state import SearchState
-from autodepth.study.propose.cost_model import CostModel
+from autodepth.study.propose.predict.cost_model import CostModel
 from autodepth.study.stopping.failure_policy import FailurePolicy
 from autodepth.trial.result import TrialState
 

@@ -6,7 +6,7 @@ import pytest
 
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import TrainingSettings
-from autodepth.study.propose.cost_model import CostModel
+from autodepth.study.propose.predict.cost_model import CostModel
 from autodepth.trial.phases.parent import untrained_network
 from autodepth.trial.run_trial import run_trial
 

@@ -36,6 +36,7 @@ _HEADERS: dict[Criterion, str] = {  # nine of them fit into 80 columns
     "norm_ratio": "norm\nratio",
     "random": "\nrandom",
     "evenly_spaced": "evenly\nspaced",
+    "stage_ends": "stage\nends",
 }
 Network = Annotated[
     str, typer.Argument(help="resnet56, torchvision:NAME, timm:NAME or package.module:callable")

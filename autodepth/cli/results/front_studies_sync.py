@@ -101,7 +101,7 @@ def sync(
 
     folder = find_study(study)
     if optuna:
-        from autodepth.study.propose.optuna_export import mirror_path, write_mirror  # noqa: PLC0415
+        from autodepth.study.propose.sampling.optuna_export import mirror_path, write_mirror  # noqa: PLC0415
 
         added, file = write_mirror(folder), mirror_path(folder)
         told = {"study": folder.name, "file": str(file), "added": added}

@@ -35,6 +35,9 @@ def status_view(status: StudyStatus) -> RenderableType:
         facts.add_row(name, Text(text))  # as text: a name may hold what rich takes for a style
     if status.latency is not None:
         facts.add_row("latency", _predicted(status.latency))
+    if status.accuracy_error is not None:
+        off = f"expected to {100 * status.accuracy_error:.1f} points (mean of the latest trials)"
+        facts.add_row("accuracy", off)
     parts: list[RenderableType] = [facts]
     if status.spending:
         parts += ["", _spending_table(status), _useful(status)]
@@ -60,6 +63,8 @@ def explanation_view(study: str, told: TrialExplanation) -> RenderableType:
     facts.add_row("state", f"{record.state}, {format_duration(record.device_seconds)} charged")
     for verdict in told.verdicts:
         facts.add_row("reason", Text(verdict))
+    for step in told.lineage:
+        facts.add_row("origin", Text(step))
     if record.result is not None:
         point = record.result.point
         facts.add_row(

@@ -53,7 +53,7 @@ def fsck(
 
 
 def _write_mirror_anew(folder: StudyFolder) -> None:
-    from autodepth.study.propose.optuna_export import mirror_path, write_mirror  # noqa: PLC0415
+    from autodepth.study.propose.sampling.optuna_export import mirror_path, write_mirror  # noqa: PLC0415
 
     if mirror_path(folder).exists():
         write_mirror(folder, anew=True)

@@ -14,7 +14,7 @@ from autodepth.front.objective import Objective
 from autodepth.front.selection import FrontPoint, front_points
 from autodepth.records.ledger.database import Database
 from autodepth.records.ledger.rows import epoch_of, trial_of
-from autodepth.records.trial_record import StudyRecord, TrialRecord
+from autodepth.records.trial_record import EXPECTED, StudyRecord, TrialRecord
 from autodepth.trial.result import EpochReport, TrialState
 
 _TRIALS = (
@@ -106,6 +106,11 @@ class LedgerReader:
         """Return how a trial compared with others, rung by rung, as it was entered."""
         rows = self.database.query("SELECT content FROM verdict WHERE trial = ?", number)
         return [json.loads(row["content"]) for row in rows]
+
+    def expectations(self) -> dict[int, float]:
+        """Return the validation accuracy that was expected of trials before they began."""
+        rows = self.database.query("SELECT trial, content FROM verdict WHERE rung = ?", EXPECTED)
+        return {row["trial"]: json.loads(row["content"])["accuracy"] for row in rows}
 
     def endings(self) -> list[tuple[int, float]]:
         """Return (trial, device seconds the study had spent by then), in the order of ending.

@@ -30,7 +30,7 @@ from autodepth.space.search_space import SearchSpace
 from autodepth.study.confirm.scheduler import ConfirmationRequest
 from autodepth.study.plan.make_plan import make_plan
 from autodepth.study.plan.plan import StudyPlan
-from autodepth.study.propose.optuna_export import mirror_path, write_mirror
+from autodepth.study.propose.sampling.optuna_export import mirror_path, write_mirror
 from autodepth.study.run import Runner, StudyResult, Watch, run_study, start_ledger
 
 if TYPE_CHECKING:

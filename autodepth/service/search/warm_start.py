@@ -9,7 +9,7 @@ from autodepth.records.studies import find_study
 from autodepth.records.trial_record import TrialRecord
 from autodepth.space.domains import Fixed
 from autodepth.space.search_space import SearchSpace
-from autodepth.study.propose.optuna_sampler import Point
+from autodepth.study.propose.sampling.optuna_sampler import Point
 from autodepth.study.propose.start_policies import whole_name
 
 
@@ -28,7 +28,9 @@ def front_policies(study: str, space: SearchSpace) -> tuple[Point, ...]:
     """
     folder = find_study(study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
-        members = [ledger.trial(member.trial) for member in ledger.front()]
+        # What goes on from a network of that study has none to go on from here.
+        front = [member for member in ledger.front() if "base" not in member.policy]
+        members = [ledger.trial(member.trial) for member in front]
     points = [_in_space(member, space) for member in members]
     found = [point for i, point in enumerate(points) if point and point not in points[:i]]
     if not found:

@@ -231,7 +231,7 @@ class SpaceModel(Section):
     start_with: StartPoints = Field(
         ("shallow",),
         description="policies to try first: shallow, unpruned, linear_rule, constant_depth or "
-        "settings",
+        "settings; none where networks from scratch are searched",
     )
     rungs: RungsSection = RungsSection()
     confirmation: ConfirmationSection = ConfirmationSection()

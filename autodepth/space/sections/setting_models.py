@@ -256,6 +256,7 @@ else:
 def _setting_mistakes(name: str, setting: Any) -> Iterator[tuple[Place, str]]:
     """Yield (place within the setting, message) of everything against the setting's rule."""
     rule = SEARCHED[name]
+    yield from _origin_mistakes(name, setting)
     values: dict[Place, object] = {(): setting}
     if isinstance(setting, ChoiceSection):
         values = {("values", i): value for i, value in enumerate(setting.values)}
@@ -276,3 +277,9 @@ def _setting_mistakes(name: str, setting: Any) -> Iterator[tuple[Place, str]]:
             yield ("per",), f"only {THRESHOLD} may differ per stage or block"
         elif setting.per != "network" and None in values.values():
             yield ("values",), f"null cannot be chosen for one {setting.per} alone"
+
+
+def _origin_mistakes(name: str, setting: Any) -> Iterator[tuple[Place, str]]:
+    values = setting.values if isinstance(setting, ChoiceSection) else [setting]
+    if name == "origin" and set(values) == {"member"}:
+        yield (), "member needs others beside it that it goes on from: parent, scratch or both"

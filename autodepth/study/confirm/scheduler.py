@@ -16,7 +16,7 @@ from autodepth.records.ledger import Ledger
 from autodepth.space.sections.search_models import ConfirmationSection
 from autodepth.study.confirm.missing import FollowUp, confirmations, controls
 from autodepth.study.plan.budget import BudgetMeter
-from autodepth.study.propose.cost_model import CostModel
+from autodepth.study.propose.predict.cost_model import CostModel
 
 _MARGIN = 1.15  # of the time it is expected to need
 

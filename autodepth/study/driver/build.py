@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from autodepth.lived_time import lived_seconds
 from autodepth.policy.policy import Policy
@@ -10,6 +10,7 @@ from autodepth.records.fsck import end_lost_trials, sweep
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
 from autodepth.seeding import derive_seed
+from autodepth.space.domains import Dimension
 from autodepth.study.confirm.scheduler import ConfirmationRequest, ConfirmationScheduler
 from autodepth.study.driver.control_turn import ControlTurn
 from autodepth.study.driver.driver import StudyDriver
@@ -20,11 +21,14 @@ from autodepth.study.driver.weight_uploads import WeightUploads
 from autodepth.study.plan.budget import BudgetMeter
 from autodepth.study.plan.estimate import unpruned_policy
 from autodepth.study.plan.plan import StudyPlan
-from autodepth.study.propose.acquisition import ExpectedImprovement
-from autodepth.study.propose.cost_model import CostModel
-from autodepth.study.propose.optuna_sampler import OptunaSampler
+from autodepth.study.propose.candidates import BASE, Candidates
+from autodepth.study.propose.member_pool import MemberPool
 from autodepth.study.propose.parent_pool import ParentPool
+from autodepth.study.propose.predict.acquisition import ExpectedImprovement
+from autodepth.study.propose.predict.cost_model import CostModel
 from autodepth.study.propose.proposer import FEWEST_PARKED, Proposer
+from autodepth.study.propose.prospects import Prospects
+from autodepth.study.propose.sampling.optuna_sampler import OptunaSampler, Point
 from autodepth.study.propose.start_policies import parent_point, start_points
 from autodepth.study.stopping.failure_policy import FailurePolicy
 from autodepth.study.stopping.rungs import Rungs
@@ -67,26 +71,7 @@ def make_driver(
         clock=clock,
     )
     ledger.reserve(devices)
-    proposer = Proposer(
-        dimensions,
-        lambda point: Policy.from_dict(space.policy_values(point)),
-        sampler=OptunaSampler(
-            dimensions,
-            plan.objectives,
-            sampler=space.sampler,
-            seed=derive_seed(space.seed, "sampler", 0),
-        ),
-        cost_model=CostModel(plan.network, plan.context, space.constraints),
-        parents=ParentPool(seed=derive_seed(space.seed, "parents")),
-        improvement=ExpectedImprovement(
-            plan.objectives,
-            whole_macs=plan.network.total_macs,
-            share=0.0 if space.sampler.name in {"random", "qmc"} else space.sampler.gap_share,
-        ),
-        first=start_points(space.start_with, dimensions),
-        seed=derive_seed(space.seed, "blind points"),
-        most_parked=max(FEWEST_PARKED, concurrency),
-    )
+    proposer = make_proposer(plan, dimensions, most_parked=max(FEWEST_PARKED, concurrency))
     state = SearchState(
         space=space,
         objectives=plan.objectives,
@@ -97,6 +82,7 @@ def make_driver(
             control := unpruned_policy(space, plan.network),
             proposer=proposer,
             meter=meter,
+            whole_first=not proposer.candidates.from_scratch,
         ),
         unpruned_point=parent_point(control, dimensions),
         rungs=Rungs(at=space.rungs.at, keep=space.rungs.keep),
@@ -126,4 +112,53 @@ def make_driver(
         next_up=replay.run(search_again=request is None),
         failures=failures,
         concurrency=concurrency,
+    )
+
+
+def make_proposer(
+    plan: StudyPlan, dimensions: Sequence[Dimension], *, most_parked: int
+) -> Proposer:
+    """Return what proposes the policies of a study, before anything is known."""
+    space = plan.space
+    cost_model = CostModel(plan.network, plan.context, space.constraints)
+    parents = ParentPool(seed=derive_seed(space.seed, "parents"))
+    members = MemberPool(seed=derive_seed(space.seed, "members"))
+    by_chance = space.sampler.name in {"random", "qmc"}
+
+    def policy_of(point: Point) -> Policy:
+        settings = {name: value for name, value in point.items() if name != BASE}
+        values = space.policy_values(settings)
+        if BASE in point:
+            values[BASE] = members.policy(int(str(point[BASE]))).to_dict()
+        return Policy.from_dict(values)
+
+    return Proposer(
+        policy_of,
+        sampler=OptunaSampler(
+            dimensions,
+            plan.objectives,
+            sampler=space.sampler,
+            seed=derive_seed(space.seed, "sampler", 0),
+        ),
+        cost_model=cost_model,
+        parents=parents,
+        members=members,
+        candidates=Candidates(
+            dimensions,
+            parents=parents,
+            members=members,
+            seed=derive_seed(space.seed, "blind points"),
+        ),
+        prospects=Prospects(
+            dimensions,
+            cost_model=cost_model,
+            parents=parents,
+            improvement=ExpectedImprovement(
+                plan.objectives,
+                whole_macs=plan.network.total_macs,
+                share=0.0 if by_chance else space.sampler.gap_share,
+            ),
+        ),
+        first=start_points(space.start_with, dimensions),
+        most_parked=most_parked,
     )

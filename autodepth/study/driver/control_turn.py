@@ -6,8 +6,9 @@ from autodepth.policy.policy import Policy
 from autodepth.study.plan.budget import BudgetMeter
 from autodepth.study.propose.proposer import Proposer
 
-# The control comes when the search has begun so many times the work that its training is.
-_WORK_BEFORE_CONTROL = 2.0
+# The control comes when the search has begun so many times the work that its training is; where
+# small networks from scratch make a front by themselves, it is not to hold them up.
+_WORK_BEFORE_CONTROL, _WORK_BEFORE_CONTROL_OF_SMALL = 2.0, 8.0
 
 
 class ControlTurn:
@@ -17,6 +18,7 @@ class ControlTurn:
         control: the policy that leaves the network whole.
         proposer: what the search goes on with.
         meter: minds the budget.
+        whole_first: whether policies of the search begin with the whole network, too.
     """
 
     def __init__(
@@ -25,7 +27,9 @@ class ControlTurn:
         *,
         proposer: Proposer,
         meter: BudgetMeter,
+        whole_first: bool = True,
     ) -> None:
+        self._whole_first = whole_first
         self.control = control
         self._control_begun = False
         self._proposer, self._meter = proposer, meter
@@ -48,8 +52,9 @@ class ControlTurn:
         state = parents.state(self._proposer.cost_model.parent(self.control))
         if state == "ready" or not epochs:
             return True
-        beside_first = parents.work > 0 and not any_complete
-        begun = beside_first or parents.work >= _WORK_BEFORE_CONTROL * epochs
+        beside_first = parents.work > 0 and not any_complete and self._whole_first
+        times = _WORK_BEFORE_CONTROL if self._whole_first else _WORK_BEFORE_CONTROL_OF_SMALL
+        begun = beside_first or parents.work >= times * epochs
         work = self._proposer.cost_model.work(self.control, new_parent=True)
         time = self._meter.leaves_time_for(work, new_parent=True)
         return state != "training" and begun and time

@@ -20,7 +20,7 @@ from autodepth.records.fsck import sweep
 from autodepth.records.ledger import Ledger
 from autodepth.records.ledger.write_buffer import WriteBuffer
 from autodepth.records.studies import StudyFolder
-from autodepth.records.trial_record import WEIGHTS_LOST
+from autodepth.records.trial_record import EXPECTED, WEIGHTS_LOST
 from autodepth.study.confirm.missing import FollowUp
 from autodepth.study.confirm.scheduler import ConfirmationScheduler
 from autodepth.study.driver.search_state import ActiveTrial, SearchState
@@ -295,7 +295,11 @@ class StudyDriver:
     def _start(self, proposal: Proposal) -> TrialTask:
         policy = proposal.policy
         number = self.ledger.start_trial("search", proposal.point, policy.to_dict())
-        self.proposer.started(proposal, number)
+        expected = self.proposer.started(proposal, number)
+        if expected is not None:
+            told = f"expected {expected.mean:.1%} +- {expected.spread:.1%} (validation split)"
+            content = {"rung": EXPECTED, "accuracy": expected.mean, "reason": told}
+            self.ledger.record([], [(number, EXPECTED, content)])
         self._note(number, policy, proposal=proposal, new_parent=proposal.new_parent)
         self.meter.trial_started()
         return self._task(number, policy)

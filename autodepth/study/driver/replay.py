@@ -16,7 +16,7 @@ from typing import Any
 
 from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
-from autodepth.records.trial_record import BEGUN_AGAIN, TrialKind, TrialRecord
+from autodepth.records.trial_record import NO_RUNGS, TrialKind, TrialRecord
 from autodepth.seeding import derive_seed
 from autodepth.study.driver.search_state import ActiveTrial, SearchState
 from autodepth.study.propose.proposer import Proposal
@@ -121,7 +121,7 @@ class Replay:
         for epoch in self._ledger.epochs(number):
             state.on_epoch(number, running, epoch, judged=True)
         for verdict in self._ledger.verdicts(number):
-            if verdict["rung"] != BEGUN_AGAIN:
+            if verdict["rung"] not in NO_RUNGS:
                 state.rungs.recall(Verdict(**verdict))
         stopped = record.state is TrialState.STOPPED
         state.on_end(number, running, record.result, stopped=stopped)

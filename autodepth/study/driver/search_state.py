@@ -6,7 +6,7 @@ now or was by an earlier part of the study (`replay.py`).
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,8 +18,9 @@ from autodepth.space.search_space import SearchSpace
 from autodepth.study.driver.control_turn import ControlTurn
 from autodepth.study.driver.front import FrontWeights
 from autodepth.study.plan.budget import BudgetMeter
-from autodepth.study.propose.optuna_sampler import Point
+from autodepth.study.propose.predict.cost_model import CarriedOut
 from autodepth.study.propose.proposer import Proposal, Proposer
+from autodepth.study.propose.sampling.optuna_sampler import Point
 from autodepth.study.stopping.rungs import Rungs, Verdict
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult
 
@@ -43,6 +44,7 @@ class ActiveTrial:
     new_parent: bool = True
     epochs: Counter[str] = field(default_factory=Counter)
     found: Counter[str] = field(default_factory=Counter)  # epochs of another trial, told again
+    curves: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     last: EpochReport | None = None
     stop: str = ""  # why it has to stop
 
@@ -55,12 +57,14 @@ class ActiveTrial:
         """Count an epoch."""
         self.epochs[epoch.phase] += 1
         self.found[epoch.phase] += epoch.replayed
+        self.curves[epoch.phase].append(epoch.validation_accuracy)
         self.last = epoch
 
     def restart(self) -> None:
         """Forget its epochs: it begins anew."""
         self.epochs.clear()
         self.found.clear()
+        self.curves.clear()
         self.last, self.stop = None, ""
 
     @property
@@ -210,7 +214,7 @@ class SearchState:
         if running.of_search:
             self._parent_is_ready(running)
             cost_model.learn(running.policy, result.sensitivities)
-            self.proposer.improvement.ended(number, self.values(result.point))
+            self._learn_of_network(number, running, result)
             self.rungs.final(number, result.point.validation_accuracy)
         if running.proposal is not None:
             values, violations = self.values(result.point), self.violations(result.point)
@@ -218,11 +222,32 @@ class SearchState:
         if self.front.add(number):
             parents.credit(cost_model.parent(running.policy))
 
+    def _learn_of_network(self, number: int, running: ActiveTrial, result: TrialResult) -> None:
+        proposer, point = self.proposer, result.point
+        accuracy, macs = point.validation_accuracy, float(point.macs)
+        proposer.prospects.ended(number, self.values(point), accuracy)
+        end = CarriedOut(trial=number, removed=result.removed, macs=macs, accuracy=accuracy)
+        proposer.cost_model.note(running.policy, end)
+        if running.proposal is not None:
+            proposer.members.add(running.proposal.point, running.policy, end)
+            self._learn_curves(running, macs, ended=True)
+
+    def _learn_curves(self, running: ActiveTrial, macs: float | None, *, ended: bool) -> None:
+        assert running.proposal is not None
+        curves = dict(running.curves)
+        if not running.new_parent:
+            curves.pop("parent", None)
+        self.proposer.prospects.learn(
+            running.proposal.point, running.policy, curves, macs=macs, ended=ended
+        )
+
     def _came_to_nothing(self, number: int, running: ActiveTrial, *, stopped: bool) -> None:
         self.proposer.parents.lost(number, given_up=stopped)
         if running.proposal is not None:
             values = self._reached(running.last) if stopped else None
-            self.proposer.improvement.ended(number, values, complete=False)
+            self.proposer.prospects.ended(number, values, None)
+            if stopped and running.last is not None:
+                self._learn_curves(running, float(running.last.macs) or None, ended=False)
             self.proposer.left_undone(running.policy, running.epochs["fine_tune"])
             self.proposer.answer(running.proposal, values, settled=stopped)
 

@@ -15,10 +15,10 @@ from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import Origin
+from autodepth.policy.settings import ORIGINS, Origin
 from autodepth.policy.survival import expected_branches, survival_probabilities
 from autodepth.policy.values import Scalar
-from autodepth.space.domains import Choice, Domain, Fixed, FloatRange, IntRange
+from autodepth.space.domains import Choice, Dimension, Fixed, FloatRange, IntRange
 from autodepth.space.objectives import Constraint
 from autodepth.space.search_space import SearchSpace
 from autodepth.trial.device.device import autocast
@@ -159,7 +159,7 @@ def typical_policy(space: SearchSpace, network: ResidualNetwork) -> Policy:
     point: dict[str, Scalar] = {}
     for dimension in space.dimensions_for(network.num_stages, len(network.branches)):
         if dimension.condition is None or dimension.condition.holds(point):
-            point[dimension.name] = _middle(dimension.domain)
+            point[dimension.name] = _middle(dimension)
     return Policy.from_dict(space.policy_values(point))
 
 
@@ -167,6 +167,8 @@ def unpruned_policy(space: SearchSpace, network: ResidualNetwork) -> Policy:
     """Return the control: trained like the others, no random depth, nothing removed."""
     return replace(
         typical_policy(space, network).removing(),
+        origin="parent",
+        stream_width=1.0,
         survival_prob_last=1.0,
         survival=None,
         filter_sparsity=0.0,
@@ -275,10 +277,12 @@ def _seconds(call: Callable[[], None], device: torch.device) -> float:
     return min(times)
 
 
-def _middle(domain: Domain) -> Scalar:
-    match domain:
+def _middle(dimension: Dimension) -> Scalar:
+    match domain := dimension.domain:
         case Fixed(value=value):
             return value
+        case Choice(values=values) if dimension.name == "origin":
+            return min(values, key=ORIGINS.index)  # a member goes on from one of the others
         case Choice(values=values):
             return values[0]
         case IntRange(low=low, high=high, log=log) | FloatRange(low=low, high=high, log=log):

@@ -27,8 +27,8 @@ def shapes_parent(name: str, point: Mapping[str, object]) -> bool:
         point: settings it is searched with; where branches are scored while a parent is trained,
             by what they are scored shapes it.
     """
-    if point.get("origin") == "scratch":  # its parent is not trained
-        return name == "origin"
+    if point.get("origin", "parent") != "parent":  # none is trained
+        return name in {"origin", "base"}
     if name == "criterion":
         return point.get("decay_shape") == "sensitivity"
     return name in SETTINGS and "parent" in SETTINGS[name].shapes
@@ -102,10 +102,9 @@ class ParentPool:
         """A parent has this validation accuracy, a fraction, so far in its training."""
         self._accuracy[key] = accuracy
 
-    def promise(self, key: str) -> float:
-        """Return a parent's accuracy as a share of the best one's; 1 where it is not known."""
-        best = max(self._accuracy.values(), default=0.0)
-        return self._accuracy.get(key, best) / best if best else 1.0
+    def accuracy(self, key: str) -> float | None:
+        """Return a parent's validation accuracy, a fraction; None where it is not known."""
+        return self._accuracy.get(key)
 
     def credit(self, key: str) -> None:
         """A policy on this parent reached the front."""

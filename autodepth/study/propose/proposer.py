@@ -1,4 +1,4 @@
-"""What to try next: the searcher's suggestions, seen through what is known before training.
+"""What to try next: what promises the front most for its work, or what the sampler suggests.
 
 A suggestion that comes to a network there is already is answered at once and costs nothing, and one
 that would only fine-tune such a network less is passed over. One that breaks a bound for certain is
@@ -8,17 +8,20 @@ suggestion takes the free place.
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from autodepth.policy.policy import Policy
-from autodepth.space.domains import Dimension, largest_value, random_value
-from autodepth.study.propose.acquisition import ExpectedImprovement
-from autodepth.study.propose.cost_model import CostModel
-from autodepth.study.propose.optuna_sampler import OptunaSampler, Point
-from autodepth.study.propose.parent_pool import ParentPool
+from autodepth.policy.values import Scalar
+from autodepth.study.propose.candidates import BASE, Candidates
+from autodepth.study.propose.member_pool import MemberPool
+from autodepth.study.propose.parent_pool import ParentPool, ParentState
+from autodepth.study.propose.predict.accuracy_model import Predicted
+from autodepth.study.propose.predict.cost_model import CostModel
+from autodepth.study.propose.prospects import Prospect, Prospects
+from autodepth.study.propose.sampling.optuna_sampler import OptunaSampler, Point
 from autodepth.study.propose.seen_networks import FinalNetwork, SeenNetworks
 
 # Suggestions in a row that led to no trial. The sampler is slow and suggests much the same again:
@@ -26,8 +29,13 @@ from autodepth.study.propose.seen_networks import FinalNetwork, SeenNetworks
 _ASK_NO_MORE_AFTER = 2
 _GIVE_UP_AFTER = 200
 FEWEST_PARKED = 8
-_DRAWS_FOR_A_GAP = 24
+_CANDIDATES = 48
 _DRAWS_FOR_A_NEW_NETWORK = 8
+_OTHER_COST = 1.5  # times as much, or as little, that a network costs to be another at the start
+
+
+Fits: TypeAlias = Callable[[Policy, bool], bool]
+"""Whether there is time for a policy, with or without training its parent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,34 +71,34 @@ class Proposer:
     """Policies to carry out, one after the other.
 
     Args:
-        dimensions: what is searched.
         policy_of: reads a point as a policy.
         sampler: suggests points.
         cost_model: knows parents, ends and costs ahead.
         parents: which parents there are.
-        improvement: of the front.
+        members: which networks others can go on from.
+        candidates: draws points to choose between.
+        prospects: what policies promise.
         first: points to try before any other.
-        seed: of the points drawn blindly.
         most_parked: how many suggestions may wait for parents that are being trained; on many
             places as many as there are, else these would stand still for what a few wait for.
     """
 
     def __init__(  # noqa: PLR0913 - the one place where what is known ahead meets the sampler
         self,
-        dimensions: Sequence[Dimension],
         policy_of: Callable[[Point], Policy],
         *,
         sampler: OptunaSampler,
         cost_model: CostModel,
         parents: ParentPool,
-        improvement: ExpectedImprovement,
+        members: MemberPool,
+        candidates: Candidates,
+        prospects: Prospects,
         first: Sequence[Point] = (),
-        seed: int = 0,
         most_parked: int = FEWEST_PARKED,
     ) -> None:
-        self._dimensions, self._policy_of = dimensions, policy_of
-        self.sampler, self.cost_model, self.parents = sampler, cost_model, parents
-        self.improvement = improvement
+        self._policy_of, self.sampler, self.cost_model = policy_of, sampler, cost_model
+        self.parents, self.members = parents, members
+        self.candidates, self.prospects = candidates, prospects
         self._first = deque(first)
         self._parked: list[tuple[str, tuple[int, Point, Policy]]] = []  # by parent
         self._most_parked = most_parked
@@ -98,11 +106,7 @@ class Proposer:
         self._awaited: SeenNetworks[list[int]] = (
             SeenNetworks()
         )  # tokens of twins of a running trial
-        self._scoring: set[tuple[str, str]] = set()  # parents and criteria, by running trials
-        self._longest = {
-            d.name: largest_value(d.domain) for d in dimensions if d.name == "fine_tune_epochs"
-        }
-        self._random = random.Random(seed)  # noqa: S311 - no secret
+        self._costs_begun: list[float] = []  # shares of the whole network's MACs
         # Suggestions in a row that led to no trial, by whether new parents were allowed.
         self._fruitless = {True: 0, False: 0}
         self._short_of_time = False  # whether one of them would have taken too long
@@ -113,7 +117,7 @@ class Proposer:
         self,
         *,
         new_parents: bool = True,
-        fits: Callable[[Policy, bool], bool] = lambda policy, new_parent: True,  # noqa: ARG005
+        fits: Fits = lambda policy, new_parent: True,  # noqa: ARG005
     ) -> Proposal | None:
         """Return the next policy to carry out; None while there is nothing to do but wait.
 
@@ -128,13 +132,14 @@ class Proposer:
                 if proposal := self._considered(*suggestion, fits, new_parents):
                     return proposal
                 break
-        if not new_parents and not self.parents.any_known:
+        if not new_parents and not (self.parents.any_known or self.candidates.from_scratch):
             return None
         # Policies that were lost are tried again even where nothing else is left to try.
         while self._first or self._fruitless[new_parents] < _GIVE_UP_AFTER:
             if len(self._parked) >= self._most_parked:
                 return None
-            proposal = self._considered(*self._asked(new_parents), fits, new_parents)
+            asked = self._asked(new_parents, fits)
+            proposal = asked and self._considered(*asked, fits, new_parents)
             if proposal is not None and not proposal.broken:
                 return proposal
             self._fruitless[new_parents] += 1
@@ -145,35 +150,27 @@ class Proposer:
         self.exhausted = new_parents and not self._parked
         return None
 
-    def started(self, proposal: Proposal, trial: int) -> None:
-        """A trial began to carry a policy out."""
+    def started(self, proposal: Proposal, trial: int) -> Predicted | None:
+        """A trial began to carry a policy out; return what is expected of it, if anything is."""
         self._fruitless, self._short_of_time = {True: 0, False: 0}, False
         self.parents.started(proposal.parent, trial)
-        self._note_running(proposal, trial)
+        self._costs_begun.append(self.cost_model.share_left(proposal.policy))
         self._count_work(proposal.policy, new_parent=proposal.new_parent)
-        if proposal.policy.scores_branches and not self.cost_model.scored(proposal.policy):
-            self._scoring.add(self.cost_model.scoring(proposal.policy))
+        return self.prospects.began(trial, proposal.point, proposal.policy)
 
     def scored(self, proposal: Proposal, trial: int) -> None:
         """A trial had its parent scored: its end and its cost are known from now on."""
-        self._note_running(proposal, trial)
-        self._scoring.discard(self.cost_model.scoring(proposal.policy))
+        self.prospects.began(trial, proposal.point, proposal.policy)
         if proposal.end is not None or (end := self.cost_model.end(proposal.policy)) is None:
             return
         if self._answers.get(end) is None and self._awaited.get(end) is None:
             self._awaited.add(end, [])
 
-    def _note_running(self, proposal: Proposal, trial: int) -> None:
-        promise = self.parents.promise(proposal.parent)
-        self.improvement.began(trial, self.cost_model.share_left(proposal.policy), promise)
-
     def left_undone(self, policy: Policy, fine_tuned: int) -> None:
         """A trial ended after so many epochs of fine-tuning: the others were no work."""
-        all_epochs = policy.carried_out.fine_tune_epochs
-        self.parents.add_work(
-            new=0.0,
-            known=-self.cost_model.share_left(policy) * (all_epochs - fine_tuned),
-        )
+        undone = policy.carried_out.fine_tune_epochs - fine_tuned
+        each = self.cost_model.training_work(self.cost_model.share_left(policy))
+        self.parents.add_work(new=0.0, known=-each * undone)
 
     def again(self, point: Point) -> None:
         """Try a point before any other, though it was tried."""
@@ -204,7 +201,6 @@ class Proposer:
             self.sampler.learn(proposal.point, values, violations)
         else:
             self._tell(proposal.token, answer)
-        self._scoring.discard(self.cost_model.scoring(proposal.policy))
         end = proposal.end or self.cost_model.end(proposal.policy)
         known = values is not None or settled
         if known:
@@ -241,85 +237,96 @@ class Proposer:
         else:
             self.sampler.tell(token, answer.values, answer.violations)
 
-    def _asked(self, new_parents: bool) -> tuple[int, Point, Policy]:
-        token, point = self.sampler.ask(self._given(new_parents))
+    def _asked(self, new_parents: bool, fits: Fits) -> tuple[int, Point, Policy] | None:
+        """Return a suggestion; None where it was to go on from a network and there is none."""
+        given = dict(self._given(new_parents, fits) or {})
+        base = given.pop(BASE, None)
+        token, point = self.sampler.ask(given)
+        if point.get("origin") == "member":
+            base = self.members.choose() if base is None else base
+            if base is None:
+                self.sampler.tell_failed(token)
+                return None
+            point[BASE] = base
         return token, point, self._policy_of(point)
 
-    def _given(self, new_parents: bool) -> Point | None:
+    def _given(self, new_parents: bool, fits: Fits) -> Mapping[str, Scalar] | None:
         """Return what the next point is to have; the sampler chooses the rest, None for all."""
         if self._first:
             return self._first.popleft()
-        given = self.parents.choose_known() if new_parents else self.parents.known()
         repeats_itself = self._fruitless[new_parents] >= _ASK_NO_MORE_AFTER
         alone = repeats_itself or self.sampler.draws_blindly
-        if (
-            given is not None
-            and self.improvement.turn(always=alone)
-            and (gap := self._into_a_gap())
+        if self.prospects.improvement.turn(always=alone) and (
+            best := self._most_promising(new_parents, fits)
         ):
-            return gap
-        return self._blindly(new_parents) if repeats_itself else given
+            return best
+        # Where networks need no parent, one is trained for what it promises, not by chance.
+        free = new_parents and not self.candidates.from_scratch
+        known = self.parents.choose_known() if free else self.parents.known()
+        return self._blindly(new_parents) if repeats_itself else known
 
     def _blindly(self, new_parents: bool) -> Point:
         """Return a point drawn blindly, of a network that is not known where one is found."""
+        point: Point = {}
         for _ in range(_DRAWS_FOR_A_NEW_NETWORK):
-            point = self._drawn((None if new_parents else self.parents.known()) or {})
-            end = self.cost_model.end(self._policy_of(point))
+            drawn = self.candidates.blindly((None if new_parents else self.parents.known()) or {})
+            if drawn is None:
+                continue
+            point, end = drawn, self.cost_model.end(self._policy_of(drawn))
             if end is None or not self._is_reached(end):
                 break
         return point
 
-    def _into_a_gap(self) -> Point | None:
-        """Return the point on a known parent, of some drawn blindly, that promises the front most.
+    def _most_promising(self, new_parents: bool, fits: Fits) -> Point | None:
+        """Return the point that promises the front most for its work, of some that are drawn.
 
-        Most for the work it takes, since cheap networks are soon done. It is fine-tuned for as long
-        as the space lets it: what is tried in a gap is to fill it. A parent that was not scored
-        yet comes first: what its policies cost is known from then on.
+        Before anything is known of the study's accuracies, that is the one that takes least and
+        costs something else than those that were begun.
         """
-        best, most = None, (False, 0.0)
-        for _ in range(_DRAWS_FOR_A_GAP):
-            point = self._drawn({**self._longest, **(self.parents.known() or {})})
-            policy = self._policy_of(point)
-            unscored = policy.scores_branches and not self.cost_model.scored(policy)
-            end = self.cost_model.end(policy)
-            if unscored and self.cost_model.scoring(policy) in self._scoring:
-                continue
-            # A network fills a gap by what it costs, so that has to be known.
-            cost_known = unscored or self.cost_model.removed(policy) is not None
-            if not cost_known or (end is not None and self._is_reached(end)):
-                continue
-            promise = self.parents.promise(self.cost_model.parent(policy))
-            worth = self.improvement.worth(self.cost_model.share_left(policy), promise)
-            rate = worth / self.cost_model.tuning_work(policy)
-            # Before any scores all are taken to cost the same, and a rate of 0 is no objection.
-            if (unscored, rate) > most and not self.cost_model.broken(policy):
-                best, most = point, (unscored, rate)
-        return best
+        drawn = self.candidates.draw(_CANDIDATES, new_parents=new_parents)
+        prospects = self.prospects.ranked([(point, self._policy_of(point)) for point in drawn])
+        if not self.prospects.model.knows_enough:
+            if not self.candidates.from_scratch:
+                return None
+            prospects = self._cheapest_first(prospects)
+        return next((p.point for p in prospects if self._is_to_be_had(p, new_parents, fits)), None)
+
+    def _cheapest_first(self, prospects: Sequence[Prospect]) -> list[Prospect]:
+        def begun(prospect: Prospect) -> bool:
+            cost = self.cost_model.share_left(prospect.policy)
+            return any(max(cost, c) < _OTHER_COST * min(cost, c) for c in self._costs_begun)
+
+        return sorted(prospects, key=lambda prospect: (begun(prospect), prospect.work))
+
+    def _is_to_be_had(self, prospect: Prospect, new_parents: bool, fits: Fits) -> bool:
+        """Return whether there is a use in a policy, and time for it."""
+        policy, state = prospect.policy, self._state_of_parent(prospect.policy)
+        if state in {"training", "given_up"} or (state == "new" and not new_parents):
+            return False
+        end = self.cost_model.end(policy)
+        if end is not None and self._is_reached(end):
+            return False
+        return not self.cost_model.broken(policy) and fits(policy, state == "new")
+
+    def _state_of_parent(self, policy: Policy) -> ParentState:
+        trains = policy.carried_out.train.epochs > 0
+        return self.parents.state(self.cost_model.parent(policy)) if trains else "ready"
 
     def _is_reached(self, end: FinalNetwork) -> bool:
         """Return whether this network is known, or soon will be, fine-tuned as long or longer."""
         return self._answers.reached(end) or self._awaited.reached(end)
-
-    def _drawn(self, given: Point) -> Point:
-        """Return a point drawn blindly but for what is given."""
-        drawn = {d.name: random_value(d.domain, self._random) for d in self._dimensions} | given
-        point: Point = {}
-        for d in self._dimensions:
-            if d.condition is None or d.condition.holds(point):
-                point[d.name] = drawn[d.name]
-        return point
 
     def _considered(
         self,
         token: int,
         point: Point,
         policy: Policy,
-        fits: Callable[[Policy, bool], bool],
+        fits: Fits,
         new_parents: bool,
     ) -> Proposal | None:
         """Return a suggestion that is to be carried out; deal with any other."""
         parent, end = self.cost_model.parent(policy), self.cost_model.end(policy)
-        state = self.parents.state(parent) if policy.carried_out.train.epochs else "ready"
+        state = self._state_of_parent(policy)
         if end is not None and self._is_known(token, end):
             self.duplicates += 1
             return None

@@ -11,8 +11,8 @@ from autodepth.policy.settings import SETTINGS
 from autodepth.policy.values import Scalar, shown
 from autodepth.space.domains import Dimension, nearest_value
 from autodepth.space.sections.search_models import StartPoint
-from autodepth.study.propose.optuna_sampler import Point
 from autodepth.study.propose.parent_pool import shapes_parent
+from autodepth.study.propose.sampling.optuna_sampler import Point
 
 _ALL = 1e9  # the nearest value of a range is its end
 
@@ -20,6 +20,7 @@ _NAMED: dict[str, dict[str, Scalar]] = {
     # The far end of the front, from a parent that short training does not starve: of 8 epochs with
     # p_L 0.3 the shallowest network keeps an eighth less accuracy (benchmarks/first_parent.py).
     "shallow": {
+        "origin": "parent",
         "p_L": 0.8,
         "decay_shape": "linear",
         "sensitivity_threshold": _ALL,
@@ -31,6 +32,7 @@ _NAMED: dict[str, dict[str, Scalar]] = {
         "fine_tune_epochs": _ALL,
     },
     "unpruned": {
+        "origin": "parent",
         "p_L": 1.0,
         "sensitivity_threshold": 0.0,
         "branches_removed": 0,
@@ -38,8 +40,12 @@ _NAMED: dict[str, dict[str, Scalar]] = {
         "filter_sparsity": 0.0,
         "weight_sparsity": 0.0,
     },
-    "linear_rule": {"p_L": 0.5, "decay_shape": "linear"},  # Huang et al. 2016, section 3
-    "constant_depth": {"p_L": 1.0},
+    "linear_rule": {
+        "origin": "parent",
+        "p_L": 0.5,
+        "decay_shape": "linear",
+    },  # Huang et al. 2016, section 3
+    "constant_depth": {"origin": "parent", "p_L": 1.0},
 }
 
 

@@ -89,3 +89,12 @@ def _ranks(values: Sequence[float]) -> list[float]:
     """Return the rank of each value; equal ones share the middle of their ranks."""
     ordered = sorted(values)
     return [ordered.index(value) + (ordered.count(value) - 1) / 2 for value in values]
+
+
+def covers(policy: Mapping[str, Any]) -> bool:
+    """Whether a table can predict a policy's network: it knows branches of whole streams.
+
+    Args:
+        policy: plain values, by the names of a policy file.
+    """
+    return policy.get("stream_width", 1.0) == 1 and "base" not in policy

@@ -11,13 +11,16 @@ magnitude          mean |w| of the branch's weights of two or more dimensions
 bn_scale           mean |gamma| of the branch's last batch norm (Liu et al. 2017, arXiv 1708.06519)
 random             a uniform number, as a control
 evenly_spaced      lowest for branches far from each other, as a control
+stage_ends         lowest for the last branches of each stage, as shallower networks of a family
+                   lack them; of untrained networks
 
 The first five run the network on images of the validation split; the others read weights only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -30,7 +33,7 @@ from autodepth.long_work import each
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.pruning.branch_parts import branch_layers, branch_parameters
 from autodepth.networks.pruning.widths import BATCH_NORMS
-from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.residual_network import ResidualBranch, ResidualNetwork
 from autodepth.policy.settings import CRITERIA, Criterion
 from autodepth.policy.survival import check_choice
 from autodepth.trial.phases.ablation import ablate
@@ -68,7 +71,7 @@ def branch_scores(
         "magnitude": lambda: _magnitude(network),
         "bn_scale": lambda: _bn_scale(network, removable),
         "random": lambda: _random(network, generator),
-        "evenly_spaced": lambda: evenly_spaced([b.index for b in network.branches if b.removable]),
+        **{name: partial(known_scores, name, network.branches) for name in KNOWN_AHEAD},
     }
     scores = measures[criterion]()
     return {branch: scores[branch] for branch in removable}
@@ -168,6 +171,37 @@ def evenly_spaced(numbers: list[int]) -> Scores:
         left = (number for number in numbers if number not in order)
         order.append(max(left, key=lambda n: (min(abs(n - o) for o in [*order, *ends]), -n)))
     return {number: (place + 1) / len(order) for place, number in enumerate(order)}
+
+
+def stage_ends(stages: Mapping[int, int]) -> Scores:
+    """Score branches by what share of their stage comes after them.
+
+    Args:
+        stages: stage of each branch, by its number.
+    """
+    sizes, place, scores = Counter(stages.values()), Counter[int](), {}
+    for branch in sorted(stages):
+        stage = stages[branch]
+        place[stage] += 1
+        scores[branch] = 1 - place[stage] / sizes[stage]
+    return scores
+
+
+KNOWN_AHEAD: Mapping[Criterion, Callable[[Mapping[int, int]], Scores]] = {
+    "evenly_spaced": lambda stages: evenly_spaced(sorted(stages)),
+    "stage_ends": stage_ends,
+}
+"""Criteria that need no trained network: scores from the stage of each removable branch."""
+
+
+def known_scores(criterion: Criterion, branches: Sequence[ResidualBranch]) -> Scores:
+    """Return the scores by a criterion of `KNOWN_AHEAD`.
+
+    Args:
+        criterion: its name.
+        branches: all that the network ever had.
+    """
+    return KNOWN_AHEAD[criterion]({b.index: b.stage for b in branches if b.removable})
 
 
 def _open(network: ResidualNetwork) -> GatedNetwork:

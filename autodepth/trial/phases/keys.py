@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from autodepth.trial.phases.parent import SurvivalOverTime
 
 _PACKAGE = Path(__file__).parents[2]
 _SHAPING = ("data", "networks", "policy", "trial")
+_LENGTH = ("epochs", "train.epochs", "train.decay_share")
 _GIVE_SURVIVAL = ("p_L", "decay_shape", "decay_power", "survival")
 
 
@@ -39,6 +41,10 @@ def parent_content(
         context: network, data, device and seed.
         network: before training.
     """
+    if policy.base is not None:  # that network takes the place of a parent
+        base = policy.base.carried_out
+        told = parent_content(base, context, network)
+        return {"stage": "member", "base": base.to_dict(), "parent": told}
     shaping = policy.shaping("parent")
     if "criterion" in shaping:  # branches are scored while it is trained
         shaping["images"] = context.sensitivity_images
@@ -88,6 +94,27 @@ def between_content(policy: Policy, network: ResidualNetwork, purpose: str) -> d
     """
     start = {"removed": network.removed, "weights": weights_digest(network), "purpose": purpose}
     return start | _course(policy, policy.between_epochs)
+
+
+def trunk_content(content: Mapping[str, Any], policy: Policy) -> dict[str, Any] | None:
+    """Return what shapes the epochs that trainings of all lengths share; None where none do.
+
+    Args:
+        content: of a parent or a fine-tuned network.
+        policy: how it is trained.
+    """
+    if policy.patience is not None:
+        return None
+    trunk = {name: value for name, value in content.items() if name not in _LENGTH}
+    if "policy" not in content:
+        return trunk | {"trunk": True} if policy.fine_tune_schedule == "wsd" else None
+    moves = policy.drops_branches and (
+        policy.depth_schedule != "constant" or policy.decay_shape == "sensitivity"
+    )
+    if policy.train.schedule != "wsd" or moves:
+        return None
+    shaping = {name: v for name, v in content["policy"].items() if name not in _LENGTH}
+    return trunk | {"policy": shaping, "trunk": True}
 
 
 def weights_digest(network: ResidualNetwork) -> str:

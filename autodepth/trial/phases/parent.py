@@ -87,6 +87,7 @@ def train_parent(
             TrainingConfig(
                 epochs=epochs,
                 learning_rate=policy.train.learning_rate,
+                schedule=policy.train.schedule,
                 settings=policy.train,
                 survival=survival,
                 after_epoch=after_epoch,

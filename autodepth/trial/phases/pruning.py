@@ -9,6 +9,7 @@ import torch
 
 from autodepth.data.batches import Batches
 from autodepth.networks.pruning.channels.narrowing import find_narrowing
+from autodepth.networks.pruning.growing import widen_branches, with_branches_back
 from autodepth.networks.pruning.magnitude import (
     Masks,
     apply_masks,
@@ -22,7 +23,7 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
 from autodepth.networks.running.layout import for_convolutions
 from autodepth.policy.policy import Policy
-from autodepth.policy.removal import Removal, in_units, unit_of
+from autodepth.policy.removal import Removal, branches_back, in_units, unit_of
 
 Score = Callable[[ResidualNetwork], Mapping[int, float]]
 """What each removable branch of a network is worth, in the criterion's unit."""
@@ -111,6 +112,25 @@ def narrow_stream(network: ResidualNetwork, policy: Policy) -> ResidualNetwork:
     return narrow
 
 
+def grown(network: ResidualNetwork, policy: Policy, whole: ResidualNetwork) -> ResidualNetwork:
+    """Return the network that a member goes on from, with what it gets back or anew.
+
+    Args:
+        network: the final network of the policy's base.
+        policy: how many branches may be gone, and how much wider branches become.
+        whole: the untrained whole network, on the CPU.
+
+    Raises:
+        NetworkError: a branch cannot be put back with the same function.
+    """
+    if coming := branches_back(removal_from(whole, policy), network.removed):
+        network = with_branches_back(network, whole, coming)
+    if policy.width_growth > 1:
+        network = widen_branches(network, policy.width_growth)
+    for_convolutions(network.module)
+    return network
+
+
 def removal_from(network: ResidualNetwork, policy: Policy) -> Removal:
     """Return the rule by which a policy's branches go from a whole network.
 
@@ -139,7 +159,7 @@ def _without_branches(
     """
     removal = removal_from(parent, policy)
     unit, most = unit_of(scores), None if policy.removal == "one_shot" else policy.removal_step
-    network, order = parent, tuple[int, ...]()
+    network, order = parent, parent.removed
     while going := removal.step(in_units(scores, unit), order, most):
         network, order = network.without(going), (*order, *going)
         after_step(network)
@@ -147,7 +167,7 @@ def _without_branches(
             break
         if policy.scores_branches:
             scores = score(network)
-    return network if order else parent.without(()), order
+    return (parent.without(()) if network is parent else network), order
 
 
 @torch.no_grad()

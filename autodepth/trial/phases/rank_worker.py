@@ -52,7 +52,7 @@ def _fine_tune(
     epochs: int,
     purpose: str,
 ) -> None:
-    parent = untrained_network(context.started_from(policy.origin))
+    parent = untrained_network(context.started_from(policy.chain[0].origin))
     network = parent.without(removed)
     state = network.module.state_dict()
     if changed := {n: s for n, s in shapes.items() if state[n].shape != s}:

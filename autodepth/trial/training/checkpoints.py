@@ -25,6 +25,8 @@ class Checkpoints:
         key: of the course; it says how long the course is, unless it may go on for longer.
         seconds: between two partial states, at least 0; 0 keeps one after every epoch.
         open_ended: whether the course may go on for longer.
+        trunk: the same for the epochs with which courses of other lengths begin too; None where
+            they share none.
         clock: seconds that go by.
         leaving: whether this process has to go, so that nothing waits until it is time to.
     """
@@ -36,10 +38,12 @@ class Checkpoints:
         *,
         seconds: float,
         open_ended: bool = False,
+        trunk: Checkpoints | None = None,
         clock: Callable[[], float] = time.monotonic,
         leaving: Callable[[], bool] = lambda: False,
     ) -> None:
         self._cache, self._key, self._open_ended = cache, key, open_ended
+        self.trunk = trunk
         self._seconds, self._clock = seconds, clock
         self._leaving = leaving
         self._due = clock() + seconds

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autodepth.policy.settings import FineTuneSchedule, TrainingSettings
+from autodepth.policy.settings import Schedule, TrainingSettings
 from autodepth.trial.training.evaluation import Evaluation, Network
 
 Survival = Callable[[float], Sequence[float]]
@@ -57,7 +57,9 @@ class TrainingConfig:
     Args:
         epochs: passes over the training images; 0 does nothing.
         learning_rate: highest rate of the schedule.
-        schedule: `one_cycle`, whose last step is the last training step, or `constant`.
+        schedule: `one_cycle`, whose last step is the last training step; `constant`; or `wsd`,
+            which warms up in the first epoch, stays, and falls in a line to 0 at the end (Hu et
+            al. 2024, arXiv 2404.06395, section 4).
         settings: everything else about training.
         survival: p_l over time; all ones train the plain network.
         distillation: a teacher, if there is one.
@@ -70,7 +72,7 @@ class TrainingConfig:
 
     epochs: int
     learning_rate: float
-    schedule: FineTuneSchedule = "one_cycle"
+    schedule: Schedule = "one_cycle"
     settings: TrainingSettings
     survival: Survival
     distillation: Distillation | None = None
@@ -79,6 +81,13 @@ class TrainingConfig:
     after_epoch: Callable[[int], None] = lambda _: None
     memory: Stateful | None = None
     layer_seed: int = 0
+
+    @property
+    def stable_epochs(self) -> int:
+        """Epochs before the rate of `wsd` falls: longer training begins with the same ones."""
+        if self.schedule != "wsd":
+            return 0
+        return self.epochs - max(1, round(self.settings.decay_share * self.epochs))
 
     def loss(self, scores: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss of a batch."""

@@ -28,7 +28,7 @@ from autodepth.trial.training.data_parallel import ALONE, Ranks
 from autodepth.trial.training.early_stopping import EarlyStopping
 from autodepth.trial.training.evaluation import evaluate
 from autodepth.trial.training.gradient_norms import GradientNorms
-from autodepth.trial.training.state import LiveState, layers_draw_from
+from autodepth.trial.training.state import LiveState, TrainingState, layers_draw_from
 
 # Looking at the loss holds a GPU up, so it is not done in every step.
 _STEPS_BETWEEN_CHECKS = 32
@@ -81,9 +81,7 @@ def train(
     epochs: list[Epoch] = []
     device, seed = next(network.module.parameters()).device, ranks.layer_seed(config.layer_seed)
     with ranks.training(network.module), layers_draw_from(seed, device):
-        state = ranks.broadcast_result(
-            lambda: checkpoints.latest(config.epochs) if checkpoints else None
-        )
+        state = ranks.broadcast_result(lambda: _latest(config, checkpoints))
         if state is not None:
             moving.load_state(state)
             if ranks.rank > 0:
@@ -96,10 +94,22 @@ def train(
             epochs.append(epoch)
             best.update(epoch.evaluation)
             config.after_epoch(number)
+            if checkpoints and checkpoints.trunk and number == config.stable_epochs:
+                checkpoints.trunk.end(number, lambda: moving.state(epochs))
             ranks.broadcast_result(partial(_tell, epoch, on_epoch, checkpoints, moving, epochs))
         if checkpoints:
             checkpoints.end(len(epochs), lambda: moving.state(epochs))
     best.restore()
+
+
+def _latest(config: TrainingConfig, checkpoints: Checkpoints | None) -> TrainingState | None:
+    """Return the furthest state that training can go on from."""
+    if checkpoints is None:
+        return None
+    state = checkpoints.latest(config.epochs)
+    if state is None and checkpoints.trunk and config.stable_epochs:
+        state = checkpoints.trunk.latest(config.stable_epochs)
+    return state
 
 
 def _tell_again(epochs: list[Epoch], on_epoch: Callable[[Epoch], None]) -> None:
@@ -224,6 +234,17 @@ def _optimizer(module: nn.Module, config: TrainingConfig, *, steps: int) -> tupl
     )
     if config.schedule == "constant":
         return optimizer, LambdaLR(optimizer, lambda _: 1.0)
+    if config.schedule == "wsd":
+        return optimizer, LambdaLR(optimizer, partial(_wsd, config=config, steps=steps))
     return optimizer, OneCycleLR(
         optimizer, config.learning_rate, total_steps=steps, cycle_momentum=False
     )
+
+
+def _wsd(step: int, *, config: TrainingConfig, steps: int) -> float:
+    """Return the rate of a step as a share of the highest: warm-up, stable, decay."""
+    epoch = steps // config.epochs
+    falls_from = config.stable_epochs * epoch
+    rising = (step + 1) / epoch
+    falling = (steps - step) / (steps - falls_from)
+    return max(0.0, min(1.0, rising, falling))

@@ -59,14 +59,12 @@ def taken_until_balanced(parents):
     return taken
 
 
-def test_a_parent_promises_by_its_accuracy_beside_that_of_the_best():
+def test_a_parent_is_as_accurate_as_it_was_told_last():
     parents = ParentPool(seed=0)
-    assert parents.promise("a") == 1.0
     parents.trained("a", 0.2)
     parents.trained("a", 0.3)
-    parents.trained("b", 0.6)
 
-    assert [parents.promise(name) for name in "abc"] == [0.5, 1.0, 1.0]
+    assert [parents.accuracy(name) for name in "ab"] == [0.3, None]
 
 
 def test_parents_that_reached_the_front_are_taken_more_often():

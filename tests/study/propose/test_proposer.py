@@ -1,22 +1,19 @@
 """Suggestions are answered, refused or parked before anything is trained."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 
 from autodepth.errors import InputError
-from autodepth.front.objective import Objective
 from autodepth.policy.policy import Policy
 from autodepth.space.file.shipped import default_space
 from autodepth.space.file.space_file import load_space
+from autodepth.study.propose.predict.cost_model import CarriedOut
 from autodepth.study.propose.start_policies import parent_point, start_points
 
 ONE_PARENT = ("search={branches_removed: {type: int, min: 0, max: 3}}",)
 SCORES = {branch: 0.1 * branch for branch in range(1, 7)}
-OBJECTIVES = (
-    Objective(name="validation_accuracy", goal="maximize", reference=0.0),
-    Objective(name="macs", goal="minimize", reference=1.0),
-)
 
 
 def test_two_workers_never_train_one_parent(make_proposals):
@@ -114,124 +111,129 @@ def test_without_time_for_a_new_parent_a_known_one_is_taken(make_proposals):
     assert second.parent == first.parent
 
 
-@pytest.mark.parametrize(("sampler", "gap_share"), [("random", 1.0), ("tpe", 0.01)])
-def test_a_policy_on_a_known_parent_falls_into_the_gap_of_the_front(
-    sampler, gap_share, make_proposals
-):  # by its share, or since the sampler could but draw blindly
-    proposer = make_proposals(
-        "search={p_L: {type: float, min: 0.5, max: 1.0},"
-        " branches_removed: {type: int, min: 0, max: 4},"
-        " fine_tune_epochs: {type: int, min: 1, max: 4}}",
-        first=[{"p_L": 0.8, "branches_removed": 4}],
-        sampler=sampler,
-        gap_share=gap_share,
-    )
-    first, improvement, cost_model = proposer.next(), proposer.improvement, proposer.cost_model
+FOUR_DEPTHS = (
+    "search={p_L: {type: choice, values: [0.8, 1.0]},"
+    " branches_removed: {type: int, min: 0, max: 4},"
+    " fine_tune_epochs: {type: int, min: 1, max: 4}}",
+)
+
+
+def told_of(proposer, *networks):
+    """Tell of networks on a parent of p_L 0.8: branches removed, epochs, accuracy."""
+    first = proposer.next()
     proposer.started(first, 0)
-    proposer.parents.ready(first.parent, first.point)
-    cost_model.learn(first.policy, SCORES)
-    for trial, (policy, accuracy) in enumerate(
-        [(first.policy, 0.5), (first.policy.removing(branches_removed=0), 0.6)]
-    ):
-        improvement.ended(trial, [accuracy, cost_model.share_left(policy) * cost_model.whole_macs])
+    proposer.parents.ready(first.parent, {"p_L": 0.8})
+    proposer.parents.trained(first.parent, 0.9)
+    proposer.cost_model.learn(first.policy, SCORES)
+    whole = proposer.cost_model.whole_macs
+    proposer.prospects.ended(0, None, None)
+    for trial, (removed, epochs, accuracy) in enumerate(networks):
+        point = {"p_L": 0.8, "branches_removed": removed, "fine_tune_epochs": epochs}
+        policy = replace(first.policy, branches_removed=removed, fine_tune_epochs=epochs)
+        macs = proposer.cost_model.costs(policy).least["macs"]
+        curves = {"fine_tune": [accuracy - 0.1 / (epoch + 1) for epoch in range(epochs)]}
+        proposer.prospects.learn(point, policy, curves, macs=macs, ended=True)
+        proposer.prospects.ended(trial, [accuracy, macs], accuracy)
+        proposal = proposer.adopt(point, policy)
+        proposer.answer(proposal, [accuracy, macs / whole])
+    return first
 
-    def best():
-        between = [first.policy.removing(branches_removed=count) for count in (1, 2, 3)]
-        return max(between, key=lambda policy: rate(replace(policy, fine_tune_epochs=4)))
 
-    def rate(policy):
-        return improvement.worth(cost_model.share_left(policy)) / cost_model.tuning_work(policy)
+def test_what_comes_next_promises_the_front_most_of_all_that_are_not_known(make_proposals):
+    proposer = make_proposals(
+        *FOUR_DEPTHS, first=[{"p_L": 0.8, "branches_removed": 4}], sampler="tpe", gap_share=1.0
+    )
+    told_of(proposer, (4, 4, 0.3), (0, 4, 0.9))
 
-    expected = best()
     second = proposer.next(new_parents=False)
 
-    assert second.parent == first.parent
-    assert second.policy.branches_removed == expected.branches_removed
-    assert second.policy.fine_tune_epochs == 4
+    assert second.policy.survival_prob_last == 0.8
+    assert second.policy.branches_removed in (1, 2, 3)  # the ends of the front are known
     proposer.started(second, 2)
     third = proposer.next(new_parents=False)
-    assert cost_model.end(third.policy) != cost_model.end(second.policy)
+    assert proposer.cost_model.end(third.policy) != proposer.cost_model.end(second.policy)
 
 
-@pytest.mark.parametrize("gap_share", [1e-9, 0.0], ids=["gap", "blindly"])
+def test_a_network_that_takes_less_for_as_much_hope_comes_first(make_proposals):
+    proposer = make_proposals(
+        *FOUR_DEPTHS, first=[{"p_L": 0.8, "branches_removed": 4}], sampler="tpe", gap_share=1.0
+    )
+    told_of(proposer, (4, 1, 0.85), (4, 2, 0.87), (2, 1, 0.86), (2, 2, 0.88))
+
+    proposal = proposer.next()
+
+    assert not proposal.new_parent  # to train another parent takes ten times as much
+
+
+def test_small_networks_from_scratch_of_several_sizes_come_before_any_parent(make_proposals):
+    proposer = make_proposals(
+        "search={origin: {type: choice, values: [parent, scratch]},"
+        " branches_removed: {type: int, min: 0, max: 3},"
+        " stream_width: {type: choice, values: [0.25, 0.5, 1.0], when: {origin: scratch}},"
+        " fine_tune_epochs: {type: int, min: 1, max: 4}}",
+        sampler="tpe",
+        gap_share=1.0,
+    )
+    costs = []
+    for trial in range(3):
+        proposal = proposer.next()
+        assert proposal.policy.origin == "scratch"
+        costs.append(proposer.cost_model.share_left(proposal.policy))
+        proposer.started(proposal, trial)
+    assert all(max(a, b) > 1.5 * min(a, b) for a, b in combinations(costs, 2))
+
+
+def test_a_member_goes_on_from_a_network_that_was_trained(make_proposals):
+    proposer = make_proposals(
+        "search={origin: {type: choice, values: [scratch, member]},"
+        " branches_removed: {type: int, min: 0, max: 3},"
+        " fine_tune_epochs: {type: int, min: 1, max: 4}}",
+        first=[
+            {"origin": "scratch", "branches_removed": 3, "fine_tune_epochs": 1},
+            {"origin": "member", "branches_removed": 1, "fine_tune_epochs": 2},
+            {"origin": "member", "branches_removed": 1, "fine_tune_epochs": 2},
+        ],
+        sampler="tpe",
+    )
+    first, early = proposer.next(), proposer.next()
+    assert early.policy.origin == "scratch"  # there was no member to go on from yet
+    end = CarriedOut(trial=7, removed=(2, 4, 6), macs=1e6, accuracy=0.5)
+    proposer.cost_model.note(first.policy, end)
+    proposer.members.add(first.point, first.policy, end)
+
+    proposal = proposer.next()
+
+    assert (proposal.policy.base, proposal.point["base"]) == (first.policy, 7)
+    assert len(proposer.cost_model.removed(proposal.policy)) == 1  # two came back
+
+
+@pytest.mark.parametrize("gap_share", [1e-9, 0.0], ids=["promising", "blindly"])
 def test_a_sampler_that_repeats_itself_is_not_asked_again_and_again(
     gap_share, make_proposals, monkeypatch
 ):
     proposer = make_proposals(
-        "search={branches_removed: {type: int, min: 0, max: 4},"
-        " fine_tune_epochs: {type: int, min: 1, max: 4}}",
-        first=[{"branches_removed": 4, "fine_tune_epochs": 4}],
+        *FOUR_DEPTHS,
+        first=[{"p_L": 0.8, "branches_removed": 4, "fine_tune_epochs": 4}],
+        sampler="tpe",
         gap_share=gap_share,
     )
-    first, sampler, ask = proposer.next(), proposer.sampler, proposer.sampler.ask
-    proposer.started(first, 0)
-    proposer.parents.ready(first.parent, first.point)
-    proposer.cost_model.learn(first.policy, SCORES)
-    proposer.improvement.ended(0, [0.5, proposer.cost_model.costs(first.policy).least["macs"]])
-    proposer.answer(first, [0.5, 1e6])
+    first = told_of(proposer, (4, 4, 0.5), (3, 4, 0.6))
+    sampler, ask = proposer.sampler, proposer.sampler.ask
     asked = []
 
     def the_same_again(given=None):
         by_the_sampler = "branches_removed" not in (given or {})
         asked.append(by_the_sampler)
-        return ask(first.point if by_the_sampler else given)
+        return ask({"p_L": 0.8, "branches_removed": 4, "fine_tune_epochs": 4}
+                   if by_the_sampler else given)  # fmt: skip
 
     monkeypatch.setattr(sampler, "ask", the_same_again)
+    monkeypatch.setattr(type(sampler), "draws_blindly", False)
     second = proposer.next()
 
     assert proposer.cost_model.end(second.policy) != proposer.cost_model.end(first.policy)
     assert sum(asked) == 2
     assert len(asked) == 3
-    if gap_share:
-        assert second.policy.fine_tune_epochs == 4
-
-
-def test_a_known_parent_that_was_not_scored_comes_before_any_gap_and_in_one_trial(make_proposals):
-    proposer = make_proposals(
-        "search={p_L: {type: choice, values: [0.8, 1.0]},"
-        " branches_removed: {type: int, min: 0, max: 4}}",
-        first=[{"p_L": 0.8, "branches_removed": 4}],
-        gap_share=1.0,
-    )
-    first, improvement, cost_model = proposer.next(), proposer.improvement, proposer.cost_model
-    proposer.started(first, 0)
-    proposer.parents.ready(first.parent, first.point)
-    cost_model.learn(first.policy, SCORES)
-    for trial, values in enumerate([(0.5, 0.2), (0.6, 1.0)]):
-        improvement.ended(trial, [values[0], values[1] * cost_model.whole_macs])
-    control = cost_model.parent(replace(first.policy, survival_prob_last=1.0))
-    proposer.parents.ready(control, {"p_L": 1.0})
-
-    second = proposer.next(new_parents=False)
-    proposer.started(second, 2)
-    third = proposer.next(new_parents=False)
-
-    assert (second.parent, third.parent) == (control, first.parent)
-    proposer.answer(second, None)  # its place was lost
-    assert proposer.next(new_parents=False).parent == control
-
-
-def test_before_any_scores_a_known_parent_is_taken_and_fine_tuned_for_as_long_as_the_space_lets_it(
-    make_proposals,
-):
-    proposer = make_proposals(
-        "search={p_L: {type: choice, values: [0.8, 1.0]},"
-        " sensitivity_threshold: {type: float, min: 0.0, max: 2.0},"
-        " fine_tune_epochs: {type: int, min: 1, max: 4}}",
-        first=[{"p_L": 0.8}],
-        gap_share=1.0,
-    )
-    first, improvement, cost_model = proposer.next(), proposer.improvement, proposer.cost_model
-    proposer.started(first, 0)  # its parent is still being trained
-    control = first.policy.removing(branches_removed=0)
-    control = replace(control, survival_prob_last=1.0)
-    proposer.parents.ready(cost_model.parent(control), {"p_L": 1.0})
-    improvement.ended(1, [0.6, cost_model.whole_macs])
-
-    second = proposer.next(new_parents=False)
-
-    assert second.parent == cost_model.parent(control)
-    assert second.policy.fine_tune_epochs == 4
 
 
 def test_what_runs_is_known_by_its_network_once_its_parent_was_scored(make_proposals):
@@ -254,11 +256,12 @@ def test_work_that_a_stopped_trial_left_undone_is_not_counted(make_proposals):
     proposer = make_proposals(*ONE_PARENT)
     first = proposer.next()
     proposer.started(first, 0)
-    begun, share = proposer.parents.work, proposer.cost_model.share_left(first.policy)
+    cost_model, begun = proposer.cost_model, proposer.parents.work
+    each = cost_model.training_work(cost_model.share_left(first.policy))
     epochs = first.policy.fine_tune_epochs
     proposer.left_undone(first.policy, 1)
 
-    assert proposer.parents.work == pytest.approx(begun - share * (epochs - 1))
+    assert proposer.parents.work == pytest.approx(begun - each * (epochs - 1))
 
 
 def test_first_policies_by_name_and_by_value():

@@ -6,7 +6,7 @@ from autodepth.front.objective import Objective
 from autodepth.space.domains import Choice
 from autodepth.space.file.shipped import default_space, shipped_spaces
 from autodepth.space.file.space_file import load_space
-from autodepth.study.propose.optuna_sampler import OptunaSampler
+from autodepth.study.propose.sampling.optuna_sampler import OptunaSampler
 
 OBJECTIVES = (
     Objective(name="validation_accuracy", goal="maximize", reference=0.0),

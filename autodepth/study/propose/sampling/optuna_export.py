@@ -24,7 +24,7 @@ from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import StudyRecord, TrialRecord
 from autodepth.space.domains import Dimension
 from autodepth.space.search_space import SearchSpace
-from autodepth.study.propose.optuna_sampler import distribution_of
+from autodepth.study.propose.sampling.optuna_sampler import distribution_of
 from autodepth.trial.result import TrialState
 
 _STATES = {TrialState.COMPLETE: OptunaState.COMPLETE, TrialState.STOPPED: OptunaState.PRUNED}

@@ -7,26 +7,32 @@ same network are recognised, and bounds on costs are checked without training an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
-from autodepth.policy.removal import in_units, unit_of
+from autodepth.policy.removal import branches_back, in_units, unit_of
 from autodepth.policy.survival import survival_probabilities
 from autodepth.space.objectives import Constraint
 from autodepth.study.plan.estimate import rounds
 from autodepth.study.propose.seen_networks import FinalNetwork
 from autodepth.trial.cache.cache import content_key
 from autodepth.trial.context import TrialContext
-from autodepth.trial.phases.criteria import evenly_spaced
+from autodepth.trial.phases.criteria import KNOWN_AHEAD, known_scores
 from autodepth.trial.phases.keys import fine_tuning_content, parent_content
-from autodepth.trial.phases.pruning import narrow_stream, removal_from
+from autodepth.trial.phases.pruning import grown, narrow_stream, removal_from
 
 _COSTS = ("macs", "parameters")
-_SCORING_WORK = 0.5  # about what pruning and measuring take, in epochs of the whole network
+_SCORING_WORK = 0.5  # about what scoring and measuring take, in epochs of the whole network
+_LEAST_WORK = 0.1  # measuring alone
+# What a pass over the images takes beside its MACs, in passes of the whole network: ResNets of 3 to
+# 9 blocks on one CPU core took 39, 55, 56 and 104 s for 2, 5, 8 and 17 % of the MACs.
+_OVERHEAD = 0.08
+_AROUND = 0.3  # about the share of a small network's MACs that lies in no branch
 _TEACHING_WORK = 1 / 3  # of such an epoch: the parent sees every image, forwards only
 
 
@@ -36,6 +42,23 @@ class Costs:
 
     least: Mapping[str, float]
     most: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarriedOut:
+    """A network that others can go on from.
+
+    Args:
+        trial: number of the trial that ended with it.
+        removed: branches that it lacks.
+        macs: multiply-accumulates per image.
+        accuracy: on the validation split, a fraction.
+    """
+
+    trial: int
+    removed: tuple[int, ...]
+    macs: float
+    accuracy: float
 
 
 class CostModel:
@@ -57,10 +80,11 @@ class CostModel:
         self._network, self._context = network, context
         self._constraints = [c for c in constraints if c.metric in _COSTS]
         self._latencies = [c for c in constraints if c.metric == "latency_ms"]
-        self._parents: dict[tuple[object, ...], str] = {}
+        self._parents: dict[object, str] = {}
         self._scores: dict[tuple[str, str], Mapping[int, float]] = {}
-        self._costs: dict[tuple[object, ...], dict[str, float]] = {}
-        self._streams: dict[tuple[str, float], ResidualNetwork] = {}
+        self._known_widths: dict[tuple[object, ...], _Widths] = {}
+        self._of_members: dict[tuple[Policy, tuple[int, ...]], dict[str, float]] = {}
+        self._carried_out: dict[Policy, CarriedOut] = {}
 
     @property
     def whole_macs(self) -> int:
@@ -70,12 +94,24 @@ class CostModel:
     def parent(self, policy: Policy) -> str:
         """Return the content key of the parent a policy needs."""
         policy = policy.carried_out
-        shaping = tuple(policy.shaping("parent").items())
+        shaping = policy.base or tuple(policy.shaping("parent").items())
         if shaping not in self._parents:
-            context = self._context.started_from(policy.origin)
+            context = self._context.started_from(policy.chain[0].origin)
             content = parent_content(policy, context, self._network)
             self._parents[shaping] = content_key(**content)
         return self._parents[shaping]
+
+    def carried_out(self, policy: Policy) -> CarriedOut:
+        """Return what became of a policy that others go on from.
+
+        Raises:
+            KeyError: it was not carried out in this study.
+        """
+        return self._carried_out[policy]
+
+    def note(self, policy: Policy, end: CarriedOut) -> None:
+        """Take in what became of a policy."""
+        self._carried_out[policy] = end
 
     def learn(self, policy: Policy, scores: Mapping[int, float]) -> None:
         """Take in what the branches of a policy's parent are worth, in the criterion's unit."""
@@ -84,7 +120,7 @@ class CostModel:
 
     def scored(self, policy: Policy) -> bool:
         """Return whether it is known what the branches of a policy's parent are worth."""
-        known = policy.carried_out.criterion == "evenly_spaced"
+        known = policy.carried_out.criterion in KNOWN_AHEAD
         return known or self.scoring(policy) in self._scores
 
     def scoring(self, policy: Policy) -> tuple[str, str]:
@@ -94,11 +130,14 @@ class CostModel:
     def removed(self, policy: Policy) -> tuple[int, ...] | None:
         """Return which branches a policy removes, in order; None where that is not known yet."""
         policy = policy.carried_out
-        if not policy.scores_branches:
-            return policy.branches or ()
+        if policy.branches is not None:
+            return policy.branches
+        gone = self._gone_before(policy)
+        if removal_from(self._network, policy).met(gone):
+            return gone
         scores = self._scores.get(self.scoring(policy))
-        if policy.criterion == "evenly_spaced":  # no training is needed to know
-            scores = evenly_spaced([b.index for b in self._network.branches if b.removable])
+        if policy.criterion in KNOWN_AHEAD:
+            scores = known_scores(policy.criterion, self._network.branches)
         if scores is None or policy.removal != "one_shot":
             return None
         return self._removed_by(scores, policy)
@@ -113,8 +152,8 @@ class CostModel:
         return self._removed_by(likely, policy)
 
     def _removed_by(self, scores: Mapping[int, float], policy: Policy) -> tuple[int, ...]:
-        removal = removal_from(self._network, policy)
-        return removal.step(in_units(scores, unit_of(scores)), ())
+        removal, gone = removal_from(self._network, policy), self._gone_before(policy)
+        return (*gone, *removal.step(in_units(scores, unit_of(scores)), gone))
 
     def end(self, policy: Policy) -> FinalNetwork | None:
         """Return the network a policy ends with; None where it is not known.
@@ -153,8 +192,8 @@ class CostModel:
         policy = policy.carried_out
         table = self._context.latency_table
         violations: dict[str, float] = {}
-        if table is None or policy.stream_width < 1:  # it knows whole streams
-            return violations
+        if table is None or policy.stream_width < 1 or policy.base is not None:
+            return violations  # it knows networks of whole streams, cut out of a parent
         for bound in self._latencies:
             removed = self.removed(policy)
             if removed is None:
@@ -181,10 +220,32 @@ class CostModel:
         policy = policy.carried_out
         removed = self._likely_removed(policy)
         gone = self._most_that_may_go(policy) if removed is None else removed
-        network = self._at_width(policy)
-        all_of_them = sum(b.macs for b in network.branches if b.index in gone)
-        saved = all_of_them * (1.0 if removed is not None else 0.5)
-        return (network.total_macs - saved) / self.whole_macs * (1 - policy.filter_sparsity)
+        if policy.base is not None:
+            return self._share_of_member(policy, len(gone))
+        widths = self._widths(replace(policy, filter_sparsity=0.0))
+        whole, least = widths.total["macs"], widths.without(gone)["macs"]
+        left = least if removed is not None else (whole + least) / 2
+        around = whole - math.fsum(widths.branches["macs"].values())
+        # Two layers share a channel of a branch, so what is left of most branches is about that.
+        left = around + (left - around) * (1 - policy.filter_sparsity)
+        return left / self.whole_macs
+
+    def _share_of_member(self, policy: Policy, gone: int) -> float:
+        """Return about what is left where a network goes on from another, above 0."""
+        assert policy.base is not None
+        base, all_branches = self.carried_out(policy.base), len(self._network.branches)
+        kept, before = all_branches - gone, max(1, all_branches - len(base.removed))
+        depth = _AROUND + (1 - _AROUND) * kept / before
+        width = policy.stream_width * (1 - policy.filter_sparsity) * policy.width_growth
+        return base.macs / self.whole_macs * depth * width
+
+    def training_work(self, share: float) -> float:
+        """Return about what a pass over the training images takes, in passes of the whole network.
+
+        Args:
+            share: of the whole network's MACs that the network trained has.
+        """
+        return (share + _OVERHEAD) / (1 + _OVERHEAD)
 
     def parent_work(self, policy: Policy) -> float:
         """Return about what training a policy's parent takes, in epochs of the whole network."""
@@ -206,7 +267,11 @@ class CostModel:
         left, (_, steps) = self.share_left(policy), rounds(policy, len(self._network.branches))
         between = steps * policy.between_epochs  # of networks from the whole one to what is left
         taught = (policy.fine_tune_epochs + between) * _TEACHING_WORK * bool(policy.distillation)
-        return policy.fine_tune_epochs * left + between * (1 + left) / 2 + taught + _SCORING_WORK
+        tuned, halfway = self.training_work(left), self.training_work((1 + left) / 2)
+        fixed = (
+            _SCORING_WORK if policy.scores_branches and policy.origin != "scratch" else _LEAST_WORK
+        )
+        return policy.fine_tune_epochs * tuned + between * halfway + taught + fixed
 
     def work(self, policy: Policy, *, new_parent: bool) -> float:
         """Return about what a policy takes, in epochs of the whole network, above 0."""
@@ -214,26 +279,76 @@ class CostModel:
 
     def _most_that_may_go(self, policy: Policy) -> tuple[int, ...]:
         """Return removable branches whose removal saves at least what the policy can save."""
+        gone = self._gone_before(policy)
         worth = {b.index: -float(b.macs) for b in self._network.branches if b.removable}
         count = len(worth) if policy.branches_removed is None else policy.branches_removed
         dearest = policy.removing(branches_removed=count)
-        return removal_from(self._network, dearest).step(worth, ())
+        return (*gone, *removal_from(self._network, dearest).step(worth, gone))
 
-    def _at_width(self, policy: Policy) -> ResidualNetwork:
-        """Return the whole network at the width of a policy's stream; each is made once."""
-        if policy.stream_width == 1:
-            return self._network
-        key = (policy.origin, policy.stream_width)
-        if key not in self._streams:
-            self._streams[key] = narrow_stream(self._network, policy)
-        return self._streams[key]
+    def _gone_before(self, policy: Policy) -> tuple[int, ...]:
+        """Return which branches a policy's network lacks before any is removed."""
+        if policy.base is None:
+            return ()
+        gone = self.carried_out(policy.base).removed
+        back = branches_back(removal_from(self._network, policy), gone)
+        return tuple(branch for branch in gone if branch not in back)
 
-    def _cost(self, removed: tuple[int, ...], policy: Policy) -> dict[str, float]:
+    def _widths(self, policy: Policy) -> _Widths:
+        """Return what the whole network costs at the widths of a policy that has no base."""
         narrow = (policy.origin, policy.stream_width) if policy.stream_width < 1 else ()
-        key = (tuple(sorted(removed)), narrow, policy.filter_sparsity)
-        if key not in self._costs:
-            network = self._at_width(policy).without(removed)
+        key = (narrow, policy.filter_sparsity)
+        if key not in self._known_widths:
+            network = self._network
+            if policy.stream_width < 1:
+                network = narrow_stream(network, policy)
             if policy.filter_sparsity:
                 network = prune_width(network, policy.filter_sparsity)
-            self._costs[key] = {name: float(getattr(network, f"total_{name}")) for name in _COSTS}
-        return self._costs[key]
+            self._known_widths[key] = _Widths.of(network)
+        return self._known_widths[key]
+
+    def _cost(self, removed: tuple[int, ...], policy: Policy) -> dict[str, float]:
+        if policy.base is None:
+            return self._widths(policy).without(removed)
+        # Where networks go on from each other there is no table of widths: one is made.
+        key = (policy, removed)
+        if key not in self._of_members:
+            network = self._made(policy, removed)
+            self._of_members[key] = _Widths.of(network).without(())
+        return self._of_members[key]
+
+    def _made(self, policy: Policy, removed: tuple[int, ...]) -> ResidualNetwork:
+        """Return an untrained network of the shape that a policy ends with."""
+        policy = policy.carried_out
+        network = self._network
+        if policy.base is not None:
+            base = self._made(policy.base, self.carried_out(policy.base).removed)
+            network = grown(base, policy, self._network)
+        network = network.without([b for b in removed if b not in network.removed])
+        if policy.stream_width < 1:
+            network = narrow_stream(network, policy)
+        if policy.filter_sparsity:
+            network = prune_width(network, policy.filter_sparsity)
+        return network
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Widths:
+    """Costs of a network of some widths, and of each of its branches."""
+
+    total: Mapping[str, float]
+    branches: Mapping[str, Mapping[int, float]]
+
+    @classmethod
+    def of(cls, network: ResidualNetwork) -> _Widths:
+        total = {name: float(getattr(network, f"total_{name}")) for name in _COSTS}
+        branches = {
+            name: {b.index: float(getattr(b, name)) for b, _ in network.kept()} for name in _COSTS
+        }
+        return cls(total=total, branches=branches)
+
+    def without(self, removed: Collection[int]) -> dict[str, float]:
+        """Return the costs when some branches are gone; they add up to those of the network."""
+        return {
+            name: whole - math.fsum(self.branches[name][branch] for branch in removed)
+            for name, whole in self.total.items()
+        }

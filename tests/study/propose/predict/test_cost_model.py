@@ -10,7 +10,7 @@ from autodepth.policy.policy import Policy
 from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.space.objectives import parse_constraint
-from autodepth.study.propose.cost_model import CostModel
+from autodepth.study.propose.predict.cost_model import CostModel
 from autodepth.trial.device.latency_table import LatencyTable
 from autodepth.trial.run_trial import run_trial
 
@@ -115,7 +115,8 @@ def test_work_counts_the_teacher_and_what_comes_between_removals(plan):
     one, left = cost_model.tuning_work(at_once), cost_model.share_left(at_once)
 
     assert cost_model.tuning_work(taught) == pytest.approx(one + 6 / 3)
-    assert cost_model.tuning_work(apart) == pytest.approx(one + 3 * 2 * (1 + left) / 2)
+    halfway = cost_model.training_work((1 + left) / 2)
+    assert cost_model.tuning_work(apart) == pytest.approx(one + 3 * 2 * halfway)
     assert cost_model.tuning_work(replace(apart, distillation=0.5)) == pytest.approx(
         cost_model.tuning_work(apart) + (6 + 3 * 2) / 3
     )

@@ -28,7 +28,7 @@ from autodepth.front.objective import Goal, Objective
 from autodepth.policy.values import Scalar
 from autodepth.space.domains import Choice, Dimension, Fixed, FloatRange, IntRange
 from autodepth.space.sections.search_models import SamplerSection
-from autodepth.study.propose.samplers import make_sampler
+from autodepth.study.propose.sampling.samplers import make_sampler
 
 Point = dict[str, Scalar]
 _WINDOW = 100  # trials that tpe and gp begin anew with when they know twice as many

@@ -1,0 +1,132 @@
+"""One setting of a policy: what it means, what it may be, which phases of a trial it shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from autodepth.errors import did_you_mean
+from autodepth.policy.values import Scalar, is_number, is_whole, shown
+
+Phase = Literal["parent", "branches", "pruning", "fine_tune"]
+"""What a setting can shape: the parent, which branches go, how the rest is cut, recovery."""
+Acts: TypeAlias = Callable[[Any], bool]
+"""Whether a setting of a policy makes a difference to a phase."""
+Span: TypeAlias = tuple[str, Callable[[float], bool]]
+"""What numbers are called and which they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One setting of a policy.
+
+    Args:
+        meaning: what it is, for editors and the reference page.
+        text: what a value must be, `must ...`.
+        allows: whether a value that is not None may be taken.
+        shapes: the phases of a trial it shapes, and whether it does so in a given policy.
+        choices: the values by name, if it takes names.
+        whole: whether it takes whole numbers only.
+        nullable: whether null may be taken.
+        many: whether a policy holds a tuple of such values.
+        searched: whether a space file may give it a range.
+        name: in files, where it differs from the policy's attribute.
+    """
+
+    meaning: str
+    text: str
+    allows: Callable[[Scalar], bool]
+    shapes: Mapping[Phase, Acts]
+    choices: tuple[str, ...] = ()
+    whole: bool = False
+    nullable: bool = False
+    many: bool = False
+    searched: bool = True
+    name: str = ""
+
+    def complaint(self, value: object) -> str | None:
+        """Return what is wrong with one value, or None."""
+        if value is None and self.nullable:
+            return None
+        if isinstance(value, float | int | str) and self.allows(value):
+            return None
+        text = f"{self.text}, but got {shown(value)}"
+        return text + did_you_mean(value, self.choices) if isinstance(value, str) else text
+
+    def complaint_of_policy(self, value: object) -> str | None:
+        """Return what is wrong with what a policy holds, a tuple where it holds many; or None."""
+        if not self.many:
+            return self.complaint(value)
+        if value is None and self.nullable:
+            return None
+        if not isinstance(value, tuple) or None in value:
+            return f"{self.text}, or a list of such, but got {shown(value)}"
+        return next((found for item in value if (found := self.complaint(item))), None)
+
+
+def number(
+    default: Any,
+    span: Span,
+    meaning: str,
+    shapes: Mapping[Phase, Acts],
+    *,
+    nullable: bool = False,
+    **more: Any,
+) -> Any:
+    """Declare a setting that takes numbers of a span, as the field of a dataclass."""
+    kind, within = span
+    return _setting(
+        default,
+        meaning=meaning,
+        text=f"must be {kind}{' or null' if nullable else ''}",
+        allows=lambda value: is_number(value) and within(float(value or 0)),
+        shapes=shapes,
+        nullable=nullable,
+        **more,
+    )
+
+
+def whole(
+    default: Any,
+    least: int,
+    meaning: str,
+    shapes: Mapping[Phase, Acts],
+    *,
+    nullable: bool = False,
+    **more: Any,
+) -> Any:
+    """Declare a setting that takes whole numbers from `least` on."""
+    return _setting(
+        default,
+        meaning=meaning,
+        text=f"must be a whole number of at least {least}{' or null' if nullable else ''}",
+        allows=lambda value: is_whole(value) and int(value or 0) >= least,
+        shapes=shapes,
+        whole=True,
+        nullable=nullable,
+        **more,
+    )
+
+
+def named(
+    default: str,
+    choices: tuple[str, ...],
+    meaning: str,
+    shapes: Mapping[Phase, Acts],
+    **more: Any,
+) -> Any:
+    """Declare a setting that takes one of some names."""
+    return _setting(
+        default,
+        meaning=meaning,
+        text=f"must be one of {', '.join(choices)}",
+        allows=lambda value: value in choices,
+        shapes=shapes,
+        choices=choices,
+        **more,
+    )
+
+
+def _setting(default: Any, **about: Any) -> Any:
+    return field(default=default, metadata={"setting": Setting(**about)})

@@ -1,0 +1,101 @@
+"""Points to choose between: drawn blindly, on known parents, and near members of the front."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from autodepth.policy.values import Scalar
+from autodepth.space.domains import Dimension, Fixed, random_value
+from autodepth.study.propose.member_pool import MemberPool
+from autodepth.study.propose.parent_pool import ParentPool
+from autodepth.study.propose.sampling.optuna_sampler import Point
+
+BASE = "base"
+"""What a point calls the trial whose network it goes on from; it is no dimension."""
+_SETTINGS_CHANGED = 2  # at most, where a point is drawn near another
+
+
+class Candidates:
+    """Draws points of a space.
+
+    Args:
+        dimensions: what is searched; a dimension follows those its condition names.
+        parents: which parents there are.
+        members: which networks others can go on from.
+        seed: of what is drawn.
+    """
+
+    def __init__(
+        self,
+        dimensions: Sequence[Dimension],
+        *,
+        parents: ParentPool,
+        members: MemberPool,
+        seed: int,
+    ) -> None:
+        self._dimensions, self._parents, self._members = dimensions, parents, members
+        self._random = random.Random(seed)  # noqa: S311 - no secret
+        origin = next((d.domain for d in dimensions if d.name == "origin"), Fixed("parent"))
+        self.from_scratch, self.from_members = (
+            origin.contains(name) for name in ("scratch", "member")
+        )
+        """Whether networks may be trained from scratch, and whether they may go on from others."""
+
+    def draw(self, count: int, *, new_parents: bool) -> list[Point]:
+        """Return points of each kind in turn; fewer where some kinds are not to be had.
+
+        Args:
+            count: how many.
+            new_parents: whether those may be among them whose parent is not trained yet.
+        """
+        kinds = [self._on_known_parent, self._near_the_front]
+        if self.from_members:
+            kinds.append(self._from_a_member)
+        if new_parents or self.from_scratch:
+            kinds.append(self._anywhere if new_parents else self._from_scratch)
+        drawn = (kinds[number % len(kinds)]() for number in range(count))
+        return [point for point in drawn if point is not None]
+
+    def blindly(self, given: Mapping[str, Scalar]) -> Point | None:
+        """Return a point drawn blindly but for what is given; None where it lacks a base."""
+        drawn = {d.name: random_value(d.domain, self._random) for d in self._dimensions}
+        return self._with_base(self._counting({**drawn, **given}), given.get(BASE))
+
+    def _anywhere(self) -> Point | None:
+        return self.blindly({})
+
+    def _from_scratch(self) -> Point | None:
+        return self.blindly({"origin": "scratch"})
+
+    def _from_a_member(self) -> Point | None:
+        return self.blindly({"origin": "member"})
+
+    def _on_known_parent(self) -> Point | None:
+        known = self._parents.known()
+        return None if known is None else self.blindly(known)
+
+    def _near_the_front(self) -> Point | None:
+        """Return a member's point with a setting or two drawn anew."""
+        front = self._members.front
+        if not front:
+            return None
+        near = self._random.choice(front).point
+        drawn = {d.name: random_value(d.domain, self._random) for d in self._dimensions}
+        names = [d.name for d in self._dimensions if d.name in near and d.name != "origin"]
+        changed = self._random.sample(names, min(len(names), _SETTINGS_CHANGED))
+        given = {**near, **{name: drawn[name] for name in changed}}
+        return self._with_base(self._counting({**drawn, **given}), near.get(BASE))
+
+    def _counting(self, values: Mapping[str, Scalar]) -> Point:
+        point: Point = {}
+        for dimension in self._dimensions:
+            if dimension.condition is None or dimension.condition.holds(point):
+                point[dimension.name] = values[dimension.name]
+        return point
+
+    def _with_base(self, point: Point, base: Scalar) -> Point | None:
+        if point.get("origin") != "member":
+            return point
+        base = self._members.choose() if base is None else base
+        return None if base is None else {**point, BASE: base}

@@ -1,0 +1,181 @@
+"""What policies promise the front for the work they take, whatever their networks come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from autodepth.policy.policy import Policy
+from autodepth.policy.values import Scalar
+from autodepth.space.domains import Choice, Dimension, Fixed, FloatRange, IntRange
+from autodepth.study.propose.parent_pool import ParentPool
+from autodepth.study.propose.predict.accuracy_model import AccuracyModel, Predicted, Training
+from autodepth.study.propose.predict.acquisition import ExpectedImprovement
+from autodepth.study.propose.predict.cost_model import CostModel
+from autodepth.study.propose.sampling.optuna_sampler import Point
+
+# The model knows these by what they come to.
+_TOLD_OTHERWISE = {"origin", "fine_tune_epochs", "train.epochs", "macs_target"}
+_GIVEN_ACCURACY = 0.9  # of given weights, before any is measured
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prospect:
+    """A point with what it promises.
+
+    Args:
+        point: the searched settings.
+        policy: what they say.
+        work: about what it takes, in passes of the whole network over the training images.
+        rate: hypervolume that it is expected to add, by `work`.
+    """
+
+    point: Point
+    policy: Policy
+    work: float
+    rate: float
+
+
+class Prospects:
+    """Predicts accuracies, and learns from what they come to.
+
+    Args:
+        dimensions: what is searched.
+        cost_model: knows costs and work ahead.
+        parents: how accurate they are.
+        improvement: of the front.
+    """
+
+    def __init__(
+        self,
+        dimensions: Sequence[Dimension],
+        *,
+        cost_model: CostModel,
+        parents: ParentPool,
+        improvement: ExpectedImprovement,
+    ) -> None:
+        self._dimensions = [d for d in dimensions if d.name not in _TOLD_OTHERWISE]
+        self._cost_model, self._parents, self.improvement = cost_model, parents, improvement
+        self.model = AccuracyModel()
+        self._predicted: dict[int, Predicted] = {}
+
+    def ranked(self, points: Sequence[tuple[Point, Policy]]) -> list[Prospect]:
+        """Return points by what they promise for their work, the best first."""
+        if not points:
+            return []
+        predicted = self.model.predict([self.training(*point) for point in points])
+        members = self.improvement.expected_front
+        prospects = []
+        for (point, policy), accuracy in zip(points, predicted, strict=True):
+            worth = self.improvement.worth(self._cost_model.share_left(policy), accuracy, members)
+            work = self._cost_model.work(policy, new_parent=self._trains_parent(policy))
+            prospects.append(Prospect(point=point, policy=policy, work=work, rate=worth / work))
+        return sorted(prospects, key=lambda prospect: -prospect.rate)
+
+    def began(self, trial: int, point: Mapping[str, Scalar], policy: Policy) -> Predicted | None:
+        """A trial began, or its costs became known; return what is expected of it, if anything."""
+        predicted = self.model.predict([self.training(point, policy)])[0]
+        self.improvement.began(trial, self._cost_model.share_left(policy), predicted)
+        if not self.model.knows_enough:
+            return None
+        return self._predicted.setdefault(trial, predicted)
+
+    def ended(self, trial: int, values: Sequence[float] | None, accuracy: float | None) -> None:
+        """A trial ended.
+
+        Args:
+            trial: its number.
+            values: of the objectives, when it was complete or stopped; None where not known.
+            accuracy: on the validation split; None where its policy did not come to its end.
+        """
+        self.improvement.ended(trial, values)
+        predicted = self._predicted.pop(trial, None)
+        if predicted is not None and accuracy is not None:
+            self.model.compare(predicted, accuracy)
+
+    def training(self, point: Mapping[str, Scalar], policy: Policy) -> Training:
+        """Return what the accuracy of a policy's network depends on, as far as it is known."""
+        carried, macs = policy.carried_out, self._cost_model.share_left(policy)
+        start, before = self._starts_from(point, policy)
+        return Training(
+            macs=macs,
+            epochs=carried.fine_tune_epochs,
+            start=start,
+            kept=macs / before if start else 1.0,
+            choice=self._choice(point),
+        )
+
+    def learn(
+        self,
+        point: Mapping[str, Scalar],
+        policy: Policy,
+        curves: Mapping[str, Sequence[float]],
+        *,
+        macs: float | None,
+        ended: bool,
+    ) -> None:
+        """Take in how accurate a trial's networks were after each epoch.
+
+        Args:
+            point: the searched settings.
+            policy: what they say.
+            curves: validation accuracy by epoch, of the parent that was trained (`parent`) and of
+                the final network (`fine_tune`).
+            macs: of the final network; None where it is not known.
+            ended: whether the policy came to its end.
+        """
+        if parent := curves.get("parent"):
+            self.model.learn(self._of_parent(point, policy), parent, ended=ended)
+        if (tuned := curves.get("fine_tune")) and macs:
+            planned, share = self.training(point, policy), macs / self._cost_model.whole_macs
+            kept = planned.kept * share / planned.macs if planned.start else 1.0
+            training = Training(
+                macs=share,
+                epochs=planned.epochs,
+                start=planned.start,
+                kept=kept,
+                choice=planned.choice,
+            )
+            self.model.learn(training, tuned, ended=ended)
+
+    def _trains_parent(self, policy: Policy) -> bool:
+        key, trains = self._cost_model.parent(policy), policy.carried_out.train.epochs > 0
+        return trains and self._parents.state(key) != "ready"
+
+    def _starts_from(self, point: Mapping[str, Scalar], policy: Policy) -> tuple[float, float]:
+        """Return the accuracy and the MACs of the network that branches are removed from."""
+        if policy.base is not None:
+            base = self._cost_model.carried_out(policy.base)
+            return base.accuracy, base.macs / self._cost_model.whole_macs
+        if policy.origin == "scratch":
+            return 0.0, 1.0
+        known = self._parents.accuracy(self._cost_model.parent(policy))
+        if known is None and not policy.train.epochs:
+            known = _GIVEN_ACCURACY
+        if known is None:
+            known = self.model.predict([self._of_parent(point, policy)])[0].mean
+        return max(known, 1e-3), 1.0
+
+    def _of_parent(self, point: Mapping[str, Scalar], policy: Policy) -> Training:
+        return Training(macs=1.0, epochs=policy.train.epochs, choice=self._choice(point))
+
+    def _choice(self, point: Mapping[str, Scalar]) -> tuple[float, ...]:
+        return tuple(x for d in self._dimensions for x in _scaled(d, point.get(d.name)))
+
+
+def _scaled(dimension: Dimension, value: Scalar) -> list[float]:
+    """Return a setting brought to [0, 1], or one number per name; zeros where it does not count."""
+    match dimension.domain:
+        case Fixed():
+            return []
+        case Choice(values=values) if all(isinstance(v, int | float) for v in values):
+            return [values.index(value) / max(1, len(values) - 1) if value in values else 0.0]
+        case Choice(values=values):
+            return [float(value == name) for name in values]
+        case FloatRange(low=low, high=high, log=log) | IntRange(low=low, high=high, log=log):
+            if not isinstance(value, int | float):
+                return [0.0]
+            if log:
+                low, high, value = math.log(low), math.log(high), math.log(value)
+            return [(value - low) / (high - low) if high > low else 0.0]

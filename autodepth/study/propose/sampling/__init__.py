@@ -1,0 +1,1 @@
+"""Points suggested by Optuna."""
