@@ -25,7 +25,7 @@ class StudyMachine(RuleBasedStateMachine):
     """Workers that ask, report, end and die; a driver that is killed, stopped and resumed."""
 
     @initialize(
-        resources=st.integers(1, 2), budget=st.sampled_from(["9trials,2h", "1h", "5trials"])
+        resources=st.integers(1, 2), budget=st.sampled_from(["9trials,2h", "1h", "3trials"])
     )
     def begin(self, resources, budget):
         self.home = tempfile.mkdtemp(prefix="autodepth-machine-")
@@ -53,9 +53,10 @@ class StudyMachine(RuleBasedStateMachine):
 
     any_runs = precondition(lambda self: self.study.running)
 
-    @precondition(lambda self: len(self.study.running) < self.resources)
     @rule()
     def ask(self):
+        if len(self.study.running) == self.resources:  # no worker is free
+            return
         if self.study.next() is None and self.study.running:
             # What runs may be lost, or bring what is to be confirmed.
             assert self.study.waits or self.study.driver.stop_requested
@@ -74,6 +75,15 @@ class StudyMachine(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 9), how=st.sampled_from(["lose", "preempt", "fail", "stop"]))
     def come_to_nothing(self, pick, how):
         getattr(self.study, how)(self.some(pick))
+
+    @any_runs
+    @rule(how=st.sampled_from(["complete", "preempt", "lose"]), times=st.integers(2, 5))
+    def again_and_again(self, how, times):
+        for _ in range(times):
+            self.ask()
+            self.ask()
+            if self.study.running:
+                getattr(self.study, how)(self.some(0))
 
     @rule(seconds=st.sampled_from([1.0, 60.0]))
     def time_passes(self, seconds):

@@ -9,12 +9,12 @@ from study.test_study_machine import StudyMachine
 
 from autodepth.records.trial_record import LOST
 from autodepth.study.driver.driver import StudyDriver
-from autodepth.study.driver.search_state import SearchState
+from autodepth.study.driver.search_state import ActiveTrial
 from autodepth.study.propose.predict.cost_model import CostModel
 from autodepth.study.stopping.failure_policy import FailurePolicy
 from autodepth.trial.result import TrialState
 
-_init, _end, _began = FailurePolicy.__init__, CostModel.end, SearchState.control_began
+_init, _end = FailurePolicy.__init__, CostModel.end
 
 
 def _preemptions_count(self, *, max_failures, records=()):
@@ -35,9 +35,9 @@ def _known_where_branches_go_at_once(self, policy):
     return _end(self, policy) if policy.removal == "one_shot" else None
 
 
-def _always_trains_a_parent(self, number):
-    _began(self, number)
-    return True
+@property
+def _control_trains_its_parent(self):
+    return self.kind == "unpruned" or self.new_parent
 
 
 def _counts_for_confirmation_too(self):
@@ -52,7 +52,7 @@ FAULTS = {
     ),
     "4 greedy policies are never known": (CostModel, "end", _known_where_branches_go_at_once),
     "8 the control always counts as training a parent": (
-        SearchState, "control_began", _always_trains_a_parent,
+        ActiveTrial, "parent_trained", _control_trains_its_parent,
     ),
     "11 a count of trials ends confirmation": (
         StudyDriver, "_next_task", _counts_for_confirmation_too,
