@@ -38,7 +38,8 @@ class LocalStore:
             return []
 
     def usage(self) -> list[Usage]:
-        """Return what each entry takes."""
+        """Return what each entry takes; drafts of writers that died are taken away."""
+        self._sweep(older_than=_DEAD_AFTER_SECONDS)
         found = []
         for name in self.names():
             entry = self._root / name
@@ -78,7 +79,6 @@ class LocalStore:
                 raise
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-            self._sweep(older_than=_DEAD_AFTER_SECONDS)
 
     def remove(self, name: str) -> None:
         """Take an entry away, at once for those who look for it."""

@@ -369,3 +369,16 @@ def test_keys_tell_contents_apart_and_not_their_order():
     assert content_key(a=1) != content_key(a=2)
     with pytest.raises(ValueError, match="JSON"):
         content_key(a=float("nan"))
+
+
+def test_entries_are_listed_once_in_a_sixteenth_of_the_limit(where, monkeypatch):
+    cache = StageCache(where, limit_bytes=100_000)
+    listed, usage = [], cache._store.usage
+    monkeypatch.setattr(cache._store, "usage", lambda: listed.append(1) or usage())
+
+    for number in range(120):  # of 1000 bytes and a manifest: the last ones only fit if some leave
+        cache.store(content_key(number=number), filled("x" * 1000), kind="scores")
+
+    taken = sum(entry.size for entry in usage())
+    assert 80_000 < taken <= 100_000
+    assert len(listed) <= 40
