@@ -72,8 +72,8 @@ class Bars:
 
     @cached_property
     def _bars(self) -> Progress:
-        from rich import progress  # noqa: PLC0415 - most commands show none
-        from rich.console import Console  # noqa: PLC0415
+        from rich import progress
+        from rich.console import Console
 
         return progress.Progress(
             progress.TextColumn("{task.description}", markup=False),

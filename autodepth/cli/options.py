@@ -13,7 +13,7 @@ from autodepth.errors import InputError
 
 def known_studies(incomplete: str) -> list[str]:
     """Return what a shell may complete a study's name to."""
-    from autodepth.records.studies import LATEST, study_folders  # noqa: PLC0415
+    from autodepth.records.studies import LATEST, study_folders
 
     names = [LATEST, *sorted(folder.name for folder in study_folders())]
     return [name for name in names if name.startswith(incomplete)]
@@ -34,6 +34,21 @@ RunningStudy = Annotated[
         help="A study's name; `latest` is the newest.",
         autocompletion=known_studies,
     ),
+]
+NetworkName = Annotated[
+    str, typer.Argument(help="resnet56, torchvision:NAME, timm:NAME or package.module:callable")
+]
+Network = Annotated[str | None, typer.Option(help="resnet56, torchvision:NAME, ...")]
+Data = Annotated[str | None, typer.Option(help="digits, cifar10, ..., folder:PATH or npz:FILE.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change the space: train.epochs=3."),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of the study; else the space's.")]
+Bundle = Annotated[Path, typer.Argument(metavar="DIR", help="An exported folder.")]
+NewBundle = Annotated[Path, typer.Option(help="Folder to export to; must not exist.")]
+TrackingStore = Annotated[
+    str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
 ]
 OwnCode = Annotated[
     bool,

@@ -42,7 +42,7 @@ def main() -> None:
         sys.exit(_supervise(arguments))
     if os.environ.pop(_CHILD, None):
         _end_with_parent()
-    from autodepth.cli.main import main as run  # noqa: PLC0415 - 0.3 s
+    from autodepth.cli.main import main as run
 
     run()
 
@@ -157,11 +157,11 @@ def _show_cursor() -> None:
 
 def _left_by(pid: int) -> str | None:
     """Return the study whose lock still names a process that has died."""
-    import json  # noqa: PLC0415 - only where something went wrong
-    import socket  # noqa: PLC0415
+    import json
+    import socket
 
-    from autodepth.records.driver_lock.lock import LOCK_FILE  # noqa: PLC0415
-    from autodepth.records.studies import study_folders  # noqa: PLC0415
+    from autodepth.records.driver_lock.lock import LOCK_FILE
+    from autodepth.records.studies import study_folders
 
     for folder in study_folders():
         try:
@@ -174,10 +174,10 @@ def _left_by(pid: int) -> str | None:
 
 
 def _trials_ended(study: str) -> int:
-    from autodepth.errors import AutodepthError  # noqa: PLC0415
-    from autodepth.records.ledger import Ledger  # noqa: PLC0415
-    from autodepth.records.studies import find_study  # noqa: PLC0415
-    from autodepth.trial.result import TrialState  # noqa: PLC0415
+    from autodepth.errors import AutodepthError
+    from autodepth.records.ledger import Ledger
+    from autodepth.records.studies import find_study
+    from autodepth.trial.result import TrialState
 
     try:
         with Ledger.open(find_study(study).ledger_path, read_only=True) as ledger:
@@ -215,7 +215,7 @@ def _end_orphans() -> None:
 
 
 def _prctl(option: int, value: int) -> None:
-    import ctypes  # noqa: PLC0415
+    import ctypes
 
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value)

@@ -85,7 +85,7 @@ def front_plot(
         others: (MACs, accuracy) of the other complete trials.
         colour: whether the terminal shows colours.
     """
-    import plotille  # noqa: PLC0415 - only where something is plotted
+    import plotille
 
     figure = plotille.Figure()
     figure.width, figure.height = _PLOT_WIDTH, _PLOT_HEIGHT

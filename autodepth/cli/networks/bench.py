@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from autodepth.cli.console import give, give_json, say
-from autodepth.cli.options import Json, OwnCode
+from autodepth.cli.options import Bundle, Json, OwnCode
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def bench(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An exported folder.")],
+    folder: Bundle,
     against: Annotated[
         str | None,
         typer.Option(
@@ -40,7 +39,7 @@ def bench(
 
     Example: autodepth bench exports/digits --against parent
     """
-    from autodepth.export.speed.benchmark import benchmark_bundle  # noqa: PLC0415
+    from autodepth.export.speed.benchmark import benchmark_bundle
 
     found = benchmark_bundle(
         folder, against=against, threads=threads, seconds=seconds, own_code=own_code, tell=say
@@ -52,9 +51,9 @@ def bench(
 
 
 def _print(found: Benchmark) -> None:
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from autodepth.units import format_bytes, format_macs  # noqa: PLC0415
+    from autodepth.units import format_bytes, format_macs
 
     devices = dict.fromkeys(f"{t.runtime} on {t.device}" for t in found.timings)
     for runtime in devices:
@@ -72,9 +71,9 @@ def _print(found: Benchmark) -> None:
 
 
 def _table(found: Benchmark) -> Table:
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table
 
-    from autodepth.units import format_bytes  # noqa: PLC0415
+    from autodepth.units import format_bytes
 
     compared = len(found.networks) > 1
     metered = any(timing.joules_per_image is not None for timing in found.timings)

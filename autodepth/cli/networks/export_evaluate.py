@@ -9,7 +9,7 @@ import typer
 
 from autodepth.cli.console import give, give_json, say
 from autodepth.cli.networks.register_push import print_registered
-from autodepth.cli.options import Json, OwnCode, Study, WeightsKey
+from autodepth.cli.options import Json, NewBundle, OwnCode, Study, TrackingStore, WeightsKey
 from autodepth.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    to: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
+    to: NewBundle,
     study: Study = "latest",
     select: Annotated[
         list[str] | None,
@@ -46,9 +46,7 @@ def export(
             "has the alias champion; the front's knee and smallest have these.",
         ),
     ] = False,
-    tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow store to register in; else that beside the studies.")
-    ] = None,
+    tracking_uri: TrackingStore = None,
     own_code: OwnCode = False,
     json: Json = False,
 ) -> None:
@@ -60,11 +58,11 @@ def export(
 
     Example: autodepth export --select knee --select 'accuracy>=0.97' --to exports
     """
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from autodepth.export.exporting import export_wishes  # noqa: PLC0415
-    from autodepth.export.writing import read_formats  # noqa: PLC0415
-    from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.export.exporting import export_wishes
+    from autodepth.export.writing import read_formats
+    from autodepth.records.studies import find_study
 
     wanted = read_formats(formats)  # a mistake there needs no study to be told
     if register and "torch" not in wanted:
@@ -94,7 +92,7 @@ def export(
 def _register(
     chosen: list[Export], tracking_uri: str | None, *, own_code: bool
 ) -> list[Registered]:
-    from autodepth.service.publish.register import register_bundle  # noqa: PLC0415
+    from autodepth.service.publish.register import register_bundle
 
     return [
         register_bundle(
@@ -105,7 +103,7 @@ def _register(
 
 
 def _print_export(export: Export) -> None:
-    from autodepth.units import format_macs  # noqa: PLC0415
+    from autodepth.units import format_macs
 
     point = export.point.point
     give(
@@ -148,10 +146,10 @@ def evaluate(  # noqa: PLR0913, PLR0917 - an option each
 
     Example: autodepth evaluate exports/digits
     """
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from autodepth.export.testing.evaluation import evaluate_bundle, evaluate_network  # noqa: PLC0415
-    from autodepth.units import format_macs  # noqa: PLC0415
+    from autodepth.export.testing.evaluation import evaluate_bundle, evaluate_network
+    from autodepth.units import format_macs
 
     if only_new and set_apart:
         raise InputError("--only-new and --set-apart exclude each other: give one of them")

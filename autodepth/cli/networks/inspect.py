@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autodepth.cli.console import give_json, say
-from autodepth.cli.options import Free, Json, WeightsKey
+from autodepth.cli.options import Free, Json, NetworkName, WeightsKey
 from autodepth.errors import InputError
 from autodepth.garbage import end_as_it_is, no_collection
 
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 
 def inspect(  # noqa: PLR0913, PLR0917 - an option each
-    network: Annotated[
-        str, typer.Argument(help="resnet56, torchvision:NAME, timm:NAME or package.module:callable")
-    ],
+    network: NetworkName,
     weights: Annotated[Path | None, typer.Option(help="Weights that have to fit.")] = None,
     weights_key: WeightsKey = None,
     input: Annotated[  # noqa: A002 - the option's name
@@ -43,14 +41,14 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
     """
     end_as_it_is()  # looking for garbage in all that torch holds takes two seconds
     with no_collection():
-        from autodepth.networks.catalogue import (  # noqa: PLC0415
+        from autodepth.networks.catalogue import (
             NetworkSpec,
             build_network,
             default_classes,
             default_input,
         )
-        from autodepth.networks.catalogue.pixel_constants import constants_of  # noqa: PLC0415
-        from autodepth.networks.pruning.channels.stream import find_widths  # noqa: PLC0415
+        from autodepth.networks.catalogue.pixel_constants import constants_of
+        from autodepth.networks.pruning.channels.stream import find_widths
 
         channels, height, width = _shape(input) if input else default_input(network)
         if shortcut not in {"A", "B"}:
@@ -80,7 +78,7 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
 
 
 def _argument(text: str) -> tuple[str, object]:
-    from autodepth.space.file.yaml_text import YamlError, parse_yaml  # noqa: PLC0415
+    from autodepth.space.file.yaml_text import YamlError, parse_yaml
 
     name, equals, value = text.partition("=")
     if not name.isidentifier() or not equals:
@@ -139,8 +137,8 @@ def _plain(network: ResidualNetwork, widths: Narrowing, stream: Stream) -> dict[
 
 
 def _print(network: ResidualNetwork, widths: Narrowing, stream: Stream) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
     table = Table(
         box=None, padding=(0, 1), collapse_padding=True, pad_edge=False, header_style="bold"

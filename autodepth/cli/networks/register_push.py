@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autodepth.cli.console import give, give_json
-from autodepth.cli.options import Json, OwnCode
+from autodepth.cli.options import Bundle, Json, OwnCode, TrackingStore
 
 CHAMPION = "champion"
 
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 
 
 def register(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An exported folder.")],
+    folder: Bundle,
     name: Annotated[
         str | None, typer.Option(help="Of the registered model; that of the study if left out.")
     ] = None,
-    tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow store; the one beside the studies if left out.")
-    ] = None,
+    tracking_uri: TrackingStore = None,
     own_code: OwnCode = False,
     json: Json = False,
 ) -> None:
@@ -35,9 +33,9 @@ def register(
 
     Example: autodepth register exports/digits --name digits
     """
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from autodepth.service.publish.register import register_bundle  # noqa: PLC0415
+    from autodepth.service.publish.register import register_bundle
 
     found = register_bundle(folder, name=name, tracking_uri=tracking_uri, own_code=own_code)
     if json:
@@ -57,7 +55,7 @@ def print_registered(found: Registered) -> None:
 
 
 def push(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An exported folder.")],
+    folder: Bundle,
     place: Annotated[str, typer.Argument(metavar="hf://OWNER/NAME", help="Where on the hub.")],
     to: Annotated[
         Path | None,
@@ -73,7 +71,7 @@ def push(
 
     Example: autodepth push exports/digits hf://me/digits --to repository
     """
-    from autodepth.service.publish.push import upload, write_repository  # noqa: PLC0415
+    from autodepth.service.publish.push import upload, write_repository
 
     address = None
     if to is None:

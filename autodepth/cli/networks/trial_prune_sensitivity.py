@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autodepth.cli.console import give, give_json, say
-from autodepth.cli.options import Free, Json, OwnCode, TrustData, WeightsKey
+from autodepth.cli.options import (
+    Data,
+    Free,
+    Json,
+    Network,
+    NetworkName,
+    NewBundle,
+    OwnCode,
+    Seed,
+    Settings,
+    TrustData,
+    WeightsKey,
+)
 from autodepth.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,27 +50,19 @@ _HEADERS: dict[Criterion, str] = {  # nine of them fit into 80 columns
     "evenly_spaced": "evenly\nspaced",
     "stage_ends": "stage\nends",
 }
-Network = Annotated[
-    str, typer.Argument(help="resnet56, torchvision:NAME, timm:NAME or package.module:callable")
-]
 Weights = Annotated[Path, typer.Option(help="The trained weights.")]
-Data = Annotated[str, typer.Option(help="digits, cifar10, ..., folder:PATH or npz:FILE.")]
+TrainedOn = Annotated[str, typer.Option("--data", help="digits, cifar10, folder:PATH, ...")]
 Formats = Annotated[
     str | None,
     typer.Option(help="What to export beside weights: torch,onnx,int8,executorch, or none."),
-]
-Seed = Annotated[int | None, typer.Option(help="Seed; else the space's.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Change the space: data.validation=0.2."),
 ]
 
 
 def trial(  # noqa: PLR0913, PLR0917 - an option each
     policy: Annotated[Path, typer.Argument(metavar="POLICY.yaml", help="A policy's settings.")],
     space: Annotated[Path | None, typer.Option(help="Space file with network and data.")] = None,
-    network: Annotated[str | None, typer.Option(help="resnet56, torchvision:NAME, ...")] = None,
-    data: Annotated[str | None, typer.Option(help="digits, cifar10, folder:PATH, ...")] = None,
+    network: Network = None,
+    data: Data = None,
     weights: Annotated[Path | None, typer.Option(help="Weights to start from.")] = None,
     to: Annotated[Path | None, typer.Option(help="Folder to export to.")] = None,
     formats: Formats = None,
@@ -74,8 +78,8 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
 
     Example: autodepth trial exports/digits/policy.yaml --to exports/again
     """
-    from autodepth.service.policies import read_policy  # noqa: PLC0415
-    from autodepth.service.search.requests import SearchRequest  # noqa: PLC0415
+    from autodepth.service.policies import read_policy
+    from autodepth.service.search.requests import SearchRequest
 
     if formats is not None and to is None:
         raise InputError("--formats says what to write to a folder: give that as --to")
@@ -97,11 +101,11 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
 
 
 def prune(  # noqa: PLR0913, PLR0917 - an option each
-    network: Network,
+    network: NetworkName,
     weights: Weights,
-    data: Data,
+    data: TrainedOn,
     policy: Annotated[Path, typer.Option(help="Policy file: what to remove, how to recover.")],
-    to: Annotated[Path, typer.Option(help="Folder to export to; must not exist.")],
+    to: NewBundle,
     formats: Formats = None,
     seed: Seed = None,
     settings: Settings = None,
@@ -116,7 +120,7 @@ def prune(  # noqa: PLR0913, PLR0917 - an option each
 
     Example: autodepth prune resnet56 --weights r56.th --data cifar10 --policy p.yaml --to slim
     """
-    from autodepth.service.policies import read_policy  # noqa: PLC0415
+    from autodepth.service.policies import read_policy
 
     wanted, told = _formats(formats), read_policy(policy)
     told = replace(told, train=replace(told.train, epochs=0))
@@ -126,9 +130,9 @@ def prune(  # noqa: PLR0913, PLR0917 - an option each
 
 
 def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
-    network: Network,
+    network: NetworkName,
     weights: Weights,
-    data: Data,
+    data: TrainedOn,
     criterion: Annotated[
         str, typer.Option(help="A criterion, several by commas, or all.")
     ] = "ablation_loss",
@@ -147,13 +151,13 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
 
     Example: autodepth sensitivity resnet56 --weights r56.th --data cifar10 --criterion all
     """
-    from autodepth.policy.settings import CRITERIA  # noqa: PLC0415
-    from autodepth.policy.survival import check_choice  # noqa: PLC0415
-    from autodepth.report.figures.sensitivity_figure import (  # noqa: PLC0415
+    from autodepth.policy.settings import CRITERIA
+    from autodepth.policy.survival import check_choice
+    from autodepth.report.figures.sensitivity_figure import (
         check_figure_file,
         draw_sensitivities,
     )
-    from autodepth.service.policies import measure_sensitivities  # noqa: PLC0415
+    from autodepth.service.policies import measure_sensitivities
 
     names = CRITERIA if criterion == "all" else tuple(criterion.split(","))
     for name in names:
@@ -192,8 +196,8 @@ def _given(
     trust_data: bool,
 ) -> StudyPlan:
     """Return a plan that takes nothing from a space file in the current folder."""
-    from autodepth.service.search.requests import SearchRequest  # noqa: PLC0415
-    from autodepth.space.file.shipped import default_space  # noqa: PLC0415
+    from autodepth.service.search.requests import SearchRequest
+    from autodepth.space.file.shipped import default_space
 
     request = SearchRequest(
         space=default_space(),
@@ -215,7 +219,7 @@ def _said(free: list[str] | None, weights_key: str | None) -> list[str]:
 
 
 def _plan(request: SearchRequest) -> StudyPlan:
-    from autodepth.service.search.search import plan_search  # noqa: PLC0415
+    from autodepth.service.search.search import plan_search
 
     plan = plan_search(request)
     for note in plan.notes:
@@ -225,7 +229,7 @@ def _plan(request: SearchRequest) -> StudyPlan:
 
 
 def _formats(text: str | None) -> Sequence[Format]:
-    from autodepth.export.writing import FORMATS, read_formats  # noqa: PLC0415
+    from autodepth.export.writing import FORMATS, read_formats
 
     return FORMATS if text is None else read_formats(text)
 
@@ -233,8 +237,8 @@ def _formats(text: str | None) -> Sequence[Format]:
 def _carry_out(
     plan: StudyPlan, policy: Policy, *, to: Path | None, formats: Sequence[Format], json: bool
 ) -> None:
-    from autodepth.service.policies import carry_out_policy  # noqa: PLC0415
-    from autodepth.units import format_bytes, format_macs  # noqa: PLC0415
+    from autodepth.service.policies import carry_out_policy
+    from autodepth.units import format_bytes, format_macs
 
     result = carry_out_policy(plan, policy, to=to, formats=formats, on_epoch=_tell, tell=say)
     if json:
@@ -265,10 +269,10 @@ def _tell(epoch: EpochReport) -> None:
 def _print_table(
     network: ResidualNetwork, found: dict[Criterion, Sensitivity], images: int
 ) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
-    from autodepth.policy.removal import unit_of  # noqa: PLC0415
+    from autodepth.policy.removal import unit_of
 
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("", justify="right")

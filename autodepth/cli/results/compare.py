@@ -37,10 +37,10 @@ def compare(
 
     Example: autodepth compare baseline hybrid --to comparison.html
     """
-    from autodepth.records.studies import find_study  # noqa: PLC0415
-    from autodepth.report.analysis.comparison import compare_studies  # noqa: PLC0415
-    from autodepth.report.figures.comparison_figure import draw_comparison  # noqa: PLC0415
-    from autodepth.report.figures.sensitivity_figure import check_figure_file  # noqa: PLC0415
+    from autodepth.records.studies import find_study
+    from autodepth.report.analysis.comparison import compare_studies
+    from autodepth.report.figures.comparison_figure import draw_comparison
+    from autodepth.report.figures.sensitivity_figure import check_figure_file
 
     if to is not None:
         check_figure_file(to)
@@ -57,21 +57,21 @@ def compare(
 
 
 def _read(folder: StudyFolder) -> RecordedStudy:
-    from autodepth.records.ledger import Ledger  # noqa: PLC0415
-    from autodepth.report.analysis.comparison import recorded_study  # noqa: PLC0415
+    from autodepth.records.ledger import Ledger
+    from autodepth.report.analysis.comparison import recorded_study
 
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         return recorded_study(folder.name, ledger)
 
 
 def _print(comparison: Comparison) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.padding import Padding  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
 
-    from autodepth.report.analysis.comparison import SHARES  # noqa: PLC0415
-    from autodepth.units import format_device_time  # noqa: PLC0415
+    from autodepth.report.analysis.comparison import SHARES
+    from autodepth.units import format_device_time
 
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("study", overflow="fold", max_width=_WIDEST_NAME)
@@ -103,7 +103,7 @@ def _print(comparison: Comparison) -> None:
 
 def _told(rivalry: Rivalry, other: ComparedStudy | None) -> list[str]:
     """Return a rivalry in words; without times where `other` is None."""
-    from autodepth.units import format_device_time  # noqa: PLC0415
+    from autodepth.units import format_device_time
 
     if not rivalry.points:
         return [f"{rivalry.other} has no front yet"]

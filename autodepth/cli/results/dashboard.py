@@ -35,8 +35,8 @@ def dashboard(
 
     Example: autodepth dashboard --port 8701
     """
-    from autodepth.dashboard.server import serve  # noqa: PLC0415
-    from autodepth.records.studies import studies_root  # noqa: PLC0415
+    from autodepth.dashboard.server import serve
+    from autodepth.records.studies import studies_root
 
     def told(url: str) -> None:
         if json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autodepth.cli.console import give, give_json
-from autodepth.cli.options import Json, Study
+from autodepth.cli.options import Json, Study, TrackingStore
 
 if TYPE_CHECKING:
     from autodepth.report.analysis.confirmed import ConfirmedMember
@@ -18,11 +18,11 @@ def studies(json: Json = False) -> None:
 
     Example: autodepth studies --json
     """
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
-    from autodepth.records.studies import list_studies, studies_root  # noqa: PLC0415
-    from autodepth.units import format_duration  # noqa: PLC0415
+    from autodepth.records.studies import list_studies, studies_root
+    from autodepth.units import format_duration
 
     summaries = list_studies()
     if json:
@@ -56,10 +56,10 @@ def front(study: Study = "latest", json: Json = False) -> None:
 
     Example: autodepth front latest --json
     """
-    from autodepth.cli.tables import print_front  # noqa: PLC0415
-    from autodepth.records.ledger import Ledger  # noqa: PLC0415
-    from autodepth.records.studies import find_study  # noqa: PLC0415
-    from autodepth.report.analysis.confirmed import confirmed_front  # noqa: PLC0415
+    from autodepth.cli.tables import print_front
+    from autodepth.records.ledger import Ledger
+    from autodepth.records.studies import find_study
+    from autodepth.report.analysis.confirmed import confirmed_front
 
     folder = find_study(study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
@@ -81,9 +81,7 @@ def _confirmed(member: ConfirmedMember) -> dict[str, Any]:
 
 def sync(
     study: Study = "latest",
-    tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow store; the one beside the studies if left out.")
-    ] = None,
+    tracking_uri: TrackingStore = None,
     optuna: Annotated[
         bool,
         typer.Option("--optuna", help="Bring the study's optuna.db up to date instead; make it."),
@@ -97,18 +95,18 @@ def sync(
 
     Example: autodepth sync latest --tracking-uri http://127.0.0.1:5000
     """
-    from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.records.studies import find_study
 
     folder = find_study(study)
     if optuna:
-        from autodepth.study.propose.sampling.optuna_export import mirror_path, write_mirror  # noqa: PLC0415
+        from autodepth.study.propose.sampling.optuna_export import mirror_path, write_mirror
 
         added, file = write_mirror(folder), mirror_path(folder)
         told = {"study": folder.name, "file": str(file), "added": added}
         line = f"{file}: {added} trials added"
     else:
-        from autodepth.records.mlflow.sync import sync_study  # noqa: PLC0415
-        from autodepth.report.study_files import write_study_files  # noqa: PLC0415
+        from autodepth.records.mlflow.sync import sync_study
+        from autodepth.report.study_files import write_study_files
 
         sent = sync_study(folder, tracking_uri, write_study_files)
         told = {"study": folder.name, "sent": sent}

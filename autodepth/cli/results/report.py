@@ -31,12 +31,12 @@ def report(
 
     Example: autodepth report latest --to report.html --figures figures
     """
-    from autodepth.records.ledger import Ledger  # noqa: PLC0415
-    from autodepth.records.studies import find_study  # noqa: PLC0415
-    from autodepth.report.figures.report_figures import write_figures  # noqa: PLC0415
-    from autodepth.report.report_page import write_report  # noqa: PLC0415
-    from autodepth.report.study_report import study_report  # noqa: PLC0415
-    from autodepth.units import format_bytes  # noqa: PLC0415
+    from autodepth.records.ledger import Ledger
+    from autodepth.records.studies import find_study
+    from autodepth.report.figures.report_figures import write_figures
+    from autodepth.report.report_page import write_report
+    from autodepth.report.study_report import study_report
+    from autodepth.units import format_bytes
 
     if to is None and figures is None:
         raise InputError("report needs --to FILE.html (or .pdf), or --figures FOLDER, or both")

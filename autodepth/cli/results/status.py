@@ -39,8 +39,8 @@ def status(
 
     Example: autodepth status latest --watch
     """
-    from autodepth.records.ledger import Ledger  # noqa: PLC0415
-    from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.records.ledger import Ledger
+    from autodepth.records.studies import find_study
 
     if watch and why is not None:
         raise InputError("--watch and --why exclude each other: a trial is explained once")
@@ -63,17 +63,17 @@ def status(
 
 
 def _look(folder: StudyFolder, ledger: Ledger) -> StudyStatus:
-    from autodepth.records.driver_lock.lock import driver_of  # noqa: PLC0415
-    from autodepth.records.trial_record import utc_now  # noqa: PLC0415
-    from autodepth.report.study_status import study_status  # noqa: PLC0415
+    from autodepth.records.driver_lock.lock import driver_of
+    from autodepth.records.trial_record import utc_now
+    from autodepth.report.study_status import study_status
 
     return study_status(ledger, driver_of(folder), utc_now())
 
 
 def _print(found: StudyStatus, *, json: bool) -> None:
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from autodepth.cli.results.status_view import status_view  # noqa: PLC0415
+    from autodepth.cli.results.status_view import status_view
 
     if json:
         give_json(found.to_dict())
@@ -82,8 +82,8 @@ def _print(found: StudyStatus, *, json: bool) -> None:
 
 
 def _print_tracked(study: str, tracking_uri: str, *, json: bool) -> None:
-    from autodepth.records.mlflow.remote_status import tracked_study  # noqa: PLC0415
-    from autodepth.units import format_duration  # noqa: PLC0415
+    from autodepth.records.mlflow.remote_status import tracked_study
+    from autodepth.units import format_duration
 
     found = tracked_study(study, tracking_uri)
     if json:
@@ -103,10 +103,10 @@ def _print_tracked(study: str, tracking_uri: str, *, json: bool) -> None:
 
 
 def _explain(folder: StudyFolder, ledger: Ledger, trial: int, *, json: bool) -> None:
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from autodepth.cli.results.status_view import explanation_view  # noqa: PLC0415
-    from autodepth.report.trial_explanation import explain_trial  # noqa: PLC0415
+    from autodepth.cli.results.status_view import explanation_view
+    from autodepth.report.trial_explanation import explain_trial
 
     told = explain_trial(ledger, trial)
     if json:
@@ -117,9 +117,9 @@ def _explain(folder: StudyFolder, ledger: Ledger, trial: int, *, json: bool) -> 
 
 def _watch(folder: StudyFolder, ledger: Ledger, *, json: bool) -> None:
     """Look again and again until nobody drives the study; the last look stays on the screen."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from autodepth.cli.results.status_view import status_line  # noqa: PLC0415
+    from autodepth.cli.results.status_view import status_line
 
     console = Console(highlight=False)
     if console.is_terminal and not json:
@@ -144,9 +144,9 @@ def _watch(folder: StudyFolder, ledger: Ledger, *, json: bool) -> None:
 
 
 def _watch_live(folder: StudyFolder, ledger: Ledger, console: Console) -> None:
-    from rich.live import Live  # noqa: PLC0415
+    from rich.live import Live
 
-    from autodepth.cli.results.status_view import status_view  # noqa: PLC0415
+    from autodepth.cli.results.status_view import status_view
 
     found = _look(folder, ledger)
     with Live(status_view(found), console=console, auto_refresh=False) as live:

@@ -21,7 +21,7 @@ def check(
 
     Example: autodepth check search_spaces/*.yaml
     """
-    from autodepth.space.file.space_file import check_space  # noqa: PLC0415
+    from autodepth.space.file.space_file import check_space
 
     found = {str(file): check_space(file) for file in files}
     faulty = any(found.values())
@@ -45,7 +45,7 @@ def init(
 
     Example: autodepth init cifar10_resnet56
     """
-    from autodepth.space.file.shipped import shipped_spaces  # noqa: PLC0415
+    from autodepth.space.file.shipped import shipped_spaces
 
     shipped = shipped_spaces()
     name = space.removesuffix(".yaml")

@@ -48,12 +48,12 @@ def confirm(  # noqa: PLR0913, PLR0917 - an option each
 
     Example: autodepth confirm latest --seeds 3 --control all
     """
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from autodepth.cli.search.live_view import watching  # noqa: PLC0415
-    from autodepth.service.search.confirm import confirm as carry_out  # noqa: PLC0415
-    from autodepth.service.search.requests import ConfirmRequest  # noqa: PLC0415
-    from autodepth.study.confirm.baselines import ROLES  # noqa: PLC0415
+    from autodepth.cli.search.live_view import watching
+    from autodepth.service.search.confirm import confirm as carry_out
+    from autodepth.service.search.requests import ConfirmRequest
+    from autodepth.study.confirm.baselines import ROLES
 
     request = ConfirmRequest(
         study=study,
@@ -83,9 +83,9 @@ def controls(study: Study = "latest", json: Json = False) -> None:
 
     Example: autodepth controls latest --json
     """
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.records.studies import find_study
 
     folder, members = find_study(study), _members(study)
     if json:
@@ -117,13 +117,13 @@ def importance(study: Study = "latest", json: Json = False) -> None:
 
     Example: autodepth importance latest --json
     """
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
-    from autodepth.records.ledger import Ledger  # noqa: PLC0415
-    from autodepth.records.studies import find_study  # noqa: PLC0415
-    from autodepth.report.analysis.importance import importance as analyse  # noqa: PLC0415
-    from autodepth.seeding import derive_seed  # noqa: PLC0415
+    from autodepth.records.ledger import Ledger
+    from autodepth.records.studies import find_study
+    from autodepth.report.analysis.importance import importance as analyse
+    from autodepth.seeding import derive_seed
 
     folder = find_study(study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
@@ -150,18 +150,18 @@ def importance(study: Study = "latest", json: Json = False) -> None:
 
 
 def _members(study: str) -> list[ConfirmedMember]:
-    from autodepth.records.ledger import Ledger  # noqa: PLC0415
-    from autodepth.records.studies import find_study  # noqa: PLC0415
-    from autodepth.report.analysis.confirmed import confirmed_front  # noqa: PLC0415
+    from autodepth.records.ledger import Ledger
+    from autodepth.records.studies import find_study
+    from autodepth.report.analysis.confirmed import confirmed_front
 
     with Ledger.open(find_study(study).ledger_path, read_only=True) as ledger:
         return confirmed_front(ledger)
 
 
 def _verdicts(members: Sequence[ConfirmedMember]) -> Table:
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table
 
-    from autodepth.report.wording import shown_difference  # noqa: PLC0415
+    from autodepth.report.wording import shown_difference
 
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("trial", justify="right")
@@ -190,8 +190,8 @@ def _elsewhere(members: Sequence[ConfirmedMember]) -> str:
 
 
 def _cells(replicates: Replicates) -> tuple[str, str]:
-    from autodepth.report.wording import shown_spread  # noqa: PLC0415
-    from autodepth.units import format_macs  # noqa: PLC0415
+    from autodepth.report.wording import shown_spread
+    from autodepth.units import format_macs
 
     if replicates.accuracy is None or replicates.macs is None:
         return f"{replicates.failed} failed" if replicates.failed else "-", "-"

@@ -39,8 +39,8 @@ def result_values(result: StudyResult) -> dict[str, Any]:
 
 def plan_lines(plan: StudyPlan, space: Path) -> list[str]:
     """Return what will be searched, a line each."""
-    from autodepth.study.plan.estimate import macs_range  # noqa: PLC0415
-    from autodepth.units import format_duration, format_macs  # noqa: PLC0415
+    from autodepth.study.plan.estimate import macs_range
+    from autodepth.units import format_duration, format_macs
 
     network, data, macs = plan.network, plan.context.data, macs_range(plan.network, plan.space)
     identity = sum(branch.shortcut == "identity" for branch in network.branches)
@@ -111,7 +111,7 @@ def _first_policies(first: Sequence[StartPoint]) -> str:
 
 def plan_values(plan: StudyPlan) -> dict[str, Any]:
     """Return the same as plain values."""
-    from autodepth.study.plan.estimate import macs_range  # noqa: PLC0415
+    from autodepth.study.plan.estimate import macs_range
 
     trials = plan.affordable_trials
     return {
@@ -131,12 +131,12 @@ def plan_values(plan: StudyPlan) -> dict[str, Any]:
 
 
 def _print_result(result: StudyResult, plan: StudyPlan) -> None:
-    from autodepth.cli.tables import print_front  # noqa: PLC0415
-    from autodepth.records.ledger import Ledger  # noqa: PLC0415
-    from autodepth.records.studies import find_study  # noqa: PLC0415
-    from autodepth.report.analysis.confirmed import confirmed_front  # noqa: PLC0415
-    from autodepth.study.run import SPENT  # noqa: PLC0415
-    from autodepth.units import format_device_time  # noqa: PLC0415
+    from autodepth.cli.tables import print_front
+    from autodepth.records.ledger import Ledger
+    from autodepth.records.studies import find_study
+    from autodepth.report.analysis.confirmed import confirmed_front
+    from autodepth.study.run import SPENT
+    from autodepth.units import format_device_time
 
     spent = format_device_time(result.spent_device_seconds, plan.resources.device)
     say(
@@ -171,7 +171,7 @@ def _print_result(result: StudyResult, plan: StudyPlan) -> None:
 
 
 def _status(result: StudyResult) -> int:
-    from autodepth.study.run import SPENT  # noqa: PLC0415
+    from autodepth.study.run import SPENT
 
     if result.signal:
         return 128 + result.signal

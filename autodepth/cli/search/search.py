@@ -11,13 +11,18 @@ from autodepth.cli.console import give, give_json, say
 from autodepth.cli.options import (
     Concurrency,
     ConcurrencyAsBefore,
+    Data,
     Json,
     Moved,
     MovedWeights,
+    Network,
     OwnCode,
     RayAddress,
+    Seed,
+    Settings,
     Storage,
     Study,
+    TrackingStore,
     TrustData,
     WeightsKey,
     read_concurrency,
@@ -48,10 +53,8 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         ),
     ] = ...,  # type: ignore[assignment]
     study: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
-    data: Annotated[
-        str | None, typer.Option(help="digits, cifar10, ..., folder:PATH or npz:FILE.")
-    ] = None,
-    network: Annotated[str | None, typer.Option(help="resnet56, torchvision:NAME, ...")] = None,
+    data: Data = None,
+    network: Network = None,
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -60,11 +63,8 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         ),
     ] = None,
     weights_key: WeightsKey = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Change the space: train.epochs=3."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the study.")] = None,
+    settings: Settings = None,
+    seed: Seed = None,
     concurrency: Concurrency = "auto",
     per_trial: Annotated[
         str | None,
@@ -95,9 +95,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
             help="What to export to later: torch,onnx,int8,executorch; tried before training."
         ),
     ] = None,
-    tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
-    ] = None,
+    tracking_uri: TrackingStore = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and train nothing.")
     ] = False,
@@ -107,7 +105,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
 
     Example: autodepth search --budget 4cpu-min
     """
-    from autodepth.service.search.requests import SearchRequest  # noqa: PLC0415
+    from autodepth.service.search.requests import SearchRequest
 
     request = SearchRequest(
         space=space,
@@ -130,7 +128,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         storage=storage,
     )
     if go_on:
-        from autodepth.service.search.resume import resumption_of  # noqa: PLC0415
+        from autodepth.service.search.resume import resumption_of
 
         if (resumption := resumption_of(request)) is not None:
             _go_on(resumption, json=json)
@@ -139,9 +137,9 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
 
 
 def _begin(request: SearchRequest, *, dry_run: bool, json: bool) -> None:
-    from autodepth.cli.search.live_view import watching  # noqa: PLC0415
-    from autodepth.records.studies import check_free  # noqa: PLC0415
-    from autodepth.service.search.search import (  # noqa: PLC0415
+    from autodepth.cli.search.live_view import watching
+    from autodepth.records.studies import check_free
+    from autodepth.service.search.search import (
         carry_out_plan,
         choose_space,
         on_cluster,
@@ -164,7 +162,7 @@ def _begin(request: SearchRequest, *, dry_run: bool, json: bool) -> None:
 def _formats(text: str | None) -> Sequence[Format]:
     if text is None:
         return ()
-    from autodepth.export.writing import read_formats  # noqa: PLC0415
+    from autodepth.export.writing import read_formats
 
     return read_formats(text)
 
@@ -184,16 +182,14 @@ def resume(  # noqa: PLR0913, PLR0917 - an option each
         typer.Option("--takeover", help="Go on without a driver that has stopped showing life."),
     ] = False,
     own_code: OwnCode = False,
-    tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
-    ] = None,
+    tracking_uri: TrackingStore = None,
     json: Json = False,
 ) -> None:
     """Go on with a study that was interrupted or has spent its budget.
 
     Example: autodepth resume latest --budget +1cpu-h
     """
-    from autodepth.service.search.requests import ResumeRequest  # noqa: PLC0415
+    from autodepth.service.search.requests import ResumeRequest
 
     request = ResumeRequest(
         study=study,
@@ -211,9 +207,9 @@ def resume(  # noqa: PLR0913, PLR0917 - an option each
 
 
 def _go_on(request: ResumeRequest, *, json: bool) -> None:
-    from autodepth.cli.search.live_view import watching  # noqa: PLC0415
-    from autodepth.service.search.resume import carry_on, ended, plan_resume  # noqa: PLC0415
-    from autodepth.service.search.search import on_cluster  # noqa: PLC0415
+    from autodepth.cli.search.live_view import watching
+    from autodepth.service.search.resume import carry_on, ended, plan_resume
+    from autodepth.service.search.search import on_cluster
 
     with on_cluster(request.ray_address, request.storage) as cluster:
         try:

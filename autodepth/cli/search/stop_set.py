@@ -32,9 +32,9 @@ def stop(
     if address is not None:
         _stop_job(study, address, json=json)
         return
-    from autodepth.records.driver_lock.lock import driver_of, wish  # noqa: PLC0415
-    from autodepth.records.ledger import Ledger  # noqa: PLC0415
-    from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.records.driver_lock.lock import driver_of, wish
+    from autodepth.records.ledger import Ledger
+    from autodepth.records.studies import find_study
 
     folder = find_study(study)
     driver = driver_of(folder)
@@ -57,7 +57,7 @@ def stop(
 
 
 def _stop_job(study: str, address: str, *, json: bool) -> None:
-    from autodepth.service.jobs.jobs import Jobs  # noqa: PLC0415
+    from autodepth.service.jobs.jobs import Jobs
 
     job = Jobs(address).stop(study)
     if not job.over:
@@ -79,8 +79,8 @@ def set_running(
 
     Example: autodepth set latest concurrency=1
     """
-    from autodepth.records.driver_lock.lock import driver_of, wish  # noqa: PLC0415
-    from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.records.driver_lock.lock import driver_of, wish
+    from autodepth.records.studies import find_study
 
     folder = find_study(study)
     count = read_concurrency(setting, folder.plan["concurrency"])

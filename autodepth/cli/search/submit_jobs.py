@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autodepth.cli.console import give, give_json, say
-from autodepth.cli.options import Concurrency, Json, OwnCode, Storage, WeightsKey, read_concurrency
+from autodepth.cli.options import (
+    Concurrency,
+    Json,
+    Network,
+    OwnCode,
+    Seed,
+    Settings,
+    Storage,
+    WeightsKey,
+    read_concurrency,
+)
 from autodepth.errors import InputError
 from autodepth.paths import absolute
 
@@ -46,15 +56,13 @@ def submit(  # noqa: PLR0913, PLR0917 - an option each
         typer.Option(metavar="DIR", help="Folder of all studies on the head node; else its home."),
     ] = None,
     data: Annotated[str | None, typer.Option(help="As of search; read on the head node.")] = None,
-    network: Annotated[str | None, typer.Option(help="As of search.")] = None,
+    network: Network = None,
     weights: Annotated[
         Path | None, typer.Option(help="As of search; a file below this folder.")
     ] = None,
     weights_key: WeightsKey = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="As of search.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the study.")] = None,
+    settings: Settings = None,
+    seed: Seed = None,
     concurrency: Concurrency = "auto",
     own_code: OwnCode = False,
     tracking_uri: Annotated[
@@ -76,10 +84,10 @@ def submit(  # noqa: PLR0913, PLR0917 - an option each
 
     Example: autodepth submit --budget 50gpu-h --address http://head:8265 --storage s3://bucket/ad
     """
-    from autodepth.service.jobs.jobs import Jobs, entrypoint  # noqa: PLC0415
-    from autodepth.service.jobs.parcel import pack_parcel  # noqa: PLC0415
-    from autodepth.service.search.requests import SearchRequest  # noqa: PLC0415
-    from autodepth.units import format_bytes, parse_budget  # noqa: PLC0415
+    from autodepth.service.jobs.jobs import Jobs, entrypoint
+    from autodepth.service.jobs.parcel import pack_parcel
+    from autodepth.service.search.requests import SearchRequest
+    from autodepth.units import format_bytes, parse_budget
 
     if tracking_uri is not None and "@" in tracking_uri:
         raise InputError(
@@ -151,7 +159,7 @@ def jobs(
 
     Example: autodepth jobs --address http://head:8265
     """
-    from autodepth.service.jobs.jobs import Jobs  # noqa: PLC0415
+    from autodepth.service.jobs.jobs import Jobs
 
     cluster = Jobs(address)
     found, status = cluster.list(study), 0
@@ -170,7 +178,7 @@ def jobs(
 
 def _follow(cluster: Jobs, job: Job) -> tuple[Job, int]:
     """Print what a job writes; return it and the status to exit with. Ctrl-C leaves it running."""
-    from autodepth.service.jobs.jobs import exit_status  # noqa: PLC0415
+    from autodepth.service.jobs.jobs import exit_status
 
     try:
         ended = cluster.follow(job, lambda text: give(text.rstrip("\n")))
@@ -182,8 +190,8 @@ def _follow(cluster: Jobs, job: Job) -> tuple[Job, int]:
 
 
 def _print(found: list[Job]) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for name in ("study", "attempt", "state", "started (UTC)", "ended (UTC)", "exit"):

@@ -35,8 +35,8 @@ def cache(
 
     Example: autodepth cache --limit 1GB
     """
-    from autodepth.errors import AutodepthError, InputError  # noqa: PLC0415
-    from autodepth.units import format_bytes, parse_bytes  # noqa: PLC0415
+    from autodepth.errors import AutodepthError, InputError
+    from autodepth.units import format_bytes, parse_bytes
 
     if clear and limit is not None:
         raise InputError(f"at most one of --clear and --limit may be given, but got {limit}")
@@ -56,14 +56,14 @@ def cache(
 
 
 def _opened() -> StageCache:
-    from autodepth.records.cache_place import cache_limit_bytes, cache_location  # noqa: PLC0415
-    from autodepth.trial.cache.cache import StageCache  # noqa: PLC0415
+    from autodepth.records.cache_place import cache_limit_bytes, cache_location
+    from autodepth.trial.cache.cache import StageCache
 
     return StageCache(cache_location(), limit_bytes=cache_limit_bytes())
 
 
 def _summary(kept: StageCache, entries: Sequence[CacheEntry], freed: int) -> dict[str, Any]:
-    from autodepth.records.cache_place import cache_limit_bytes  # noqa: PLC0415
+    from autodepth.records.cache_place import cache_limit_bytes
 
     kinds = sorted({entry.kind for entry in entries})
     return {
@@ -89,10 +89,10 @@ def _totals(entries: Sequence[CacheEntry]) -> dict[str, Any]:
 
 
 def _print(kept: StageCache, entries: Sequence[CacheEntry]) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
-    from autodepth.units import format_bytes  # noqa: PLC0415
+    from autodepth.units import format_bytes
 
     found = _summary(kept, entries, 0)
     size = f"{format_bytes(found['bytes'])} of at most {format_bytes(found['limit_bytes'])}"

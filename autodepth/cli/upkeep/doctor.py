@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
-
-import typer
 
 from autodepth.cli.console import give_json, say
-from autodepth.cli.options import Json
+from autodepth.cli.options import Json, TrackingStore
 
 _MARKS = {"ok": ("ok", "green"), "warning": ("!", "yellow"), "problem": ("x", "red")}
 
 
 def doctor(
-    tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow store to reach; else the one beside the studies.")
-    ] = None,
+    tracking_uri: TrackingStore = None,
     json: Json = False,
 ) -> None:
     """Look whether this machine has what a search needs: versions, devices, disk, MLflow, Ray.
@@ -25,11 +20,11 @@ def doctor(
 
     Example: autodepth doctor --tracking-uri http://127.0.0.1:5000
     """
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-    from autodepth.service.doctor import examine  # noqa: PLC0415
+    from autodepth.service.doctor import examine
 
     findings, console = [], Console(highlight=False)
     for finding in examine(tracking_uri):

@@ -32,8 +32,8 @@ def fsck(
 
     Example: autodepth fsck latest --repair
     """
-    from autodepth.records.fsck import broken_invariants, mend  # noqa: PLC0415
-    from autodepth.records.studies import find_study  # noqa: PLC0415
+    from autodepth.records.fsck import broken_invariants, mend
+    from autodepth.records.studies import find_study
 
     folder = find_study(study)
     mended, broken = mend(folder) if repair else ([], broken_invariants(folder))
@@ -53,7 +53,7 @@ def fsck(
 
 
 def _write_mirror_anew(folder: StudyFolder) -> None:
-    from autodepth.study.propose.sampling.optuna_export import mirror_path, write_mirror  # noqa: PLC0415
+    from autodepth.study.propose.sampling.optuna_export import mirror_path, write_mirror
 
     if mirror_path(folder).exists():
         write_mirror(folder, anew=True)

@@ -22,9 +22,9 @@ def save(
 
     Example: autodepth save latest digits.tar.gz
     """
-    from autodepth.records.archive.save import save_study  # noqa: PLC0415
-    from autodepth.records.studies import find_study  # noqa: PLC0415
-    from autodepth.units import format_bytes  # noqa: PLC0415
+    from autodepth.records.archive.save import save_study
+    from autodepth.records.studies import find_study
+    from autodepth.units import format_bytes
 
     folder = find_study(study)
     files = save_study(folder, file)
@@ -47,8 +47,8 @@ def load(
 
     Example: autodepth load digits.tar.gz --study digits-again
     """
-    from autodepth.records.archive.load import load_study  # noqa: PLC0415
-    from autodepth.records.ledger import Ledger  # noqa: PLC0415
+    from autodepth.records.archive.load import load_study
+    from autodepth.records.ledger import Ledger
 
     folder = load_study(file, study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:

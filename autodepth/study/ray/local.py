@@ -14,12 +14,12 @@ from autodepth.study.cluster.environment import (
 
 prepare_for_ray(own=True)
 
-import ray  # noqa: E402
-from ray._private import ray_constants  # noqa: E402
+import ray
+from ray._private import ray_constants
 
-from autodepth.study.cluster.token import keep_token_private  # noqa: E402
-from autodepth.study.plan.metric_names import metrics_port  # noqa: E402
-from autodepth.study.plan.resources import Resources  # noqa: E402
+from autodepth.study.cluster.token import keep_token_private
+from autodepth.study.plan.metric_names import metrics_port
+from autodepth.study.plan.resources import Resources
 
 
 def start_local(resources: Resources) -> None:

@@ -19,24 +19,24 @@ from autodepth.study.cluster.environment import prepare_for_ray
 
 prepare_for_ray(own=True)
 
-from ray import tune  # noqa: E402
-from ray.tune.execution import class_cache  # noqa: E402
-from ray.tune.schedulers import FIFOScheduler  # noqa: E402
-from ray.tune.search import Searcher  # noqa: E402
+from ray import tune
+from ray.tune.execution import class_cache
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
 
-from autodepth.errors import AutodepthError  # noqa: E402
-from autodepth.records.trial_record import WORKER_DIED  # noqa: E402
-from autodepth.study.cluster.shutdown import shut_down_ray  # noqa: E402
-from autodepth.study.driver.driver import StudyDriver  # noqa: E402
-from autodepth.study.hooks import TrialHooks, TrialReport  # noqa: E402
-from autodepth.study.plan.resources import Resources  # noqa: E402
-from autodepth.study.ray.local import start_local  # noqa: E402
-from autodepth.study.ray.metrics import StudyMetrics  # noqa: E402
-from autodepth.study.ray.stopped_workers import StoppedWorkers  # noqa: E402
-from autodepth.study.ray.worker import RemoteContext, work  # noqa: E402
-from autodepth.trial.carry_out import ERROR_FILE, TrialOutcome  # noqa: E402
-from autodepth.trial.context import TrialContext  # noqa: E402
-from autodepth.trial.result import EpochReport, TrialState  # noqa: E402
+from autodepth.errors import AutodepthError
+from autodepth.records.trial_record import WORKER_DIED
+from autodepth.study.cluster.shutdown import shut_down_ray
+from autodepth.study.driver.driver import StudyDriver
+from autodepth.study.hooks import TrialHooks, TrialReport
+from autodepth.study.plan.resources import Resources
+from autodepth.study.ray.local import start_local
+from autodepth.study.ray.metrics import StudyMetrics
+from autodepth.study.ray.stopped_workers import StoppedWorkers
+from autodepth.study.ray.worker import RemoteContext, work
+from autodepth.trial.carry_out import ERROR_FILE, TrialOutcome
+from autodepth.trial.context import TrialContext
+from autodepth.trial.result import EpochReport, TrialState
 
 # Tune hands these to its workers as arguments of their processes, which every user of the machine
 # can read; workers have them from the environment anyway.
