@@ -11,11 +11,11 @@ from typing import Any
 from autodepth.errors import SelectionError, did_you_mean
 from autodepth.front.dominance import pareto_front
 from autodepth.front.objective import METRICS, Objective, objective_values
+from autodepth.space.objectives import ALIASES, SCALES
 from autodepth.trial.result import OperatingPoint
 from autodepth.units import format_macs
 
-_ALIASES = {"accuracy": "validation_accuracy", "params": "parameters"}
-_UNITS = {"": 1.0, "%": 0.01, "k": 1e3, "M": 1e6, "G": 1e9}
+_UNITS = SCALES | {"%": 0.01}  # of images: a cost is never told in % here
 _LIMIT = re.compile(
     r"(?P<metric>\w+)\s*(?P<sign><=|>=)\s*"
     r"(?P<best>best\s*-\s*)?"
@@ -119,9 +119,9 @@ def _parse_limit(part: str, wish: str, best: float) -> _Limit:
         raise SelectionError(
             f"a selection must be {_GRAMMAR}, but got {wish!r}" + did_you_mean(part, _NAMED)
         )
-    metric = _ALIASES.get(match["metric"], match["metric"])
+    metric = ALIASES.get(match["metric"], match["metric"])
     if metric not in METRICS:
-        known = (*_ALIASES, *METRICS)
+        known = (*ALIASES, *METRICS)
         raise SelectionError(
             f"a selection's metric must be one of {', '.join(known)}, but got {match['metric']!r}"
             + did_you_mean(match["metric"], known)

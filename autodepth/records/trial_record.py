@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from autodepth.front.objective import Objective
 from autodepth.front.selection import FrontPoint, front_points
@@ -25,7 +25,6 @@ WEIGHTS_LOST = "its weights did not arrive"
 """How the reason begins of a trial on another node whose result came without its weights."""
 NODE_LEAVES = "its node leaves the cluster"
 """Why a trial failed that was put down in time, to go on elsewhere."""
-TRIAL_KINDS: tuple[TrialKind, ...] = get_args(TrialKind)
 
 
 BROKEN_OFF = (LOST, WORKER_DIED, WEIGHTS_LOST, NODE_LEAVES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -158,6 +159,10 @@ class Dimension:
     name: str
     domain: Domain
     condition: Condition | None = None
+
+    def counts_at(self, point: Mapping[str, Scalar]) -> bool:
+        """Whether it counts beside the values that others have."""
+        return self.condition is None or self.condition.holds(point)
 
 
 def random_value(domain: Domain, generator: random.Random) -> Scalar:

@@ -31,8 +31,8 @@ CONSTRAINT_PATTERN = rf"^\s*[A-Za-z_]+\s*(<=|>=)\s*{_NUMBER}\s*[kMG%]?\s*$"
 
 _QUANTITY = re.compile(rf"({_NUMBER})\s*([kMG%]?)")
 _CONSTRAINT = re.compile(r"([A-Za-z_]+)\s*(<=|>=)\s*(\S.*)")
-_ALIASES: dict[str, Metric] = {"accuracy": "validation_accuracy", "params": "parameters"}
-_SCALES = {"": 1.0, "%": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+ALIASES: dict[str, Metric] = {"accuracy": "validation_accuracy", "params": "parameters"}
+SCALES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
 def goal_of(metric: Metric) -> Goal:
@@ -73,7 +73,7 @@ def parse_quantity(value: object) -> Quantity:
     match = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) else None
     if match:
         number, unit = float(match[1]), match[2]
-        quantity = Quantity(number * _SCALES[unit], relative=unit == "%")
+        quantity = Quantity(number * SCALES.get(unit, 1.0), relative=unit == "%")
     elif isinstance(value, int | float) and is_number(value):
         quantity = Quantity(float(value))
     else:
@@ -105,18 +105,13 @@ class Constraint:
     relation: Relation
     bound: Quantity
 
-    def holds(self, value: float, unpruned: float) -> bool:
-        """Return whether a value of the metric keeps the bound.
+    def excess(self, value: float, unpruned: float) -> float:
+        """Return by what share of the bound it is broken; not above 0 where it holds.
 
         Args:
-            value: the network's value.
+            value: the network's value of the metric.
             unpruned: the unpruned network's; it counts for a relative bound only.
         """
-        bound = self.bound.of(unpruned)
-        return value <= bound if self.relation == "<=" else value >= bound
-
-    def excess(self, value: float, unpruned: float) -> float:
-        """Return by what share of the bound it is broken; not above 0 where it holds."""
         bound = self.bound.of(unpruned)
         over = value - bound if self.relation == "<=" else bound - value
         return over / max(abs(bound), 1e-12)
@@ -137,7 +132,7 @@ def parse_constraint(text: object) -> Constraint:
             "must be METRIC <= NUMBER or METRIC >= NUMBER, for example 'macs <= 70%', "
             f"but got {shown(text)}"
         )
-    name = _ALIASES.get(match[1], match[1])
+    name = ALIASES.get(match[1], match[1])
     metric = next((known for known in METRICS if known == name), None)
     if metric is None:
         raise InputError(

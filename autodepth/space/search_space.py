@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from autodepth.errors import InputError, did_you_mean
 from autodepth.policy.settings import SEARCHED, THRESHOLD
@@ -34,8 +34,6 @@ from autodepth.space.sections.setting_models import (
     FloatSection,
     IntSection,
 )
-
-AnySection = TypeVar("AnySection", bound=Section)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +180,7 @@ class SearchSpace:
         per_part = self.threshold_per != "network"
         complete: dict[str, Scalar] = {}
         for dimension in self._expanded(max(1, thresholds) if per_part else 0):
-            if dimension.condition is None or dimension.condition.holds(complete):
+            if dimension.counts_at(complete):
                 complete[dimension.name] = _value_at(point, dimension.name, dimension.domain)
         for name in point:
             if name not in complete:

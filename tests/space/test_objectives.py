@@ -34,11 +34,11 @@ def test_a_quantity_is_read_as_it_is_printed(amount, relative):
 
 def test_constraints_hold_at_their_bound():
     constraint = parse_constraint("macs <= 70%")
-    assert constraint.holds(70, 100)
-    assert not constraint.holds(71, 100)
+    assert constraint.excess(70, 100) == 0
+    assert constraint.excess(77, 100) == pytest.approx(0.1)
     accuracy = parse_constraint("validation_accuracy>=0.9")
-    assert accuracy.holds(0.9, 0.0)
-    assert not accuracy.holds(0.89, 0.0)
+    assert accuracy.excess(0.9, 0.0) == 0
+    assert accuracy.excess(0.81, 0.0) == pytest.approx(0.1)
 
 
 @ANY_PACE

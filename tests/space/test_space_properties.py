@@ -83,7 +83,7 @@ def points(draw, dimensions):
     """A point of the space, chosen as a sampler would."""
     point = {}
     for dimension in dimensions:
-        if dimension.condition is None or dimension.condition.holds(point):
+        if dimension.counts_at(point):
             point[dimension.name] = draw(_value(dimension.domain))
     return point
 

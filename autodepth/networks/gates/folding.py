@@ -17,7 +17,7 @@ from torch import fx, nn
 
 from autodepth.errors import NetworkError
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.networks.tracing.sites.residual_sites import attribute
+from autodepth.networks.tracing.sites.data_flow import parameters_read
 
 _AFFINE = (
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear, nn.LayerNorm, nn.GroupNorm,
@@ -71,7 +71,10 @@ def fold_targets(network: ResidualNetwork) -> dict[int, list[nn.Parameter]]:
     A parameter that the network uses in a second place takes none.
     """
     graph, nodes = network.module.graph, {n.name: n for n in network.module.graph.nodes}
-    uses = Counter(parameter for n in graph.nodes for parameter in _read(network.module, n))
+    uses: Counter[nn.Parameter] = Counter()
+    for node in graph.nodes:
+        times = 1 if node.op == "call_module" else len(node.users)
+        uses.update(parameters_read(network.module, node) * times)
     targets = {}
     for branch, site in network.kept():
         inside = {nodes[name] for name in site.branch_nodes}
@@ -125,16 +128,9 @@ def _is_exactly(layer: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
     return any(isinstance(layer, k) and type(layer).forward is k.forward for k in kinds)
 
 
-def _read(module: fx.GraphModule, node: fx.Node) -> list[nn.Parameter]:
-    if node.op == "call_module":
-        return list(module.get_submodule(str(node.target)).parameters())
-    return _parameters(module, [node]) * len(node.users)
-
-
 def _parameters(module: fx.GraphModule, nodes: list[fx.Node]) -> list[nn.Parameter]:
     """Return the parameters among values read directly."""
-    values = [attribute(module, str(node.target)) for node in nodes if node.op == "get_attr"]
-    return [value for value in values if isinstance(value, nn.Parameter)]
+    return [p for n in nodes if n.op == "get_attr" for p in parameters_read(module, n)]
 
 
 def _name(node: fx.Node) -> str:

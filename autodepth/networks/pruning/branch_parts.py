@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from torch import fx, nn
+from torch import nn
 
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.networks.tracing.sites.data_flow import attribute
+from autodepth.networks.tracing.sites.data_flow import parameters_read
 
 
 def branch_layers(
@@ -35,17 +35,10 @@ def branch_parameters(network: ResidualNetwork) -> dict[int, list[nn.Parameter]]
     readers: dict[nn.Parameter, set[int]] = {}
     owner = {name: b.index for b, site in network.kept() for name in site.branch_nodes}
     for name, node in nodes.items():
-        for parameter in _read(network.module, node):
+        for parameter in parameters_read(network.module, node):
             readers.setdefault(parameter, set()).add(owner.get(name, 0))
     result: dict[int, list[nn.Parameter]] = {branch.index: [] for branch, _ in network.kept()}
     for parameter, branches in readers.items():
         if len(branches) == 1 and 0 not in branches:
             result[branches.pop()].append(parameter)
     return result
-
-
-def _read(module: fx.GraphModule, node: fx.Node) -> list[nn.Parameter]:
-    if node.op == "call_module":
-        return list(module.get_submodule(str(node.target)).parameters())
-    value = attribute(module, str(node.target)) if node.op == "get_attr" else None
-    return [value] if isinstance(value, nn.Parameter) else []

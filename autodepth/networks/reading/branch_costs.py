@@ -15,7 +15,7 @@ from autodepth.networks.costs.cost import Count, counting
 from autodepth.networks.running.causes import told_misfit
 from autodepth.networks.running.modes import evaluating
 from autodepth.networks.running.preserve import undisturbed
-from autodepth.networks.tracing.sites.data_flow import attribute
+from autodepth.networks.tracing.sites.data_flow import parameters_read
 from autodepth.networks.tracing.sites.residual_sites import ResidualSite
 
 InputShape = tuple[int, int, int]
@@ -53,7 +53,7 @@ class Measured:
         self, traced: fx.GraphModule, input_shape: InputShape, free: Sequence[str] = ()
     ) -> None:
         self._traced = traced
-        self._read = {node.name: self._parameters_of(node) for node in traced.graph.nodes}
+        self._read = {node.name: parameters_read(traced, node) for node in traced.graph.nodes}
         self._readers: dict[nn.Parameter, set[str]] = defaultdict(set)
         for name, parameters in self._read.items():
             for parameter in parameters:
@@ -101,14 +101,6 @@ class Measured:
             Part(name=name, macs=self.macs(nodes), parameters=counts[name])
             for name, nodes in parts.items()
         )
-
-    def _parameters_of(self, node: fx.Node) -> list[nn.Parameter]:
-        if node.op == "call_module":
-            return list(self._traced.get_submodule(str(node.target)).parameters())
-        if node.op == "get_attr":  # a parameter read directly, such as a layer scale
-            value = attribute(self._traced, str(node.target))
-            return [value] if isinstance(value, nn.Parameter) else []
-        return []
 
 
 class _Meter(fx.Interpreter):

@@ -158,7 +158,7 @@ def typical_policy(space: SearchSpace, network: ResidualNetwork) -> Policy:
     """Return the policy in the middle of a space: midpoints of ranges, first of choices."""
     point: dict[str, Scalar] = {}
     for dimension in space.dimensions_for(network.num_stages, len(network.branches)):
-        if dimension.condition is None or dimension.condition.holds(point):
+        if dimension.counts_at(point):
             point[dimension.name] = _middle(dimension)
     return Policy.from_dict(space.policy_values(point))
 

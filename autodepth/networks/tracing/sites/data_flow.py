@@ -107,14 +107,10 @@ class DataFlow:
         self._depth[node] = self._depth[nearest] + 1
 
     def _weights_read(self, node: fx.Node) -> Weights:
-        if node.op == "call_module":
-            parameters = list(self.traced.get_submodule(str(node.target)).parameters())
-        elif node.op == "get_attr":
-            value = attribute(self.traced, str(node.target))
-            parameters = [value] if isinstance(value, nn.Parameter) else []
-        else:
+        if node.op not in {"call_module", "get_attr"}:
             read = [self.weights[i] for i in node.all_input_nodes if not self.carries[i]]
             return max(read, default=(0, 0, 0))
+        parameters = parameters_read(self.traced, node)
         shapes = [p.shape for p in parameters if p.ndim > 1]
         # A depthwise convolution has one input channel per filter.
         return (bool(parameters), bool(shapes), any(shape[1] > 1 for shape in shapes))
@@ -123,6 +119,14 @@ class DataFlow:
 def is_size(node: fx.Node) -> bool:
     """Whether a node asks for what a tensor is like, not for its content."""
     return node.target in _SIZES or (node.target is getattr and node.args[1] in _SIZES)
+
+
+def parameters_read(module: nn.Module, node: fx.Node) -> list[nn.Parameter]:
+    """Return the parameters that a node of a network's graph reads, its layer's or itself one."""
+    if node.op == "call_module":
+        return list(module.get_submodule(str(node.target)).parameters())
+    value = attribute(module, str(node.target)) if node.op == "get_attr" else None
+    return [value] if isinstance(value, nn.Parameter) else []
 
 
 def attribute(module: nn.Module, name: str) -> object:
