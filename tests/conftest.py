@@ -207,3 +207,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(name in item.name for name in _LARGE):
             item.add_marker(pytest.mark.long)
+
+
+class AfterTheEnd:
+    """What a search is told, and what it begins, once its budget has ended: `watch=` it.
+
+    Seconds would tell as much of the machine: what else runs can hold one epoch up for long.
+    """
+
+    def __init__(self):
+        self.epochs = self.begun = 0
+
+    @contextmanager
+    def __call__(self, driver):
+        on_report, next_task = driver.on_report, driver.next
+
+        def counted(number, report):
+            self.epochs += len(report.epochs) * driver.meter.exhausted
+            return on_report(number, report)
+
+        def noted():
+            ended = driver.meter.exhausted
+            task = next_task()
+            self.begun += ended and task not in ("wait", "done")
+            return task
+
+        driver.on_report, driver.next = counted, noted
+        yield
+
+
+@pytest.fixture
+def after_the_end():
+    return AfterTheEnd()

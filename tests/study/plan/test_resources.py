@@ -6,7 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from autodepth.cli.main import app
-from autodepth.errors import InputError
+from autodepth.errors import BudgetError, InputError
+from autodepth.study.cluster.nodes import Node
 from autodepth.study.plan.resource_request import ResourceRequest, parse_per_trial
 from autodepth.study.plan.resources import allocate, choose_resources
 
@@ -129,3 +130,39 @@ def test_the_plan_says_what_each_trial_has():
 
     assert plan["per_trial"] == "1cpu"
     assert plan["devices"] == plan["concurrency"]
+
+
+def node(name, cpus, gpus=0, *, here=False):
+    return Node(name=name, id=name * 2, cpus=cpus, gpus=gpus, here=here)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "wish", "count", "cpus"),
+    [
+        ([node("a", 4), node("b", 4)], None, 8, 1),
+        ([node("a", 4), node("b", 4)], 2, 2, 4),
+        ([node("a", 4), node("b", 4)], 3, 3, 2),
+        ([node("a", 8), node("b", 1)], 2, 2, 4),
+    ],
+)
+def test_a_trial_on_cpus_stays_on_one_node(nodes, wish, count, cpus):
+    resources = choose_resources("cpu", wish, nodes)
+
+    assert (resources.count, resources.cpus) == (count, cpus)
+
+
+def test_gpus_of_all_nodes_count_and_several_trials_may_share_one():
+    nodes = [node("a", 8, 2), node("b", 8, 1), node("c", 4)]
+
+    assert choose_resources("gpu", None, nodes).count == 3
+    shared = choose_resources("gpu", 6, nodes)
+    assert (shared.count, shared.gpus, shared.devices) == (6, 0.5, 3.0)
+    assert choose_resources("cpu", None, nodes).count == 20
+
+
+def test_wishes_the_nodes_cannot_meet_are_refused():
+    nodes = [node("a", 2), node("b", 2)]
+    with pytest.raises(BudgetError, match="no node of the cluster has one"):
+        choose_resources("gpu", None, nodes)
+    with pytest.raises(InputError, match=r"must be in \[1, 4\] \(CPUs of the cluster\), but got 5"):
+        choose_resources("cpu", 5, nodes)

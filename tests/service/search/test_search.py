@@ -1,11 +1,12 @@
-"""A study that is given no name gets one that a study may have."""
+"""What a search begins with: a name where none is given, and a place that goes with it."""
 
 from types import SimpleNamespace
 
 import pytest
 
+from autodepth.errors import InputError
 from autodepth.records.studies import check_free
-from autodepth.service.search.search import _study_name
+from autodepth.service.search.search import _study_name, on_cluster
 
 
 @pytest.mark.parametrize(
@@ -23,3 +24,8 @@ def test_a_name_is_made_of_network_data_and_time_and_may_be_used(network, data):
     name = _study_name(SimpleNamespace(space=space))
 
     assert check_free(name).name == name
+
+
+def test_a_storage_is_for_a_cluster():
+    with pytest.raises(InputError, match="needs --ray-address"), on_cluster(None, "file:///x"):
+        pass

@@ -72,7 +72,7 @@ def test_the_schema_accepts_every_file(path):
     "name", ["unknown_keys", "shortcut_unknown", "type_unknown", "words_for_numbers", "constraints"]
 )
 def test_the_schema_refuses_what_the_check_refuses(name):
-    path = Path(__file__).parent / "broken" / f"{name}.yaml"
+    path = Path(__file__).parents[1] / "broken" / f"{name}.yaml"
     content = YAML(typ="safe", pure=True).load(path)
     assert not jsonschema.Draft202012Validator(json_schema()).is_valid(content)
 
@@ -88,6 +88,6 @@ def test_no_torch_is_needed_to_read_a_space():
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     assert done.stdout.strip() == "[]"
