@@ -15,8 +15,7 @@ from autodepth.dashboard.answers import (
 )
 from autodepth.dashboard.studies import Studies
 from autodepth.dashboard.study_view import StudyView
-from autodepth.errors import InputError, StudyError
-from autodepth.records.ledger import Ledger
+from autodepth.errors import InputError
 
 TRIALS = (
     (0.9, 40_000_000, 40.0), (0.8, 10_000_000, 30.0), (None, 0, 10.0), (0.7, 20_000_000, 20.0),
@@ -36,38 +35,6 @@ def test_trials_come_in_columns_in_the_units_of_the_axes(make_recorded):
     assert told["dimensions"] == {"p_L": [0.5] * 4}
     assert told["front"] == [0, 1]
     json.dumps(told, allow_nan=False)
-
-
-def test_only_what_changed_is_told_again(make_recorded):
-    folder = make_recorded("digits", TRIALS, ended=None)
-    view = StudyView(folder)
-    with Ledger.open(folder.ledger_path) as ledger:
-        running = ledger.start_trial("search", {"p_L": 0.9}, {})
-        first = trials_answer(view.look(), "", 0)
-        ledger.end_trial(running, "failed", "why not", 1.0)
-        ledger.start_trial("search", {"p_L": 0.8}, {})
-        second = trials_answer(view.look(), first["instance"], first["revision"])
-        third = trials_answer(view.look(), second["instance"], second["revision"])
-
-    assert first["columns"]["state"][running] == "running"
-    assert second["columns"]["number"] == [running, running + 1]
-    assert second["columns"]["state"] == ["failed", "running"]
-    assert third["columns"]["number"] == []
-    assert trials_answer(view.look(), "of another server", 9)["whole"]
-
-
-def test_a_study_that_was_made_anew_is_read_anew(make_recorded):
-    folder = make_recorded("digits", TRIALS)
-    view = StudyView(folder)
-    before = view.look()
-    for path in sorted(folder.path.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    folder.path.rmdir()
-    make_recorded("digits", TRIALS[:2])
-    after = view.look()
-
-    assert (len(before.records), len(after.records)) == (4, 2)
-    assert before.instance != after.instance
 
 
 def test_the_status_is_that_of_the_command_line_with_the_burn_down(make_recorded):
@@ -122,30 +89,3 @@ def test_branches_follow_the_trials_asked_for(make_recorded):
     view = StudyView(make_recorded("digits", TRIALS))
     assert branches_answer(view.look(), None)["trials"] == 3
     assert branches_answer(view.look(), {1, 2})["trials"] == 1
-
-
-def test_studies_are_listed_without_reading_trials(make_recorded):
-    make_recorded("first", TRIALS)
-    make_recorded("second", TRIALS, ended=None, space={"sampler": {"name": "random"}})
-    studies = Studies()
-    listed = {line["study"]: line for line in studies.list()}
-
-    assert listed["first"]["outcome"] == "the budget was spent"
-    assert (listed["second"]["trials"], listed["second"]["sampler"]) == (4, "random")
-    with pytest.raises(StudyError, match="no study is called 'third'"):
-        studies.view("third")
-
-
-def test_hypervolume_of_one_study_and_of_two(make_recorded):
-    make_recorded("slow", TRIALS)
-    make_recorded("quick", ((0.9, 40_000_000, 4.0), (0.9, 10_000_000, 6.0)))
-    studies = Studies()
-    alone = studies.hypervolume(["slow"])
-    both = studies.hypervolume(["slow", "quick", "slow"])
-
-    assert alone["studies"][0]["hypervolume"] == pytest.approx(0.6)
-    assert alone["studies"][0]["curve"] == both["studies"][0]["curve"]
-    assert [study["study"] for study in both["studies"]] == ["slow", "quick"]
-    make_recorded("other", TRIALS, unpruned={"macs": 41e6})
-    with pytest.raises(InputError, match="start from equal networks"):
-        studies.hypervolume(["slow", "other"])

@@ -8,20 +8,14 @@ import torch
 from torch import nn
 
 from autodepth import load
-from autodepth.errors import BundleError, InputError
+from autodepth.errors import BundleError
 from autodepth.export.bundles.bundle import read_architecture
-from autodepth.export.exporting import export_wishes
 from autodepth.export.formats.torch_program import write_program
 from autodepth.export.verification import (
-    BATCHES,
-    INPUTS,
     Reference,
     check_onnx,
     check_program,
 )
-from autodepth.export.writing import read_formats, write_bundle
-from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.weights.own_files import save_weights
 
 
 class Batched(nn.Module):
@@ -130,115 +124,3 @@ def test_other_macs_are_refused(exported):
 
     with pytest.raises(BundleError, match=f"model.pt2 has {point.point.macs:,} MACs"):
         check_program(to / "model.pt2", reference)
-
-
-def test_a_failed_check_leaves_no_folder(exported, tmp_path):
-    """The recorded MACs are others than those of the weights: found at the first rebuilding."""
-    from dataclasses import replace
-
-    to, _, _ = exported
-    architecture = read_architecture(to)
-    record = json.loads((to / "record.json").read_text())
-
-    with pytest.raises(BundleError, match="MACs"):
-        write_bundle(
-            tmp_path / "new",
-            weights=to / "model.safetensors",
-            architecture=replace(architecture, macs=architecture.macs - 1),
-            policy={},
-            record=record,
-        )
-    assert list(tmp_path.iterdir()) == []
-
-
-OWN = """
-import torch
-from torch import nn
-
-
-class Mean(nn.Module):
-    def forward(self, x):
-        return x.mean((2, 3)) if x.sum() > 0 else x.mean((2, 3)) + 0.0
-
-
-class Net(nn.Module):
-    def __init__(self, num_classes=10):
-        super().__init__()
-        self.stem, self.f = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
-        self.pool, self.head = Mean(), nn.Linear(4, num_classes)
-
-    def forward(self, x):
-        x = self.stem(x)
-        return self.head(self.pool(x.relu() + self.f(x)))
-"""
-
-
-def test_what_torch_export_cannot_pass_leaves_no_folder_but_goes_without(
-    exported, tmp_path, monkeypatch
-):
-    import sys
-    from dataclasses import replace
-
-    (tmp_path / "branching.py").write_text(OWN)
-    monkeypatch.syspath_prepend(tmp_path)
-    spec = NetworkSpec(name="branching:Net", channels=1, height=8, width=8, own_code=True)
-    network = build_network(spec)
-    save_weights(network.module, tmp_path / "w.safetensors")
-    to, _, _ = exported
-    values = {
-        "weights": tmp_path / "w.safetensors",
-        "architecture": replace(
-            read_architecture(to), network=spec, removed=(), widths={}, macs=network.total_macs
-        ),
-        "policy": {},
-        "record": json.loads((to / "record.json").read_text()),
-    }
-    with pytest.raises(BundleError, match=r"torch\.export cannot export .*--formats none"):
-        write_bundle(tmp_path / "new", **values)
-    assert not list(tmp_path.glob("*new*"))
-
-    write_bundle(tmp_path / "new", **values, formats=())
-    loaded = load(tmp_path / "new", own_code=True)
-    sys.modules.pop("branching", None)
-    images = torch.randn(3, 1, 8, 8)
-    assert torch.equal(loaded(images), network.module.eval()(images))
-    assert not list((tmp_path / "new").glob("model.[op]*"))
-
-
-def test_several_wishes_get_a_folder_each(study, tmp_path):
-    wishes = ["smallest", "accuracy>=1%"]
-    exports = export_wishes(study, wishes, tmp_path / "all", formats=())
-
-    names = ["smallest", "accuracy-at-least-1"]
-    assert [export.folder.name for export in exports] == names
-    for export in exports:
-        assert read_architecture(export.folder).macs == export.point.point.macs
-        assert json.loads((export.folder / "record.json").read_text())["selected"] == export.wish
-
-
-def test_every_format_is_seen_to_be_written_and_verified(study, tmp_path, heard):
-    export_wishes(study, ["smallest"], tmp_path / "seen")
-
-    images = INPUTS * len(BATCHES)
-    assert heard["exporting seen"] == [3, 3]
-    assert {"writing model.pt2", "writing model.onnx"} <= set(heard)
-    for file in ("model.safetensors", "model.pt2", "model.onnx"):
-        assert heard[f"verifying {file}"] == [images, images]
-
-
-def test_one_wish_that_cannot_be_met_keeps_all_from_being_written(study, tmp_path):
-    with pytest.raises(InputError, match="nearest: trial"):
-        export_wishes(study, ["smallest", "macs<=1"], tmp_path / "all")
-    with pytest.raises(InputError, match="every selection must be another one"):
-        export_wishes(study, ["knee", "knee"], tmp_path / "all")
-    assert list(tmp_path.glob("all/*")) == []
-
-
-def test_formats_are_read_as_people_write_them():
-    assert read_formats("onnx, torch") == ("torch", "onnx")
-    assert read_formats("none") == ()
-    assert read_formats("int8,onnx") == ("onnx", "int8")
-    with pytest.raises(InputError, match="but got 'onxx', did you mean 'onnx'"):
-        read_formats("onxx")
-    with pytest.raises(InputError, match="int8 is made from onnx"):
-        read_formats("int8")

@@ -6,16 +6,11 @@ import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from autodepth.errors import InputError
 from autodepth.records.driver_lock.lock import Driver
 from autodepth.records.ledger import Ledger
-from autodepth.records.ledger.spending import useful_share
 from autodepth.records.studies import StudyFolder
 from autodepth.report.study_status import StudyStatus, latency_error, study_status
-from autodepth.report.trial_explanation import TrialExplanation, explain_trial
 
 TRIALS = (
     (0.9, 40_000_000, 40.0), (0.8, 10_000_000, 30.0), (None, 0, 10.0), (0.7, 20_000_000, 20.0),
@@ -28,11 +23,6 @@ Make = Callable[..., StudyFolder]
 def look(folder: StudyFolder, driver: Driver | None = None, now: str = DRIVER.since) -> StudyStatus:
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         return study_status(ledger, driver, now)
-
-
-def explain(folder: StudyFolder, trial: int) -> TrialExplanation:
-    with Ledger.open(folder.ledger_path, read_only=True) as ledger:
-        return explain_trial(ledger, trial)
 
 
 def test_an_ended_study_adds_up(make_recorded: Make) -> None:
@@ -90,36 +80,6 @@ def test_a_study_in_which_nothing_happened(make_recorded: Make) -> None:
         None,
     )
     assert (found.front, found.hypervolume, found.share_spent) == (0, 0, 0)
-
-
-@given(st.dictionaries(
-    st.sampled_from(["parent", "prune", "confirm", "failed", "overhead"]), st.floats(0, 1e6)
-))  # fmt: skip
-def test_the_useful_share_is_what_is_neither_failed_nor_overhead(
-    spending: dict[str, float],
-) -> None:
-    useful = sum(s for stage, s in spending.items() if stage not in {"failed", "overhead"})
-    total = sum(spending.values())
-    found = useful_share(spending)
-    assert found is None if total == 0 else found == pytest.approx(useful / total, abs=1e-9)
-
-
-def test_a_trial_is_told_what_is_better(make_recorded: Make) -> None:
-    folder = make_recorded("digits", TRIALS)
-
-    assert [m.trial for m in explain(folder, 3).dominated_by] == [5, 1]
-    assert not explain(folder, 3).on_front
-    assert explain(folder, 5).on_front
-    assert explain(folder, 5).dominated_by == ()
-    again = explain(folder, 4)
-    assert (again.on_front, again.equals, again.dominated_by) == (False, 1, ())
-    failed = explain(folder, 2)
-    assert (failed.verdicts, failed.dominated_by) == (("ran out",), ())
-    assert [epoch.phase for epoch in failed.epochs] == ["parent"]
-    for trial in range(len(TRIALS)):
-        assert json.loads(json.dumps(explain(folder, trial).to_dict()))["trial"] == trial
-    with pytest.raises(InputError, match="6 trials, numbered from 0, but got 6"):
-        explain(folder, 6)
 
 
 def test_predicted_latencies_are_compared_with_measured_ones(make_recorded: Make) -> None:

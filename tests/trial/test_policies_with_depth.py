@@ -10,9 +10,7 @@ from torch import nn
 
 from autodepth.errors import InputError
 from autodepth.networks.catalogue import build_network
-from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.policy.depth_schedule import survival_at
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
 from autodepth.policy.settings import TrainingSettings
@@ -20,9 +18,6 @@ from autodepth.policy.survival import by_sensitivity, expected_cost, survival_pr
 from autodepth.trial.phases.parent import SurvivalOverTime, score_branches, train_parent
 from autodepth.trial.phases.pruning import recalibrate_batch_norm
 from autodepth.trial.run_trial import run_trial
-from autodepth.trial.training.config import Distillation, TrainingConfig
-from autodepth.trial.training.evaluation import evaluate
-from autodepth.trial.training.loop import train
 
 # Numbers are compared with those by hand, so not in the bfloat16 that some CPUs multiply.
 TRAIN = TrainingSettings(epochs=4, batch_size=32, learning_rate=0.1, precision="float32")
@@ -31,48 +26,6 @@ TRAIN = TrainingSettings(epochs=4, batch_size=32, learning_rate=0.1, precision="
 def run(policy, context, folder):
     epochs = []
     return run_trial(policy, context, folder=folder, on_epoch=epochs.append), epochs
-
-
-def trained(context, network, epochs=1, **config):
-    """Train a copy; return its epochs and final weights."""
-    settings = replace(TRAIN, momentum=0.0, weight_decay=0.0)
-    copy, heard = network.without(()), []
-    train(
-        GatedNetwork(copy),
-        context.training_batches(32, "test"),
-        context.evaluation_batches(context.data.validation),
-        TrainingConfig(
-            **{
-                "epochs": epochs,
-                "learning_rate": 0.1,
-                "settings": settings,
-                "survival": lambda _: [1.0] * 6,
-            }
-            | config
-        ),
-        gate_generator=context.generator("gates"),
-        on_epoch=heard.append,
-    )
-    return heard, copy
-
-
-# How training goes
-
-
-@pytest.mark.parametrize("schedule", ["constant", "ramp", "early_off", "late_on", "progressive"])
-def test_branches_are_dropped_as_the_schedule_expects(context, schedule):
-    policy = Policy(survival_prob_last=0.3, depth_schedule=schedule, train=TRAIN)
-    epochs = []
-    parent = train_parent(policy, context, epochs.append)
-    rule = survival_probabilities(0.3, 6)
-    steps = 4  # of 32 out of 128 images
-
-    for epoch in epochs:
-        moments = [(epoch.number - 1 + step / steps) / TRAIN.epochs for step in range(steps)]
-        expected = [sum(survival_at(rule, at, schedule, 0.5)) for at in moments]
-        assert epoch.branches_expected == pytest.approx(sum(expected) / steps)
-        assert epoch.branches_computed == pytest.approx(epoch.branches_expected, abs=1.6)
-    assert parent.survival == rule
 
 
 def test_explicit_probabilities_are_taken_and_stored(context, tmp_path):
@@ -99,100 +52,6 @@ def test_sensitivity_driven_survival_drops_the_weak_more_at_equal_cost(context):
     assert parent.survival != rule
     assert expected_cost(parent.survival, macs) == pytest.approx(expected_cost(rule, macs))
     assert half["expected"] == pytest.approx(sum(parent.survival))
-
-
-def test_an_epoch_tells_accuracy_gap_and_gradient_norms(context):
-    network = build_network(context.spec, seed=1)
-    (epoch,), _ = trained(context, network, settings=replace(TRAIN, momentum=0.0))
-
-    assert 0 < epoch.train_accuracy < 1
-    assert set(epoch.gradient_norms) == {1, 2, 3, 4, 5, 6}
-    assert all(norm > 0 for norm in epoch.gradient_norms.values())
-    assert epoch.images_per_second > 0
-
-
-def test_gradient_norms_equal_those_of_a_step_by_hand(context):
-    network = build_network(context.spec, seed=1)
-    few = replace(context, data=replace(context.data, train=context.data.train.subset(range(32))))
-    (epoch,), _ = trained(few, network)
-    images, labels = next(iter(few.training_batches(32, "test")))
-    module = network.without(()).module.train()
-
-    F.cross_entropy(module(images), labels).backward()
-
-    for branch in network.branches:
-        block = module.get_submodule(branch.module)
-        gradients = torch.cat([p.grad.flatten() for p in block.parameters()])
-        assert epoch.gradient_norms[branch.index] == pytest.approx(
-            gradients.norm().item(), rel=1e-4
-        )
-
-
-def test_a_dropped_branch_has_no_gradient_norm(context):
-    network = build_network(context.spec, seed=1)
-    (epoch,), _ = trained(context, network, survival=lambda _: [1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
-
-    assert set(epoch.gradient_norms) == {1, 3, 4, 6}
-
-
-# How a network recovers
-
-
-def test_distillation_is_the_loss_of_its_source():
-    torch.manual_seed(0)
-    student, teacher = torch.randn(5, 10), torch.randn(5, 10)
-    labels = torch.arange(5)
-    config = TrainingConfig(
-        epochs=1,
-        learning_rate=0.1,
-        settings=TRAIN,
-        survival=lambda _: (),
-        distillation=Distillation(teacher=lambda _: teacher, weight=0.7, temperature=3.0),
-    )
-
-    p, q = (F.softmax(scores / 3.0, dim=1) for scores in (teacher, student))
-    divergence = (p * (p / q).log()).sum(1).mean()
-    expected = 0.3 * F.cross_entropy(student, labels) + 0.7 * 9.0 * divergence
-
-    assert config.loss(student, torch.zeros(5), labels).item() == pytest.approx(
-        expected.item(), rel=1e-5
-    )
-
-
-def test_a_student_of_itself_learns_from_labels_alone(context):
-    network = build_network(context.spec, seed=1)
-    network.module.eval()
-    images, _ = next(iter(context.training_batches(32, "test")))
-    teacher = Distillation(teacher=network.module, weight=0.5, temperature=2.0)
-
-    assert teacher.loss(images, network.module(images)).item() == pytest.approx(0, abs=1e-6)
-
-
-def test_patience_ends_training_and_leaves_the_best_weights(context):
-    network = build_network(context.spec, seed=1)
-    rising = {"learning_rate": 2.0, "schedule": "constant", "patience": 2}
-    heard, copy = trained(context, network, epochs=40, **rising)
-    best = min(heard, key=lambda epoch: epoch.evaluation.loss)
-
-    assert len(heard) == best.number + 2 < 40
-    copy.module.eval()
-    validation = context.evaluation_batches(context.data.validation)
-    assert evaluate(copy.module, validation) == best.evaluation
-
-
-def test_a_constant_rate_is_plain_descent(context):
-    few = replace(context, data=replace(context.data, train=context.data.train.subset(range(32))))
-    network = build_network(few.spec, seed=1)
-    settings = replace(TRAIN, momentum=0.0, weight_decay=0.0)
-    _, copy = trained(few, network, schedule="constant", settings=settings)
-    images, labels = next(iter(few.training_batches(32, "test")))
-    module = network.without(()).module.train()
-
-    F.cross_entropy(module(images), labels).backward()
-
-    for name, parameter in module.named_parameters():
-        expected = parameter - 0.1 * parameter.grad
-        assert torch.allclose(copy.module.get_parameter(name), expected, atol=1e-6), name
 
 
 def test_random_depth_in_fine_tuning_is_folded_into_the_result(context, tmp_path):
@@ -266,9 +125,6 @@ def test_no_batches_leave_the_statistics(context):
     recalibrate_batch_norm(network, context.training_batches(32, "test"), 0)
 
     assert all(torch.equal(v, before[k]) for k, v in network.module.state_dict().items())
-
-
-# What is removed
 
 
 def greedy_by_hand(policy, context, network, count):

@@ -2,12 +2,11 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 
 from autodepth import load
-from autodepth.errors import BundleError, DataError, InputError, SelectionError
+from autodepth.errors import BundleError, InputError, SelectionError
 from autodepth.export.bundles.bundle import check, read_architecture, write_checksums
 from autodepth.export.bundles.seal import read_sealed, sealed
 from autodepth.export.exporting import export_selected
@@ -17,7 +16,6 @@ from autodepth.networks.pruning.widths import changed_shapes, take_shapes
 from autodepth.networks.weights.own_files import load_saved, read_saved
 from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
-from autodepth.records.studies import HOME_VARIABLE
 from autodepth.service.publish.push import write_repository
 from autodepth.space.file.yaml_text import parse_yaml
 
@@ -140,48 +138,3 @@ def test_a_bundle_that_is_handed_on_tells_no_place_of_this_machine(
     assert json.loads((to / "record.json").read_text())["data"]["name"] == "npz:numerals.npz"
     assert places_told(tmp_path / "repository") == {}
     assert places_told(home) != {}  # where the data is stands in the study
-
-
-def test_data_of_ones_own_is_found_through_the_study_or_has_to_be_named(
-    data, bundle, home, tmp_path, monkeypatch
-):
-    to, _ = bundle
-    found = evaluate_bundle(to)
-    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "elsewhere"))
-
-    with pytest.raises(DataError, match=r"npz:numerals\.npz .* not here: give --data npz:PATH"):
-        evaluate_bundle(to)
-    named = evaluate_bundle(to, data)
-    assert (named.data, named.test_accuracy) == ("npz:numerals.npz", found.test_accuracy)
-    assert named.openings_before == 1
-
-
-def test_the_test_split_is_opened_once_and_every_opening_is_recorded(bundle, home):
-    to, point = bundle
-    first, second = evaluate_bundle(to), evaluate_bundle(to)
-    openings = read_sealed(to / "test_openings.json")["openings"]
-
-    assert (first.openings_before, second.openings_before) == (0, 1)
-    assert [opening["openings_before"] for opening in openings] == [0, 1]
-    assert first.images == 359
-    assert first.macs == point.point.macs
-    assert first.test_accuracy == second.test_accuracy > 0.2
-    load(to)  # openings carry a checksum of their own, so recording one breaks nothing
-
-
-def test_eight_bits_are_written_beside_and_told_with_their_accuracy(exported):
-    import onnxruntime
-
-    to, point, told = exported
-    int8 = json.loads((to / "verification.json").read_text())["int8"]
-    session = onnxruntime.InferenceSession(to / "model.int8.onnx")
-    images = np.zeros((7, 1, 8, 8), dtype=np.float32)
-
-    assert session.run(["scores"], {"images": images})[0].shape == (7, 10)
-    assert told[-1].startswith("model.int8.onnx: ")
-    assert len(told[-1]) <= 80
-    # The 32-bit file, by onnxruntime, gets as many images right as the search did.
-    assert int8["float_accuracy"] == point.point.validation_accuracy
-    assert int8["validation_accuracy"] > int8["float_accuracy"] - 0.1
-    assert int8["calibration_images"] == 200
-    assert (to / "model.int8.onnx").stat().st_size < (to / "model.onnx").stat().st_size

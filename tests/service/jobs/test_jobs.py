@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from autodepth.errors import InputError
-from autodepth.service.jobs import parcel
 from autodepth.service.jobs.jobs import (
     Job,
     Jobs,
@@ -15,7 +14,7 @@ from autodepth.service.jobs.jobs import (
     job_id,
     read_job_id,
 )
-from autodepth.service.jobs.parcel import FILES, pack_parcel
+from autodepth.service.jobs.parcel import FILES
 
 JOB = Job(
     id="autodepth-a.1", study="a", attempt=1, status="RUNNING", started=None, ended=None,
@@ -57,30 +56,3 @@ def test_who_follows_a_job_ends_as_it_does(status, code, told):
 def test_an_address_that_is_no_url_is_refused():
     with pytest.raises(InputError, match=r"must be http://HEAD:8265, but got 'head:8265'"):
         Jobs("head:8265")
-
-
-def test_a_parcel_holds_a_persons_files_and_autodepth(tmp_path):
-    mine, target = tmp_path / "mine", tmp_path / "target"
-    for name in ("space.yaml", ".env", "nets/own.py", "exports/x/model.onnx", "big.npz"):
-        (mine / name).parent.mkdir(parents=True, exist_ok=True)
-        (mine / name).write_text(name)
-    target.mkdir()
-    packed = pack_parcel(mine, target, ["*.npz"])
-
-    theirs = [p for p in (target / FILES).rglob("*") if p.is_file()]
-    named = sorted(str(p.relative_to(target / FILES)) for p in theirs)
-    assert named == ["nets/own.py", "space.yaml"]
-    assert sorted(p.name for p in target.iterdir()) == ["autodepth", FILES]
-    assert not FILES.isidentifier()  # nodes import from the folder that holds it
-    assert (packed.files, packed.size) == (2, len("space.yaml") + len("nets/own.py"))
-    assert (target / "autodepth" / "cli" / "main.py").is_file()
-    assert (target / "autodepth" / "search_spaces" / "digits_resnet20.yaml").is_file()
-
-
-def test_too_large_a_parcel_names_what_is_large(tmp_path, monkeypatch):
-    monkeypatch.setattr(parcel, "LIMIT_BYTES", 100)
-    (tmp_path / "images.bin").write_bytes(bytes(500))
-    (tmp_path / "small.yaml").write_text("a: 1")
-
-    with pytest.raises(InputError, match=r"at most 100 B .*the largest: images.bin \(500 B\)"):
-        pack_parcel(tmp_path, tmp_path / "target")

@@ -2,21 +2,16 @@
 
 import json
 import logging
-import os
 import signal
 import subprocess
 import sys
 import time
-import uuid
 
 import fsspec
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from autodepth.errors import InputError
 from autodepth.trial.cache.cache import StageCache, content_key
-from autodepth.trial.cache.entry import DamagedEntryError, Manifest
 
 A, B, C, D, E = (content_key(name=name) for name in "abcde")
 
@@ -32,17 +27,6 @@ def read(folder):
 def put(cache, key, text="value"):
     time.sleep(0.003)  # times of use are told apart by the millisecond
     return cache.store(key, filled(text), kind="scores")
-
-
-@pytest.fixture(params=["folder", "file", "memory", "async"])
-def where(request, tmp_path):
-    """Return a folder, or URLs of an own folder, an object store, and one behind an event loop."""
-    return {
-        "folder": str(tmp_path / "cache"),
-        "file": f"file://{tmp_path}/cache",
-        "memory": f"memory://{uuid.uuid4().hex}/cache",
-        "async": f"async_wrapper::file://{tmp_path}/cache",
-    }[request.param]
 
 
 def disk(where):
@@ -125,25 +109,6 @@ def test_an_entry_that_its_reader_makes_nothing_of_is_damaged(where):
 
     assert cache.load(A, lambda folder: int(read(folder))) is None
     assert cache.kept() == []
-
-
-@pytest.mark.parametrize("name", ["../file.txt", "/etc/passwd", ".hidden", "a/b", "", "x" * 65])
-def test_a_manifest_cannot_name_a_file_elsewhere(where, name):
-    cache = StageCache(where)
-    put(cache, A)
-    files, root = disk(where)
-    manifest = json.loads(files.cat_file(f"{root}/{A}/manifest.json"))
-    manifest["files"] = {name: next(iter(manifest["files"].values()))}
-    files.pipe_file(f"{root}/{A}/manifest.json", json.dumps(manifest).encode())
-
-    assert cache.load(A, lambda _: "read") is None
-
-
-@given(text=st.text() | st.binary() | st.dictionaries(st.text(), st.integers()).map(json.dumps))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
-def test_what_is_no_manifest_is_damage_and_nothing_else(text):
-    with pytest.raises(DamagedEntryError):
-        Manifest.parse(text)
 
 
 def test_a_writer_that_is_interrupted_leaves_no_entry(where):
@@ -234,23 +199,6 @@ def test_trimming_and_clearing_tell_what_they_freed_and_leave_what_is_not_the_ca
     assert len(files.find(root)) == 3
 
 
-def test_a_manifest_is_what_makes_an_entry_behind_a_url():
-    where = f"memory://{uuid.uuid4().hex}"
-    cache = StageCache(where)
-    put(cache, A)
-    files, root = disk(where)
-    files.rm_file(f"{root}/{A}/manifest.json")  # as a writer leaves it that died before
-
-    assert cache.load(A, read) is None
-    assert paths(where, A)  # another may just be writing it
-    assert [entry.kind for entry in cache.entries()] == ["damaged"]
-    put(cache, A, "again")
-    assert cache.load(A, read) == "again"
-    files.rm_file(f"{root}/{A}/manifest.json")
-    assert cache.clear() > 0
-    assert files.find(root) == []
-
-
 WRITER = """
 import sys
 from autodepth.trial.cache.cache import StageCache, content_key
@@ -310,51 +258,6 @@ def test_a_writer_that_is_killed_leaves_whole_entries_or_none(shared, seconds):
     cache.clear()
     files, root = disk(shared)
     assert files.find(root) == []
-
-
-def test_drafts_of_writers_that_died_leave_after_a_day(tmp_path):
-    cache = StageCache(tmp_path)
-    for name, age in (("old", 90_000), ("new", 10)):
-        draft = tmp_path / f".draft-{name}"
-        draft.mkdir()
-        os.utime(draft, (time.time() - age,) * 2)
-    put(cache, A)
-
-    assert {path.name for path in tmp_path.iterdir()} == {".draft-new", A}
-
-
-def test_a_cache_that_may_only_be_read_is_read(tmp_path):
-    put(StageCache(tmp_path), A)
-    (tmp_path / A).chmod(0o555)
-    tmp_path.chmod(0o555)
-    try:
-        assert StageCache(tmp_path).load(A, read) == "value"
-    finally:
-        tmp_path.chmod(0o755)
-        (tmp_path / A).chmod(0o755)
-
-
-@pytest.mark.parametrize("place", ["file", "http"])
-def test_a_place_that_cannot_be_reached_keeps_nothing_and_ends_nothing(place, tmp_path, caplog):
-    (tmp_path / "file").touch()
-    where = {"file": str(tmp_path / "file"), "http": "http://127.0.0.1:9/cache"}[place]
-    cache = StageCache(where)
-
-    with caplog.at_level(logging.WARNING):
-        assert cache.load(A, read) is None
-        assert not put(cache, A)
-        assert (cache.kept(), cache.trim(0)) == ([], 0)
-        cache.remove(A)
-
-    assert len(caplog.records) == 1
-    with pytest.raises(OSError):
-        cache.entries()
-
-
-@pytest.mark.parametrize("url", ["nope://bucket", "s3x://a/b", "zipp::memory://a"])
-def test_a_url_that_nothing_opens_is_told_at_once(url):
-    with pytest.raises(InputError, match="a cache must be a folder or a URL that fsspec opens"):
-        StageCache(url)
 
 
 def test_credentials_of_a_url_are_not_shown():
