@@ -52,11 +52,13 @@ class SimulatedStudy:
         budget: as of `autodepth search`.
         settings: changes to the default space.
         concurrency: trials at a time.
+        seed: of what is drawn.
     """
 
-    def __init__(self, name, budget, *settings, concurrency=2):
+    def __init__(self, name, budget, *settings, concurrency=2, seed=0):
         self.clock = Clock()
-        self.plan = planned(budget, settings, concurrency)
+        plan = planned(budget, settings, concurrency)
+        self.plan = replace(plan, space=replace(plan.space, seed=seed))
         self.folder = create_study_folder(name)
         self.ledger = start_ledger(self.plan, self.folder)
         self.running, self.trained = {}, {}  # tasks; the trial that trained each parent
@@ -88,6 +90,17 @@ class SimulatedStudy:
             seconds = PACE * cost_model.work(task.policy, new_parent=fresh)
         self.clock.seconds += seconds / max(1, len(self.running))
         self._end(task, outcome_of(self.plan, task, accuracy, seconds))
+
+    def carry_out(self, task, accuracy=0.9):
+        """Complete a trial, or end it before it is fine-tuned where it breaks a bound on costs."""
+        point = outcome_of(self.plan, task, accuracy, 0.0).result.point
+        broken = self.driver.state.violations(point)
+        costs = [name for name, excess in broken.items() if excess > 0 and "accuracy" not in name]
+        if task.bounded and costs:
+            reason = f"breaks {costs[0]}"
+            self._end(task, TrialOutcome(state=TrialState.INFEASIBLE, reason=reason))
+        else:
+            self.complete(task, accuracy)
 
     def parent(self, task):
         return self.driver.proposer.cost_model.parent(task.policy), task.replicate
