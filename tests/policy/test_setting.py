@@ -1,0 +1,62 @@
+"""A declared setting says of a value what is wrong with it, rule first."""
+
+from dataclasses import dataclass, fields
+
+import pytest
+
+from autodepth.policy.setting import named, number, whole
+
+SHARE = ("a number in [0, 1]", lambda value: 0 <= value <= 1)
+
+
+@dataclass
+class Some:
+    share: float = number(0.5, SHARE, "a share", {})
+    maybe: float | None = number(None, SHARE, "a share", {}, nullable=True)
+    many: tuple = number((), SHARE, "shares", {}, many=True)
+    count: int = whole(1, 1, "a count", {})
+    shape: str = named("linear", ("linear", "power"), "a shape", {})
+
+
+SETTINGS = {field.name: field.metadata["setting"] for field in fields(Some)}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("share", 1, None),
+        ("share", 1.5, "must be a number in [0, 1], but got 1.5"),
+        ("share", True, "must be a number in [0, 1], but got true"),
+        ("share", float("nan"), "must be a number in [0, 1], but got .nan"),
+        ("share", None, "must be a number in [0, 1], but got null"),
+        ("maybe", None, None),
+        ("maybe", 2, "must be a number in [0, 1] or null, but got 2"),
+        ("count", 1.0, "must be a whole number of at least 1, but got 1.0"),
+        ("count", 0, "must be a whole number of at least 1, but got 0"),
+        ("shape", "power", None),
+        ("shape", "powr", "must be one of linear, power, but got 'powr', did you mean 'power'?"),
+        ("shape", 3, "must be one of linear, power, but got 3"),
+        ("share", [0.5], "must be a number in [0, 1], but got a list"),
+    ],
+)
+def test_a_value_is_fine_or_told_with_the_rule(name, value, complaint):
+    assert SETTINGS[name].complaint(value) == complaint
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ((), None),
+        ((0.5, 1.0), None),
+        ((0.5, 2.0), "must be a number in [0, 1], but got 2.0"),
+        (0.5, "must be a number in [0, 1], or a list of such, but got 0.5"),
+        ((0.5, None), "must be a number in [0, 1], or a list of such, but got a list"),
+        (None, "must be a number in [0, 1], or a list of such, but got null"),
+    ],
+)
+def test_a_policy_holds_many_as_a_tuple(value, complaint):
+    assert SETTINGS["many"].complaint_of_policy(value) == complaint
+
+
+def test_a_declaration_is_a_field_with_its_default():
+    assert Some() == Some(share=0.5, maybe=None, many=(), count=1, shape="linear")
