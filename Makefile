@@ -9,6 +9,7 @@ BUDGET ?= 4cpu-min
 DATA ?= cifar10
 CIFAR ?= data/cifar10_jpeg
 PEER ?= ../shared/peers/plain_tune.py
+SCRATCH ?= ../shared/peers/small_from_scratch.py
 FAULT_TIMES := $(CURDIR)/benchmarks/results/fault_times.md
 CLUSTER_TIMES := $(CURDIR)/benchmarks/results/fault_times_cluster.md
 
@@ -135,8 +136,9 @@ bench-latency: $(VENV)/.tools ## Predicted latency beside measured, 30 candidate
 bench-hybrid: $(VENV)/.tools ## Stochastic depth and removal, alone and together; DATA=folder:DIR (hours)
 	$(BIN)/python benchmarks/hybrid_2x2.py --data $(DATA)
 
-bench-search: $(VENV)/.tools ## The search beside plain Ray Tune; CIFAR=folder, PEER=script (five hours)
-	$(BIN)/python benchmarks/search_vs_plain_tune.py --cifar $(CIFAR) --peer $(PEER)
+bench-search: $(VENV)/.tools ## The search beside plain Ray Tune; CIFAR=folder, PEER=script, SCRATCH=script (five hours)
+	$(BIN)/python benchmarks/search_vs_plain_tune.py --cifar $(CIFAR) --peer $(PEER) \
+		--scratch $(SCRATCH)
 
 constraints: $(VENV)/.tools ## Pin what is installed now
 	(echo "# Every version the tests run against. Written by: make constraints"; \

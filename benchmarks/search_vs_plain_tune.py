@@ -3,11 +3,12 @@
 Contestants, in turn on the same machine, each in a process of its own:
 
 - peer: `plain_tune.py` as it is; expert: the same with `--expert`;
+- scratch: `small_from_scratch.py`, a few small networks of the family from scratch, on one CPU;
 - autodepth: a search of the peer's policy dimensions (spaces/same_dimensions.yaml);
 - everything: with what autodepth has besides, width pruning above all (spaces/everything.yaml).
 
-All train ResNet-20 with option B shortcuts, 8 epochs per parent, on the same images in the same
-split, normalised by the same constants, without augmentation. Every front is chosen on the
+All know ResNet-20 with option B shortcuts, 8 epochs per parent where there is one, on the same
+images in the same split, normalised by the same constants, without augmentation. Every front is chosen on the
 validation split; its hypervolume is taken on the test split, from accuracy 0 and the MACs of the
 unpruned network. Device time counts from when the CPUs are reserved, overhead included; starting
 Ray before that counts for nobody. The peer does not say when its trials ended: they are placed as
@@ -71,13 +72,21 @@ def main() -> None:
 
 def carry_out(data: str, seed: int, who: str, arguments: argparse.Namespace) -> None:
     """Run one contestant and keep what it measured."""
-    from search_vs_runs import EPOCHS, run_autodepth, run_peer  # noqa: PLC0415 - seconds; not to report
+    from search_vs_runs import (  # noqa: PLC0415 - seconds; not to report
+        EPOCHS,
+        run_autodepth,
+        run_peer,
+        run_scratch,
+    )
 
     seconds, cpus = arguments.seconds or SECONDS[data], arguments.cpus
     images = _images(data, seed, arguments)
     if who in SPACES:
         budget = f"{seconds * cpus:g}cpu-s"
         told = run_autodepth(SPACES[who], images, budget=budget, seed=seed, cpus=cpus)
+    elif who == "scratch":
+        seconds, cpus = seconds * cpus, 1
+        told = run_scratch(arguments.scratch, images, seconds=seconds, seed=seed)
     else:
         expert = who == "expert"
         told = run_peer(
@@ -164,6 +173,8 @@ def _arguments() -> argparse.Namespace:
     add("--cifar", type=Path, default=ROOT / "data" / "cifar10_jpeg",
         help="folder with train/CLASS/ and test/CLASS/")  # fmt: skip
     add("--peer", type=Path, default=ROOT.parent / "shared" / "peers" / "plain_tune.py")
+    add("--scratch", type=Path,
+        default=ROOT.parent / "shared" / "peers" / "small_from_scratch.py")  # fmt: skip
     add("--work", type=Path, default=work, help="folder for the .npz files")
     add("--report", action="store_true", help="only write table and plot of the runs there are")
     return parser.parse_args()

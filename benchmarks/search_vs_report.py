@@ -9,14 +9,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search_vs_curves import Point, Step, curve, earliest_ends, final, kept, mean_curve, reached
+from search_vs_curves import (
+    Point,
+    Step,
+    at,
+    curve,
+    earliest_ends,
+    final,
+    kept,
+    mean_curve,
+    reached,
+)
 from search_vs_data import DATA
 
 RESULTS = Path(__file__).parent / "results" / "search_vs_plain_tune"
-PEERS = ("peer", "expert")
+PEERS = ("peer", "expert", "scratch")
 OURS = ("autodepth", "everything")
-WHO = ("peer", "autodepth", "expert", "everything")  # in turn: theirs, ours
-_COLOURS = {"peer": "#7f7f7f", "expert": "#d08c2c", "autodepth": "#1f6fb4", "everything": "#2a8f4f"}
+WHO = ("peer", "autodepth", "expert", "everything", "scratch")  # in turn
+_COLOURS = {
+    "peer": "#7f7f7f",
+    "expert": "#d08c2c",
+    "scratch": "#b0413e",
+    "autodepth": "#1f6fb4",
+    "everything": "#2a8f4f",
+}
+_LEVELS = (0.05, 0.10, 0.25, 0.50, 1.00)  # of the unpruned network's MACs
+_MOMENTS = (40, 80, 120, 200, 375, 800, 1800)  # device seconds
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)  # cpu-min
 _CONDITIONS = ("processor", "cpus_allowed", "test_images", "versions")
 
@@ -59,10 +77,17 @@ class Run:
     @property
     def parents(self) -> float:
         """Parents that were trained, in whole trainings."""
+        if self.told["who"] == "scratch":
+            return 0.0
         if self.told["who"] in PEERS:
             return len(self.steps)
         told = self.told["trials"]
         return sum(trial["epochs"].get("parent", 0) for trial in told) / self.told["epochs"]
+
+    def best(self, level: float) -> float | None:
+        """Return the test accuracy within a share of the MACs; None where no network has so few."""
+        within = [p for p in _points(self.told) if p.macs <= level * self.told["unpruned_macs"]]
+        return max(within, key=lambda point: point.validation).test if within else None
 
     @property
     def last_gain(self) -> float:
@@ -113,6 +138,10 @@ def write_report() -> str:
             *_conditions(runs.values()),
             "",
             *_runs_table(runs),
+            "",
+            *_levels_table(runs),
+            "",
+            *_moments_table(runs),
             "",
             *_reached_table(runs),
             "",
@@ -165,6 +194,45 @@ def _runs_table(runs: dict[tuple[str, str, int], Run]) -> list[str]:
                 _spread([final(run.steps) for run in mine], 4),
             ]  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _levels_table(runs: dict[tuple[str, str, int], Run]) -> list[str]:
+    """Return the test accuracy of the best network by validation that keeps within some MACs."""
+    lines = [
+        "Test accuracy, %, of the network with the best validation accuracy within a share of the "
+        "unpruned network's MACs.",
+        "",
+        "| data | contestant | " + " | ".join(f"{level:.0%}" for level in _LEVELS) + " |",
+        "|---|---|" + "---|" * len(_LEVELS),
+    ]
+    for data, who in ((data, who) for data in DATA for who in WHO):
+        mine = [run for (d, w, _), run in sorted(runs.items()) if (d, w) == (data, who)]
+        if not mine:
+            continue
+        cells = [_spread([100 * a for run in mine if (a := run.best(level)) is not None], 1)
+                 for level in _LEVELS]  # fmt: skip
+        lines.append(f"| {data} | {who} | {' | '.join(cells)} |")
+    return lines
+
+
+def _moments_table(runs: dict[tuple[str, str, int], Run]) -> list[str]:
+    """Return the hypervolume after some device seconds."""
+    lines = [
+        "Hypervolume after so many device seconds, mean and standard deviation over seeds; blank "
+        "where the budget had ended.",
+        "",
+        "| data | contestant | " + " | ".join(f"{moment} s" for moment in _MOMENTS) + " |",
+        "|---|---|" + "---|" * len(_MOMENTS),
+    ]
+    for data, who in ((data, who) for data in DATA for who in WHO):
+        mine = [run for (d, w, _), run in sorted(runs.items()) if (d, w) == (data, who)]
+        if not mine:
+            continue
+        budget = max(run.budget for run in mine)
+        cells = [_spread([at(run.steps, moment) for run in mine], 4) if moment <= budget else ""
+                 for moment in _MOMENTS]  # fmt: skip
+        lines.append(f"| {data} | {who} | {' | '.join(cells)} |")
     return lines
 
 

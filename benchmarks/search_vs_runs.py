@@ -23,7 +23,8 @@ from search_vs_curves import Point, ever_on_front
 from search_vs_data import space_settings, split_as_the_peer
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.pruning.widths import changed_shapes, take_shapes
+from autodepth.networks.pruning.restoring import with_shapes
+from autodepth.networks.pruning.widths import changed_shapes
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights.own_files import load_saved, read_saved
 from autodepth.records.ledger import Ledger
@@ -74,6 +75,37 @@ def run_peer(
     return {
         "process_s": took,
         "device_s": cpus * told["wall_s"],
+        "unpruned_macs": whole.total_macs,
+        "errors": told["errors"],
+        "trials": told["trials"],
+    }
+
+
+def run_scratch(peer: Path, images: Path, *, seconds: float, seed: int) -> Values:
+    """Run the peer that trains a few small networks from scratch, for so many device seconds.
+
+    Raises:
+        ValueError: its whole network is not the one autodepth searches.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "peer.json"
+        command = [
+            sys.executable, str(peer), "--seconds", str(seconds), "--out", str(out),
+            "--data", str(images), "--seed", str(seed),
+        ]  # fmt: skip
+        start = time.monotonic()
+        subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        took = time.monotonic() - start
+        told: Values = json.loads(out.read_text())
+    whole = whole_network(images)
+    if told["unpruned_macs"] != whole.total_macs:
+        raise ValueError(
+            f"the peer's whole network must have {whole.total_macs:,} MACs, "
+            f"but it counts {told['unpruned_macs']:,}"
+        )
+    return {
+        "process_s": took,
+        "device_s": told["wall_s"],
         "unpruned_macs": whole.total_macs,
         "errors": told["errors"],
         "trials": told["trials"],
@@ -253,7 +285,7 @@ def _rebuilt(record: TrialRecord, plan: StudyPlan, weights: Path) -> ResidualNet
     assert isinstance(result, TrialResult)
     setting = plan.context
     network = build_network(setting.spec).without(result.removed)
-    take_shapes(network.module, changed_shapes(network.module, read_saved(weights)))
+    network = with_shapes(network, changed_shapes(network.module, read_saved(weights)))
     load_saved(network.module, weights)
     network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.module.eval()
