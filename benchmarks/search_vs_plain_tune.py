@@ -8,12 +8,12 @@ Contestants, in turn on the same machine, each in a process of its own:
 - everything: with what autodepth has besides, width pruning above all (spaces/everything.yaml).
 
 All know ResNet-20 with option B shortcuts, 8 epochs per parent where there is one, on the same
-images in the same split, normalised by the same constants, without augmentation. Every front is chosen on the
-validation split; its hypervolume is taken on the test split, from accuracy 0 and the MACs of the
-unpruned network. Device time counts from when the CPUs are reserved, overhead included; starting
-Ray before that counts for nobody. The peer does not say when its trials ended: they are placed as
-early as their durations let, which favours it. It opens the test split in every trial, which is
-left in its time; autodepth's networks are tested after the search.
+images in the same split, normalised by the same constants, without augmentation. Every front is
+chosen on the validation split; its hypervolume is taken on the test split, from accuracy 0 and the
+MACs of the unpruned network. Device time counts from when the CPUs are reserved, overhead included;
+starting Ray before that counts for nobody. The peer does not say when its trials ended: they are
+placed as early as their durations let, which favours it. It opens the test split in every trial,
+which is left in its time; autodepth's networks are tested after the search.
 
     python benchmarks/search_vs_plain_tune.py --cifar FOLDER      # everything, about five hours
     python benchmarks/search_vs_plain_tune.py --data digits --seed 0 --who peer --seconds 300

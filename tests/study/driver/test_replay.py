@@ -57,11 +57,29 @@ def interrupting(at):
     return watch
 
 
-@pytest.mark.parametrize(
-    "sampler", ["tpe", *(pytest.param(s, marks=pytest.mark.long) for s in ("random", "nsga2"))]
+ALL_ORIGINS = (
+    "search={origin: {type: choice, values: [scratch, member, parent]},"
+    " branches_removed: {type: int, min: 0, max: 4},"
+    " stream_width: {type: choice, values: [0.5, 1.0], when: {origin: scratch}},"
+    " width_growth: {type: choice, values: [1.0, 2.0], when: {origin: member}},"
+    " fine_tune_epochs: {type: int, min: 1, max: 2}}",
+    "sampler.gap_share=0.8",
 )
-def test_the_same_policies_in_the_same_order_and_the_same_front(sampler):
-    settings = [*SMALL, f"sampler.name={sampler}"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(("sampler.name=tpe",), id="tpe"),
+        pytest.param(ALL_ORIGINS, id="all-origins"),
+        *(
+            pytest.param((f"sampler.name={name}",), id=name, marks=pytest.mark.long)
+            for name in ("random", "nsga2")
+        ),
+    ],
+)
+def test_the_same_policies_in_the_same_order_and_the_same_front(changes):
+    settings = [*SMALL, *changes]
     search(budget="8trials", study="whole", settings=settings, runner="in-process")
     search(
         budget="8trials", study="broken", settings=settings, runner="in-process",
@@ -74,6 +92,9 @@ def test_the_same_policies_in_the_same_order_and_the_same_front(sampler):
     assert len([t for t in trials("broken") if t.broken_off]) >= 3
     assert settled("broken") == settled("whole")
     assert front("broken") == front("whole")
+    if changes is ALL_ORIGINS:
+        origins = {t.policy.get("origin", "parent") for t in trials("whole")}
+        assert {"scratch", "member"} <= origins
 
 
 def test_what_came_another_way_is_known_all_the_same():
