@@ -1,4 +1,4 @@
-"""`autodepth`: the list of commands, and what becomes of errors.
+"""`autodepth`: registers the commands, and turns errors into one message and an exit status.
 
 Exit status: 0 done, 1 failed, 2 what was written cannot be used, 3 the budget ended before any
 point was found, 74 what is to be written to is full or read-only, 75 another process drives the

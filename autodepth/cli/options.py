@@ -130,7 +130,7 @@ Json = Annotated[
 
 
 def read_concurrency(text: str | None) -> int | Literal["auto"] | None:
-    """Return what `--concurrency` says.
+    """Read `--concurrency`: a whole number, `auto`, or None where it is not given.
 
     Raises:
         InputError: it is neither `auto` nor a whole number.

@@ -1,4 +1,4 @@
-"""The command `autodepth`: runs what drives a study in a process that may die, and goes on with it.
+"""The command `autodepth`: runs a study's driver as a child process, and resumes when that dies.
 
 When Ray's head dies, Ray ends the driver without an exception; the system may kill it for memory.
 So `search` and `resume` run in a child. A driver that ends in order, well or not, takes its name
@@ -113,7 +113,7 @@ def _signals_go_to(child: subprocess.Popen[bytes]) -> Iterator[list[int]]:
 
 @contextmanager
 def _ctrl_z_stops_all() -> Iterator[None]:
-    """Stop with everything below when the terminal says so, and go on together, as by `fg`."""
+    """Suspend this process and all below it on Ctrl-Z, and continue them together, as by `fg`."""
 
     def stop(*_: object) -> None:
         stopped: list[int] = []
@@ -134,7 +134,7 @@ def _ctrl_z_stops_all() -> Iterator[None]:
 
 
 def _below(pid: int) -> Iterator[int]:
-    """Yield the processes below one, each before its own."""
+    """Yield all processes below one, parents before their children."""
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):  # it ended meanwhile
             for child in map(int, children.read_text().split()):
@@ -201,12 +201,12 @@ def _carried_over(arguments: Sequence[str]) -> list[str]:
 
 
 def _end_with_parent() -> None:
-    """Be asked to end, in order, when the process that supervises this one dies."""
+    """Have the kernel ask this process to end when its supervisor dies."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end_orphans() -> None:
-    """End what a driver that died left running: we are the parent of its orphans."""
+    """End the processes that a dead driver left running; orphans are given to this process."""
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
     while children.exists() and (orphans := children.read_text().split()):
         for pid in map(int, orphans):

@@ -33,7 +33,7 @@ _CURVES = ("phase", "step", "train_loss", "train_accuracy", "validation_accuracy
 
 
 def trials_answer(found: Snapshot, instance: str, revision: int) -> Answer:
-    """Tell of the trials that changed, in columns: a tenth of the text that rows would be."""
+    """Return the trials that changed, in columns: a tenth of the text that rows would be."""
     records = found.since(instance, revision)
     across, up = axes_of(found.study.objectives)
     return {
@@ -56,12 +56,12 @@ def trials_answer(found: Snapshot, instance: str, revision: int) -> Answer:
 
 
 def front_answer(found: Snapshot) -> Answer:
-    """Tell of the front alone, in columns: another study's is drawn beside one's own."""
+    """Return the front alone, in columns, to draw another study's beside one's own."""
     return {"columns": _columns([found.records[member.trial] for member in found.front])}
 
 
 def status_answer(view: StudyView, found: Snapshot) -> Answer:
-    """Tell where a study stands, and how its budget burned down."""
+    """Return a study's status, and how its budget burned down."""
     driver, now = view.driver(), utc_now()
     with Ledger.open(view.folder.ledger_path, read_only=True) as ledger:
         status = study_status(ledger, driver, now, found.records)
@@ -76,7 +76,7 @@ def status_answer(view: StudyView, found: Snapshot) -> Answer:
 
 
 def branches_answer(found: Snapshot, wanted: Collection[int] | None) -> Answer:
-    """Tell what trials say of each branch.
+    """Return what trials measured of each branch.
 
     Args:
         found: the study.
@@ -90,7 +90,7 @@ def branches_answer(found: Snapshot, wanted: Collection[int] | None) -> Answer:
 
 
 def trial_answer(view: StudyView, found: Snapshot, number: int) -> Answer:
-    """Tell everything about one trial that needs no network to be built.
+    """Return everything about one trial that needs no network to be built.
 
     Raises:
         InputError: there is no such trial.
@@ -121,7 +121,7 @@ def trial_answer(view: StudyView, found: Snapshot, number: int) -> Answer:
 def blocks_answer(
     view: StudyView, found: Snapshot, number: int, branches: Sequence[Branch]
 ) -> Answer:
-    """Tell of the blocks of a trial's network, their widths too.
+    """Return the blocks of a trial's network, with their widths.
 
     Args:
         view: the study's folder.
@@ -138,7 +138,7 @@ def blocks_answer(
 
 
 def export_command(view: StudyView, found: Snapshot, number: int) -> str:
-    """Return what exports a trial's network, for a shell in the folder the server runs in."""
+    """Return the command that exports a trial's network, for a shell in the server's folder."""
     name = view.folder.name
     words = ["autodepth", "export", name, "--select", f"trial:{number}"]
     words += ["--to", f"exports/{name}-trial-{number}"]

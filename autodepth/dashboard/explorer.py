@@ -1,4 +1,4 @@
-"""The explorer as a web application: its page, what the page asks for, and what it is told of."""
+"""The explorer as a web application: its page, its API, and its stream of events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may ask, and what a browser may do with the answers."""
+"""Access control of the server: host names, token, and headers for browsers."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Access:
         return self.is_token(shown) | _same(cookie.value if cookie else "", self.pass_of())
 
     def is_token(self, shown: str) -> bool:
-        """Compare in a time that tells nothing."""
+        """Compare tokens in constant time."""
         return _same(shown, self.token or "")
 
     def pass_of(self) -> str:

@@ -1,4 +1,4 @@
-"""Is each file of a bundle the network that was searched? Compared before it gets its name."""
+"""Compares each file of a bundle with the searched network before the bundle gets its name."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Check:
 
 
 class Reference:
-    """What the searched network says to the inputs, batch size by batch size.
+    """Scores of the searched network for the inputs, by batch size.
 
     Args:
         searched: the network, in evaluation mode, on the CPU.
@@ -92,7 +92,7 @@ class Reference:
             )
 
     def check(self, file: str, scores: Scores, *, macs: int | None) -> Check:
-        """Compare what a file of a bundle says with what the searched network said.
+        """Compare the scores of a file with those of the searched network.
 
         Args:
             file: its name, a key of `TOLERANCES`.
@@ -172,7 +172,7 @@ def check_executorch(path: Path, reference: Reference) -> Check:
 
 
 def told(checks: Sequence[Check], quantised: Quantised | None) -> dict[str, Any]:
-    """Return what `verification.json` tells: how files were compared, with what, the outcome."""
+    """Return the content of `verification.json`: how files were compared, and the outcome."""
     libraries = ["torch", "onnx", "onnxscript", "onnxruntime"]
     libraries += ["executorch"] * any(check.file == EXECUTORCH for check in checks)
     return {

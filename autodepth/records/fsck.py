@@ -1,4 +1,4 @@
-"""What holds for every study at every moment, whatever process died when; and what mends a breach.
+"""Invariants of a study that hold whatever process died when, and the repair of violations.
 
 `broken_invariants` reads and changes nothing. Some breaches are what a killed driver leaves and the
 next one mends by itself; `mend` does that without one. A result is never made up and never deleted.
@@ -92,13 +92,13 @@ def end_lost_trials(ledger: Ledger, devices_each: float) -> None:
 
 
 def half_written(root: Path) -> list[Path]:
-    """Return what dead writers left below a folder, and what is just being written there."""
+    """Return half-written files below a folder, of dead processes and of running ones."""
     found = root.rglob(".*")
     return sorted(path for path in found if _TEMPORARY.fullmatch(path.name) and path.is_file())
 
 
 def sweep(root: Path) -> None:
-    """Delete what dead writers left below a folder; nobody may be writing there."""
+    """Delete half-written files of dead processes below a folder; nobody may be writing there."""
     for path in half_written(root):
         path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""A study's folder that takes no more: what a person is told, whatever found it out."""
+"""The error for a study's folder that cannot be written, whatever found it out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def refused(folder: Path, error: Exception) -> StorageError:
 
 @contextmanager
 def taking(folder: Path) -> Iterator[None]:
-    """Let what the file system refuses within a block be a `StorageError` that names the folder."""
+    """Turn any OSError within a block into a `StorageError` that names the folder."""
     try:
         yield
     except OSError as error:

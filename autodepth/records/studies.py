@@ -55,7 +55,7 @@ class StudyFolder:
 
     @property
     def images_path(self) -> Path:
-        """Which images of a person's own the study has; sets that cannot change need none."""
+        """The list of a person's own images that the study has; fixed data sets have none."""
         return self.path / IMAGES
 
     @property

@@ -1,4 +1,4 @@
-"""What stands beside a study's runs in MLflow: its front as a page, what branches are worth."""
+"""Files beside a study's runs in MLflow: its front as a page, sensitivities as a figure."""
 
 from __future__ import annotations
 

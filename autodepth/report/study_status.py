@@ -1,4 +1,4 @@
-"""Where a study stands: what is left of its budget, what it was spent on, what came of it."""
+"""A study's status: what is left of its budget, where device time went, the front so far."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def study_status(
     now: str,
     records: Sequence[TrialRecord] | None = None,
 ) -> StudyStatus:
-    """Read where a study stands.
+    """Read a study's status from its ledger.
 
     Args:
         ledger: the study's, open for reading.

@@ -59,7 +59,7 @@ class TrialExplanation:
 
 
 def explain_trial(ledger: Ledger, number: int) -> TrialExplanation:
-    """Read why a trial is where it is.
+    """Explain a trial: what was decided about it, and which members of the front beat it.
 
     Args:
         ledger: the study's, open for reading.

@@ -1,4 +1,4 @@
-"""How numbers of trials are put into words, on a terminal and on a page alike."""
+"""Formats numbers of trials as text, alike on a terminal and on a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether this machine has what a search needs: each part tried for real, each answer in words."""
+"""Check that this machine has what a search needs, by trying each part for real."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Finding:
 
 
 def examine(tracking_uri: str | None = None) -> Iterator[Finding]:
-    """Look at one part after the other; nothing is left behind.
+    """Check one part after the other; no files are left behind.
 
     Args:
         tracking_uri: the MLflow store to reach; None for the one beside the studies.

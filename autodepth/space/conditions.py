@@ -88,7 +88,7 @@ def dependency_order(conditions: Mapping[str, tuple[str, ...]]) -> tuple[str, ..
 def condition_mistakes(
     conditions: Mapping[str, Mapping[str, object]], per: str
 ) -> Iterator[tuple[str, str, str, bool]]:
-    """Find conditions that name what is not there, themselves, each other, or the impossible.
+    """Find conditions on settings that are absent, circular, or can never hold.
 
     Args:
         conditions: the `when` of every setting of the file, empty for those without.

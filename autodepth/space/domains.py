@@ -161,7 +161,7 @@ class Dimension:
     condition: Condition | None = None
 
     def counts_at(self, point: Mapping[str, Scalar]) -> bool:
-        """Whether it counts beside the values that others have."""
+        """Whether the dimension counts, given the values of those it depends on."""
         return self.condition is None or self.condition.holds(point)
 
 

@@ -1,4 +1,4 @@
-"""`autodepth register` and `push`: an exported network where others find it."""
+"""`autodepth register` and `push`: publish an exported network in MLflow or on the hub."""
 
 from __future__ import annotations
 

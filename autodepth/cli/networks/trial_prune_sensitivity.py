@@ -213,7 +213,7 @@ def _given(
 
 
 def _said(free: list[str] | None, weights_key: str | None) -> list[str]:
-    """Return what counts as 0 MACs, and where weights lie in their file, as changes to a space."""
+    """Return `--free` and `--weights-key` as `path=value` changes to a space."""
     said = [f"network.free={free}"] if free else []
     return said if weights_key is None else [*said, f"network.weights_key={dumps(weights_key)}"]
 

@@ -102,7 +102,7 @@ def _print(comparison: Comparison) -> None:
 
 
 def _told(rivalry: Rivalry, other: ComparedStudy | None) -> list[str]:
-    """Return a rivalry in words; without times where `other` is None."""
+    """Describe one study against another; without times where `other` is None."""
     from autodepth.units import format_device_time
 
     if not rivalry.points:

@@ -1,4 +1,4 @@
-"""`autodepth studies`, `front` and `sync`: looking at what was recorded."""
+"""`autodepth studies`, `front` and `sync`: print what was recorded, or send it to MLflow."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def front(study: Study = "latest", json: Json = False) -> None:
 
 
 def _confirmed(member: ConfirmedMember) -> dict[str, Any]:
-    """Return what fresh seeds say of a member under `confirmed`; nothing before there were any."""
+    """Return a member's results on fresh seeds under `confirmed`; empty before there are any."""
     tried = member.accuracy is not None or member.replicates.failed
     return {"confirmed": member.to_dict()["confirmed"]} if tried else {}
 
@@ -88,7 +88,7 @@ def sync(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Tell MLflow everything about a study, whatever it was told before.
+    """Send a study to MLflow from its beginning, whatever was sent before.
 
     With `--optuna` the study is written for tools of Optuna's, and kept up to
     date by every later search or resume: optuna-dashboard sqlite:///FILE

@@ -1,4 +1,4 @@
-"""`autodepth status`: where a study stands, now or until it ends; why a trial is where it is."""
+"""`autodepth status`: a study's progress, now or until it ends; the story of one trial."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _explain(folder: StudyFolder, ledger: Ledger, trial: int, *, json: bool) -> 
 
 
 def _watch(folder: StudyFolder, ledger: Ledger, *, json: bool) -> None:
-    """Look again and again until nobody drives the study; the last look stays on the screen."""
+    """Print the status again and again until the study ends; the last one stays on the screen."""
     from rich.console import Console
 
     from autodepth.cli.results.status_view import status_line

@@ -1,4 +1,4 @@
-"""How a study's status and a trial's story look on a terminal of 80 columns."""
+"""Lay out a study's status and a trial's story for a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ALWAYS = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.FAILED)
 
 
 def status_view(status: StudyStatus) -> RenderableType:
-    """Return everything about where a study stands."""
+    """Return a study's status as a terminal shows it: budget, trials, device time, front."""
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold")
     facts.add_column(overflow="fold")
@@ -47,7 +47,7 @@ def status_view(status: StudyStatus) -> RenderableType:
 
 
 def status_line(status: StudyStatus) -> str:
-    """Return where a study stands as one line, for logs."""
+    """Return a study's status as one line, for logs."""
     useful = "" if status.useful_share is None else f", useful {status.useful_share:.0%}"
     return f"{status.study}: {_trials(status)}; {_spent(status)}; {_front(status)}{useful}"
 
@@ -107,7 +107,7 @@ def _front(status: StudyStatus) -> str:
 
 
 def _predicted(error: PredictionError) -> str:
-    """Return how far predictions of latency were off; the table is in the plan."""
+    """Return how far predicted latencies were off as a line; the table is in the plan."""
     rank = error.rank_correlation
     order = "" if rank is None else f", rank correlation {rank:.2f}"
     networks = f"{error.networks} network{'' if error.networks == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""`autodepth controls` and `autodepth importance`: what the front is worth, and what made it."""
+"""`autodepth confirm`, `controls` and `importance`: is the front real, and what made it?"""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _verdicts(members: Sequence[ConfirmedMember]) -> Table:
 
 
 def _elsewhere(members: Sequence[ConfirmedMember]) -> str:
-    """Say of which members other branches went on other seeds; empty for none."""
+    """Name the members of which other seeds removed other branches; empty for none."""
     told = [
         f"trial {member.point.trial} on {other} of {member.accuracy.n} seeds"
         for member in members

@@ -63,7 +63,7 @@ class _View:
         return self.driver.ledger.trials()
 
     def share(self, records: list[TrialRecord]) -> float:
-        """Return how far it is, in [0, 1]: of the budget, or of the confirmations asked for."""
+        """Return the progress in [0, 1]: of the budget, or of the confirmations asked for."""
         asked = self.driver.asked
         if asked is None:
             return self.driver.meter.share_spent
@@ -82,7 +82,7 @@ class _View:
         return Group(self._head(states, records), *map(self._running, running), *self._body)
 
     def _running(self, record: TrialRecord) -> RenderableType:
-        """Say how far a trial is."""
+        """Describe the progress of a trial."""
         epochs = self.driver.ledger.epochs(record.number)
         told = f"trial {record.number}{_asked(record)}"
         if not epochs:
@@ -149,7 +149,7 @@ def _print_lines(view: _View, console: Console, done: threading.Event, printed: 
 
 
 def _asked(record: TrialRecord) -> str:
-    """Say what a trial is asked about a member of the front; such a one joins no front itself."""
+    """Describe a confirmation or a control; these never join the front themselves."""
     if record.of_search:
         return ""
     if record.kind == "confirm":

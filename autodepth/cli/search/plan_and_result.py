@@ -24,7 +24,7 @@ _FEW_CLASSES = 10
 
 
 def tell(result: StudyResult, plan: StudyPlan, *, json: bool) -> None:
-    """Print what a search came to, and leave with the status that says how it ended."""
+    """Print the result of a search, and exit with the status for how it ended."""
     if json:
         give_json(result_values(result))
     else:
@@ -33,12 +33,12 @@ def tell(result: StudyResult, plan: StudyPlan, *, json: bool) -> None:
 
 
 def result_values(result: StudyResult) -> dict[str, Any]:
-    """Return what a search came to as plain values."""
+    """Return the result of a search as plain values."""
     return {**asdict(result), "front": [point.to_dict() for point in result.front]}
 
 
 def plan_lines(plan: StudyPlan, space: Path) -> list[str]:
-    """Return what will be searched, a line each."""
+    """Return the plan of a search as lines."""
     from autodepth.study.plan.estimate import macs_range
     from autodepth.units import format_duration, format_macs
 
@@ -66,7 +66,7 @@ def plan_lines(plan: StudyPlan, space: Path) -> list[str]:
 
 
 def data_lines(data: ImageData, shape: str) -> list[str]:
-    """Return how many images there are of what; of a person's own also per class and split.
+    """Return the numbers of images as lines; of a person's own per class and split, too.
 
     Args:
         data: the images.

@@ -1,4 +1,4 @@
-"""`autodepth stop` and `autodepth set`: wishes to the process that drives a study."""
+"""`autodepth stop` and `autodepth set`: requests to the process that drives a study."""
 
 from __future__ import annotations
 

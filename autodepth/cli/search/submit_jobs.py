@@ -131,7 +131,7 @@ def submit(  # noqa: PLR0913, PLR0917 - an option each
 
 
 def _as_arguments(request: SearchRequest) -> list[str]:
-    """Return what a job says to `autodepth` for a request; submitted again, it goes on."""
+    """Return the command-line arguments of a job; submitted again, the study goes on."""
     single = {
         "--ray-address": request.ray_address, "--budget": request.budget, "--study": request.study,
         "--storage": request.storage, "--data": request.data, "--network": request.network,
@@ -209,7 +209,7 @@ def _print(found: list[Job]) -> None:
 
 
 def _below(path: Path | None) -> str | None:
-    """Return a path as the job finds it in the folder that is sent.
+    """Return a path relative to the folder that is sent, where the job finds it.
 
     Raises:
         InputError: it is not in this folder.

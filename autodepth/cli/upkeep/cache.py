@@ -1,4 +1,4 @@
-"""`autodepth cache`: what earlier trials left for later ones, and how much of it stays."""
+"""`autodepth cache`: show or clean up what earlier trials keep for later ones."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _BATCH = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Quantised:
-    """What became of a network in eight-bit integers.
+    """Accuracy and size of a network in eight-bit integers.
 
     Args:
         file: its name.

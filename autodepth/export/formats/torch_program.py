@@ -90,7 +90,7 @@ def program_macs(program: nn.Module, input_shape: Shape, free: Collection[str] =
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what exporters say to their own developers from the person who exports."""
+    """Silence the warnings and logs that exporters write for their own developers."""
     with one_thread, warnings.catch_warnings():
         disabled = logging.root.manager.disable
         logging.disable(logging.WARNING)
@@ -102,7 +102,7 @@ def quiet() -> Iterator[None]:
 
 
 def cause(error: BaseException) -> str:
-    """Return the first line of what an error began with; exporters wrap it, and write pages."""
+    """Return the first line of the error at the root of a chain; exporters wrap it in pages."""
     while error.__cause__ is not None or error.__context__ is not None:
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
     lines = (line.strip() for line in _COLOURS.sub("", str(error)).splitlines())

@@ -140,7 +140,7 @@ def _pool(settings: DataSettings, spec: NetworkSpec) -> TestImages:
 def _chosen(
     pool: TestImages, record: ContentRecord | None, name: str, only: Only | None, *, searched: bool
 ) -> TestImages:
-    """Return of a pool what may be tested on.
+    """Return the images of a pool that may be tested on.
 
     Raises:
         DataError: it is not what it was, or the network knows images in it.
@@ -183,7 +183,7 @@ def _new(pool: TestImages, keys: Keys, whole: Keys, name: str) -> TestImages:
 def _changed(
     images: Images, keys: Keys, record: ContentRecord, name: str, *, searched: bool
 ) -> str:
-    """Say what is not as the study had it, and what can be done."""
+    """Describe how the data differ from the study's, and what can be done."""
     seen = int(np.isin(keys, record.development).sum())
     base = np.concatenate([record.development, record.test]) if seen else record.test
     kept = _matching(keys, base)

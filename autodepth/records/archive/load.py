@@ -70,7 +70,7 @@ def load_study(file: Path, name: str | None = None) -> StudyFolder:
 
 @contextmanager
 def _told_of(file: Path) -> Iterator[None]:
-    """Turn what a damaged file makes the libraries raise into one message."""
+    """Turn the errors that libraries raise on a damaged file into one message."""
     try:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError) as error:

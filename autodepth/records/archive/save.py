@@ -86,7 +86,7 @@ def save_study(folder: StudyFolder, to: Path) -> tuple[ArchivedFile, ...]:
 
 
 def _copy_consistently(folder: StudyFolder, draft: Path) -> None:
-    """Copy a study, and again where its front moved on meanwhile and took weights along."""
+    """Copy a study; again if its front changed meanwhile and weights were deleted."""
     for _ in range(_ATTEMPTS):
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()

@@ -1,4 +1,4 @@
-"""The name in a study's lock: who drives it, and how long ago it last showed that it lives.
+"""Heartbeat in a study's lock: which process drives it, and when it last renewed its name.
 
 A lock says that a process is there, not that it does anything: one that was stopped, or whose
 machine fell off the network, keeps it. So a driver renews its name every few seconds, and one that
@@ -79,7 +79,7 @@ class Lease:
                 self._write()
 
     def end(self) -> None:
-        """Take the name out."""
+        """Stop the heartbeat and remove the name from the lock."""
         self._over.set()
         self._thread.join()
         os.ftruncate(self._handle, 0)

@@ -1,4 +1,4 @@
-"""Who drives a study, and what a person wishes of that process while it runs.
+"""The lock of a study's driver, and requests to that process while it runs.
 
 driver.lock    locked by the driver for as long as it lives; the kernel lets go when it dies
 wishes.json    what other processes wish of it; absent while nobody wishes anything
@@ -128,7 +128,7 @@ class DriverLock:
             os.close(handle)  # another file took its place meanwhile
 
     def _wait_for(self, handle: int) -> bool:
-        """Whether the lock could be had within the time that its holder is given."""
+        """Wait for the lock as long as its holder is given; return whether it is ours."""
         begun, told = time.monotonic(), False
         while not _try_lock(handle, fcntl.LOCK_EX):
             driver = read_driver(handle) if self._wait else None
@@ -150,7 +150,7 @@ class DriverLock:
         return _ENDING_SECONDS if ending else _MOMENT_SECONDS
 
     def _put_aside(self, handle: int) -> None:
-        """Make way for a new file: its dead holder keeps the old one, which has no name then."""
+        """Move the lock of a dead holder aside, so that a new file takes its name."""
         with _alone(self._folder.path / WISHES_LOCK_FILE):
             if _is_at(handle, self._path):  # of two that take over, the second finds the first
                 self._path.unlink()
@@ -226,7 +226,7 @@ def _is_at(handle: int, path: Path) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class ControlRequests:
-    """What people wish of a running driver.
+    """Requests of people to a running driver.
 
     Args:
         stop: to end the study early and in order.
@@ -249,7 +249,7 @@ class ControlRequests:
 
 
 def read_requests(folder: StudyFolder) -> ControlRequests:
-    """Return the wishes now; none where the file is absent or cannot be read.
+    """Return the requests now; none where the file is absent or cannot be read.
 
     It costs one failed `open` while nobody wishes anything, so it may be asked many times a second.
     """
@@ -266,7 +266,7 @@ def read_requests(folder: StudyFolder) -> ControlRequests:
 
 
 def wish(folder: StudyFolder, **changes: Any) -> ControlRequests:
-    """Add wishes to those there are, and return all of them.
+    """Add requests to those there are, and return all of them.
 
     Args:
         folder: the study's folder.
@@ -282,14 +282,14 @@ def wish(folder: StudyFolder, **changes: Any) -> ControlRequests:
 
 
 def delete_requests(folder: StudyFolder) -> None:
-    """Take all wishes back."""
+    """Delete all requests."""
     with _alone(folder.path / WISHES_LOCK_FILE):
         (folder.path / WISHES_FILE).unlink(missing_ok=True)
 
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Let one process at a time into the block: of two wishes at once, none may be lost."""
+    """Let one process at a time into the block, so that of two requests at once none is lost."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

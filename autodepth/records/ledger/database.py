@@ -145,7 +145,7 @@ class Database:
 
     @property
     def version(self) -> int:
-        """Of the tables, as they are in the file."""
+        """Version of the tables in the file."""
         return int(self.query("PRAGMA user_version")[0][0])
 
     def close(self) -> None:
@@ -184,7 +184,7 @@ class Database:
                 raise
 
     def _check_there(self) -> None:
-        """An open file outlives its name: what is written to one without a name helps nobody."""
+        """Raise if the file was deleted or replaced: an open file outlives its name."""
         if not self.path.exists():
             raise StorageError(
                 f"a study's folder must stay where it is, but {self.path.parent} is gone: put it "
@@ -207,7 +207,7 @@ class Database:
 
     @contextmanager
     def one_moment(self) -> Iterator[None]:
-        """Let all queries of a block see the file as it is when the first one looks."""
+        """Run a block as one snapshot: all its queries see the file as the first one does."""
         with self._lock:
             self._connection.execute("BEGIN")
             try:

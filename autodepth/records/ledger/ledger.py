@@ -64,7 +64,7 @@ class Ledger(LedgerReader):
         return cls(Database(path, "read" if read_only else "write"))
 
     def begin_driving(self) -> int:
-        """Be the driver of the study from now on: writes of an earlier one are refused.
+        """Become the driver of the study: writes of earlier drivers are refused from now on.
 
         Returns:
             A token that grows with every driver; it is checked within every write of this one.
@@ -166,7 +166,7 @@ class Ledger(LedgerReader):
             connection.execute("UPDATE trial SET node = ? WHERE number = ?", (node, number))
 
     def begin_again(self, number: int, reason: str) -> None:
-        """Enter that a running trial begins anew: what it told of its epochs counts no more.
+        """Enter that a running trial restarts; its epochs so far are deleted.
 
         Raises:
             InputError: the trial is unknown or has ended.
@@ -227,7 +227,7 @@ class Ledger(LedgerReader):
         spent: float | None = None,
         retry: bool = False,
     ) -> None:
-        """End a trial that brought nothing back; the rules are those of `complete_trial`.
+        """End a trial without a result; the rules are those of `complete_trial`.
 
         The time of one that was stopped at a rung counts for the phases it was in; that of the
         others as `failed`. With `retry` its policy waits to be tried again, see `waiting`.
@@ -274,7 +274,7 @@ class Ledger(LedgerReader):
             )
 
     def end_study(self, outcome: str) -> None:
-        """Enter why the study ended; a study that is carried on and ends again says it anew."""
+        """Enter why the study ended; a resumed study overwrites it at its next end."""
         with self.database.transaction() as connection:
             connection.execute("UPDATE study SET ended_at = ?, outcome = ?", (utc_now(), outcome))
 
@@ -310,7 +310,7 @@ class Ledger(LedgerReader):
                 self._thin_out(connection)
 
     def _thin_out(self, connection: sqlite3.Connection) -> None:
-        """Let only members of the front be candidates: nothing that comes later brings one back."""
+        """Drop candidates that are off the front: no later trial can bring one back."""
         numbers, members = self._members()
         for place in set(range(len(numbers))) - set(members):
             connection.execute(

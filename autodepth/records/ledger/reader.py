@@ -1,4 +1,4 @@
-"""What a study's ledger tells: its trials, their epochs, what was spent, the front."""
+"""Queries of a study's ledger: trials, epochs, device time, the front."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class LedgerReader:
         return float(self.database.query("SELECT TOTAL(device_seconds) FROM spending")[0][0])
 
     def wall_spent(self) -> float:
-        """Return for how many seconds any device was reserved, whatever their number was when."""
+        """Return the seconds for which any device was reserved, however many there were."""
         rows: list[tuple[float, float]] = []
         if self.database.version >= 5:
             found = self.database.query("SELECT devices, spent FROM reservation ORDER BY id")

@@ -1,4 +1,4 @@
-"""Rows of the ledger's tables as what they stand for."""
+"""Turn rows of the ledger's tables into records."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def charge(
 
 
 def balance(connection: sqlite3.Connection, spent: float) -> None:
-    """Make overhead what of `spent` no trial was charged with, within a transaction.
+    """Enter as overhead the part of `spent` not charged to any trial, within a transaction.
 
     Raises:
         InputError: `spent` is negative or not finite.
@@ -57,7 +57,7 @@ def balance(connection: sqlite3.Connection, spent: float) -> None:
 
 
 def useful_share(spending: Mapping[str, float]) -> float | None:
-    """Return what went to training, scoring and measuring: 1 - (overhead + failed) / spent.
+    """Return the share for training, scoring and measuring: 1 - (overhead + failed) / spent.
 
     Args:
         spending: device seconds by what they went to.

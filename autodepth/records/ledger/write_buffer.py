@@ -1,4 +1,4 @@
-"""Epochs that wait a moment for others, so that many of them share one commit.
+"""Buffers epochs for a moment, so that many of them share one commit.
 
 A commit waits for the disk, and a driver of a thousand workers has no time to wait for each epoch.
 Where reports are few, each is on the disk at once. Where they come faster, what is held is on the
@@ -19,7 +19,7 @@ _SECONDS = 0.05  # between commits
 
 
 class WriteBuffer:
-    """What running trials told and the ledger does not have yet.
+    """Epochs and verdicts of running trials that are not in the ledger yet.
 
     Args:
         ledger: takes it.
@@ -38,13 +38,13 @@ class WriteBuffer:
         epochs: Sequence[EpochReport],
         verdicts: Sequence[tuple[str, Mapping[str, Any]]] = (),
     ) -> None:
-        """Take what a running trial told: its epochs, and verdicts by rung."""
+        """Buffer epochs of a running trial, and verdicts by rung."""
         self._epochs += [(number, epoch) for epoch in epochs]
         self._verdicts += [(number, rung, content) for rung, content in verdicts]
         self.commit_due()
 
     def commit_due(self) -> None:
-        """Enter what has waited long enough; to be called again and again."""
+        """Commit if the oldest epoch has waited long enough; to be called again and again."""
         if self._epochs and self._clock() >= self._due:
             self.commit()
 

@@ -1,4 +1,4 @@
-"""What a tracking store has been told already, kept in the ledger beside what happened."""
+"""How much of a study a tracking store has received, kept in the ledger."""
 
 from __future__ import annotations
 
@@ -92,6 +92,6 @@ class Outbox:
             )
 
     def forget(self) -> None:
-        """Start over: the store is new, or is to be told everything again."""
+        """Start over: the store is new, or everything is to be sent again."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM tracking WHERE store = ?", (self._store,))

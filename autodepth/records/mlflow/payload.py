@@ -1,4 +1,4 @@
-"""What MLflow is told about a study, as plain values: no MLflow here.
+"""What is sent to MLflow about a study, as plain values: no MLflow here.
 
 The shape follows what MLflow 3.17's pages do well: flat runs, few metric keys, numbers as plain
 decimal text so that columns sort, final values once at step 0 so that they compare as bars.
@@ -84,7 +84,7 @@ def milliseconds(time: str) -> int:
 
 
 def run_key(study: StudyRecord, trial: int | None = None) -> str:
-    """Return what a run is found again by: unlike the name, it tells apart studies of one name."""
+    """Return the key by which a run is found again; unlike names, it is unique to a study."""
     return f"{study.name}@{study.created_at}/{'study' if trial is None else trial}"
 
 
@@ -122,7 +122,7 @@ def trial_tags(study: StudyRecord, record: TrialRecord) -> dict[str, str]:
 
 
 def parent_key(record: TrialRecord, result: TrialResult) -> str:
-    """Return what tells the parent of a trial from others of its study: equal for those that share.
+    """Return a key of a trial's parent, equal for trials that share it.
 
     A parent is what it was trained with: survival probabilities, training settings and seeds.
     """
@@ -230,7 +230,7 @@ def hypervolume_curve(
 
 
 def note(study: StudyRecord, *, view: str, files: str) -> str:
-    """Return what the experiment's page says about the study, in Markdown.
+    """Return the text of the experiment's page, in Markdown.
 
     Args:
         study: what it is.

@@ -1,4 +1,4 @@
-"""Exported networks in MLflow's model registry: imports MLflow, as `tracking` does.
+"""Exported networks in MLflow's model registry; imports MLflow, as `client` does.
 
 An MLflow model here is the bundle as it is, beside an `MLmodel` file that says how to load its
 program: `mlflow.pytorch.load_model` and `mlflow models serve` run the very file that was compared
@@ -181,7 +181,7 @@ class ModelRegistry:
 
 
 def _pin(name: str) -> str:
-    """Return the installed version of a library, without what tells apart builds of one version."""
+    """Return the installed version of a library, without the build's suffix."""
     return f"{name}=={version(name).partition('+')[0]}"
 
 

@@ -1,4 +1,4 @@
-"""Where a study stands as its tracking server knows it: from hosts that do not see its folder."""
+"""A study's status from its tracking server, for hosts that do not see its folder."""
 
 from __future__ import annotations
 

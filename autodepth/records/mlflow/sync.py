@@ -95,7 +95,7 @@ class Tracker:
                 self._closing.wait(_RETRY_SECONDS if self._problem else _INTERVAL_SECONDS)
 
     def _note(self, problem: str | None) -> None:
-        """Log the first of a row of problems, and the end of it."""
+        """Log a problem when it first occurs and when it is over."""
         where = without_password(self.tracking_uri)
         if problem and not self._problem:
             _log.warning(
@@ -119,7 +119,7 @@ def unsent_trials(folder: StudyFolder, tracking_uri: str | None = None) -> int:
 def sync_study(
     folder: StudyFolder, tracking_uri: str | None = None, write_files: WriteFiles | None = None
 ) -> int:
-    """Tell MLflow everything about a study, whatever it was told before.
+    """Send a study to MLflow from its beginning, whatever was sent before.
 
     Args:
         folder: the study, ended or not.
@@ -153,6 +153,6 @@ def without_password(text: str) -> str:
 
 
 def _plainly(problem: str) -> str:
-    """Return what is wrong; that nobody answers without the layers that say so one by one."""
+    """Return a problem in short, without the chain of connection errors."""
     text = without_password(problem)
     return "nobody answers there" if "Max retries exceeded" in text else text

@@ -1,4 +1,4 @@
-"""The charts with which MLflow opens a study: one tag of the experiment, plain values here.
+"""The charts that MLflow shows for a study first: one tag of the experiment.
 
 MLflow keeps a shared view of its experiment page under a tag, as compressed JSON of that page's
 state (3.17: `ExperimentPageUIState`). The format is not documented: a version that reads it

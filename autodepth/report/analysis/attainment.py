@@ -1,4 +1,4 @@
-"""How good a front is, how soon it became so, which points of another it attains: plain numbers.
+"""Hypervolume over device time, and attainment of one front by another, on plain numbers.
 
 Hypervolume is relative: every cost in units of its reference. A front *attains* a point if a point
 of its own is at least as good in every objective (the coverage of Zitzler and Thiele 1999, doi

@@ -124,7 +124,7 @@ def _columns(points: Sequence[Mapping[str, Any]]) -> dict[str, Numbers]:
 
 
 def _as_numbers(values: Sequence[Any]) -> Numbers:
-    """Return numbers as they are, names as places in their order: trees split either."""
+    """Return numbers as they are, and names as their index: trees can split either."""
     known = {value for value in values if value is not None}
     if any(isinstance(value, str | bool) for value in known):
         places = {value: i for i, value in enumerate(sorted(known, key=str))}
@@ -133,7 +133,7 @@ def _as_numbers(values: Sequence[Any]) -> Numbers:
 
 
 def _at_equal_macs(accuracy: Numbers, log_macs: Numbers, generator: np.random.Generator) -> Numbers:
-    """Return accuracy minus what trials of like MACs have, by fits that have not seen the trial."""
+    """Return accuracy minus that of trials of similar MACs, by fits that never saw the trial."""
     expected = np.zeros_like(accuracy)
     for _ in range(_FOLDINGS):
         folds = KFold(_FOLDS, shuffle=True, random_state=_draw(generator))

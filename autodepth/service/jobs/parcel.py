@@ -1,4 +1,4 @@
-"""What a job is sent: the files of a folder that a study may need, and autodepth itself."""
+"""Pack what a job needs: the files of a folder that a study may read, and autodepth itself."""
 
 from __future__ import annotations
 

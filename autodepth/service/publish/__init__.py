@@ -1,1 +1,1 @@
-"""An exported network where others find it: MLflow's registry, the Hugging Face hub."""
+"""Publish an exported network: in MLflow's registry, on the Hugging Face hub."""

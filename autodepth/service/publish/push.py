@@ -59,7 +59,7 @@ def write_repository(bundle: Path, place: str, to: Path, *, own_code: bool = Fal
 
 
 def upload(bundle: Path, place: str, *, own_code: bool = False) -> str:
-    """Upload a bundle to the hub, as who is logged in there, and return its address.
+    """Upload a bundle to the hub with the login that is kept here, and return its address.
 
     Args:
         bundle: the folder to push.

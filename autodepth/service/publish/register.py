@@ -1,4 +1,4 @@
-"""From a bundle to MLflow's model registry, beside the other members of its front."""
+"""Register a bundle in MLflow's model registry, beside the other members of its front."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class _Origin:
 
 
 def _from_study(registry: ModelRegistry, uri: str, study: StudyFolder, trial: int) -> _Origin:
-    """Tell MLflow of a study and list its front."""
+    """Send a study to MLflow and list its front."""
     with Ledger.open(study.ledger_path) as ledger:
         sender = MlflowSender(ledger, study, uri, write_study_files)
         sender.send(final=False)

@@ -1,4 +1,4 @@
-"""What every trial does after training, done once before: no library's error comes at the end."""
+"""Do once, before any training, what every trial does after it, so that errors come early."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def rehearse(
 
 
 def with_formats_tried(plan: StudyPlan, formats: Sequence[Format]) -> StudyPlan:
-    """Return a plan that tells that its untrained network exports to some formats.
+    """Export the untrained network to each format, and return the plan with a note of that.
 
     Raises:
         InputError: it does not; the message has each format that fails, and why.

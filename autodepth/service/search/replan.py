@@ -1,4 +1,4 @@
-"""The plan of a study that exists: as it began, with its files where they are now."""
+"""Make the plan of an existing study again, with its files where they are now."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _space_again(
 
 
 def _changed_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what a person sees of data that changed: classes and numbers of images."""
+    """Describe how data changed: classes and numbers of images."""
     told = {"classes": "classes", "images": "images"}
     return [
         change
@@ -172,6 +172,6 @@ def keep_paths(folder: StudyFolder, plan: StudyPlan) -> None:
 
 
 def _paths(now: Section, told: Section) -> dict[str, Any]:
-    """Return the paths of a section that are others than were told; `folder:PATH` is a name."""
+    """Return the paths of a section that differ from those given; `folder:PATH` is a name."""
     names = {"name", "root", "weights"} & now.model_fields_set
     return {name: value for name in names if (value := getattr(now, name)) != getattr(told, name)}

@@ -1,4 +1,4 @@
-"""What a person asks for, made by the command line and from Python alike: one path acts on it."""
+"""Requests: what a person asks for, the same from the command line and from Python."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class SearchRequest(RunRequest):
     formats: Sequence[Format] = ()
 
     def plan_request(self) -> PlanRequest:
-        """Read what its plan needs beside the space; from here on no budget is a text.
+        """Parse what a plan needs beside the space; from here on no budget is a text.
 
         Raises:
             BudgetError: the budget cannot be read.

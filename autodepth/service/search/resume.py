@@ -1,4 +1,4 @@
-"""Going on with a study: from its ledger and stages, with what is left of its budget or more."""
+"""Resume a study from its ledger and cache, with what is left of its budget or more."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def plan_resume(
 
 
 def resumption_of(request: SearchRequest) -> ResumeRequest | None:
-    """Return the request to go on with the study that a search would begin, None if it has not.
+    """Return the request to resume the study that a search names; None if it was never begun.
 
     Its budget is then what the study may spend in all. Where a batch job's files lie may change
     from one to the next, so they are looked for where the request says.
@@ -121,7 +121,7 @@ def resumption_of(request: SearchRequest) -> ResumeRequest | None:
 
 
 def ended(request: ResumeRequest) -> StudyResult:
-    """Return how a study ended that nothing is left to spend of."""
+    """Return the result of a study whose budget is spent."""
     folder = find_study(request.study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         result = ended_result(folder, ledger)
@@ -154,7 +154,7 @@ def carry_on(
 
 
 def _begin_driving(ledger: Ledger, taken_from: Driver | None) -> None:
-    """Make the token of earlier drivers worthless; say who keeps the ledger where one does.
+    """Invalidate the tokens of earlier drivers; name the process that holds the ledger, if any.
 
     A driver that was stopped in the midst of a write keeps the ledger until it ends.
     """
@@ -172,7 +172,7 @@ def _begin_driving(ledger: Ledger, taken_from: Driver | None) -> None:
 def _check_left(
     limits: Budget, spent: float, wall: float, trials: int, plan: Mapping[str, Any]
 ) -> None:
-    """Refuse to go on with nothing."""
+    """Refuse to resume without any budget left."""
     share = limits.share_spent(device_seconds=spent, wall_seconds=wall, trials=trials)
     if share == 1.0:
         amount = format_device_time(spent, plan["device"])

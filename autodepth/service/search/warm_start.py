@@ -1,4 +1,4 @@
-"""What an earlier study found, as policies that another one tries first."""
+"""Warm start: policies from the front of an earlier study, to be tried first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a search goes about it: sampler, first policies, rungs, confirmation; pydantic models."""
+"""Sections on the search itself: sampler, first policies, rungs, confirmation."""
 
 from __future__ import annotations
 
