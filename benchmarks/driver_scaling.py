@@ -72,7 +72,7 @@ PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "front": (FrontWeights, ("add",)),
     "ledger: epochs and verdicts": (Ledger, ("record",)),
     "ledger: beginnings and ends": (Ledger, ("start_trial", "complete_trial", "end_trial")),
-    "wishes of people": (study_driver, ("read_wishes",)),
+    "wishes of people": (study_driver, ("read_requests",)),
 }
 
 
