@@ -14,35 +14,14 @@ from cluster.studies import (
     submission,
     trials,
 )
+from own_networks import net_code
 
 from autodepth.records.fsck import broken_invariants
 from autodepth.trial.result import TrialState
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
-NET = """
-from torch import nn
-
-
-class Block(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.f = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4))
-
-    def forward(self, x):
-        return x.relu() + self.f(x)
-
-
-class Net(nn.Module):
-    def __init__(self, num_classes=10):
-        super().__init__()
-        self.stem = nn.Conv2d(1, 4, 3, padding=1, stride=2)
-        self.blocks = nn.Sequential(*(Block() for _ in range(3)))
-        self.head = nn.Linear(4, num_classes)
-
-    def forward(self, x):
-        return self.head(self.blocks(self.stem(x)).mean((2, 3)))
-"""
+NET = net_code(depth=3, stride=2)
 
 
 def test_a_study_completes_on_both_workers(cluster):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from own_networks import net_code
 
 from autodepth.errors import NetworkError
 from autodepth.networks.catalogue import NetworkSpec, build_network
@@ -21,30 +22,7 @@ DOORS = (
 # What libraries try to import and do without, and names that people give to files.
 ABSENT = ("apex", "cupy", "pandas", "tensorflow", "usercustomize", "data", "model", "train")
 CANARY = "import os\nopen(os.environ['RAN'], 'a').write(__name__ + '\\n')\n"
-NET = """
-from neighbour_of_the_net import WIDTH
-from torch import nn
-
-
-class Block(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.f = nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.BatchNorm2d(WIDTH))
-
-    def forward(self, x):
-        return x.relu() + self.f(x)
-
-
-class Net(nn.Module):
-    def __init__(self, num_classes=10):
-        super().__init__()
-        self.stem = nn.Conv2d(1, WIDTH, 3, padding=1)
-        self.blocks = nn.Sequential(Block(), Block())
-        self.head = nn.Linear(WIDTH, num_classes)
-
-    def forward(self, x):
-        return self.head(self.blocks(self.stem(x)).mean((2, 3)))
-"""
+NET = net_code(first="from neighbour_of_the_net import WIDTH", width="WIDTH")
 TINY = (
     "--set", "data.train_images=40", "--set", "train.epochs=1",
     "--set", "search.fine_tune_epochs=1", "--set", "start_with=[]",

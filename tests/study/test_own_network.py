@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+from own_networks import net_code
 
 from autodepth.errors import NetworkError
 from autodepth.export.bundles.bundle import load
@@ -12,31 +13,7 @@ from autodepth.records.studies import find_study
 from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search, search
 
-NET = """
-from torch import nn
-
-print("imported")
-
-
-class Block(nn.Module):
-    def __init__(self, width):
-        super().__init__()
-        self.f = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width))
-
-    def forward(self, x):
-        return x.relu() + self.f(x)
-
-
-class Net(nn.Module):
-    def __init__(self, width=4, depth=2, num_classes=10):
-        super().__init__()
-        self.stem = nn.Conv2d(1, width, 3, padding=1, stride=2)
-        self.blocks = nn.Sequential(*(Block(width) for _ in range(depth)))
-        self.head = nn.Linear(width, num_classes)
-
-    def forward(self, x):
-        return self.head(self.blocks(self.stem(x)).mean((2, 3)))
-"""
+NET = net_code(first='print("imported")', stride=2)
 SPACE = """
 version: 1
 network: {name: "ownnet:Net", arguments: {depth: 3}}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from own_networks import net_code
 from PIL import Image
 
 from autodepth.data.images import FileImages
@@ -27,33 +28,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 ON_RAY = [pytest.mark.slow, pytest.mark.timeout(900)]
-NET = """
-from neighbour import WIDTH
-from torch import nn
-
-
-class Block(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.f = nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.BatchNorm2d(WIDTH))
-
-    def forward(self, x):
-        return x.relu() + self.f(x)
-
-
-class Net(nn.Module):
-    def __init__(self, num_classes=2):
-        super().__init__()
-        from parts.late import pooled
-
-        self.stem = nn.Conv2d(3, WIDTH, 3, padding=1)
-        self.blocks = nn.Sequential(Block(), Block())
-        self.head = nn.Linear(WIDTH, num_classes)
-        self.pooled = pooled
-
-    def forward(self, x):
-        return self.head(self.pooled(self.blocks(self.stem(x))))
-"""
+NET = net_code(
+    first="from neighbour import WIDTH", width="WIDTH", classes=2, channels=3,
+    inside="from parts.late import pooled; self.pooled = pooled", pooled="self.pooled",
+)  # fmt: skip
 SPACE = """
 version: 1
 network: {name: resnet8, weights: given/start.th}
@@ -99,14 +77,15 @@ def here(belongings, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("runner", ["in-process", pytest.param("ray", marks=ON_RAY)])
 def test_a_study_finds_its_files_and_goes_on_from_another_folder(here, runner, monkeypatch):
-    result = search("space.yaml", budget="1trials", study="s", concurrency=1, runner=runner)
+    # The control leaves nothing in the cache where weights are given; a policy its scores.
+    result = search("space.yaml", budget="2trials", study="s", concurrency=1, runner=runner)
 
-    assert result.complete == 1, trials("s")
+    assert result.complete == 2, trials("s")
     assert any((here / "my-cache").iterdir())
     monkeypatch.chdir("/")
     monkeypatch.setenv("AUTODEPTH_HOME", str(here / "my-studies"))
     monkeypatch.setenv("AUTODEPTH_CACHE", str(here / "my-cache"))
-    assert resume("s", budget="+1trials", runner="in-process").complete == 2, trials("s")
+    assert resume("s", budget="+1trials", runner="in-process").complete == 3, trials("s")
 
 
 @pytest.mark.long
