@@ -247,7 +247,7 @@ def test_images_are_limited_so_that_the_budget_buys_trials(grey_npz):
         ({"data": "npz:nowhere.npz"}, DataError, "nowhere.npz"),
         ({"network": "resnet21"}, InputError, "6n\\+2"),
         ({"weights": "nowhere.pt"}, InputError, "nowhere.pt does not exist"),
-        ({"settings": ["constraints=[macs <= 1%]"]}, InputError, "cannot hold"),
+        ({"settings": ["constraints=[macs <= 0.1%]"]}, InputError, "cannot hold"),
         ({"settings": ["train.epoch=3"]}, InputError, "did you mean 'epochs'"),
         ({"concurrency": 9999}, InputError, r"concurrency must be in \[1, "),
     ],

@@ -16,7 +16,6 @@ FILES = sorted(space_folder().rglob("*.y*ml"))
 
 def test_the_promised_files_are_shipped():
     assert set(shipped_spaces()) == {
-        "digits_origins",
         "digits_resnet20",
         "cifar10_resnet56",
         "cifar10_resnet110",

@@ -133,7 +133,7 @@ def test_a_control_that_finds_its_parent_ready_does_not_make_parents_look_cheap(
 
 
 def test_a_parent_from_the_cache_of_an_earlier_study_does_not_make_parents_look_cheap():
-    study = SimulatedStudy("cached", "50trials", *PLAIN, concurrency=1)
+    study = SimulatedStudy("cached", "50trials", *PLAIN, "search.origin=parent", concurrency=1)
     task = study.next()
     study.complete(task, seconds=20.0)
     before = study.driver.meter.expected(10.0, new_parent=True)

@@ -265,7 +265,8 @@ def test_work_that_a_stopped_trial_left_undone_is_not_counted(make_proposals):
 
 
 def test_first_policies_by_name_and_by_value():
-    space = load_space(default_space(), ["start_with=[unpruned, {p_L: 0.8, fine_tune_epochs: 2}]"])
+    starts = "start_with=[unpruned, {p_L: 0.8, fine_tune_epochs: 2}]"
+    space = load_space(default_space(), ["search.origin=parent", starts])
     dimensions = space.dimensions_for(3, 9)
     unpruned, told = start_points(space.start_with, dimensions)
 
@@ -273,7 +274,8 @@ def test_first_policies_by_name_and_by_value():
     assert [unpruned[f"sensitivity_threshold.{i}"] for i in (1, 2, 3)] == [0.0, 0.0, 0.0]
     assert told == {"p_L": 0.8, "fine_tune_epochs": 2}
     (nearest,) = start_points(["linear_rule"], dimensions)
-    assert nearest == {"p_L": 0.7, "decay_shape": "linear"}  # the space has no 0.5
+    # The space has no 0.5.
+    assert nearest == {"origin": "parent", "p_L": 0.7, "decay_shape": "linear"}
     with pytest.raises(InputError, match=r"p_L must be in .*, but got 0.5"):
         start_points([{"p_L": 0.5}], dimensions)
 

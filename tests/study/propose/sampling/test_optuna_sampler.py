@@ -15,7 +15,9 @@ OBJECTIVES = (
 
 
 def sampler(seed=0, sampler="tpe", space=None):
-    space = space or load_space(default_space(), [f"sampler.name={sampler}"])
+    space = space or load_space(
+        default_space(), ["search.origin=parent", f"sampler.name={sampler}"]
+    )
     return space, OptunaSampler(
         space.dimensions_for(3, 9), OBJECTIVES, sampler=space.sampler, seed=seed
     )
