@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -23,6 +26,7 @@ from hypothesis import settings
 from autodepth.front.objective import Objective
 from autodepth.long_work import shown_by
 from autodepth.records.ledger import Ledger
+from autodepth.records.mlflow import client, registry, remote_status
 from autodepth.records.studies import StudyFolder, create_study_folder
 from autodepth.records.trial_record import StudyRecord
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, TrialState
@@ -114,6 +118,41 @@ def _own_study_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the studies of another, or of the person who runs them."""
     monkeypatch.setenv("AUTODEPTH_HOME", str(tmp_path / "studies"))
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_of_mlflow_are_copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A new store of MLflow's goes through seventy migrations: once, not for every test's own."""
+    ready = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    making = threading.Lock()
+
+    def connect_to_a_copy(uri: str) -> Any:
+        store = Path(uri.removeprefix("sqlite:///"))
+        if uri.startswith("sqlite:///") and store.parent.is_dir() and not store.exists():
+            with making:
+                if not ready.exists():
+                    make_empty_store(ready)
+            copy = shutil.copy(ready, store.with_name(f"{store.name}.{threading.get_ident()}"))
+            Path(copy).rename(store)
+        return connect(uri)
+
+    connect = client.connect
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (client, registry, remote_status):
+            patch.setattr(module, "connect", connect_to_a_copy)
+        yield
+
+
+def make_empty_store(path: Path) -> None:
+    """Write a store in which MLflow has its tables and nothing else."""
+    import sqlalchemy
+    from mlflow.store.db import utils
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}.draft")
+    utils._initialize_tables(engine)
+    engine.dispose()
+    Path(f"{path}.draft").rename(path)
 
 
 @pytest.fixture

@@ -85,13 +85,18 @@ def imported_libraries(file):
             yield node.module.split(".")[0]
 
 
-@pytest.mark.parametrize("library", DOORS)
-def test_a_library_has_one_door(library):
-    files = {
-        str(file.relative_to(PACKAGE))
+@pytest.fixture(scope="module")
+def imports():
+    """What every file of the package imports."""
+    return {
+        str(file.relative_to(PACKAGE)): set(imported_libraries(file))
         for file in PACKAGE.rglob("*.py")
-        if library in imported_libraries(file)
     }
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_a_library_has_one_door(imports, library):
+    files = {file for file, libraries in imports.items() if library in libraries}
 
     assert files <= DOORS[library]
 

@@ -116,14 +116,14 @@ def test_no_studies_is_said_with_what_to_do(run):
 
 
 @pytest.mark.slow
-def test_a_search_from_the_command_line_to_an_exported_network(run, tmp_path, grey_npz):
+def test_a_search_from_the_command_line_to_an_exported_network(run, run_apart, tmp_path, grey_npz):
     common = [
         "--set",
         "train.epochs=2",
         "--set",
         "search.fine_tune_epochs={type: int, min: 0, max: 2}",
     ]
-    search = run(
+    search = run_apart(
         "search", "--data", f"npz:{grey_npz}", "--network", "resnet14", "--budget", "5trials",
         "--study", "grey", "--json", *common, "--set", "data.train_images=100",
     )  # fmt: skip
@@ -162,6 +162,7 @@ def test_a_search_from_the_command_line_to_an_exported_network(run, tmp_path, gr
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_ray")
 def test_a_budget_too_small_for_any_trial_is_status_3_with_advice(run):
     done = run("search", "--budget", "1cpu-s", "--study", "tiny")
 
@@ -170,14 +171,14 @@ def test_a_budget_too_small_for_any_trial_is_status_3_with_advice(run):
     assert "raise the budget" in done.stderr
 
 
-def test_a_shell_completes_commands_and_names_of_studies(run):
+def test_a_shell_completes_commands_and_names_of_studies(run_apart):
     for name in ("digits-one", "other"):
         (studies_root() / name).mkdir(parents=True)
         (studies_root() / name / "ledger.sqlite").touch()
 
     def completed(words):
         asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
-        return run(_AUTODEPTH_COMPLETE="complete_bash", **asked).stdout.split()
+        return run_apart(_AUTODEPTH_COMPLETE="complete_bash", **asked).stdout.split()
 
     assert completed("autodepth res") == ["resume"]
     assert completed("autodepth status di") == ["digits-one"]

@@ -1,6 +1,7 @@
 """`--formats` of prune and trial: tried before anything is trained, and said without noise."""
 
 import json
+import sys
 
 import pytest
 import torch
@@ -64,6 +65,14 @@ def net():
 """
 FEW = ("--data", "digits", "--set", "data.train_images=40", "--set", "data.validation=60")
 POLICY = "branches_removed: 1\ntrain: {epochs: 1, batch_size: 20}\n"
+
+
+@pytest.fixture(autouse=True)
+def _imported_anew():
+    """Each test has modules of its own under the same names."""
+    yield
+    for name in ("onehead", "shopnet"):
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture

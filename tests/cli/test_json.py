@@ -131,6 +131,7 @@ def test_the_keys_are_those_the_docs_tell_where_something_was_trained(name, give
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_ray")
 def test_a_study_that_goes_on_tells_what_a_search_does(place, run):
     done = run("resume", "small", "--budget", "+1trials", "--json")
     assert done.returncode == 0, done.stderr
@@ -142,6 +143,7 @@ def test_a_study_that_goes_on_tells_what_a_search_does(place, run):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_ray")
 def test_a_confirmation_tells_the_front_on_fresh_seeds(place, run):
     before = json.loads(run("front", "small", "--json").stdout)
     done = run("confirm", "small", "--seeds", "1", "--control", "random removal", "--json")
@@ -197,9 +199,9 @@ def net():
 """
 
 
-def test_what_a_network_of_ones_own_prints_is_no_part_of_the_document(run, tmp_path):
+def test_what_a_network_of_ones_own_prints_is_no_part_of_the_document(run_apart, tmp_path):
     (tmp_path / "loud.py").write_text(LOUD)
-    done = run("inspect", "loud:net", "--json")
+    done = run_apart("inspect", "loud:net", "--json")
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["branches"]
