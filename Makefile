@@ -33,7 +33,8 @@ search: setup ## Search on handwritten digits for 4 cpu-min, export the knee, op
 	$(BIN)/autodepth evaluate exports/$(STUDY)
 
 test: $(VENV)/.tools browser-tools lint ## Check style, types and rooms, and run every test this machine can run
-	$(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0  # else a worker that dies holds it up
+	# Files in the order of tests/conftest.py; without 0 restarts a worker that dies holds it up.
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 test-fast: $(VENV)/.tools ## Run the tests that start no server and no cluster
 	$(BIN)/pytest -m "not slow and not long and not cluster"

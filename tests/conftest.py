@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +28,12 @@ from autodepth.front.objective import Objective
 from autodepth.long_work import shown_by
 from autodepth.records.ledger import Ledger
 from autodepth.records.mlflow import client, registry, remote_status
-from autodepth.records.studies import StudyFolder, create_study_folder
+from autodepth.records.studies import (
+    MLFLOW_STORE,
+    StudyFolder,
+    create_study_folder,
+    studies_root,
+)
 from autodepth.records.trial_record import StudyRecord
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, TrialState
 from autodepth.units import parse_budget
@@ -93,6 +99,9 @@ def recorded_result(accuracy: float, macs: int) -> TrialResult:
     )
 
 
+MOST_KEPT = 30_000_000  # parameters
+
+
 @pytest.fixture(name="recorded_result")
 def _recorded_result() -> Callable[[float, int], TrialResult]:
     return recorded_result
@@ -120,27 +129,41 @@ def _own_study_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
+class Kept(dict[Any, Any]):
+    """Networks that were read; `clear` leaves them while there is room for more."""
+
+    def clear(self) -> None:
+        if sum(network.total_parameters for network in self.values()) > MOST_KEPT:
+            super().clear()
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _tables_of_mlflow_are_copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A new store of MLflow's goes through seventy migrations: once, not for every test's own."""
+def _networks_are_read_once_and_timed_briefly() -> Iterator[None]:
+    """Keep more networks than the last: most tests begin with the same few."""
+    catalogue = sys.modules.get("autodepth.networks.catalogue.build")
+    with pytest.MonkeyPatch.context() as patch:
+        if catalogue is not None:  # else no test of this run needs it, and it takes seconds
+            from autodepth.trial.phases import measurement
+
+            patch.setattr(catalogue, "_kept", Kept())
+            patch.setattr(measurement, "_LATENCY_SECONDS", 0.01)
+        yield
+
+
+@pytest.fixture(scope="session")
+def copy_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
+    """Return what makes a new store of MLflow's, which goes through seventy migrations: once."""
     ready = tmp_path_factory.mktemp("mlflow") / "empty.db"
     making = threading.Lock()
 
-    def connect_to_a_copy(uri: str) -> Any:
-        store = Path(uri.removeprefix("sqlite:///"))
-        if uri.startswith("sqlite:///") and store.parent.is_dir() and not store.exists():
-            with making:
-                if not ready.exists():
-                    make_empty_store(ready)
-            copy = shutil.copy(ready, store.with_name(f"{store.name}.{threading.get_ident()}"))
-            Path(copy).rename(store)
-        return connect(uri)
+    def copy(store: Path) -> None:
+        with making:
+            if not ready.exists():
+                make_empty_store(ready)
+        draft = shutil.copy(ready, store.with_name(f"{store.name}.{threading.get_ident()}"))
+        Path(draft).rename(store)
 
-    connect = client.connect
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (client, registry, remote_status):
-            patch.setattr(module, "connect", connect_to_a_copy)
-        yield
+    return copy
 
 
 def make_empty_store(path: Path) -> None:
@@ -153,6 +176,32 @@ def make_empty_store(path: Path) -> None:
     utils._initialize_tables(engine)
     engine.dispose()
     Path(f"{path}.draft").rename(path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _new_stores_are_copies(copy_store: Callable[[Path], None]) -> Iterator[None]:
+    def connect_to_a_copy(uri: str) -> Any:
+        store = Path(uri.removeprefix("sqlite:///"))
+        if uri.startswith("sqlite:///") and store.parent.is_dir() and not store.exists():
+            copy_store(store)
+        return connect(uri)
+
+    connect = client.connect
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (client, registry, remote_status):
+            patch.setattr(module, "connect", connect_to_a_copy)
+        yield
+
+
+@pytest.fixture
+def make_store(copy_store: Callable[[Path], None]) -> Callable[[], None]:
+    """Return what makes the store that other processes find beside this test's studies."""
+
+    def make() -> None:
+        studies_root().mkdir(parents=True, exist_ok=True)
+        copy_store(studies_root() / MLFLOW_STORE)
+
+    return make
 
 
 @pytest.fixture
@@ -242,10 +291,17 @@ _LARGE = ("[vit_b_16", ":vit_b_16", "[convnext_tiny", ":convnext_tiny", "[maxvit
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the largest of the networks that a test has by name among the long tests only."""
+    """Run the largest of the networks that a test has by name among the long tests only.
+
+    Files of slow tests come first: at the end, one of them would leave the other worker idle.
+    """
+    slow = set()
     for item in items:
         if any(name in item.name for name in _LARGE):
             item.add_marker(pytest.mark.long)
+        if item.get_closest_marker("slow") and not item.get_closest_marker("long"):
+            slow.add(item.path)
+    items.sort(key=lambda item: item.path not in slow)
 
 
 class AfterTheEnd:

@@ -124,7 +124,7 @@ def test_a_search_from_the_command_line_to_an_exported_network(run, run_apart, t
         "search.fine_tune_epochs={type: int, min: 0, max: 2}",
     ]
     search = run_apart(
-        "search", "--data", f"npz:{grey_npz}", "--network", "resnet14", "--budget", "5trials",
+        "search", "--data", f"npz:{grey_npz}", "--network", "resnet8", "--budget", "5trials",
         "--study", "grey", "--json", *common, "--set", "data.train_images=100",
     )  # fmt: skip
     assert search.returncode == 0, search.stderr

@@ -1,12 +1,21 @@
 """Studies that are killed, in copies of a process that has everything imported."""
 
+import os
 import subprocess
 import sys
+import traceback
 
 import pytest
 from crash_loop import SETTINGS, front_of, start_copy
 
+from autodepth.cli.main import main
 from autodepth.records.studies import find_study
+
+
+@pytest.fixture
+def with_a_store(make_store):
+    """Other processes find MLflow's tables made."""
+    make_store()
 
 
 @pytest.fixture
@@ -43,15 +52,37 @@ def remount(tmp_path, monkeypatch):
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
+def _command_line(arguments, folder, told):
+    """Run a command in this process, which ends with it."""
+    os.chdir(folder)
+    for number, path in enumerate(told, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    sys.argv = ["autodepth", *arguments]
+    status = 1
+    try:
+        main()
+        status = 0
+    except SystemExit as end:
+        status = end.code or 0
+    except Exception:  # noqa: BLE001 - as Python itself does
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 @pytest.fixture
 def autodepth(tmp_path):
-    """Return what runs the command line in a process of its own."""
+    """Return what runs the command line in a process of its own, which has everything imported."""
 
     def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "autodepth", *map(str, arguments)],
-            capture_output=True, text=True, timeout=600, check=False, cwd=tmp_path,
-        )  # fmt: skip
+        command = list(map(str, arguments))
+        told = [tmp_path / name for name in ("stdout", "stderr")]
+        process = start_copy(_command_line, command, tmp_path, told)
+        process.join(600)
+        assert process.exitcode is not None, command
+        out, err = (path.read_text() for path in told)
+        return subprocess.CompletedProcess(command, process.exitcode, out, err)
 
     return run
 

@@ -3,7 +3,7 @@
 import pytest
 from crash_loop import crash_loop
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("with_a_store")]
 
 
 def test_nothing_is_lost_or_done_twice_however_often_the_driver_dies():

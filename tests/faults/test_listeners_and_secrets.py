@@ -1,5 +1,6 @@
 """What listens while a search runs, and where what must stay secret does not turn up."""
 
+import logging
 import os
 import re
 import stat
@@ -13,6 +14,7 @@ import pytest
 from crash_loop import SETTINGS
 
 from autodepth.records.studies import studies_root
+from autodepth.service.search.search import search
 from autodepth.study.cluster.token import keep_token_private
 
 CANARIES = {
@@ -62,6 +64,7 @@ def texts_below(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("with_a_store")
 def test_a_search_listens_on_loopback_alone_and_tells_no_secret():
     """Rows 25 and 29, and the canaries of the security contract, against a search on Ray."""
     found = subprocess.Popen(
@@ -98,28 +101,20 @@ def group_of(pid):
 
 
 @pytest.mark.slow
-def test_a_password_in_the_address_of_mlflow_is_neither_kept_nor_told():
+def test_a_password_in_the_address_of_mlflow_is_neither_kept_nor_told(monkeypatch, caplog, capfd):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     uri = f"http://me:{IN_THE_ADDRESS}@127.0.0.1:9"  # where nothing answers
-    said = subprocess.run(
-        [sys.executable, "-c", WITHOUT_RAY, uri, *SETTINGS],
-        capture_output=True, text=True, timeout=240, check=False,
-        env={**os.environ, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"},
-    )  # fmt: skip
+    with caplog.at_level(logging.DEBUG):
+        search(
+            budget="1trials", study="told", settings=SETTINGS, runner="in-process",
+            tracking_uri=uri,
+        )  # fmt: skip
+    said = caplog.text + "".join(capfd.readouterr())
 
-    assert said.returncode == 0, said.stderr
-    assert "does not take the trials" in said.stderr
-    assert IN_THE_ADDRESS not in said.stdout + said.stderr
+    assert "does not take the trials" in said
+    assert IN_THE_ADDRESS not in said
     for path, content in texts_below(studies_root()):
         assert IN_THE_ADDRESS.encode() not in content, path
-
-
-WITHOUT_RAY = """
-import logging, sys
-from autodepth.service.search.search import search
-logging.basicConfig(stream=sys.stderr, level=logging.INFO)
-search(budget="1trials", study="told", settings=sys.argv[2:], runner="in-process",
-       tracking_uri=sys.argv[1])
-"""
 
 
 def test_rays_token_is_made_once_and_for_its_owner_alone(tmp_path, monkeypatch):

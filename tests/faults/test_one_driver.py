@@ -135,6 +135,7 @@ def stop_within_a_write(name):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("with_a_store")
 def test_a_driver_that_was_stopped_within_a_write_is_named_and_once_it_ended_the_study_goes_on(
     monkeypatch,
 ):
@@ -156,6 +157,7 @@ def test_a_driver_that_was_stopped_within_a_write_is_named_and_once_it_ended_the
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("with_a_store")
 def test_a_driver_that_was_stopped_and_taken_over_enters_nothing_when_it_goes_on(
     monkeypatch, observed
 ):
@@ -189,6 +191,7 @@ def test_a_driver_that_was_stopped_and_taken_over_enters_nothing_when_it_goes_on
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("with_a_store")
 @pytest.mark.parametrize("days", [1, pytest.param(-1, marks=pytest.mark.long)])
 def test_drivers_whose_clocks_are_a_day_apart_follow_each_other(days, monkeypatch, observed):
     """Row 15: the first one's clock neither makes it look dead nor keeps it alive."""
@@ -225,6 +228,7 @@ def test_drivers_whose_clocks_are_a_day_apart_follow_each_other(days, monkeypatc
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("with_a_store")
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_same_by_the_command_line_under_ray():

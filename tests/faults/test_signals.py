@@ -22,7 +22,7 @@ from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, find_study, studies_root
 from autodepth.trial.result import TrialState
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("with_a_store")]
 CTRL_C, CTRL_Z = b"\x03", b"\x1a"
 PATIENCE = 240
 

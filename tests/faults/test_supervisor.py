@@ -18,7 +18,11 @@ from autodepth.records.fsck import broken_invariants
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, studies_root
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("with_a_store"),
+]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 SETTINGS = (
-    "network.name=resnet14",
+    "network.name=resnet8",
     "data.train_images=48",
     "data.validation=60",
     "train.epochs=1",

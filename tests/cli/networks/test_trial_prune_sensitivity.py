@@ -28,7 +28,9 @@ def test_a_policy_is_carried_out_told_and_exported(run, tmp_path):
         "p_L: 0.7\nbranches_removed: 2\nfilter_sparsity: 0.5\nfine_tune_epochs: 1\n"
         "train: {epochs: 1, batch_size: 20}\n"
     )
-    done = run("trial", "p.yaml", "--network", "resnet14", *SMALL, "--to", "out")
+    done = run(
+        "trial", "p.yaml", "--network", "resnet14", *SMALL, "--to", "out", "--formats", "torch"
+    )
 
     assert done.returncode == 0, done.stderr
     assert "parent epoch 1" in done.stderr
@@ -50,7 +52,7 @@ def test_a_trained_network_is_pruned_without_training_it_first(run, tmp_path, we
     (tmp_path / "p.yaml").write_text("macs_target: 0.6\ntrain: {epochs: 7}\n")
     done = run(
         "prune", "resnet14", "--weights", weights, "--data", "digits", "--policy", "p.yaml",
-        "--to", "slim",
+        "--to", "slim", "--formats", "none",
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr

@@ -17,7 +17,7 @@ from autodepth.service.search.requests import ConfirmRequest, SearchRequest
 from autodepth.service.search.search import carry_out_plan, plan_search
 from autodepth.trial.result import TrialState
 
-SMALL = ("network.name=resnet14", "data.train_images=96", "data.validation=60", "train.epochs=2")
+SMALL = ("network.name=resnet8", "data.train_images=96", "data.validation=60", "train.epochs=2")
 
 
 def watched(capfd, name):

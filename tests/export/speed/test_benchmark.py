@@ -44,7 +44,7 @@ def test_an_export_is_timed_beside_its_parent_in_both_runtimes(exported, heard):
 
 
 def test_memory_rises_with_the_batch(tmp_path):
-    network = build_network(NetworkSpec(name="resnet20"))
+    network = build_network(NetworkSpec(name="resnet8"))
     file = tmp_path / "model.onnx"
     write_onnx(make_program(network.module.eval(), (3, 32, 32)), file)
     one, many = (peak_bytes(file, batch, (3, 32, 32), threads=1) for batch in (1, 512))

@@ -160,7 +160,14 @@ def test_a_refusal_leaves_the_foldable_branches_as_they_were():
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet18", "mobilenet_v2", "efficientnet_b0", "convnext_tiny", "vit_b_16"]
+    "name",
+    [
+        "resnet18",
+        "mobilenet_v2",
+        pytest.param("efficientnet_b0", marks=pytest.mark.long),
+        "convnext_tiny",
+        "vit_b_16",
+    ],
 )
 def test_every_branch_of_the_usual_families_can_be_folded(name):
     network = build_network(NetworkSpec(name=f"torchvision:{name}", height=224, width=224))

@@ -81,7 +81,7 @@ def test_pruning_channels_that_do_nothing_changes_nothing():
         "resnext50_32x4d",
         "regnet_y_400mf",
         "mobilenet_v2",
-        "efficientnet_b0",
+        pytest.param("efficientnet_b0", marks=pytest.mark.long),  # its parts are of the two above
         "convnext_tiny",
         "vit_b_16",
     ],

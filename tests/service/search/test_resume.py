@@ -2,13 +2,11 @@
 
 import json
 import math
-import signal
-import subprocess
-import sys
 import time
 from contextlib import contextmanager, suppress
 
 import pytest
+from crash_loop import drive, start_copy
 
 from autodepth.errors import BudgetError, StudyError
 from autodepth.records.ledger import Ledger
@@ -105,21 +103,17 @@ def test_a_study_that_has_spent_all_says_how_to_go_on():
         plan_resume(ResumeRequest(study="spent"))
 
 
-def test_a_study_whose_process_was_killed_goes_on(tmp_path):
-    script = f"""
-from autodepth.service.search.search import search
-search(budget="5trials", study="killed", settings={SMALL!r}, runner="in-process")
-"""
-    process = subprocess.Popen([sys.executable, "-c", script])
+def test_a_study_whose_process_was_killed_goes_on():
+    process = start_copy(drive, "killed", 5)
     ledger_path = studies_root() / "killed" / "ledger.sqlite"
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and process.is_alive():
         with suppress(StudyError):  # it is being written for the first time
             if ledger_path.exists() and sum(t.result is not None for t in trials("killed")) >= 2:
                 break
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     complete = [t.number for t in trials("killed") if t.result is not None]
     result = resume("killed", runner="in-process")
     records = trials("killed")

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 SMALL = (
-    "network.name=resnet14",
+    "network.name=resnet8",
     "data.train_images=96",
     "data.validation=60",
     "train.epochs=2",

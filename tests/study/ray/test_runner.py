@@ -28,7 +28,7 @@ pytestmark = [
 ]
 WORKER = "ImplicitFunc"  # Ray's name for an actor that carries trials out
 SMALL = (
-    "network.name=resnet14",
+    "network.name=resnet8",
     "data.train_images=96",
     "data.validation=60",
     "train.epochs=2",
@@ -39,46 +39,6 @@ SMALL = (
 def records(name):
     with Ledger.open(find_study(name).ledger_path, read_only=True) as ledger:
         return ledger.trials(), ledger.spent()
-
-
-def test_a_study_on_ray_uses_its_workers_again_and_keeps_to_the_budget():
-    workers = set()
-
-    class NoteWorkers:
-        def __init__(self, _):
-            self.over = threading.Event()
-            self.thread = threading.Thread(target=self.look, daemon=True)
-
-        def look(self):
-            while not self.over.wait(0.3):
-                for process in psutil.Process().children(recursive=True):
-                    try:
-                        name = process.name()
-                    except psutil.NoSuchProcess:
-                        continue
-                    if WORKER in name:
-                        workers.add(process.pid)
-
-        def __enter__(self):
-            self.thread.start()
-
-        def __exit__(self, *_):
-            self.over.set()
-            self.thread.join()
-
-    result = search(budget="8trials", study="ray", settings=SMALL, concurrency=2, watch=NoteWorkers)
-    trials, spent = records("ray")
-
-    assert (result.trials, result.complete, result.unsent) == (8, 8, 0)
-    assert all(trial.state is TrialState.COMPLETE for trial in trials)
-    assert len(workers) <= 2
-    assert result.spent_device_seconds == spent
-    assert sum(trial.device_seconds for trial in trials) < spent
-    assert result.front
-    assert all(
-        (find_study("ray").trial_folder(point.trial) / "model.safetensors").exists()
-        for point in result.front
-    )
 
 
 class WatchMemory:
@@ -123,18 +83,41 @@ def object_store(pid):
     return found
 
 
-def test_images_are_read_once_and_lie_once_in_the_memory_of_a_node(grey_npz, tmp_path):
-    file = Path(shutil.copy(grey_npz, tmp_path / "grey.npz"))
+@pytest.fixture(scope="module")
+def watched(grey_npz, tmp_path_factory):
+    """A study on Ray of images in a file, and what was seen of its workers' memory."""
+    place = tmp_path_factory.mktemp("watched")
+    file = Path(shutil.copy(grey_npz, place / "grey.npz"))
     memory = WatchMemory(file)
-    result = search(
-        budget="4trials", study="shared", data=f"npz:{file}", concurrency=2,
-        settings=[SMALL[0], "data.train_images=400", "train.epochs=1", SMALL[-1]],
-        watch=lambda _: memory,
-    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTODEPTH_HOME", str(place / "studies"))
+        result = search(
+            budget="6trials", study="ray", data=f"npz:{file}", concurrency=2,
+            settings=[SMALL[0], "data.train_images=400", "train.epochs=1", SMALL[-1]],
+            watch=lambda _: memory,
+        )  # fmt: skip
+        return result, memory, find_study("ray"), records("ray")
+
+
+def test_a_study_on_ray_uses_its_workers_again_and_keeps_to_the_budget(watched):
+    result, memory, folder, (trials, spent) = watched
+
+    assert (result.trials, result.complete, result.unsent) == (6, 6, 0)
+    assert all(trial.state is TrialState.COMPLETE for trial in trials)
+    assert len(memory.seen) <= 2
+    assert result.spent_device_seconds == spent
+    assert sum(trial.device_seconds for trial in trials) < spent
+    assert result.front
+    assert all(
+        (folder.trial_folder(point.trial) / "model.safetensors").exists() for point in result.front
+    )
+
+
+def test_images_are_read_once_and_lie_once_in_the_memory_of_a_node(watched):
+    memory = watched[1]
     images = 400 * 28 * 28
 
-    assert not file.exists()  # whoever had read it again would have failed
-    assert (result.trials, result.complete) == (4, 4)
+    assert not memory.file.exists()  # whoever had read it again would have failed
     one, other = memory.seen.values()
     assert one["files"] == other["files"] != set()
     for worker in (one, other):
