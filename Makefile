@@ -32,7 +32,8 @@ search: setup ## Search on handwritten digits for 4 cpu-min, export the knee, op
 	$(BIN)/autodepth export $(STUDY) --select knee --to exports/$(STUDY)
 	$(BIN)/autodepth evaluate exports/$(STUDY)
 
-test: $(VENV)/.tools browser-tools lint ## Check style, types and rooms, and run every test this machine can run
+test: $(VENV)/.tools ## Check style, types and rooms, and run every test this machine can run
+	$(MAKE) --no-print-directory --jobs 2 browser-tools lint  # one waits for the network, one computes
 	# Files in the order of tests/conftest.py; without 0 restarts a worker that dies holds it up.
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 

@@ -16,7 +16,8 @@ reduced where they allow it:
 All are made narrower by half, and the CPU seconds told that reading and narrowing take.
 
 Run: python benchmarks/networks_table.py   (about 25 minutes on one core; needs the extra timm)
-With --rows FILE a run that was broken off goes on: rows are kept there, a line of JSON each.
+With --rows FILE a run that was broken off goes on: rows are kept there, a line of JSON each. With
+--as-is nothing is examined: the page has the rows that are there, and says how many are not.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "networks.md"
 SEED = 0
 ROWS: dict[str, Row] = {}
 ROWS_FILE: Path | None = None
+AS_IS = False  # whether networks without a row are left out
+LEFT_OUT: list[str] = []
 PLAIN = ("vgg*", "alexnet", "squeezenet*", "densenet*")
 HEADER = (
     "| network | image | branches | stages | million MACs | planning, CPU s | widths | stream | "
@@ -56,7 +59,8 @@ def torchvision_rows(only: str) -> Iterator[Row]:
     """Yield a row for each classification model of torchvision."""
     models = import_torchvision().models
     for name in fnmatch.filter(models.list_models(module=models), only):
-        row = examined(spec_of(f"torchvision:{name}"))
+        if (row := examined(f"torchvision:{name}")) is None:
+            continue
         identity, projection = TORCHVISION.get(name, (0, 0))
         defined = f"{identity}+{projection}" if name in TORCHVISION else "none"
         yield row if row.branches == defined else replace(row, remark=f"DEFINED {defined}")
@@ -68,17 +72,21 @@ def timm_rows(only: str) -> Iterator[tuple[str, Row]]:
     for module in fnmatch.filter(sorted(timm.list_modules()), only):
         models = timm.list_models(module=module)
         name = next((name for name in TIMM if name in models), models[0])
-        yield module, examined(spec_of(f"timm:{name}"))
+        if (row := examined(f"timm:{name}")) is not None:
+            yield module, row
 
 
-def examined(spec: NetworkSpec) -> Row:
+def examined(name: str) -> Row | None:
     """Return the row of a network, from the file of rows where it is there."""
-    if spec.name not in ROWS:
-        ROWS[spec.name] = examine_apart(spec)
+    if name not in ROWS and AS_IS:
+        LEFT_OUT.append(name)
+        return None
+    if name not in ROWS:
+        ROWS[name] = examine_apart(spec_of(name))
         if ROWS_FILE is not None:
             with ROWS_FILE.open("a") as file:
-                file.write(json.dumps({"spec": spec.name, **asdict(ROWS[spec.name])}) + "\n")
-    return ROWS[spec.name]
+                file.write(json.dumps({"spec": name, **asdict(ROWS[name])}) + "\n")
+    return ROWS[name]
 
 
 def spec_of(name: str) -> NetworkSpec:
@@ -96,7 +104,10 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=PAGE)
     parser.add_argument("--only", default="*", help="pattern of names; then no page is written")
     parser.add_argument("--rows", type=Path, help="file of rows to go on from, and to add to")
+    parser.add_argument("--as-is", action="store_true", help="of the rows that are there alone")
     arguments = parser.parse_args()
+    global AS_IS  # noqa: PLW0603 - how this one run goes
+    AS_IS = arguments.as_is
     if arguments.rows is not None:
         read_rows(arguments.rows)
     warnings.simplefilter("ignore")
@@ -143,7 +154,7 @@ def page(vision: list[Row], families: list[tuple[str, Row]], seconds: float) -> 
         "",
         f"Run on {datetime.now(UTC):%Y-%m-%d} with torchvision {torchvision}, timm {timm}, torch "
         f"{torch.__version__}, Python {platform.python_version()}; random weights of seed {SEED}; "
-        f"{seconds / 60:.0f} minutes on one core, at most {memory():.1f} GiB.",
+        + (_left_out() if AS_IS else f"{seconds / 60:.0f} minutes on one core, {_memory()}."),
         "",
         "## torchvision",
         "",
@@ -157,6 +168,20 @@ def page(vision: list[Row], families: list[tuple[str, Row]], seconds: float) -> 
         "",
     ]
     return "\n".join(lines)
+
+
+def _memory() -> str:
+    return f"at most {memory():.1f} GiB"
+
+
+def _left_out() -> str:
+    """Say what the page lacks, and that its rows were not all made in one run."""
+    missing = ", ".join(f"`{name}`" for name in LEFT_OUT)
+    return (
+        f"of {len(ROWS) + len(LEFT_OUT)} networks {len(ROWS)} were examined, in several runs"
+        + f"; not yet: {missing}." * bool(LEFT_OUT)
+        + "." * (not LEFT_OUT)
+    )
 
 
 def figures_of_torchvision(rows: list[Row]) -> Iterator[str]:
@@ -174,8 +199,9 @@ def figures_of_torchvision(rows: list[Row]) -> Iterator[str]:
         f"- None is found in {sum(not row.found for row in plain)} of {len(plain)} VGG, AlexNet, "
         "SqueezeNet and DenseNet models."
     )
-    (maxvit,) = (row for row in rows if row.name == "maxvit_t")
-    yield f"- `maxvit_t` has {maxvit.branches} branches{maxvit.remark and ', but '}{maxvit.remark}."
+    for row in rows:
+        if row.name == "maxvit_t":
+            yield f"- `maxvit_t` has {row.branches} branches{row.remark and ', but '}{row.remark}."
 
 
 def figures_of_timm(families: list[tuple[str, Row]]) -> Iterator[str]:

@@ -19,7 +19,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from dashboard.servers import serving as in_a_thread
 
+from autodepth.dashboard.guard import Access
 from autodepth.front.objective import Objective
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, create_study_folder
@@ -124,10 +126,10 @@ def serving(folder: Path, *arguments: str, **environment: str):
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[str]:
-    """The address of a dashboard over this test's studies."""
-    with serving(tmp_path) as (_, address):
-        yield address
+def served() -> Iterator[str]:
+    """The address of a dashboard over this test's studies, in a thread of this process."""
+    with in_a_thread(Access(host="127.0.0.1")) as port:
+        yield f"http://127.0.0.1:{port}/"
 
 
 def made_result(accuracy: float, macs: int, removed: tuple[int, ...] = (2, 3)) -> TrialResult:

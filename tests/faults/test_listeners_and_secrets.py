@@ -68,7 +68,8 @@ def texts_below(folder):
 def test_a_search_listens_on_loopback_alone_and_tells_no_secret():
     """Rows 25 and 29, and the canaries of the security contract, against a search on Ray."""
     found = subprocess.Popen(
-        [sys.executable, "-m", "autodepth", "search", "--budget=3trials", "--study=quiet",
+        [sys.executable, "-m", "autodepth", "search", "--budget=2trials", "--study=quiet",
+         "--concurrency=1",
          *(f"--set={setting}" for setting in SETTINGS)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         env={**os.environ, **CANARIES},

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import pytest
 import torch
 from torch import nn
 
@@ -15,6 +16,11 @@ FIVE = {
     "torchvision:vit_b_16": {"image_size": 32},
     "torchvision:mobilenet_v3_large": {},
 }
+# A network with bottlenecks is narrowed, and built again, in ../export/test_stream_widths.py too.
+NAMES = [
+    pytest.param(name, marks=pytest.mark.long) if name == "torchvision:resnet50" else name
+    for name in FIVE
+]
 OF_TIMM = {
     "timm:vit_tiny_patch16_224": {"img_size": 32},
     "timm:convnext_atto": {},

@@ -74,7 +74,7 @@ def test_a_trial_repeated_is_found_whole_and_equal(context, cached, tmp_path, co
     [
         {"sensitivity_threshold": (1.2,)},
         {"criterion": "magnitude"},
-        {"filter_sparsity": 0.5},
+        pytest.param({"filter_sparsity": 0.5}, marks=pytest.mark.long),
         {"fine_tune_epochs": 1},
         {"distillation": 0.5},
         {"train": replace(TRAIN, fine_tune_learning_rate=0.01)},
@@ -95,12 +95,12 @@ def test_what_does_not_shape_the_parent_shares_it(context, cached, tmp_path, cou
     "change",
     [
         {"survival_prob_last": 0.7},
-        {"decay_shape": "uniform"},
+        pytest.param({"decay_shape": "uniform"}, marks=pytest.mark.long),
         {"depth_schedule": "ramp"},
         {"gate_mode": "sample"},
-        {"compensation": "inverted"},
+        pytest.param({"compensation": "inverted"}, marks=pytest.mark.long),
         {"train": replace(TRAIN, learning_rate=0.05)},
-        {"train": replace(TRAIN, epochs=3)},
+        pytest.param({"train": replace(TRAIN, epochs=3)}, marks=pytest.mark.long),
     ],
 )
 def test_what_shapes_the_parent_makes_another(cached, tmp_path, count, change):

@@ -57,10 +57,8 @@ def test_a_confirmation_tells_how_far_it_is_of_what_was_asked_for(capfd):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("number", "status"),
-    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)],
-)
+@pytest.mark.long  # ../../faults/test_signals.py types Ctrl-C at a terminal
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_search_in_order(number, status, tmp_path):
     search = subprocess.Popen(
         [sys.executable, "-m", "autodepth", "search", "--budget", "10cpu-min", "--study", "cut",

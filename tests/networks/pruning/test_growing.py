@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks.stream_cases import FIVE, images, network_of, off, outputs
+from networks.stream_cases import NAMES, images, network_of, off, outputs
 
 from autodepth.errors import InputError
 from autodepth.networks.costs.cost import count_macs
@@ -24,7 +24,7 @@ def same(network, other):
     )
 
 
-@pytest.mark.parametrize("name", FIVE)
+@pytest.mark.parametrize("name", NAMES)
 def test_branches_put_back_leave_the_function_as_it_was_and_learn(name):
     whole = network_of(name)
     gone = last_removable(whole)
@@ -47,7 +47,7 @@ def test_branches_put_back_leave_the_function_as_it_was_and_learn(name):
         assert any(learning)
 
 
-@pytest.mark.parametrize("name", FIVE)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_wider_stream_and_wider_branches_leave_the_function_as_it_was(name):
     half = with_stream_width(network_of(name), 0.5)
 

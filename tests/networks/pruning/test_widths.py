@@ -9,10 +9,13 @@ from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.pruning.widths import changed_shapes, take_shapes
 
-FAMILIES = ["resnet18", "resnext50_32x4d", "mobilenet_v2", "efficientnet_b0", "convnext_tiny"]
+SHORT = ["torchvision:resnet18", "torchvision:mobilenet_v2", "resnet14"]
+LONG = [f"torchvision:{name}" for name in ("resnext50_32x4d", "efficientnet_b0", "convnext_tiny")]
 
 
-@pytest.mark.parametrize("name", [*(f"torchvision:{family}" for family in FAMILIES), "resnet14"])
+@pytest.mark.parametrize(
+    "name", [*SHORT, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)]
+)
 def test_shapes_are_enough_to_build_a_narrow_network(name):
     spec = NetworkSpec(name=name, classes=4, height=64, width=64)
     narrow = prune_width(build_network(spec, seed=1).without([2]), 0.5).module.eval()

@@ -92,11 +92,16 @@ def partial(context):
     [
         {},
         {"gate_mode": "sample", "compensation": "inverted"},
-        {"decay_shape": "sensitivity", "depth_schedule": "ramp"},
+        pytest.param(
+            {"decay_shape": "sensitivity", "depth_schedule": "ramp"}, marks=pytest.mark.long
+        ),
         {"fine_tune_schedule": "constant", "patience": 2, "distillation": 0.5},
         {"fine_tune_p_L": 0.7, "weight_sparsity": 0.5, "filter_sparsity": 0.5},
         {"removal": "iterative", "between_epochs": 2, "fine_tune_epochs": 1},
-        {"train": replace(TRAIN, momentum=0.0, epochs=4), "fine_tune_epochs": 0},
+        pytest.param(
+            {"train": replace(TRAIN, momentum=0.0, epochs=4), "fine_tune_epochs": 0},
+            marks=pytest.mark.long,
+        ),
     ],
     ids=lambda change: "-".join(change) or "hybrid",
 )
@@ -185,7 +190,7 @@ run_trial(policy, context, folder=Path(sys.argv[1]).parent, on_epoch=hear)
 """
 
 
-@pytest.mark.parametrize("step", [2, 5])
+@pytest.mark.parametrize("step", [pytest.param(2, marks=pytest.mark.long), 5])
 def test_another_process_goes_on_for_one_that_was_killed(cached, tmp_path, step):
     import pickle
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from fvcore.nn import FlopCountAnalysis
-from networks.stream_cases import FIVE, OF_TIMM, images, network_of, off, outputs
+from networks.stream_cases import NAMES, OF_TIMM, images, network_of, off, outputs
 from torch import nn
 
 from autodepth.errors import InputError, NetworkError
@@ -23,11 +23,11 @@ from autodepth.networks.weights.own_files import save_weights
 ONE = torch.zeros(1, 3, 32, 32)
 
 
-SHORT = (*FIVE, "timm:vit_tiny_patch16_224")
-LONG = [pytest.param(name, marks=pytest.mark.long) for name in OF_TIMM if name not in SHORT]
+SHORT = "timm:vit_tiny_patch16_224"
+LONG = [pytest.param(name, marks=pytest.mark.long) for name in OF_TIMM if name != SHORT]
 
 
-@pytest.mark.parametrize("name", [*SHORT, *LONG])
+@pytest.mark.parametrize("name", [*NAMES, SHORT, *LONG])
 def test_at_two_widths_it_runs_trains_and_loads_again(name):
     network = network_of(name)
     before = find_stream(network)
@@ -82,7 +82,7 @@ def test_the_cost_is_that_of_an_independent_count(name):
     assert narrow.total_macs == layers["conv"] + layers["linear"]
 
 
-@pytest.mark.parametrize("name", [n for n in FIVE if n != "torchvision:vit_b_16"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "torchvision:vit_b_16"])
 def test_stages_may_have_shares_of_their_own(name):
     network = network_of(name)
     widths = find_stream(network).widths
