@@ -17,7 +17,7 @@ AXE := $(VENV)/axe-core/axe.min.js
 AXE_VERSION := 4.14.1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search test test-fast test-long browser-test browser-tools lint format docs schema \
+.PHONY: help setup search test run-tests test-fast test-long browser-test browser-tools lint format docs schema \
 	cluster-test faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
 	bench-speed bench-latency bench-driver bench-gpus bench-mlflow bench-hybrid bench-search own-data \
 	constraints clean deploy-test metrics-test
@@ -33,9 +33,11 @@ search: setup ## Search on handwritten digits for 4 cpu-min, export the knee, op
 	$(BIN)/autodepth evaluate exports/$(STUDY)
 
 test: $(VENV)/.tools ## Check style, types and rooms, and run every test this machine can run
-	$(MAKE) --no-print-directory --jobs 2 browser-tools lint  # one waits for the network, one computes
-	# Files in the order of tests/conftest.py; without 0 restarts a worker that dies holds it up.
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	$(MAKE) --no-print-directory --jobs 2 lint run-tests  # types alone keep one core busy for minutes
+
+run-tests: browser-tools  # the files in the order of tests/conftest.py
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder \
+		--max-worker-restart 0  # else a worker that dies holds it up
 
 test-fast: $(VENV)/.tools ## Run the tests that start no server and no cluster
 	$(BIN)/pytest -m "not slow and not long and not cluster"

@@ -143,10 +143,12 @@ def _networks_are_read_once_and_timed_briefly() -> Iterator[None]:
     catalogue = sys.modules.get("autodepth.networks.catalogue.build")
     with pytest.MonkeyPatch.context() as patch:
         if catalogue is not None:  # else no test of this run needs it, and it takes seconds
+            from autodepth.trial.device import latency
             from autodepth.trial.phases import measurement
 
             patch.setattr(catalogue, "_kept", Kept())
             patch.setattr(measurement, "_LATENCY_SECONDS", 0.01)
+            patch.setattr(latency, "_SECONDS", 0.01)
         yield
 
 
