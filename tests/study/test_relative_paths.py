@@ -36,7 +36,7 @@ SPACE = """
 version: 1
 network: {name: resnet8, weights: given/start.th}
 data: {name: "folder:given/photos", augment: none}
-search: {fine_tune_epochs: {type: int, min: 1, max: 3}, branches_removed: {type: int, min: 0, max: 2}}
+search: {fine_tune_epochs: 1, filter_sparsity: {values: [0.25, 0.5]}}
 train: {epochs: 0, batch_size: 8}
 """
 
