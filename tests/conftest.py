@@ -272,7 +272,7 @@ def make_recorded() -> Callable[..., StudyFolder]:
             for number, (accuracy, macs, seconds) in enumerate(trials):
                 kind = "search" if number else "unpruned"
                 assert ledger.start_trial(kind, {"p_L": 0.5}, policy or {"p_L": 0.5}) == number
-                ledger.record_epochs(number, recorded_epoch(accuracy))
+                ledger.record([(number, recorded_epoch(accuracy))])
                 spent = ledger.spent() + seconds
                 if accuracy is None:
                     ledger.end_trial(number, TrialState.FAILED, "ran out", seconds, spent=spent)

@@ -191,11 +191,11 @@ def add_trial(ledger: Ledger, draw: random.Random, kind="search", **about) -> in
     result = outcome_of(point, draw) if point else made_result(0.955, WHOLE, ())
     for step, stage in enumerate(("parent", "parent", "fine_tune", "fine_tune"), start=1):
         final = result.point.validation_accuracy
-        ledger.record_epochs(number, EpochReport(
+        ledger.record([(number, EpochReport(
             phase=stage, step=step, train_loss=2 / step, train_accuracy=final - 0.2 / step,
             validation_accuracy=final - 0.3 / step, branches_expected=8, branches_computed=8,
             gradient_norms={1: 0.5}, images_per_second=900, seconds=1,
-        ))  # fmt: skip
+        ))])  # fmt: skip
     ledger.complete_trial(number, result, 8.4, spent=ledger.spent() + 9)
     return number
 

@@ -118,7 +118,7 @@ def add_trials(recorded_result):
                 ledger.start_trial("search", {}, {"p_L": 0.5, "train": {"epochs": EPOCHS}})
                 for step in range(1, EPOCHS + 1):
                     epoch = replace(like, step=step, validation_accuracy=0.1 * step)
-                    ledger.record_epochs(number, epoch)
+                    ledger.record([(number, epoch)])
                 if number % 4 == 3:
                     ledger.end_trial(number, TrialState.FAILED, "ran out", 1.0)
                     continue

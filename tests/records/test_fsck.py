@@ -31,7 +31,7 @@ def folder(home, make_study, make_result, policy):
     with Ledger.create(folder.ledger_path, make_study()) as ledger:
         for number, (accuracy, macs) in enumerate([(0.9, 20), (0.8, 10), (0.7, 30)]):
             assert ledger.start_trial("search", {}, {**policy, "p_L": 0.5 + number / 10}) == number
-            ledger.record_epochs(number, epoch(1), epoch(2))
+            ledger.record([(number, epoch(1)), (number, epoch(2))])
             weights = folder.trial_folder(number) / "weights.safetensors"
             weights.parent.mkdir(parents=True)
             weights.write_bytes(bytes(100))
@@ -100,7 +100,7 @@ def test_a_damaged_file_is_told_before_anything_it_says(folder):
 def test_what_a_killed_driver_leaves_is_mended(folder, policy):
     with Ledger.open(folder.ledger_path) as ledger:
         ledger.start_trial("search", {}, {**policy, "p_L": 0.9})
-        ledger.record_epochs(4, epoch(1))
+        ledger.record([(4, epoch(1))])
         ledger.balance(40.0)
     half = folder.path / f".space.yaml.{'0a' * 16}"
     half.write_text("spa")

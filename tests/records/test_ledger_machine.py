@@ -98,10 +98,10 @@ class LedgerMachine(RuleBasedStateMachine):
             gradient_norms={}, images_per_second=9.0, seconds=1.0,
         )  # fmt: skip
         if self.states[number] is TrialState.RUNNING:
-            self.ledger.record_epochs(number, epoch)
+            self.ledger.record([(number, epoch)])
         else:  # a late word of an attempt that was given up
             with pytest.raises(InputError, match="must be running to change"):
-                self.ledger.record_epochs(number, epoch)
+                self.ledger.record([(number, epoch)])
 
     @rule(number=consumes(running), took=seconds, accuracy=accuracies, macs=st.integers(1, 9))
     def finish(self, number, took, accuracy, macs):

@@ -121,14 +121,6 @@ class Ledger(LedgerReader):
             )
         return number
 
-    def record_epochs(self, number: int, *epochs: EpochReport) -> None:
-        """Enter epochs of a running trial; an epoch that was repeated replaces the earlier one.
-
-        Raises:
-            InputError: the trial is unknown or has ended.
-        """
-        self.record([(number, epoch) for epoch in epochs])
-
     def record(
         self,
         epochs: Sequence[tuple[int, EpochReport]],
@@ -137,7 +129,7 @@ class Ledger(LedgerReader):
         """Enter epochs of running trials, and how some compared with others, as one write.
 
         Args:
-            epochs: trial and epoch; as for `record_epochs`.
+            epochs: trial and epoch; one that is repeated replaces the earlier one.
             verdicts: trial, name of the rung, and plain values; a rung that is repeated replaces
                 the earlier verdict.
 
@@ -237,17 +229,6 @@ class Ledger(LedgerReader):
             raise InputError(f"state must be one of {', '.join(known)}, but got {state.value}")
         shares = shares_of_epochs(self.epochs(number)) if state is TrialState.STOPPED else {}
         self._end(number, state, reason, device_seconds, shares, spent=spent, retry=retry)
-
-    def charge(self, stage: str, device_seconds: float, trial: int | None = None) -> None:
-        """Spend device time other than at a trial's end: a failed attempt, work of the study.
-
-        Raises:
-            InputError: the time is negative or not finite, or the trial is unknown.
-        """
-        with self.database.transaction() as connection:
-            if trial is not None:
-                self.trial(trial)
-            charge(connection, stage, device_seconds, trial)
 
     def balance(self, spent: float) -> None:
         """Enter what the study has spent in all; what no trial was charged with is overhead.

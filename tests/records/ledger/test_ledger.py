@@ -75,14 +75,14 @@ def test_numbers_are_dense_from_zero_and_kinds_are_kept(ledger: Ledger) -> None:
 def test_epochs_come_back_by_step_and_a_repeated_one_replaces_the_first(ledger: Ledger) -> None:
     number = ledger.start_trial("search", {}, {})
     for step, accuracy in ((2, 0.5), (1, 0.4), (2, 0.6)):
-        ledger.record_epochs(number, replace(EPOCH, step=step, validation_accuracy=accuracy))
+        ledger.record([(number, replace(EPOCH, step=step, validation_accuracy=accuracy))])
     assert ledger.epochs(number) == [EPOCH, replace(EPOCH, step=2, validation_accuracy=0.6)]
 
 
 def test_a_loss_that_is_not_a_number_is_kept_as_such(ledger: Ledger) -> None:
     number = ledger.start_trial("search", {}, {})
-    ledger.record_epochs(number, replace(EPOCH, train_loss=math.nan))
-    ledger.record_epochs(number, replace(EPOCH, step=2, train_loss=math.inf))
+    ledger.record([(number, replace(EPOCH, train_loss=math.nan))])
+    ledger.record([(number, replace(EPOCH, step=2, train_loss=math.inf))])
     first, second = (epoch.train_loss for epoch in ledger.epochs(number))
     assert math.isnan(first)
     assert second == math.inf
@@ -96,7 +96,7 @@ def test_a_trial_ends_once(ledger: Ledger, make_result: Results) -> None:
     with pytest.raises(InputError, match="must be running"):
         ledger.end_trial(number, TrialState.CANCELLED, "budget", 3.0)
     with pytest.raises(InputError, match="must be running"):
-        ledger.record_epochs(number, EPOCH)
+        ledger.record([(number, EPOCH)])
     assert ledger.trial(number).reason == "out of memory"
     assert ledger.spent() == 3.0
 
@@ -113,8 +113,7 @@ def test_an_unknown_trial_is_refused(ledger: Ledger) -> None:
     ledger.start_trial("search", {}, {})
     for call in (
         lambda: ledger.trial(1),
-        lambda: ledger.record_epochs(1, EPOCH),
-        lambda: ledger.charge("retry", 1.0, trial=1),
+        lambda: ledger.record([(1, EPOCH)]),
     ):
         with pytest.raises(InputError, match="has 1 trials, numbered from 0, but got 1"):
             call()
@@ -131,7 +130,7 @@ def test_impossible_spending_is_refused_and_leaves_the_trial_running(
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["charge", "fail"]), st.floats(0, 1e6)), max_size=12))
+@given(st.lists(st.tuples(st.sampled_from(["overhead", "fail"]), st.floats(0, 1e6)), max_size=12))
 def test_spent_is_the_sum_of_all_that_was_charged(charges: list[tuple[str, float]]) -> None:
     study = StudyRecord(name="s", seed=0, objectives=(), plan={})
     with (
@@ -139,8 +138,8 @@ def test_spent_is_the_sum_of_all_that_was_charged(charges: list[tuple[str, float
         Ledger.create(Path(folder) / "ledger.sqlite", study) as ledger,
     ):
         for how, seconds in charges:
-            if how == "charge":
-                ledger.charge("retry", seconds)
+            if how == "overhead":
+                ledger.balance(ledger.spent() + seconds)
             else:
                 number = ledger.start_trial("search", {}, {})
                 ledger.end_trial(number, TrialState.FAILED, "no luck", seconds)
@@ -174,7 +173,7 @@ def test_the_end_of_a_study_is_kept(ledger: Ledger) -> None:
 def test_threads_share_a_ledger(ledger: Ledger, make_result: Results) -> None:
     def work(_: int) -> int:
         number = ledger.start_trial("search", {}, {})
-        ledger.record_epochs(number, EPOCH)
+        ledger.record([(number, EPOCH)])
         ledger.complete_trial(number, make_result(), 1.0)
         return number
 
@@ -222,7 +221,7 @@ def test_a_ledger_of_two_versions_before_is_read_as_it_is_and_brought_on_when_wr
 ) -> None:
     path = ledger.database.path
     number = ledger.start_trial("search", {}, {})
-    ledger.record_epochs(number, EPOCH)
+    ledger.record([(number, EPOCH)])
     with ledger.database.transaction() as connection:
         connection.execute("ALTER TABLE epoch DROP COLUMN sensitivities")
         connection.execute("ALTER TABLE study DROP COLUMN token")
@@ -239,7 +238,7 @@ def test_a_ledger_of_two_versions_before_is_read_as_it_is_and_brought_on_when_wr
     with Ledger.open(path) as new:
         assert new.begin_driving() == 1
         assert len(new.trials()) == 1
-        new.record_epochs(number, replace(EPOCH, step=2))
+        new.record([(number, replace(EPOCH, step=2))])
         assert [bool(epoch.sensitivities) for epoch in new.epochs(number)] == [False, True]
         assert new.database.query("PRAGMA user_version")[0][0] == 6
 
@@ -291,10 +290,9 @@ def test_what_a_driver_that_was_taken_over_has_to_say_is_not_entered(ledger: Led
         next_one.end_trial(number, TrialState.FAILED, "lost", 1.0)
         writes = (
             lambda: ledger.start_trial("search", {}, {}),
-            lambda: ledger.record_epochs(number, EPOCH),
+            lambda: ledger.record([(number, EPOCH)]),
             lambda: ledger.record([(number, EPOCH)], [(number, "fine_tune 25 %", {})]),
             lambda: ledger.end_trial(number, TrialState.CANCELLED, "late", 1.0),
-            lambda: ledger.charge("failed", 1.0),
             lambda: ledger.balance(9.0),
             lambda: ledger.extend({}),
             lambda: ledger.end_study("late"),
@@ -349,7 +347,7 @@ def test_time_is_split_by_stage_and_what_no_trial_took_is_overhead(
     stages = {"parent": 3.0, "fine_tune": 1.0}
     ledger.complete_trial(done, replace(make_result(), phase_seconds=stages), 8.0, spent=10.0)
     ledger.end_trial(lost, TrialState.FAILED, "no luck", 2.0, spent=15.0)
-    ledger.record_epochs(idle, replace(EPOCH, phase="fine_tune", seconds=1.0))
+    ledger.record([(idle, replace(EPOCH, phase="fine_tune", seconds=1.0))])
     ledger.end_trial(idle, TrialState.STOPPED, "rank 5 of 6", 4.0, spent=20.0)
     ledger.end_trial(again, TrialState.CANCELLED, "the budget ended", 0.5)
     ledger.balance(30.0)

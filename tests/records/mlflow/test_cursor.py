@@ -27,7 +27,7 @@ def test_epochs_and_ends_count_until_a_store_has_them(home, make_study, make_res
         assert told.depth() == 0
         number = ledger.start_trial("search", {}, policy)
         assert told.depth() == 0
-        ledger.record_epochs(number, EPOCH, replace(EPOCH, step=2))
+        ledger.record([(number, EPOCH), (number, replace(EPOCH, step=2))])
         assert told.depth() == 2
         ledger.complete_trial(number, make_result(0.9), 1.0)
         failed = ledger.start_trial("search", {}, policy)

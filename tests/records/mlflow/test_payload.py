@@ -86,7 +86,7 @@ def test_the_hypervolume_curve_follows_the_order_of_ending_and_all_spending(
     first, failed, second = (ledger.start_trial("search", {}, {}) for _ in range(3))
     ledger.complete_trial(second, make_result(0.8, 20_000_000), 5.0)
     ledger.end_trial(failed, TrialState.FAILED, "no luck", 2.0)
-    ledger.charge("retry", 1.0)
+    ledger.balance(8.0)  # a second of overhead
     ledger.complete_trial(first, make_result(0.9, 30_000_000), 4.0)
     values = [
         (m.key, m.step, pytest.approx(m.value))

@@ -70,7 +70,7 @@ def folder(
         for accuracy, kind in ((0.9, "unpruned"), (0.8, "search")):
             number = ledger.start_trial(kind, {}, policy)
             for step in (1, 2, 3):
-                ledger.record_epochs(number, replace(EPOCH, step=step))
+                ledger.record([(number, replace(EPOCH, step=step))])
             ledger.complete_trial(number, make_result(accuracy), 5.0)
         for state in (TrialState.FAILED, TrialState.CANCELLED):
             ledger.end_trial(ledger.start_trial("search", {}, policy), state, "no luck", 1.0)
