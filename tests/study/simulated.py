@@ -87,6 +87,9 @@ class SimulatedStudy:
         if seconds is None:
             fresh = self.trained.get(self.parent(task)) == task.number
             cost_model = self.driver.proposer.cost_model
+            # A real trial tells the scores with its first epoch after them, so before its end.
+            scores = outcome_of(self.plan, task, accuracy, 0.0).result.sensitivities
+            cost_model.learn(task.policy, scores)
             seconds = PACE * cost_model.work(task.policy, new_parent=fresh)
         self.clock.seconds += seconds / max(1, len(self.running))
         self._end(task, outcome_of(self.plan, task, accuracy, seconds))
