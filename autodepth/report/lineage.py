@@ -26,11 +26,6 @@ def origins(policy: Mapping[str, Any]) -> tuple[str, ...]:
     return (*before, str(policy.get("origin", "parent")))
 
 
-def told_origin(policy: Mapping[str, Any]) -> str:
-    """Return the same as one line: `scratch > member`."""
-    return " > ".join(origins(policy))
-
-
 def lineage(ledger: Ledger, record: TrialRecord) -> tuple[str, ...]:
     """Return what was done to come to a trial's network, a sentence per trial, the first first.
 

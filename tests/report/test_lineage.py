@@ -3,7 +3,7 @@
 import pytest
 
 from autodepth.records.ledger import Ledger
-from autodepth.report.lineage import lineage, origins, told_origin
+from autodepth.report.lineage import lineage, origins
 
 SCRATCH = {"origin": "scratch"}
 TWICE = {"origin": "member", "base": {"origin": "member", "base": SCRATCH}}
@@ -19,7 +19,6 @@ TWICE = {"origin": "member", "base": {"origin": "member", "base": SCRATCH}}
 )
 def test_origins_come_in_the_order_they_were_carried_out(policy, expected):
     assert origins(policy) == expected
-    assert told_origin(policy) == " > ".join(expected)
 
 
 def test_each_trial_of_a_chain_has_a_sentence(make_recorded, recorded_result):

@@ -11,7 +11,7 @@ from autodepth.space.search_space import SearchSpace
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_space(default_space())
+    return load_space(default_space(), ["search.origin=parent"])
 
 
 def space_of(search, train=None):

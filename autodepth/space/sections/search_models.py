@@ -35,12 +35,13 @@ class SamplerSection(Section):
     )
     startup_trials: Annotated[int, Field(ge=0), must("a whole number of at least 0")] = Field(
         8,
-        description="trials before tpe or gp learn from them: in gaps of the front, else at random",
+        description="trials before tpe or gp learn from them; until then what promises most is "
+        "taken",
     )
     gap_share: Annotated[float, Field(ge=0, le=1), must("a share in [0, 1]")] = Field(
-        0.5,
-        description="share of the policies on known parents that fall into a gap of the front, "
-        "as costs known ahead tell; random and qmc have none",
+        0.8,
+        description="share of the policies that are chosen by what they promise the front for "
+        "their work; random and qmc have none",
     )
     population: Annotated[Count, Field(ge=2), must("a whole number of at least 2")] = Field(
         16, description="policies per generation of nsga2"

@@ -67,8 +67,18 @@ class Replay:
             if next_up is not None:
                 state.proposer.answer(next_up, None)
                 next_up = None
+        elif next_up is not None and self._waiting and not self._waits(next_up.policy):
+            # What there was time for then is not known now, so the search came to something else.
+            state.proposer.answer(next_up, None)
+            next_up = None
+            for record in reversed(self._waiting):
+                if record.point:
+                    state.proposer.again(dict(record.point))
         state.front.look_again()
         return next_up
+
+    def _waits(self, policy: Policy) -> bool:
+        return any(_key(record.policy) == _key(policy.to_dict()) for record in self._waiting)
 
     def _step(self) -> tuple[bool, Proposal | None]:
         """Go one trial on; return whether it was there, and else what the search came to."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from autodepth.policy.values import Scalar
 from autodepth.space.domains import Dimension, Fixed, random_value
@@ -13,6 +14,8 @@ from autodepth.study.propose.sampling.optuna_sampler import Point
 
 BASE = "base"
 """What a point calls the trial whose network it goes on from; it is no dimension."""
+Kind = Literal["known parent", "near the front", "member", "scratch", "anywhere"]
+"""Where a point is drawn."""
 _SETTINGS_CHANGED = 2  # at most, where a point is drawn near another
 
 
@@ -42,38 +45,42 @@ class Candidates:
         )
         """Whether networks may be trained from scratch, and whether they may go on from others."""
 
-    def draw(self, count: int, *, new_parents: bool) -> list[Point]:
-        """Return points of each kind in turn; fewer where some kinds are not to be had.
+    def kinds(self, *, new_parents: bool) -> tuple[Kind, ...]:
+        """Return the kinds of points that may be drawn.
 
         Args:
-            count: how many.
-            new_parents: whether those may be among them whose parent is not trained yet.
+            new_parents: whether a parent may be trained for one.
         """
-        kinds = [self._on_known_parent, self._near_the_front]
+        kinds: list[Kind] = ["known parent", "near the front"]
         if self.from_members:
-            kinds.append(self._from_a_member)
-        if new_parents or self.from_scratch:
-            kinds.append(self._anywhere if new_parents else self._from_scratch)
-        drawn = (kinds[number % len(kinds)]() for number in range(count))
+            kinds.append("member")
+        if self.from_scratch:
+            kinds.append("scratch")
+        if new_parents:
+            kinds.append("anywhere")
+        return tuple(kinds)
+
+    def draw(self, count: int, kinds: Sequence[Kind]) -> list[Point]:
+        """Return so many points, of each kind in turn; fewer where some are not to be had."""
+        drawn = (self._drawn(kinds[number % len(kinds)]) for number in range(count))
         return [point for point in drawn if point is not None]
+
+    def _drawn(self, kind: Kind) -> Point | None:
+        match kind:
+            case "known parent":
+                known = self._parents.known()
+                return None if known is None else self.blindly(known)
+            case "near the front":
+                return self._near_the_front()
+            case "member" | "scratch":
+                return self.blindly({"origin": kind})
+            case "anywhere":
+                return self.blindly({})
 
     def blindly(self, given: Mapping[str, Scalar]) -> Point | None:
         """Return a point drawn blindly but for what is given; None where it lacks a base."""
         drawn = {d.name: random_value(d.domain, self._random) for d in self._dimensions}
         return self._with_base(self._counting({**drawn, **given}), given.get(BASE))
-
-    def _anywhere(self) -> Point | None:
-        return self.blindly({})
-
-    def _from_scratch(self) -> Point | None:
-        return self.blindly({"origin": "scratch"})
-
-    def _from_a_member(self) -> Point | None:
-        return self.blindly({"origin": "member"})
-
-    def _on_known_parent(self) -> Point | None:
-        known = self._parents.known()
-        return None if known is None else self.blindly(known)
 
     def _near_the_front(self) -> Point | None:
         """Return a member's point with a setting or two drawn anew."""

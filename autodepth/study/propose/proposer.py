@@ -169,8 +169,7 @@ class Proposer:
     def left_undone(self, policy: Policy, fine_tuned: int) -> None:
         """A trial ended after so many epochs of fine-tuning: the others were no work."""
         undone = policy.carried_out.fine_tune_epochs - fine_tuned
-        each = self.cost_model.training_work(self.cost_model.share_left(policy))
-        self.parents.add_work(new=0.0, known=-each * undone)
+        self.parents.add_work(new=0.0, known=-self.cost_model.tuning_pass(policy) * undone)
 
     def again(self, point: Point) -> None:
         """Try a point before any other, though it was tried."""
@@ -283,11 +282,13 @@ class Proposer:
         Before anything is known of the study's accuracies, that is the one that takes least and
         costs something else than those that were begun.
         """
-        drawn = self.candidates.draw(_CANDIDATES, new_parents=new_parents)
+        knows_enough = self.prospects.model.knows_enough
+        if not (knows_enough or self.candidates.from_scratch):
+            return None
+        kinds = self.candidates.kinds(new_parents=new_parents) if knows_enough else ("scratch",)
+        drawn = self.candidates.draw(_CANDIDATES, kinds)
         prospects = self.prospects.ranked([(point, self._policy_of(point)) for point in drawn])
-        if not self.prospects.model.knows_enough:
-            if not self.candidates.from_scratch:
-                return None
+        if not knows_enough:
             prospects = self._cheapest_first(prospects)
         return next((p.point for p in prospects if self._is_to_be_had(p, new_parents, fits)), None)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from autodepth.errors import InputError
 from autodepth.networks.catalogue import build_network
+from autodepth.networks.catalogue.own_builder import is_own
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.layout import for_convolutions
@@ -34,15 +36,36 @@ class Parent:
 
 def untrained_network(context: TrialContext) -> ResidualNetwork:
     """Return the whole network with its initial weights, on its device."""
-    network = build_network(
+    network = _initialised(context)
+    network.module.to(context.device)
+    for_convolutions(network.module)
+    return network
+
+
+def _initialised(context: TrialContext) -> ResidualNetwork:
+    """Return the whole network on the CPU; reading it takes longer than copying the last one."""
+    if is_own(context.spec.name):  # it may read any file
+        return _build(context)
+    weights = context.weights
+    changed = None if weights is None else (str(weights), weights.stat().st_mtime_ns)
+    spec = json.dumps(context.spec.to_dict(), sort_keys=True)
+    key = (spec, context.seed_for("init"), changed, context.weights_key)
+    if key not in _LAST_BUILT:
+        _LAST_BUILT.clear()
+        _LAST_BUILT[key] = _build(context)
+    return _LAST_BUILT[key].without(())
+
+
+_LAST_BUILT: dict[object, ResidualNetwork] = {}
+
+
+def _build(context: TrialContext) -> ResidualNetwork:
+    return build_network(
         context.spec,
         seed=context.seed_for("init"),
         weights=context.weights,
         weights_key=context.weights_key,
     )
-    network.module.to(context.device)
-    for_convolutions(network.module)
-    return network
 
 
 def train_parent(

@@ -31,19 +31,23 @@ def candidates(*dimensions, parent=None, member=None):
     return Candidates(dimensions, parents=parents, members=members, seed=0)
 
 
+def drawn(count, found, *, new_parents):
+    return found.draw(count, found.kinds(new_parents=new_parents))
+
+
 def test_at_first_all_are_drawn_anywhere_and_none_where_no_parent_may_be_trained():
     found = candidates(P_L, GONE)
 
-    points = found.draw(30, new_parents=True)
+    points = found.draw(30, found.kinds(new_parents=True))
     assert len(points) == 10  # of three kinds one is to be had
     assert all(
         0.5 <= point["p_L"] <= 1.0 and 0 <= point["branches_removed"] <= 5 for point in points
     )
-    assert found.draw(30, new_parents=False) == []
+    assert found.draw(30, found.kinds(new_parents=False)) == []
 
 
 def test_on_a_known_parent_its_settings_stay_and_others_are_drawn():
-    points = candidates(P_L, GONE, parent={"p_L": 0.75}).draw(40, new_parents=False)
+    points = drawn(40, candidates(P_L, GONE, parent={"p_L": 0.75}), new_parents=False)
 
     assert {point["p_L"] for point in points} == {0.75}
     assert len({point["branches_removed"] for point in points}) > 1
@@ -51,7 +55,7 @@ def test_on_a_known_parent_its_settings_stay_and_others_are_drawn():
 
 def test_near_the_front_two_settings_change_at_most():
     member = {"p_L": 0.75, "branches_removed": 2, "fine_tune_epochs": 3}
-    points = candidates(P_L, GONE, EPOCHS, member=member).draw(60, new_parents=False)
+    points = drawn(60, candidates(P_L, GONE, EPOCHS, member=member), new_parents=False)
 
     assert points
     for point in points:
@@ -59,7 +63,7 @@ def test_near_the_front_two_settings_change_at_most():
 
 
 def test_what_does_not_count_is_not_in_a_point():
-    points = candidates(SHAPE, POWER).draw(60, new_parents=True)
+    points = drawn(60, candidates(SHAPE, POWER), new_parents=True)
 
     assert {("decay_power" in point) == (point["decay_shape"] == "power") for point in points} == {
         True
@@ -93,12 +97,12 @@ def test_which_origins_there_are_is_the_spaces(dimension, scratch, members):
 
 
 def test_networks_from_scratch_need_no_new_parent():
-    points = candidates(origins("scratch", "parent"), GONE).draw(30, new_parents=False)
+    points = drawn(30, candidates(origins("scratch", "parent"), GONE), new_parents=False)
 
     assert {point["origin"] for point in points} == {"scratch"}
 
 
 def test_the_same_seed_draws_the_same():
-    one, other = (candidates(P_L, GONE).draw(9, new_parents=True) for _ in range(2))
+    one, other = (drawn(9, candidates(P_L, GONE), new_parents=True) for _ in range(2))
 
     assert one == other

@@ -257,7 +257,7 @@ def test_work_that_a_stopped_trial_left_undone_is_not_counted(make_proposals):
     first = proposer.next()
     proposer.started(first, 0)
     cost_model, begun = proposer.cost_model, proposer.parents.work
-    each = cost_model.training_work(cost_model.share_left(first.policy))
+    each = cost_model.tuning_pass(first.policy)
     epochs = first.policy.fine_tune_epochs
     proposer.left_undone(first.policy, 1)
 

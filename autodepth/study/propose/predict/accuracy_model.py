@@ -68,7 +68,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Predicted:
-    """An accuracy before it is measured: mean and standard deviation, fractions."""
+    """An accuracy before it is measured: mean and standard deviation without noise, fractions."""
 
     mean: float
     spread: float
@@ -82,7 +82,7 @@ class AccuracyModel:
         self._on_the_way: deque[tuple[Training, float]] = deque(maxlen=_MOST_ON_THE_WAY)
         self._seen_ends = 0
         self._fitted: Any = None  # scikit-learn's regressor
-        self._stale, self._fitted_to = True, 0
+        self._stale, self._fitted_to, self._noise = True, 0, 0.0
         self._errors: deque[float] = deque(maxlen=_ERRORS_KEPT)
 
     @property
@@ -128,9 +128,11 @@ class AccuracyModel:
         if self._stale:
             self._fit()
         mean, spread = self._fitted.predict(_rows(trainings), return_std=True)
+        # What is to be hoped for is another network, not another measurement of an equal one.
+        doubt = np.sqrt(np.maximum(spread**2 - self._noise, 0.0))
         return [
             Predicted(mean=min(max(float(m), 0.0), 1.0), spread=float(s))
-            for m, s in zip(mean, spread, strict=True)
+            for m, s in zip(mean, doubt, strict=True)
         ]
 
     def _fit(self) -> None:
@@ -147,7 +149,9 @@ class AccuracyModel:
         with warnings.catch_warnings():
             # An amount at the end of its range says that it does not matter.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(_rows([t for t, _ in known]), np.array([accuracy for _, accuracy in known]))
+            accuracies = np.array([accuracy for _, accuracy in known])
+            model.fit(_rows([training for training, _ in known]), accuracies)
+        self._noise = float(model.kernel_.k2.noise_level * accuracies.var())
         self._fitted, self._stale = model, False
         self._fitted_to = len(known) if anew else self._fitted_to
 

@@ -43,11 +43,6 @@ class ExpectedImprovement:
         self._front: list[Member] = []  # by cost, and so by accuracy
         self._running: dict[int, Member] = {}
 
-    @property
-    def chooses(self) -> bool:
-        """Whether any policy is to be chosen by its worth."""
-        return self._share > 0
-
     def turn(self, *, always: bool = False) -> bool:
         """Return whether the next policy is to be chosen by its worth.
 

@@ -27,11 +27,14 @@ from autodepth.trial.phases.keys import fine_tuning_content, parent_content
 from autodepth.trial.phases.pruning import grown, narrow_stream, removal_from
 
 _COSTS = ("macs", "parameters")
-_SCORING_WORK = 0.5  # about what scoring and measuring take, in epochs of the whole network
-_LEAST_WORK = 0.1  # measuring alone
-# What a pass over the images takes beside its MACs, in passes of the whole network: ResNets of 3 to
-# 9 blocks on one CPU core took 39, 55, 56 and 104 s for 2, 5, 8 and 17 % of the MACs.
-_OVERHEAD = 0.08
+_SCORING_WORK = 0.5  # about what scoring branches takes, in epochs of the whole network
+# About what a trial takes however short its training is: building, pruning, measuring. Seconds, as
+# multiply-accumulates that a device trains with meanwhile; not timed, so that decisions come again.
+_FIXED_MACS = {"cpu": 2e10, "cuda": 1e12}
+# What a pass over the images takes, in shares of the whole network's time: products, numbers
+# between layers (norms, activations), and each layer by itself. ResNets of 3 and 6 blocks with 2, 4
+# and 8 % of the MACs of nine took 12, 16 and 16 % of their time, on one CPU core.
+_PRODUCTS, _NUMBERS, _LAYERS = 0.65, 0.30, 0.05
 _AROUND = 0.3  # about the share of a small network's MACs that lies in no branch
 _TEACHING_WORK = 1 / 3  # of such an epoch: the parent sees every image, forwards only
 
@@ -82,9 +85,12 @@ class CostModel:
         self._latencies = [c for c in constraints if c.metric == "latency_ms"]
         self._parents: dict[object, str] = {}
         self._scores: dict[tuple[str, str], Mapping[int, float]] = {}
+        pass_macs = len(context.data.train) * network.total_macs
+        self._fixed_work = _FIXED_MACS.get(context.device.type, 1e12) / pass_macs
         self._known_widths: dict[tuple[object, ...], _Widths] = {}
         self._of_members: dict[tuple[Policy, tuple[int, ...]], dict[str, float]] = {}
         self._carried_out: dict[Policy, CarriedOut] = {}
+        self._shares: dict[Policy, float] = {}  # as of the scores that are known
 
     @property
     def whole_macs(self) -> int:
@@ -115,8 +121,9 @@ class CostModel:
 
     def learn(self, policy: Policy, scores: Mapping[int, float]) -> None:
         """Take in what the branches of a policy's parent are worth, in the criterion's unit."""
-        if scores:
+        if scores and self._scores.get(self.scoring(policy)) != scores:
             self._scores[self.scoring(policy)] = scores
+            self._shares.clear()
 
     def scored(self, policy: Policy) -> bool:
         """Return whether it is known what the branches of a policy's parent are worth."""
@@ -216,7 +223,12 @@ class CostModel:
         )
 
     def share_left(self, policy: Policy) -> float:
-        """Return about what share of the whole network's MACs a policy leaves, in (0, 1]."""
+        """Return about what share of the whole network's MACs a policy leaves, above 0."""
+        if policy not in self._shares:
+            self._shares[policy] = self._share_left(policy)
+        return self._shares[policy]
+
+    def _share_left(self, policy: Policy) -> float:
         policy = policy.carried_out
         removed = self._likely_removed(policy)
         gone = self._most_that_may_go(policy) if removed is None else removed
@@ -239,13 +251,27 @@ class CostModel:
         width = policy.stream_width * (1 - policy.filter_sparsity) * policy.width_growth
         return base.macs / self.whole_macs * depth * width
 
-    def training_work(self, share: float) -> float:
+    def training_work(self, share: float, depth: float = 1.0) -> float:
         """Return about what a pass over the training images takes, in passes of the whole network.
 
         Args:
             share: of the whole network's MACs that the network trained has.
+            depth: share of its branches.
         """
-        return (share + _OVERHEAD) / (1 + _OVERHEAD)
+        # MACs go by the square of the width, numbers between layers by the width itself.
+        return _PRODUCTS * share + _NUMBERS * math.sqrt(share * depth) + _LAYERS * depth
+
+    def tuning_pass(self, policy: Policy) -> float:
+        """Return what a pass takes of the network that a policy ends with, in the same unit."""
+        return self.training_work(self.share_left(policy), self._depth_left(policy))
+
+    def _depth_left(self, policy: Policy) -> float:
+        """Return about what share of the whole network's branches a policy leaves."""
+        policy = policy.carried_out
+        removed = self._likely_removed(policy)
+        gone = len(self._most_that_may_go(policy) if removed is None else removed)
+        left = gone if removed is not None else gone / 2
+        return 1 - left / len(self._network.branches)
 
     def parent_work(self, policy: Policy) -> float:
         """Return about what training a policy's parent takes, in epochs of the whole network."""
@@ -267,10 +293,9 @@ class CostModel:
         left, (_, steps) = self.share_left(policy), rounds(policy, len(self._network.branches))
         between = steps * policy.between_epochs  # of networks from the whole one to what is left
         taught = (policy.fine_tune_epochs + between) * _TEACHING_WORK * bool(policy.distillation)
-        tuned, halfway = self.training_work(left), self.training_work((1 + left) / 2)
-        fixed = (
-            _SCORING_WORK if policy.scores_branches and policy.origin != "scratch" else _LEAST_WORK
-        )
+        tuned, halfway = self.tuning_pass(policy), self.training_work((1 + left) / 2)
+        scored = policy.scores_branches and policy.origin != "scratch"
+        fixed = self._fixed_work + _SCORING_WORK * scored
         return policy.fine_tune_epochs * tuned + between * halfway + taught + fixed
 
     def work(self, policy: Policy, *, new_parent: bool) -> float:
