@@ -43,6 +43,7 @@ def study(data: str, tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
             settings=[
                 f"data.name={data}",
                 *("network.name=resnet14", "data.train_images=200", "train.epochs=4"),
+                "search.origin=parent",
             ],
             runner="in-process",
         )

@@ -159,7 +159,9 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
     )
     from autodepth.service.policies import measure_sensitivities
 
-    names = CRITERIA if criterion == "all" else tuple(criterion.split(","))
+    # The order within stages is the same for every network, and ten columns are too many.
+    shown = tuple(name for name in CRITERIA if name != "stage_ends")
+    names = shown if criterion == "all" else tuple(criterion.split(","))
     for name in names:
         check_choice("criterion", name, (*CRITERIA, "all"))
     if to is not None:
