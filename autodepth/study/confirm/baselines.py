@@ -44,14 +44,17 @@ class FrontMember:
     @property
     def prunes(self) -> bool:
         """Whether anything was taken out at all."""
-        policy = self.policy
-        sparse = policy.filter_sparsity or policy.weight_sparsity
-        return bool(self.result.removed or sparse or policy.stream_width < 1)
+        narrower = any(
+            step.filter_sparsity or step.weight_sparsity or step.stream_width < 1
+            for step in self.policy.chain
+        )
+        return bool(self.result.removed) or narrower
 
     @property
     def fine_tuning_epochs(self) -> int:
         """Passes over the training split after the first removal, as if none ended early."""
-        policy, epochs = self.policy, self.policy.fine_tune_epochs
+        policy = self.policy
+        epochs = sum(step.fine_tune_epochs for step in policy.chain)
         if policy.removal == "iterative":
             steps = math.ceil(len(self.result.removed) / policy.removal_step)
             epochs += steps * policy.between_epochs
@@ -69,7 +72,9 @@ def _other_branches(member: FrontMember, criterion: Criterion) -> Made:
     if policy.carried_out.criterion == criterion:
         return None, "the member's branches were chosen so"
     if policy.origin == "scratch":
-        return None, "the member is from scratch, where branches go evenly"
+        return None, "the member is from scratch, where no branch is worth anything yet"
+    if policy.base is not None:
+        return None, "the member goes on from a network that lacks branches already"
     control = replace(policy.removing(branches_removed=count), criterion=criterion)
     if policy.decay_shape != "sensitivity":
         return control, ""
@@ -85,7 +90,9 @@ def _unpruned(member: FrontMember) -> Made:
     control = replace(
         member.policy.removing(),
         origin="parent",
+        base=None,
         stream_width=1.0,
+        width_growth=1.0,
         removal="one_shot",
         filter_sparsity=0.0,
         weight_sparsity=0.0,
@@ -105,6 +112,8 @@ def _from_scratch(member: FrontMember, *, scaled: bool) -> Made:
         return None, "the study starts from given weights, nothing is trained from scratch"
     if policy.origin == "scratch":
         return None, "the member is from scratch itself"
+    if policy.base is not None:
+        return None, "the member goes on from another network, whose widths only its chain makes"
     if not member.prunes:
         return None, "nothing was pruned"
     times, note = 1.0, ""
