@@ -18,6 +18,12 @@ def with_a_store(make_store):
     make_store()
 
 
+@pytest.fixture(autouse=True)
+def _caches_of_studies(monkeypatch):
+    """Studies driven in this process name a cache of their own; later tests have none."""
+    monkeypatch.setenv("AUTODEPTH_CACHE", "")
+
+
 @pytest.fixture
 def settings():
     return SETTINGS

@@ -146,7 +146,7 @@ def test_a_layer_that_cannot_be_looked_into_is_told_with_place_and_advice():
     assert network.without([1]).notes == network.notes
     (note,) = network.notes
     assert note.startswith("not looked into: 1, since symbolically traced variables")
-    assert "test_tracing_any_network.py, line" in note
+    assert "test_tracer.py, line" in note
     assert "torch.fx.wrap" in note
     with pytest.raises(NetworkError, match=r"no residual branch.*not looked into: 1.*fx\.wrap"):
         ResidualNetwork.from_module(hidden, SHAPE)

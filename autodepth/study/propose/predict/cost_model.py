@@ -30,7 +30,7 @@ _COSTS = ("macs", "parameters")
 _SCORING_WORK = 0.5  # about what scoring branches takes, in epochs of the whole network
 # About what a trial takes however short its training is: building, pruning, measuring. Seconds, as
 # multiply-accumulates that a device trains with meanwhile; not timed, so that decisions come again.
-_FIXED_MACS = {"cpu": 2e10, "cuda": 1e12}
+_FIXED_MACS, _MOST_FIXED_WORK = {"cpu": 5e9, "cuda": 2.5e11}, 10.0
 # What a pass over the images takes, in shares of the whole network's time: products, numbers
 # between layers (norms, activations), and each layer by itself. ResNets of 3 and 6 blocks with 2, 4
 # and 8 % of the MACs of nine took 12, 16 and 16 % of their time, on one CPU core.
@@ -86,7 +86,8 @@ class CostModel:
         self._parents: dict[object, str] = {}
         self._scores: dict[tuple[str, str], Mapping[int, float]] = {}
         pass_macs = len(context.data.train) * network.total_macs
-        self._fixed_work = _FIXED_MACS.get(context.device.type, 1e12) / pass_macs
+        fixed = _FIXED_MACS.get(context.device.type, _FIXED_MACS["cuda"])
+        self._fixed_work = min(_MOST_FIXED_WORK, fixed / pass_macs)
         self._known_widths: dict[tuple[object, ...], _Widths] = {}
         self._of_members: dict[tuple[Policy, tuple[int, ...]], dict[str, float]] = {}
         self._carried_out: dict[Policy, CarriedOut] = {}

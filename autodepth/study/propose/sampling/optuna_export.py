@@ -95,7 +95,8 @@ def _frozen(record: TrialRecord, study: StudyRecord, space: SearchSpace) -> Froz
     distributions = {
         name: distribution
         for name in record.point
-        if (distribution := distribution_of(_dimension(name, dimensions))) is not None
+        if name != "base"  # a trial's number, told beside
+        and (distribution := distribution_of(_dimension(name, dimensions))) is not None
     }
     point = None if record.result is None else record.result.point
     trial = optuna.create_trial(
@@ -129,6 +130,8 @@ def _attributes(record: TrialRecord) -> dict[str, Any]:
     }
     if record.reason is not None:
         told["reason"] = record.reason
+    if "base" in record.point:
+        told["base"] = record.point["base"]
     if record.result is not None:
         told |= {"removed": list(record.result.removed), **record.result.point.to_dict()}
     return told
