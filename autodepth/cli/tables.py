@@ -54,7 +54,7 @@ def front_table(
             f"{point.validation_accuracy:.1%}",
             *([confirmed.get(member.trial, "-")] if confirmed else []),
             format_macs(point.macs),
-            f"{point.macs / unpruned_macs:.0%}",
+            _share(point.macs / unpruned_macs),
             *([] if confirmed or from_elsewhere else [format_macs(point.parameters)]),
             f"{point.latency_ms:.2f} ms",
             shorten(member.removed),
@@ -62,6 +62,10 @@ def front_table(
             *([f"-{_filters(member):.0%}"] if narrower else []),
         )
     return table
+
+
+def _share(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
 
 
 def _origin(member: FrontPoint) -> str:

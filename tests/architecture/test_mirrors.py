@@ -83,7 +83,6 @@ ELSEWHERE = {
     # A study is run, simulated or real.
     "study/cluster/cluster.py": "study/test_local_cluster.py",
     "study/cluster/environment.py": "study/cluster/test_shutdown.py",
-    "study/confirm/baselines.py": "study/confirm/test_missing.py",
     "study/confirm/scheduler.py": "study/driver/test_driver.py",
     "study/driver/build.py": "study/driver/test_driver.py",
     "study/driver/search_state.py": "study/driver/test_driver.py",

@@ -120,7 +120,8 @@ def test_two_ranks_come_to_what_one_process_comes_to(context, tmp_path):
 
         assert len(epochs) == len(wanted) == 3 + policy.fine_tune_epochs
         for epoch, other in zip(epochs, wanted, strict=True):
-            assert epoch["train_loss"] == pytest.approx(other["train_loss"], abs=1e-4), name
+            # Sums in another order round otherwise, on some processors more than on others.
+            assert epoch["train_loss"] == pytest.approx(other["train_loss"], abs=5e-3), name
             for equal in ("phase", "step", "branches_computed", "branches_expected"):
                 assert epoch[equal] == other[equal]
             assert epoch["gradient_norms"] == pytest.approx(other["gradient_norms"], rel=1e-2)
