@@ -130,7 +130,7 @@ def test_two_ranks_come_to_what_one_process_comes_to(context, tmp_path):
         close = pytest.approx(other["validation_accuracy"], abs=0.03)  # three images of a hundred
         assert point["validation_accuracy"] == close
         assert point["validation_loss"] == pytest.approx(other["validation_loss"], abs=5e-3)
-        assert point["effective_macs"] == other["effective_macs"]
+        assert point["effective_macs"] == pytest.approx(other["effective_macs"], rel=1e-3)
 
 
 def test_parts_of_a_batch_are_the_batch():
