@@ -151,6 +151,6 @@ class StudyMachine(RuleBasedStateMachine):
 
 TestStudyMachine = StudyMachine.TestCase
 TestStudyMachine.settings = settings(
-    max_examples=12, stateful_step_count=25, deadline=None,
+    max_examples=12, stateful_step_count=25, deadline=None, derandomize=True,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
