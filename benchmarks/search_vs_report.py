@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,28 +172,35 @@ def _conditions(runs: Iterable[Run]) -> list[str]:
     return lines
 
 
+def _by_contestant(
+    runs: dict[tuple[str, str, int], Run],
+) -> Iterator[tuple[str, str, list[Run]]]:
+    """Yield data set, contestant and its runs by seed, where there are any."""
+    for data in DATA:
+        for who in WHO:
+            mine = [run for (d, w, _), run in sorted(runs.items()) if (d, w) == (data, who)]
+            if mine:
+                yield data, who, mine
+
+
 def _runs_table(runs: dict[tuple[str, str, int], Run]) -> list[str]:
     lines = [
         "| data | contestant | runs | device time | trials | parents | first ended | useful "
         "| hypervolume |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for data in DATA:
-        for who in WHO:
-            mine = [run for (d, w, _), run in sorted(runs.items()) if (d, w) == (data, who)]
-            if not mine:
-                continue
-            firsts = [run.steps[0].ended for run in mine if run.steps]
-            cells = [
-                data, who, str(len(mine)),
-                _spread([run.device_seconds for run in mine], 0),
-                _spread([len(run.steps) for run in mine], 1),
-                _spread([run.parents for run in mine], 1),
-                _spread(firsts, 0),
-                _spread([100 * run.useful for run in mine], 1) + " %",
-                _spread([final(run.steps) for run in mine], 4),
-            ]  # fmt: skip
-            lines.append(f"| {' | '.join(cells)} |")
+    for data, who, mine in _by_contestant(runs):
+        firsts = [run.steps[0].ended for run in mine if run.steps]
+        cells = [
+            data, who, str(len(mine)),
+            _spread([run.device_seconds for run in mine], 0),
+            _spread([len(run.steps) for run in mine], 1),
+            _spread([run.parents for run in mine], 1),
+            _spread(firsts, 0),
+            _spread([100 * run.useful for run in mine], 1) + " %",
+            _spread([final(run.steps) for run in mine], 4),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
@@ -206,10 +213,7 @@ def _levels_table(runs: dict[tuple[str, str, int], Run]) -> list[str]:
         "| data | contestant | " + " | ".join(f"{level:.0%}" for level in _LEVELS) + " |",
         "|---|---|" + "---|" * len(_LEVELS),
     ]
-    for data, who in ((data, who) for data in DATA for who in WHO):
-        mine = [run for (d, w, _), run in sorted(runs.items()) if (d, w) == (data, who)]
-        if not mine:
-            continue
+    for data, who, mine in _by_contestant(runs):
         cells = [_spread([100 * a for run in mine if (a := run.best(level)) is not None], 1)
                  for level in _LEVELS]  # fmt: skip
         lines.append(f"| {data} | {who} | {' | '.join(cells)} |")
@@ -225,10 +229,7 @@ def _moments_table(runs: dict[tuple[str, str, int], Run]) -> list[str]:
         "| data | contestant | " + " | ".join(f"{moment} s" for moment in _MOMENTS) + " |",
         "|---|---|" + "---|" * len(_MOMENTS),
     ]
-    for data, who in ((data, who) for data in DATA for who in WHO):
-        mine = [run for (d, w, _), run in sorted(runs.items()) if (d, w) == (data, who)]
-        if not mine:
-            continue
+    for data, who, mine in _by_contestant(runs):
         budget = max(run.budget for run in mine)
         cells = [_spread([at(run.steps, moment) for run in mine], 4) if moment <= budget else ""
                  for moment in _MOMENTS]  # fmt: skip

@@ -104,3 +104,10 @@ def test_fresh_seeds_go_through_the_whole_chain(carried_out, context, tmp_path):
 
     assert again.point.macs == carried_out[1][0].point.macs
     assert again.parent_accuracy != carried_out[1][0].parent_accuracy
+
+
+def test_what_branches_are_worth_is_not_shared_by_members_that_grew_differently(context):
+    cost_model = CostModel(untrained_network(context), context)
+
+    assert cost_model.parent(GROWN) != cost_model.parent(replace(GROWN, width_growth=1.5))
+    assert cost_model.parent(GROWN) == cost_model.parent(replace(GROWN, fine_tune_epochs=5))

@@ -225,7 +225,7 @@ class SearchState:
     def _learn_of_network(self, number: int, running: ActiveTrial, result: TrialResult) -> None:
         proposer, point = self.proposer, result.point
         accuracy, macs = point.validation_accuracy, float(point.macs)
-        proposer.prospects.ended(number, self.values(point), accuracy)
+        proposer.prospects.improvement.ended(number, self.values(point))
         end = CarriedOut(trial=number, removed=result.removed, macs=macs, accuracy=accuracy)
         proposer.cost_model.note(running.policy, end)
         if running.proposal is not None:
@@ -245,7 +245,7 @@ class SearchState:
         self.proposer.parents.lost(number, given_up=stopped)
         if running.proposal is not None:
             values = self._reached(running.last) if stopped else None
-            self.proposer.prospects.ended(number, values, None)
+            self.proposer.prospects.improvement.ended(number, values)
             if stopped and running.last is not None:
                 self._learn_curves(running, float(running.last.macs) or None, ended=False)
             self.proposer.left_undone(running.policy, running.epochs["fine_tune"])

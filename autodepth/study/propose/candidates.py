@@ -80,7 +80,7 @@ class Candidates:
     def blindly(self, given: Mapping[str, Scalar]) -> Point | None:
         """Return a point drawn blindly but for what is given; None where it lacks a base."""
         drawn = {d.name: random_value(d.domain, self._random) for d in self._dimensions}
-        return self._with_base(self._counting({**drawn, **given}), given.get(BASE))
+        return self.with_base(self._counting({**drawn, **given}), given.get(BASE))
 
     def _near_the_front(self) -> Point | None:
         """Return a member's point with a setting or two drawn anew."""
@@ -88,11 +88,9 @@ class Candidates:
         if not front:
             return None
         near = self._random.choice(front).point
-        drawn = {d.name: random_value(d.domain, self._random) for d in self._dimensions}
         names = [d.name for d in self._dimensions if d.name in near and d.name != "origin"]
-        changed = self._random.sample(names, min(len(names), _SETTINGS_CHANGED))
-        given = {**near, **{name: drawn[name] for name in changed}}
-        return self._with_base(self._counting({**drawn, **given}), near.get(BASE))
+        changed = set(self._random.sample(names, min(len(names), _SETTINGS_CHANGED)))
+        return self.blindly({name: value for name, value in near.items() if name not in changed})
 
     def _counting(self, values: Mapping[str, Scalar]) -> Point:
         point: Point = {}
@@ -101,7 +99,13 @@ class Candidates:
                 point[dimension.name] = values[dimension.name]
         return point
 
-    def _with_base(self, point: Point, base: Scalar) -> Point | None:
+    def with_base(self, point: Point, base: Scalar = None) -> Point | None:
+        """Return a point with what it goes on from, if it does; None where there is nothing.
+
+        Args:
+            point: the searched settings.
+            base: number of a trial; None chooses one.
+        """
         if point.get("origin") != "member":
             return point
         base = self._members.choose() if base is None else base

@@ -154,7 +154,8 @@ class Proposer:
         """A trial began to carry a policy out; return what is expected of it, if anything is."""
         self._fruitless, self._short_of_time = {True: 0, False: 0}, False
         self.parents.started(proposal.parent, trial)
-        self._costs_begun.append(self.cost_model.share_left(proposal.policy))
+        if not self.prospects.model.knows_enough:
+            self._costs_begun.append(self.cost_model.share_left(proposal.policy))
         self._count_work(proposal.policy, new_parent=proposal.new_parent)
         return self.prospects.began(trial, proposal.point, proposal.policy)
 
@@ -240,13 +241,11 @@ class Proposer:
         """Return a suggestion; None where it was to go on from a network and there is none."""
         given = dict(self._given(new_parents, fits) or {})
         base = given.pop(BASE, None)
-        token, point = self.sampler.ask(given)
-        if point.get("origin") == "member":
-            base = self.members.choose() if base is None else base
-            if base is None:
-                self.sampler.tell_failed(token)
-                return None
-            point[BASE] = base
+        token, asked = self.sampler.ask(given)
+        point = self.candidates.with_base(asked, base)
+        if point is None:
+            self.sampler.tell_failed(token)
+            return None
         return token, point, self._policy_of(point)
 
     def _given(self, new_parents: bool, fits: Fits) -> Mapping[str, Scalar] | None:

@@ -62,7 +62,6 @@ class Prospects:
         self._dimensions = [d for d in dimensions if d.name not in _TOLD_OTHERWISE]
         self._cost_model, self._parents, self.improvement = cost_model, parents, improvement
         self.model = AccuracyModel()
-        self._predicted: dict[int, Predicted] = {}
         self._expected: dict[str, float] = {}  # accuracy of parents, by what is known now
 
     def ranked(self, points: Sequence[tuple[Point, Policy]]) -> list[Prospect]:
@@ -84,22 +83,7 @@ class Prospects:
         """A trial began, or its costs became known; return what is expected of it, if anything."""
         predicted = self.model.predict([self.training(point, policy)])[0]
         self.improvement.began(trial, self._cost_model.share_left(policy), predicted)
-        if not self.model.knows_enough:
-            return None
-        return self._predicted.setdefault(trial, predicted)
-
-    def ended(self, trial: int, values: Sequence[float] | None, accuracy: float | None) -> None:
-        """A trial ended.
-
-        Args:
-            trial: its number.
-            values: of the objectives, when it was complete or stopped; None where not known.
-            accuracy: on the validation split; None where its policy did not come to its end.
-        """
-        self.improvement.ended(trial, values)
-        predicted = self._predicted.pop(trial, None)
-        if predicted is not None and accuracy is not None:
-            self.model.compare(predicted, accuracy)
+        return predicted if self.model.knows_enough else None
 
     def training(self, point: Mapping[str, Scalar], policy: Policy) -> Training:
         """Return what the accuracy of a policy's network depends on, as far as it is known."""

@@ -44,7 +44,8 @@ def parent_content(
     if policy.base is not None:  # that network takes the place of a parent
         base = policy.base.carried_out
         told = parent_content(base, context, network)
-        return {"stage": "member", "base": base.to_dict(), "parent": told}
+        growth = policy.width_growth  # what branches are worth by their weights depends on it
+        return {"stage": "member", "base": base.to_dict(), "parent": told, "growth": growth}
     shaping = policy.shaping("parent")
     if "criterion" in shaping:  # branches are scored while it is trained
         shaping["images"] = context.sensitivity_images

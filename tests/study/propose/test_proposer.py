@@ -126,14 +126,14 @@ def told_of(proposer, *networks):
     proposer.parents.trained(first.parent, 0.9)
     proposer.cost_model.learn(first.policy, SCORES)
     whole = proposer.cost_model.whole_macs
-    proposer.prospects.ended(0, None, None)
+    proposer.prospects.improvement.ended(0, None)
     for trial, (removed, epochs, accuracy) in enumerate(networks):
         point = {"p_L": 0.8, "branches_removed": removed, "fine_tune_epochs": epochs}
         policy = replace(first.policy, branches_removed=removed, fine_tune_epochs=epochs)
         macs = proposer.cost_model.costs(policy).least["macs"]
         curves = {"fine_tune": [accuracy - 0.1 / (epoch + 1) for epoch in range(epochs)]}
         proposer.prospects.learn(point, policy, curves, macs=macs, ended=True)
-        proposer.prospects.ended(trial, [accuracy, macs], accuracy)
+        proposer.prospects.improvement.ended(trial, [accuracy, macs])
         proposal = proposer.adopt(point, policy)
         proposer.answer(proposal, [accuracy, macs / whole])
     return first

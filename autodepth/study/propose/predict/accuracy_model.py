@@ -24,7 +24,6 @@ _CURVE_POINTS = 4
 _MOST_ENDS, _MOST_ON_THE_WAY = 96, 64
 _FEWEST_ENDS = 2
 _REFIT_AT = 1.25  # times as much is known as when the amounts were fitted last
-_ERRORS_KEPT = 50
 # Differences that matter about as much as each other: eight times the MACs, four times the epochs,
 # half of a schedule, a quarter of accuracy, half of the MACs left, the whole range of a setting.
 _UNITS = {"macs": 3.0, "epochs": 2.0, "progress": 0.5, "start": 0.25, "kept": 1.0}
@@ -83,17 +82,11 @@ class AccuracyModel:
         self._seen_ends = 0
         self._fitted: Any = None  # scikit-learn's regressor
         self._stale, self._fitted_to, self._noise = True, 0, 0.0
-        self._errors: deque[float] = deque(maxlen=_ERRORS_KEPT)
 
     @property
     def knows_enough(self) -> bool:
         """Whether it was told of so many trainings that predictions are better than none."""
         return self._seen_ends >= _FEWEST_ENDS
-
-    @property
-    def error(self) -> float | None:
-        """Mean absolute error of the latest predictions, each made before its training began."""
-        return float(np.mean(self._errors)) if self._errors else None
 
     def learn(self, training: Training, curve: Sequence[float], *, ended: bool = True) -> None:
         """Take in a training.
@@ -113,10 +106,6 @@ class AccuracyModel:
             self._ends.append((training, curve[-1]))
             self._seen_ends += 1
         self._stale = True
-
-    def compare(self, predicted: Predicted, accuracy: float) -> None:
-        """Note how far off a prediction was."""
-        self._errors.append(abs(predicted.mean - accuracy))
 
     def predict(self, trainings: Sequence[Training]) -> list[Predicted]:
         """Return the accuracy that each training is expected to come to.

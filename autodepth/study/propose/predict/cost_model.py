@@ -32,8 +32,8 @@ _SCORING_WORK = 0.5  # about what scoring branches takes, in epochs of the whole
 # multiply-accumulates that a device trains with meanwhile; not timed, so that decisions come again.
 _FIXED_MACS, _MOST_FIXED_WORK = {"cpu": 5e9, "cuda": 2.5e11}, 10.0
 # What a pass over the images takes, in shares of the whole network's time: products, numbers
-# between layers (norms, activations), and each layer by itself. ResNets of 3 and 6 blocks with 2, 4
-# and 8 % of the MACs of nine took 12, 16 and 16 % of their time, on one CPU core.
+# between layers (norms, activations), and each layer by itself. Chosen by hand near the 39, 55, 56,
+# 104 and 194 s that ResNets of 3, 3, 3, 3 and 6 blocks took for 2, 5, 8, 17 and 37 % of the MACs.
 _PRODUCTS, _NUMBERS, _LAYERS = 0.65, 0.30, 0.05
 _AROUND = 0.3  # about the share of a small network's MACs that lies in no branch
 _TEACHING_WORK = 1 / 3  # of such an epoch: the parent sees every image, forwards only
@@ -91,7 +91,7 @@ class CostModel:
         self._known_widths: dict[tuple[object, ...], _Widths] = {}
         self._of_members: dict[tuple[Policy, tuple[int, ...]], dict[str, float]] = {}
         self._carried_out: dict[Policy, CarriedOut] = {}
-        self._shares: dict[Policy, float] = {}  # as of the scores that are known
+        self._shares: dict[Policy, tuple[float, float]] = {}  # between two trials that end
 
     @property
     def whole_macs(self) -> int:
@@ -101,7 +101,9 @@ class CostModel:
     def parent(self, policy: Policy) -> str:
         """Return the content key of the parent a policy needs."""
         policy = policy.carried_out
-        shaping = policy.base or tuple(policy.shaping("parent").items())
+        shaping: object = tuple(policy.shaping("parent").items())
+        if policy.base is not None:
+            shaping = policy.base, policy.width_growth
         if shaping not in self._parents:
             context = self._context.started_from(policy.chain[0].origin)
             content = parent_content(policy, context, self._network)
@@ -119,6 +121,7 @@ class CostModel:
     def note(self, policy: Policy, end: CarriedOut) -> None:
         """Take in what became of a policy."""
         self._carried_out[policy] = end
+        self._shares.clear()
 
     def learn(self, policy: Policy, scores: Mapping[int, float]) -> None:
         """Take in what the branches of a policy's parent are worth, in the criterion's unit."""
@@ -225,19 +228,29 @@ class CostModel:
 
     def share_left(self, policy: Policy) -> float:
         """Return about what share of the whole network's MACs a policy leaves, above 0."""
+        return self._left(policy)[0]
+
+    def tuning_pass(self, policy: Policy) -> float:
+        """Return what a pass takes of the network that a policy ends with, see `training_work`."""
+        return self.training_work(*self._left(policy))
+
+    def _left(self, policy: Policy) -> tuple[float, float]:
+        """Return about what share of the whole network's MACs, and of its branches, is left."""
+        policy = policy.carried_out
         if policy not in self._shares:
-            self._shares[policy] = self._share_left(policy)
+            known = self._likely_removed(policy)
+            gone = self._most_that_may_go(policy) if known is None else known
+            halved = len(gone) / (1 if known is not None else 2)
+            depth = 1 - halved / len(self._network.branches)
+            self._shares[policy] = self._share_left(policy, gone, known is not None), depth
         return self._shares[policy]
 
-    def _share_left(self, policy: Policy) -> float:
-        policy = policy.carried_out
-        removed = self._likely_removed(policy)
-        gone = self._most_that_may_go(policy) if removed is None else removed
+    def _share_left(self, policy: Policy, gone: tuple[int, ...], known: bool) -> float:
         if policy.base is not None:
             return self._share_of_member(policy, len(gone))
         widths = self._widths(replace(policy, filter_sparsity=0.0))
         whole, least = widths.total["macs"], widths.without(gone)["macs"]
-        left = least if removed is not None else (whole + least) / 2
+        left = least if known else (whole + least) / 2
         around = whole - math.fsum(widths.branches["macs"].values())
         # Two layers share a channel of a branch, so what is left of most branches is about that.
         left = around + (left - around) * (1 - policy.filter_sparsity)
@@ -261,18 +274,6 @@ class CostModel:
         """
         # MACs go by the square of the width, numbers between layers by the width itself.
         return _PRODUCTS * share + _NUMBERS * math.sqrt(share * depth) + _LAYERS * depth
-
-    def tuning_pass(self, policy: Policy) -> float:
-        """Return what a pass takes of the network that a policy ends with, in the same unit."""
-        return self.training_work(self.share_left(policy), self._depth_left(policy))
-
-    def _depth_left(self, policy: Policy) -> float:
-        """Return about what share of the whole network's branches a policy leaves."""
-        policy = policy.carried_out
-        removed = self._likely_removed(policy)
-        gone = len(self._most_that_may_go(policy) if removed is None else removed)
-        left = gone if removed is not None else gone / 2
-        return 1 - left / len(self._network.branches)
 
     def parent_work(self, policy: Policy) -> float:
         """Return about what training a policy's parent takes, in epochs of the whole network."""

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from autodepth.study.propose.predict.accuracy_model import AccuracyModel, Predicted, Training
+from autodepth.study.propose.predict.accuracy_model import AccuracyModel, Training
 
 
 def law(training):
@@ -61,15 +61,6 @@ def test_before_two_trainings_ended_everything_is_as_likely():
 
     small, large = model.predict([Training(macs=0.1, epochs=1), Training(macs=1.0, epochs=9)])
     assert small == large
-
-
-def test_the_error_is_that_of_predictions_made_before():
-    model = AccuracyModel()
-    assert model.error is None
-    model.compare(Predicted(mean=0.5, spread=0.1), 0.6)
-    model.compare(Predicted(mean=0.8, spread=0.1), 0.5)
-
-    assert model.error == pytest.approx(0.2)
 
 
 def test_many_trainings_are_known_by_the_latest():
