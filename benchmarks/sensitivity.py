@@ -24,12 +24,12 @@ import torch
 from torch import Tensor
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.gates.ablation import WHOLE, scores_without_each
 from autodepth.networks.gates.gates import GatedNetwork
+from autodepth.networks.gates.masked_runs import WHOLE, outputs_without
 
 RESULTS = Path(__file__).parent / "results"
 BOUND = 0.6  # what issue 4 asks for ResNet-56
-Scores = dict[int, Tensor]
+Scores = dict[frozenset[int], Tensor]
 
 
 @torch.inference_mode()
@@ -38,14 +38,15 @@ def naive(gated: GatedNetwork, images: Tensor) -> Scores:
     scores = {}
     for number in gated.removable_gates():
         gated.bypass(number)
-        scores[number] = gated(images)
+        scores[frozenset({number})] = gated(images)
     gated.open_all()
     return scores | {WHOLE: gated(images)}
 
 
 def reused(gated: GatedNetwork, images: Tensor) -> Scores:
     """Compute what lies before each branch once."""
-    return dict(scores_without_each(gated, images))
+    masks = [*({number} for number in gated.removable_gates()), WHOLE]
+    return dict(outputs_without(gated, images, masks))
 
 
 def limit(name: str) -> float:

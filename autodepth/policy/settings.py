@@ -25,8 +25,8 @@ from autodepth.policy.survival import (
 )
 
 Criterion = Literal[
-    "ablation_accuracy", "ablation_loss", "block_influence", "magnitude", "bn_scale", "taylor",
-    "norm_ratio", "random", "evenly_spaced", "stage_ends",
+    "ablation_accuracy", "ablation_loss", "ablation_kl", "block_influence", "magnitude",
+    "bn_scale", "taylor", "norm_ratio", "random", "evenly_spaced", "stage_ends",
 ]  # fmt: skip
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 ThresholdScope = Literal["network", "stage", "block"]

@@ -123,7 +123,7 @@ def measure_sensitivities(
 
     Args:
         plan: network, weights, data, device and seed.
-        criteria: names, see `autodepth.trial.phases.criteria`.
+        criteria: names, see `autodepth.trial.phases.branches.criteria`.
         images: validation images to measure on, evenly spread; None takes all.
 
     Returns:

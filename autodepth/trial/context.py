@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,9 @@ from autodepth.trial.training.data_parallel import ALONE, Ranks
 def never() -> bool:
     """Say that this process may stay."""
     return False
+
+
+_JUDGED_AT_ONCE = 256  # images, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +129,20 @@ class TrialContext:
 
     def evaluation_batches(self, images: Images) -> Batches:
         """Return images in their order, as they are."""
+        return self._as_they_are(images, self.evaluation_batch)
+
+    def judging_batches(self, images: Images) -> Batches:
+        """Return the same in batches of equal size, as far as can be, of a network in training.
+
+        Batch statistics are taken of each, so results depend on their size.
+        """
+        count = math.ceil(len(images) / _JUDGED_AT_ONCE)
+        return self._as_they_are(images, math.ceil(len(images) / count))
+
+    def _as_they_are(self, images: Images, batch_size: int) -> Batches:
         return Batches(
             images,
-            batch_size=self.evaluation_batch,
+            batch_size=batch_size,
             device=self.device,
             normalisation=self.normalisation,
             channels=self.spec.channels,

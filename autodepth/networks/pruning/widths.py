@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, fx, nn
 
 from autodepth.errors import NetworkError
+from autodepth.networks.gates.batch_statistics import BATCH_NORMS
 
 Shapes: TypeAlias = Mapping[str, Sequence[int]]
 """Shape by state-dict key."""
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def changed_shapes(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -77,7 +77,7 @@ def known_branches(spec: NetworkSpec) -> tuple[Branch, ...]:
     from torch import Tensor  # noqa: PLC0415
 
     from autodepth.networks.catalogue import build_network  # noqa: PLC0415
-    from autodepth.networks.pruning.branch_parts import branch_layers  # noqa: PLC0415 - torch: a second
+    from autodepth.networks.gates.branch_parts import branch_layers  # noqa: PLC0415 - torch: a second
 
     network = build_network(spec)
     names = {id(layer): name for name, layer in network.module.named_modules()}

@@ -59,26 +59,27 @@ class Replay:
         state, next_up, came_again = self._state, None, search_again
         while came_again and any(self._left.values()):
             came_again, next_up = self._step()
+        waiting = [dict(record.point) for record in self._waiting if record.point]
         if rest := self._rest():
             self._adopt(rest)
             seed = derive_seed(state.space.seed, "sampler", len(self._records))
             state.proposer.sampler.reseed(seed)
-            state.proposer.begin_with([dict(r.point) for r in self._waiting if r.point])
+            state.proposer.begin_with(waiting)
             if next_up is not None:
                 state.proposer.answer(next_up, None)
                 next_up = None
-        elif next_up is not None and self._waiting and not self._waits(next_up.policy):
-            # What there was time for then is not known now, so the search came to something else.
-            state.proposer.answer(next_up, None)
-            next_up = None
-            for record in reversed(self._waiting):
-                if record.point:
-                    state.proposer.again(dict(record.point))
+        elif next_up is not None and next_up.point in waiting:
+            waiting.remove(next_up.point)
+            state.proposer.were_lost(waiting)
+        else:
+            # What there was time for then is not known now, so the search may come to something
+            # else than what was lost.
+            state.proposer.were_lost(waiting)
+            if next_up is not None and waiting:
+                state.proposer.set_back(next_up)
+                next_up = None
         state.front.look_again()
         return next_up
-
-    def _waits(self, policy: Policy) -> bool:
-        return any(_key(record.policy) == _key(policy.to_dict()) for record in self._waiting)
 
     def _step(self) -> tuple[bool, Proposal | None]:
         """Go one trial on; return whether it was there, and else what the search came to."""

@@ -100,6 +100,7 @@ class Proposer:
         self.parents, self.members = parents, members
         self.candidates, self.prospects = candidates, prospects
         self._first = deque(first)
+        self._lost: list[Point] = []  # to be tried again, unless the search comes to them by itself
         self._parked: list[tuple[str, tuple[int, Point, Policy]]] = []  # by parent
         self._most_parked = most_parked
         self._answers: SeenNetworks[_Answer] = SeenNetworks()
@@ -125,6 +126,20 @@ class Proposer:
             new_parents: whether there is time to train one.
             fits: whether there is time for a policy, with or without training its parent.
         """
+        proposal = self._next(new_parents, fits)
+        if not self._lost or (proposal is not None and proposal.broken):
+            return proposal
+        if proposal is not None and proposal.point in self._lost:
+            self._lost.remove(proposal.point)
+            return proposal
+        if proposal is not None:  # its turn comes after those that were lost
+            self.set_back(proposal)
+        for point in reversed(self._lost):
+            self.again(point)
+        self._lost.clear()
+        return self._next(new_parents, fits)
+
+    def _next(self, new_parents: bool, fits: Fits) -> Proposal | None:
         new_parents = new_parents and not self._short_of_time
         for i, (parent, suggestion) in enumerate(self._parked):
             if self.parents.state(parent) != "training":
@@ -175,6 +190,15 @@ class Proposer:
     def again(self, point: Point) -> None:
         """Try a point before any other, though it was tried."""
         self._first.appendleft(dict(point))
+
+    def set_back(self, proposal: Proposal) -> None:
+        """Try a policy that was proposed, but not begun, at another time."""
+        self.answer(proposal, None)
+        self.again(proposal.point)
+
+    def were_lost(self, points: Sequence[Point]) -> None:
+        """Try these points again: as soon as the search comes to something else, or to nothing."""
+        self._lost = [dict(point) for point in points]
 
     def begin_with(self, points: Sequence[Point]) -> None:
         """Try these points before any other, and no longer those that were given at first."""

@@ -17,7 +17,7 @@ from autodepth.policy.depth_schedule import survival_at
 from autodepth.policy.policy import Policy
 from autodepth.policy.survival import by_sensitivity, survival_probabilities
 from autodepth.trial.context import TrialContext
-from autodepth.trial.phases.criteria import branch_scores
+from autodepth.trial.phases.branches.criteria import branch_scores
 from autodepth.trial.training.checkpoints import Checkpoints
 from autodepth.trial.training.config import Epoch, TrainingConfig
 from autodepth.trial.training.loop import train
@@ -131,7 +131,7 @@ def score_branches(
     policy: Policy, context: TrialContext, network: ResidualNetwork
 ) -> dict[int, float]:
     """Return what each removable branch is worth by the policy's criterion, in its unit."""
-    images = context.evaluation_batches(context.scoring_images())
+    images = context.judging_batches(context.scoring_images())
     return branch_scores(policy.criterion, network, images, context.generator("criterion"))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from autodepth.data.batches import Batches
+from autodepth.networks.gates.batch_statistics import BATCH_NORMS
 from autodepth.networks.pruning.channels.narrowing import find_narrowing
 from autodepth.networks.pruning.growing import widen_branches, with_branches_back
 from autodepth.networks.pruning.magnitude import (
@@ -18,7 +19,6 @@ from autodepth.networks.pruning.magnitude import (
 )
 from autodepth.networks.pruning.stream_width import with_stream_width
 from autodepth.networks.pruning.width import prune_width
-from autodepth.networks.pruning.widths import BATCH_NORMS
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
 from autodepth.networks.running.layout import for_convolutions

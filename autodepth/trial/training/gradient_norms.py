@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from autodepth.networks.gates.branch_parts import branch_parameters
 from autodepth.networks.gates.gates import GatedNetwork
-from autodepth.networks.pruning.branch_parts import branch_parameters
 
 
 class GradientNorms:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, distributed, nn
 
-from autodepth.networks.pruning.widths import BATCH_NORMS
+from autodepth.networks.gates.batch_statistics import BATCH_NORMS
 
 
 @contextmanager

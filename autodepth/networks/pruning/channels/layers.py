@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from autodepth.networks.pruning.widths import BATCH_NORMS, CONVOLUTIONS
+from autodepth.networks.gates.batch_statistics import BATCH_NORMS
+from autodepth.networks.pruning.widths import CONVOLUTIONS
 
 Path: TypeAlias = tuple[Any, ...]
 WEIGHTED = (*CONVOLUTIONS, nn.Linear)

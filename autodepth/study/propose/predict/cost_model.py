@@ -22,7 +22,7 @@ from autodepth.study.plan.estimate import rounds
 from autodepth.study.propose.seen_networks import FinalNetwork
 from autodepth.trial.cache.cache import content_key
 from autodepth.trial.context import TrialContext
-from autodepth.trial.phases.criteria import KNOWN_AHEAD, known_scores
+from autodepth.trial.phases.branches.criteria import KNOWN_AHEAD, known_scores
 from autodepth.trial.phases.keys import fine_tuning_content, parent_content
 from autodepth.trial.phases.pruning import grown, narrow_stream, removal_from
 

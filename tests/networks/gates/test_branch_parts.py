@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.pruning.branch_parts import branch_layers, branch_parameters
+from autodepth.networks.gates.branch_parts import branch_layers, branch_parameters
 from autodepth.networks.residual_network import ResidualNetwork
 
 

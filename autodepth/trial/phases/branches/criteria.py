@@ -2,6 +2,7 @@
 
 ablation_accuracy  validation accuracy lost without the branch, a fraction
 ablation_loss      validation cross-entropy gained without it
+ablation_kl        KL divergence of the network without it from the whole, in nats; needs no labels
 block_influence    1 - cos(x, x + f(x)), mean over images; x and the sum before its activation as
                    vectors of all their numbers (Men et al. 2024, arXiv 2403.03853)
 norm_ratio         |f(x)| / |x|, mean over images
@@ -14,7 +15,8 @@ evenly_spaced      lowest for branches far from each other, as a control
 stage_ends         lowest for the last branches of each stage, as shallower networks of a family
                    lack them; of untrained networks
 
-The first five run the network on images of the validation split; the others read weights only.
+The first six run the network on images of the validation split; the others read weights only. Under
+ablation, batch statistics are measured anew without each branch.
 """
 
 from __future__ import annotations
@@ -30,13 +32,13 @@ from torch import Tensor
 from autodepth.data.batches import Batches
 from autodepth.errors import NetworkError
 from autodepth.long_work import each
+from autodepth.networks.gates.batch_statistics import BATCH_NORMS
+from autodepth.networks.gates.branch_parts import branch_layers, branch_parameters
 from autodepth.networks.gates.gates import GatedNetwork
-from autodepth.networks.pruning.branch_parts import branch_layers, branch_parameters
-from autodepth.networks.pruning.widths import BATCH_NORMS
 from autodepth.networks.residual_network import ResidualBranch, ResidualNetwork
 from autodepth.policy.settings import CRITERIA, Criterion
 from autodepth.policy.survival import check_choice
-from autodepth.trial.phases.ablation import ablate
+from autodepth.trial.phases.branches.ablation import ablate
 
 Scores = dict[int, float]
 
@@ -65,6 +67,7 @@ def branch_scores(
     measures: dict[Criterion, Callable[[], Scores]] = {
         "ablation_accuracy": lambda: ablate(network, validation).accuracy_lost(),
         "ablation_loss": lambda: ablate(network, validation).loss_gained(),
+        "ablation_kl": lambda: ablate(network, validation).divergence(),
         "block_influence": lambda: _of_operands(network, validation, _influence),
         "norm_ratio": lambda: _of_operands(network, validation, _ratio),
         "taylor": lambda: _taylor(network, validation),

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.trial.phases.ablation import Ablation, ablate
-from autodepth.trial.training.evaluation import Evaluation, evaluate
+from autodepth.trial.phases.branches.ablation import Ablation, ablate
+from autodepth.trial.phases.branches.judging import Judged
+from autodepth.trial.training.evaluation import evaluate
 
 GENERATOR = torch.Generator().manual_seed(0)
 BATCHES = [
@@ -29,9 +30,13 @@ def test_each_number_is_that_of_the_network_without_the_branch():
 
 def test_what_is_lost_and_gained_is_told_against_the_whole():
     found = Ablation(
-        whole=Evaluation(accuracy=0.9, loss=0.5),
-        without={2: Evaluation(accuracy=0.6, loss=0.75), 3: Evaluation(accuracy=1.0, loss=0.25)},
+        whole=Judged(accuracy=0.9, loss=0.5, divergence=0.0),
+        without={
+            2: Judged(accuracy=0.6, loss=0.75, divergence=0.3),
+            3: Judged(accuracy=1.0, loss=0.25, divergence=0.2),
+        },
     )
 
     assert found.accuracy_lost() == {2: pytest.approx(0.3), 3: pytest.approx(-0.1)}
     assert found.loss_gained() == {2: 0.25, 3: -0.25}
+    assert found.divergence() == {2: 0.3, 3: 0.2}

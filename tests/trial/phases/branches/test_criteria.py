@@ -13,9 +13,8 @@ from autodepth.errors import InputError, NetworkError
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import CRITERIA, TrainingSettings
-from autodepth.trial.phases.criteria import branch_scores
+from autodepth.trial.phases.branches.criteria import branch_scores
 from autodepth.trial.phases.parent import train_parent
-from autodepth.trial.training.evaluation import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +40,34 @@ def blocks(network):
 
 
 def test_ablation_equals_measuring_smaller_networks(parent, validation):
-    whole = evaluate(parent.module, validation)
-    accuracy = scores("ablation_accuracy", parent, validation)
-    loss = scores("ablation_loss", parent, validation)
+    """With batch statistics measured anew on the images at hand, as after removal."""
+    whole = measured_anew(parent, validation)
+    found = {name: scores(f"ablation_{name}", parent, validation) for name in MEASURED}
 
     for branch in parent.branches:
-        smaller = evaluate(parent.without([branch.index]).module.eval(), validation)
-        assert accuracy[branch.index] == whole.accuracy - smaller.accuracy
-        assert loss[branch.index] == smaller.loss - whole.loss
+        smaller = measured_anew(parent.without([branch.index]), validation, parent)
+        lost = whole["accuracy"] - smaller["accuracy"]
+        assert found["accuracy"][branch.index] == pytest.approx(lost)
+        assert found["loss"][branch.index] == pytest.approx(smaller["loss"] - whole["loss"])
+        assert found["kl"][branch.index] == pytest.approx(smaller["kl"], rel=1e-4)
+
+
+MEASURED = ("accuracy", "loss", "kl")
+
+
+@torch.no_grad()
+def measured_anew(network, batches, parent=None):
+    """Return accuracy, loss and KL(parent || network) with the statistics of the one batch."""
+    ((images, labels),) = list(batches)
+    logs = network.without([]).module.train()(images).log_softmax(1)
+    told = {
+        "accuracy": (logs.argmax(1) == labels).float().mean().item(),
+        "loss": F.nll_loss(logs, labels).item(),
+    }
+    if parent is not None:
+        whole = parent.module.eval()(images).softmax(1)
+        told["kl"] = (whole * (whole.log() - logs)).sum(1).mean().item()
+    return told
 
 
 def operands(parent, batches):

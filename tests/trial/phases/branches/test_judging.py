@@ -1,0 +1,50 @@
+"""A network is judged as the smaller network it would be, with batch statistics of its own."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.gates.masked_runs import WHOLE
+from autodepth.trial.phases.branches.judging import Judge
+
+GENERATOR = torch.Generator().manual_seed(0)
+BATCHES = [
+    (torch.randn(size, 3, 8, 8, generator=GENERATOR), torch.arange(size) % 10) for size in (20, 16)
+]
+MASKS = [frozenset({2}), frozenset({1, 2, 5}), WHOLE]
+
+
+@torch.no_grad()
+def expected(network, mask):
+    """Return accuracy, loss and divergence of the network without these branches, built anew."""
+    whole, smaller = network.module.eval(), network.without(mask).module
+    right = loss = divergence = 0.0
+    for images, labels in BATCHES:
+        scores = smaller.train()(images)
+        right += (scores.argmax(1) == labels).sum().item()
+        loss += F.cross_entropy(scores, labels, reduction="sum").item()
+        p, q = whole(images).softmax(1), scores.softmax(1)
+        divergence += (p * (p / q).log()).sum().item()
+    count = sum(len(labels) for _, labels in BATCHES)
+    return right / count, loss / count, divergence / count
+
+
+def test_it_is_the_smaller_network_that_is_judged():
+    network = build_network(NetworkSpec(name="resnet14", height=8, width=8), seed=1)
+    found = Judge(network, BATCHES)(MASKS)
+
+    assert set(found) == set(MASKS)
+    for mask, judged in found.items():
+        told = judged.accuracy, judged.loss, judged.divergence
+        assert told == pytest.approx(expected(network, mask), rel=1e-4, abs=1e-7)
+
+
+def test_judging_leaves_the_network_as_it_was():
+    network = build_network(NetworkSpec(name="resnet14", height=8, width=8), seed=1)
+    before = {name: value.clone() for name, value in network.module.state_dict().items()}
+    judge = Judge(network, BATCHES)
+
+    assert judge(MASKS) == judge(MASKS)
+    after = network.module.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
