@@ -23,7 +23,7 @@ _NAMES = {
     if "setting" in item.metadata
 }
 """Attributes of a policy by their names in files."""
-_LATER = ("origin", "stream_width", "width_growth")
+_LATER = ("origin", "stream_width", "width_growth", "recovery")
 """Settings that files leave out at their defaults: there are ledgers from before there were any."""
 
 
@@ -86,7 +86,7 @@ class Policy(PolicySettings):
             depth_schedule="constant",
             criterion="stage_ends",
             removal="one_shot",
-            recalibration_batches=0,
+            recovery="none",
             fine_tune_epochs=train.epochs + self.fine_tune_epochs,
             fine_tune_schedule=train.schedule,
             fine_tune_p_L=self.survival_prob_last,
@@ -110,6 +110,11 @@ class Policy(PolicySettings):
     def scores_branches(self) -> bool:
         """Whether branches have to be scored to know which of them go."""
         return self.removes_branches and self.branches is None
+
+    @property
+    def removes_jointly(self) -> bool:
+        """Whether sets of branches are judged to know which of them go."""
+        return self.removal == "joint" and self.scores_branches
 
     def removing(self, **goal: Any) -> Policy:
         """Return the policy with another goal of removal; without one, no branch is removed.

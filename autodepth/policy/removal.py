@@ -143,6 +143,15 @@ class Removal:
                 kept.add(branch)
         return kept
 
+    def allows(self, removed: Collection[int]) -> bool:
+        """Whether all of these may be gone: none is protected, each stage keeps what it has to."""
+        size = Counter(self.stages.values())
+        staying = Counter(s for b, s in self.stages.items() if b not in removed)
+        least = self.policy.least_per_stage
+        return not set(removed) & set(self.policy.protected) and all(
+            staying[stage] >= min(least, count) for stage, count in size.items()
+        )
+
     def met(self, removed: Collection[int]) -> bool:
         """Whether the goal is reached without these branches, whatever the others are worth."""
         policy = self.policy

@@ -30,8 +30,10 @@ Criterion = Literal[
 ]  # fmt: skip
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 ThresholdScope = Literal["network", "stage", "block"]
-RemovalMode = Literal["one_shot", "greedy", "iterative"]
+RemovalMode = Literal["one_shot", "greedy", "iterative", "joint"]
 REMOVAL_MODES: tuple[RemovalMode, ...] = get_args(RemovalMode)
+Recovery = Literal["none", "recalibrate", "reconstruct"]
+RECOVERIES: tuple[Recovery, ...] = get_args(Recovery)
 Schedule = Literal["one_cycle", "constant", "wsd"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 Origin = Literal["parent", "scratch", "member"]
@@ -143,7 +145,7 @@ class PolicySettings:
         "what a branch's sensitivity is",
         {
             "parent": lambda p: p.drops_branches and p.decay_shape == "sensitivity",
-            "branches": _ALWAYS,
+            "branches": lambda p: p.removal != "joint",
         },
     )
     sensitivity_threshold: tuple[float, ...] | None = number(
@@ -192,7 +194,8 @@ class PolicySettings:
     removal: RemovalMode = named(
         "one_shot",
         REMOVAL_MODES,
-        "whether branches go at once, step by step, or with fine-tuning between",
+        "whether branches go at once, step by step, with fine-tuning between, or as the set of "
+        "them without which outputs change least, whatever the criterion",
         _BRANCHES,
     )
     removal_step: int = whole(1, 1, "branches removed per step, if not at once", _BRANCHES)
@@ -217,8 +220,19 @@ class PolicySettings:
     least_per_stage: int = whole(
         1, 0, "branches that stay in each stage at least; 0 lets it be emptied", _BRANCHES
     )
+    recovery: Recovery = named(
+        "recalibrate",
+        RECOVERIES,
+        "what a cut network gets before it is fine-tuned: none; recalibrate, batch statistics "
+        "measured anew; or reconstruct, these and its branches' last layers fitted to the "
+        "parent's features, where its residual stream is as wide",
+        _PRUNING,
+    )
     recalibration_batches: int = whole(
-        0, 0, "batches to measure batch statistics on after removal", _PRUNING
+        10,
+        0,
+        "batches of training images that recovery takes",
+        {"pruning": lambda policy: policy.recovery != "none"},
     )
     fine_tune_epochs: int = whole(0, 0, "passes over the training split after removal", _FINE_TUNE)
     fine_tune_schedule: Schedule = named(

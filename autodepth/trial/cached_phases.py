@@ -21,6 +21,11 @@ from autodepth.policy.policy import Policy
 from autodepth.trial.cache.cache import StageCache, content_key
 from autodepth.trial.cache.entry import Kind
 from autodepth.trial.context import TrialContext
+from autodepth.trial.phases.branches.joint import (
+    Divergences,
+    judge_masks,
+    of_single_branches,
+)
 from autodepth.trial.phases.fine_tuning import fine_tune
 from autodepth.trial.phases.keys import (
     between_content,
@@ -99,7 +104,33 @@ class CachedPhases:
             return {}
         if policy.base is not None and removal_from(network, policy).met(network.removed):
             return {}  # it goes on with all that it has
-        return self._scores(network)
+        return (
+            of_single_branches(self.masks(network))
+            if policy.removes_jointly
+            else (self._scores(network))
+        )
+
+    def masks(self, network: ResidualNetwork) -> Divergences:
+        """Return how far the parent's outputs change without sets of its branches."""
+        policy, context = self._policy, self._context
+        key = content_key(
+            kind="masks",
+            parent=self._parent_key,
+            images=context.sensitivity_images,
+            removed=network.removed,
+            protected=sorted(policy.protected),
+            least=policy.least_per_stage,
+        )
+
+        def read(entry: Path) -> Divergences:
+            return {frozenset(mask): far for mask, far in json.loads((entry / _TOLD).read_text())}
+
+        found = self._cache.load(key, read)
+        if found is None:
+            found = judged = judge_masks(context, network, removal_from(network, policy))
+            told = [[sorted(mask), far] for mask, far in judged.items()]
+            self._cache.store(key, lambda entry: _write(entry / _TOLD, told), kind="scores")
+        return found
 
     def scores_again(self, network: ResidualNetwork) -> dict[int, float]:
         """Return what each removable branch of the parent is worth without those that are gone."""

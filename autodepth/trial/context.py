@@ -29,7 +29,7 @@ def never() -> bool:
     return False
 
 
-_JUDGED_AT_ONCE = 256  # images, at most
+_JUDGED_AT_ONCE, _FITTED_AT_ONCE = 256, 64  # images, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,13 +114,26 @@ class TrialContext:
             generator=self.generator(purpose),
         )
 
-    def scoring_images(self) -> Images:
-        """Return the validation images that sensitivities are measured on, evenly spread."""
-        validation = self.data.validation
-        if self.sensitivity_images is None or self.sensitivity_images >= len(validation):
-            return validation
-        index = np.linspace(0, len(validation) - 1, self.sensitivity_images).round()
-        return validation.subset(index.astype(np.int64))
+    def scoring_images(self, most: int | None = None) -> Images:
+        """Return the validation images that sensitivities are measured on, evenly spread.
+
+        Args:
+            most: how many at most; None for any number.
+        """
+        counts = [count for count in (self.sensitivity_images, most) if count is not None]
+        return _evenly(self.data.validation, min(counts, default=None))
+
+    def features_of(self, count: int, purpose: str) -> list[torch.Tensor]:
+        """Return training images as a network sees them, [B, C, H, W] each; labels stay unread.
+
+        Args:
+            count: of images, at most.
+            purpose: names this use of randomness.
+        """
+        chosen = self.generator(purpose)
+        some = torch.randperm(len(self.data.train), generator=chosen)[:count].sort().values
+        images = self.data.train.subset(some.numpy())
+        return [batch for batch, _ in self._as_they_are(images, _FITTED_AT_ONCE)]
 
     def limit_threads(self) -> None:
         """Let this process compute with no more threads than a trial may use."""
@@ -147,3 +160,11 @@ class TrialContext:
             normalisation=self.normalisation,
             channels=self.spec.channels,
         )
+
+
+def _evenly(images: Images, count: int | None) -> Images:
+    """Return so many images, evenly spread; all where there are no more."""
+    if count is None or count >= len(images):
+        return images
+    index = np.linspace(0, len(images) - 1, count).round()
+    return images.subset(index.astype(np.int64))

@@ -24,7 +24,8 @@ from autodepth.trial.context import TrialContext
 from autodepth.trial.device.latency import latency_beside
 from autodepth.trial.phases.measurement import operating_point
 from autodepth.trial.phases.parent import Parent, untrained_network
-from autodepth.trial.phases.pruning import Pruned, prune, recalibrate_batch_norm
+from autodepth.trial.phases.pruning import Means, Pruned, prune
+from autodepth.trial.phases.recovery import fit_features, recalibrate_batch_norm
 from autodepth.trial.result import EpochReport, Phase, TrialResult
 from autodepth.trial.training.config import Epoch
 from autodepth.trial.training.evaluation import evaluate
@@ -121,8 +122,9 @@ def _pruned(
     rounds = itertools.count(1)
 
     def recalibrate(network: ResidualNetwork) -> None:
+        count = 0 if policy.recovery == "none" else policy.recalibration_batches
         batches = context.training_batches(policy.train.batch_size, "recalibration")
-        recalibrate_batch_norm(network, batches, policy.recalibration_batches)
+        recalibrate_batch_norm(network, batches, count)
 
     def between(network: ResidualNetwork) -> None:
         purpose = f"fine-tuning between {next(rounds)}"
@@ -130,14 +132,14 @@ def _pruned(
             network, parent, report.of("prune", network.total_macs), purpose=purpose
         )
 
-    return prune(
-        parent.network,
-        policy,
-        sensitivities,
+    means = Means(
         score=phases.scores_again,
+        judge_masks=phases.masks,
         recalibrate=recalibrate,
         fine_tune_between=between,
+        reconstruct=lambda network: fit_features(parent.network, network, policy, context),
     )
+    return prune(parent.network, policy, sensitivities, means)
 
 
 def _check_bounds(

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+BatchNorm: TypeAlias = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 FEWEST_IMAGES = 16
 """Of fewer images the statistics say less than those of training, which are taken then."""
@@ -42,7 +44,7 @@ def batch_statistics(module: nn.Module, images: int) -> Iterator[None]:
             norm.momentum, norm.num_batches_tracked = momentum, count
 
 
-def following_batches(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+def following_batches(module: nn.Module) -> list[BatchNorm]:
     """Return the batch norms that take the statistics of batches while a network trains.
 
     The network is in evaluation mode afterwards.

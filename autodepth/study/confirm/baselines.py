@@ -132,7 +132,7 @@ def _from_scratch(member: FrontMember, *, scaled: bool) -> Made:
         survival=None,
         decay_shape="linear",
         removal="one_shot",
-        recalibration_batches=0,
+        recovery="none",
         fine_tune_epochs=epochs,
         fine_tune_schedule="one_cycle",
         distillation=0.0,

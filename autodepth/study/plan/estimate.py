@@ -14,6 +14,7 @@ from autodepth.errors import InputError
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.policy.mask_search import CANDIDATES
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import ORIGINS, Origin
 from autodepth.policy.survival import expected_branches, survival_probabilities
@@ -23,9 +24,11 @@ from autodepth.space.objectives import Constraint
 from autodepth.space.search_space import SearchSpace
 from autodepth.trial.device.device import autocast
 from autodepth.trial.device.latency_table import LatencyTable
+from autodepth.trial.phases.branches.joint import JUDGED_IMAGES
 from autodepth.trial.phases.pruning import narrow_stream
 
 # Enough arithmetic for a steady rate, little enough to be over in seconds on one core.
+_SETS_PER_BRANCH = 1 + 2 * CANDIDATES  # that joint removal judges, about
 _PROBE_MACS = 2e9
 
 
@@ -245,6 +248,8 @@ class TrialCost:
         taught = training_images * tuning if policy.distillation else 0
         scored = min(validation_images, self.scoring_images or validation_images)
         passes = 1 + branches / 2 if policy.criterion.startswith("ablation") else 1
+        if policy.removes_jointly:
+            scored, passes = min(scored, JUDGED_IMAGES), 1 + _SETS_PER_BRANCH * branches / 2
         evaluated = validation_images * (epochs + 3) + taught + scored * passes * scorings
         return self.step_time.training * training + self.step_time.evaluation * evaluated
 
@@ -256,7 +261,7 @@ def rounds(policy: Policy, branches: int) -> tuple[float, float]:
         policy: what to do.
         branches: of the whole network.
     """
-    if policy.removal == "one_shot" or not policy.removes_branches:
+    if policy.removal in {"one_shot", "joint"} or not policy.removes_branches:
         return float(policy.scores_branches), 0.0
     count = policy.branches_removed if policy.branches is None else len(policy.branches)
     steps = (branches / 2 if count is None else count) / policy.removal_step

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import torch
-
-from autodepth.data.batches import Batches
-from autodepth.networks.gates.batch_statistics import BATCH_NORMS
 from autodepth.networks.pruning.channels.narrowing import find_narrowing
 from autodepth.networks.pruning.growing import widen_branches, with_branches_back
 from autodepth.networks.pruning.magnitude import (
@@ -24,6 +20,7 @@ from autodepth.networks.running.copying import copied
 from autodepth.networks.running.layout import for_convolutions
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import Removal, branches_back, in_units, unit_of
+from autodepth.trial.phases.branches.joint import Divergences, jointly_removed
 
 Score = Callable[[ResidualNetwork], Mapping[int, float]]
 """What each removable branch of a network is worth, in the criterion's unit."""
@@ -48,14 +45,28 @@ class Pruned:
     reached: Mapping[str, tuple[int, int]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What pruning has done by others, who know of images.
+
+    Args:
+        score: scores a smaller network anew.
+        judge_masks: judges sets of a network's branches.
+        recalibrate: measures batch statistics anew, after each step.
+        fine_tune_between: what `iterative` removal does after each step instead.
+        reconstruct: fits a smaller network to the parent's features; tells for how many of its
+            branches that could be done.
+    """
+
+    score: Score
+    judge_masks: Callable[[ResidualNetwork], Divergences]
+    recalibrate: Change
+    fine_tune_between: Change
+    reconstruct: Callable[[ResidualNetwork], int]
+
+
 def prune(
-    parent: ResidualNetwork,
-    policy: Policy,
-    scores: Mapping[int, float],
-    *,
-    score: Score,
-    recalibrate: Change,
-    fine_tune_between: Change,
+    parent: ResidualNetwork, policy: Policy, scores: Mapping[int, float], means: Means
 ) -> Pruned:
     """Return a smaller network; the parent stays as it is.
 
@@ -63,18 +74,10 @@ def prune(
         parent: a trained network.
         policy: what goes, and how.
         scores: what each removable branch of the parent is worth, in the criterion's unit.
-        score: scores a smaller network anew.
-        recalibrate: measures batch statistics anew, after each step.
-        fine_tune_between: what `iterative` removal does after each step instead.
+        means: of doing so.
     """
-    network, order = _without_branches(
-        parent,
-        policy,
-        scores,
-        score=score,
-        after_step=fine_tune_between if policy.removal == "iterative" else recalibrate,
-    )
-    reached = {}
+    network, order = _without_branches(parent, policy, scores, means)
+    reached, recalibrate = {}, means.recalibrate
     if policy.stream_width < 1:
         network = narrow_stream(network, policy)
     if policy.filter_sparsity:
@@ -82,12 +85,16 @@ def prune(
         reached["filter_sparsity"] = narrowing.reached
         network = prune_width(network, policy.filter_sparsity, narrowing)
         for_convolutions(network.module)
+    cut = len(order) > len(parent.removed) or policy.filter_sparsity > 0
+    if policy.recovery == "reconstruct" and policy.stream_width == 1 and cut:
+        reached["recovery"] = (means.reconstruct(network), len(network.kept()))
     masks: Masks = {}
     if policy.weight_sparsity:
         masks = magnitude_masks(network, policy.weight_sparsity)
         reached["weight_sparsity"] = reached_by_masks(network, masks)
         apply_masks(network, masks)
-    if policy.stream_width < 1 or policy.filter_sparsity or policy.weight_sparsity:
+    fitted = "recovery" in reached and not masks
+    if not fitted and (policy.stream_width < 1 or policy.filter_sparsity or masks):
         recalibrate(network)
     network.module.eval()
     return Pruned(network=network, masks=masks, order=order, reached=reached)
@@ -149,51 +156,34 @@ def _without_branches(
     parent: ResidualNetwork,
     policy: Policy,
     scores: Mapping[int, float],
-    *,
-    score: Score,
-    after_step: Change,
+    means: Means,
 ) -> tuple[ResidualNetwork, tuple[int, ...]]:
     """Return a copy without the branches that go, and these in order.
 
     The unit of thresholds stays that of the first scoring, however few branches are left.
     """
     removal = removal_from(parent, policy)
-    unit, most = unit_of(scores), None if policy.removal == "one_shot" else policy.removal_step
+    if policy.removes_jointly and not removal.met(parent.removed):
+        return _without_set(parent, removal, means)
+    at_once = policy.removal in {"one_shot", "joint"}
+    after_step = means.fine_tune_between if policy.removal == "iterative" else means.recalibrate
+    unit, most = unit_of(scores), None if at_once else policy.removal_step
     network, order = parent, parent.removed
     while going := removal.step(in_units(scores, unit), order, most):
         network, order = network.without(going), (*order, *going)
         after_step(network)
-        if policy.removal == "one_shot":
+        if at_once:
             break
         if policy.scores_branches:
-            scores = score(network)
+            scores = means.score(network)
     return (parent.without(()) if network is parent else network), order
 
 
-@torch.no_grad()
-def recalibrate_batch_norm(network: ResidualNetwork, batches: Batches, count: int) -> None:
-    """Measure the batch statistics anew, as plain means over some training batches.
-
-    Args:
-        network: changed in place; its weights stay, and norms that it keeps in evaluation.
-        batches: training images.
-        count: how many batches at most; 0 leaves the statistics.
-    """
-    network.module.train()
-    norms = [m for m in network.module.modules() if isinstance(m, BATCH_NORMS) and m.training]
-    network.module.eval()
-    if not count or not norms:
-        return
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a cumulative mean
-    for norm in norms:  # nothing else draws, such as a dropout before a norm
-        norm.train()
-    for number, (images, _) in enumerate(batches, start=1):
-        network.module(images)
-        if number == count:
-            break
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    network.module.eval()
+def _without_set(
+    parent: ResidualNetwork, removal: Removal, means: Means
+) -> tuple[ResidualNetwork, tuple[int, ...]]:
+    going = jointly_removed(means.judge_masks(parent), removal, parent.removed)
+    network = parent.without(going)
+    if going:
+        means.recalibrate(network)
+    return network, (*parent.removed, *going)

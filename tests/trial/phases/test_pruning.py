@@ -10,7 +10,7 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import TrainingSettings
 from autodepth.trial.phases.parent import train_parent
-from autodepth.trial.phases.pruning import prune
+from autodepth.trial.phases.pruning import Means, prune
 from autodepth.trial.run_trial import run_trial
 
 TRAIN = TrainingSettings(epochs=4, batch_size=32, learning_rate=0.1)
@@ -26,6 +26,11 @@ class Broadcast(nn.Module):
     def forward(self, x):
         x = x + self.wide(x)
         return (x + self.even(x)).mean((2, 3))
+
+
+def means(each, **others):
+    names = ("score", "judge_masks", "recalibrate", "fine_tune_between", "reconstruct")
+    return Means(**{**dict.fromkeys(names, each), **others})
 
 
 def run(policy, context, folder):
@@ -47,9 +52,7 @@ def test_named_branches_go_and_nothing_is_scored(context, tmp_path):
         assert result.removed == expected.removed
         assert replace(result.point, latency_ms=0) == replace(expected.point, latency_ms=0)
         steps = []
-        pruned = prune(
-            parent, named, {}, score=never, recalibrate=steps.append, fine_tune_between=never
-        )
+        pruned = prune(parent, named, {}, means(never, recalibrate=steps.append))
         assert pruned.order == expected.removed[::-1]
         assert len(steps) == (1 if mode == "one_shot" else len(expected.removed))
 
@@ -67,7 +70,7 @@ def test_named_branches_have_to_be_there_and_removable(context, tmp_path):
     with pytest.raises(InputError, match=r"branches must name .* 1 to 6, but got 7"):
         run(Policy(branches=(1, 7), train=short), context, tmp_path)
     network = ResidualNetwork.from_module(Broadcast(), (1, 8, 8))
-    ways = dict.fromkeys(("score", "recalibrate", "fine_tune_between"), lambda _: {})
-    assert prune(network, Policy(branches=(2,)), {}, **ways).order == (2,)
+    ways = means(lambda _: {})
+    assert prune(network, Policy(branches=(2,)), {}, ways).order == (2,)
     with pytest.raises(NetworkError, match="branch 1 cannot be removed: its shortcut has another"):
-        prune(network, Policy(branches=(2, 1)), {}, **ways)
+        prune(network, Policy(branches=(2, 1)), {}, ways)

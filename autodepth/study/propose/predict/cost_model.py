@@ -131,12 +131,13 @@ class CostModel:
 
     def scored(self, policy: Policy) -> bool:
         """Return whether it is known what the branches of a policy's parent are worth."""
-        known = policy.carried_out.criterion in KNOWN_AHEAD
+        known = self.scoring(policy)[1] in KNOWN_AHEAD
         return known or self.scoring(policy) in self._scores
 
     def scoring(self, policy: Policy) -> tuple[str, str]:
         """Return what is scored for a policy: its parent, by content key, and the criterion."""
-        return self.parent(policy), policy.carried_out.criterion
+        policy = policy.carried_out
+        return self.parent(policy), "joint" if policy.removes_jointly else policy.criterion
 
     def removed(self, policy: Policy) -> tuple[int, ...] | None:
         """Return which branches a policy removes, in order; None where that is not known yet."""
@@ -147,7 +148,7 @@ class CostModel:
         if removal_from(self._network, policy).met(gone):
             return gone
         scores = self._scores.get(self.scoring(policy))
-        if policy.criterion in KNOWN_AHEAD:
+        if policy.criterion in KNOWN_AHEAD and not policy.removes_jointly:
             scores = known_scores(policy.criterion, self._network.branches)
         if scores is None or policy.removal != "one_shot":
             return None
@@ -157,9 +158,10 @@ class CostModel:
         """Return the same, where it is not known as if the parent were like one that was scored."""
         policy = policy.carried_out
         removed = self.removed(policy)
-        if removed is not None or not self._scores or policy.removal != "one_shot":
+        if removed is not None or not self._scores or policy.removal not in {"one_shot", "joint"}:
             return removed
-        _, likely = min(self._scores.items(), key=lambda item: item[0][1] != policy.criterion)
+        by = self.scoring(policy)[1]
+        _, likely = min(self._scores.items(), key=lambda item: item[0][1] != by)
         return self._removed_by(likely, policy)
 
     def _removed_by(self, scores: Mapping[int, float], policy: Policy) -> tuple[int, ...]:

@@ -1,0 +1,75 @@
+"""A cut network is recovered before it is fine-tuned, without labels."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from autodepth.policy.policy import Policy
+from autodepth.policy.settings import TrainingSettings
+from autodepth.trial.phases.recovery import fit_features
+from autodepth.trial.run_trial import run_trial
+
+TRAIN = TrainingSettings(epochs=6, batch_size=32, learning_rate=0.1, precision="float32")
+POLICY = Policy(branches_removed=2, train=TRAIN)
+
+
+def run(policy, context, folder):
+    return run_trial(policy, context, folder=folder, on_epoch=lambda _: None)
+
+
+def test_each_step_recovers_more(context, tmp_path):
+    context = replace(context, cache=tmp_path / "cache")
+    found = {
+        recovery: run(replace(POLICY, recovery=recovery), context, tmp_path)
+        for recovery in ("none", "recalibrate", "reconstruct")
+    }
+    losses = {name: result.point.validation_loss for name, result in found.items()}
+
+    assert losses["reconstruct"] < losses["recalibrate"] < losses["none"]
+    assert found["reconstruct"].reached["recovery"] == (4, 4)
+    assert "recovery" not in found["recalibrate"].reached
+
+
+def test_without_batches_nothing_is_recovered(context, tmp_path):
+    context = replace(context, cache=tmp_path / "cache")
+    points = [
+        replace(run(replace(POLICY, **change), context, tmp_path).point, latency_ms=0)
+        for change in ({"recovery": "none"}, {"recalibration_batches": 0})
+    ]
+
+    assert points[0] == points[1]
+
+
+@pytest.mark.parametrize("change", [{"stream_width": 0.5}, {"branches_removed": 0}])
+def test_what_cannot_or_need_not_be_fitted_is_left(context, tmp_path, change):
+    policy = replace(POLICY, recovery="reconstruct", **change)
+
+    assert "recovery" not in run(policy, context, tmp_path).reached
+
+
+def test_images_are_as_many_as_asked_and_carry_no_labels(context):
+    batches = context.features_of(70, "features")
+
+    assert sum(len(batch) for batch in batches) == 70
+    again = context.features_of(70, "features")
+    assert all(torch.equal(a, b) for a, b in zip(batches, again, strict=True))
+
+
+def test_no_more_images_are_taken_than_there_is_memory_for(context, monkeypatch):
+    from autodepth.trial.phases import recovery
+    from autodepth.trial.phases.parent import train_parent
+
+    network = train_parent(POLICY, context, lambda _: None).network
+    taken = []
+
+    def note(parent, smaller, batches, generator):
+        taken.append(sum(len(batch) for batch in batches))
+        return real(parent, smaller, batches, generator)
+
+    real = recovery.reconstruct
+    monkeypatch.setattr(recovery, "reconstruct", note)
+    monkeypatch.setattr(recovery, "_MOST_NUMBERS", 16 * 8 * 8 * 20)
+    fit_features(network, network.without([2]), POLICY, context)
+
+    assert taken == [20]
