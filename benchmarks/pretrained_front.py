@@ -33,7 +33,8 @@ from autodepth.space.file.shipped import default_space
 from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.fine_tuning import fine_tune
 from autodepth.trial.phases.parent import score_branches, train_parent
-from autodepth.trial.phases.pruning import prune, recalibrate_batch_norm
+from autodepth.trial.phases.pruning import Means, prune
+from autodepth.trial.phases.recovery import recalibrate_batch_norm
 from autodepth.trial.training.evaluation import evaluate
 
 RESULTS = Path(__file__).parent / "results"
@@ -73,9 +74,10 @@ class Front:
             self.parent,
             wish,
             score_branches(wish, self.context, self.parent),
-            score=lambda network: score_branches(wish, self.context, network),
-            recalibrate=self._recalibrate,
-            fine_tune_between=lambda _: None,
+            means(
+                score=lambda network: score_branches(wish, self.context, network),
+                recalibrate=self._recalibrate,
+            ),
         )
         return pruned.order
 
@@ -83,14 +85,7 @@ class Front:
         """Return as many blocks at random."""
         wish = replace(self.policy, branches_removed=max(COUNTS), criterion="random")
         setting = replace(self.context, replicate=draw)
-        return prune(
-            self.parent,
-            wish,
-            score_branches(wish, setting, self.parent),
-            score=dict,
-            recalibrate=lambda _: None,
-            fine_tune_between=lambda _: None,
-        ).order
+        return prune(self.parent, wish, score_branches(wish, setting, self.parent), means()).order
 
     def row(self, how: str, removed: tuple[int, ...]) -> dict[str, Any]:
         """Return what is measured of one network."""
@@ -116,6 +111,18 @@ class Front:
 
     def _accuracy(self, network: ResidualNetwork) -> float:
         return evaluate(network.module, self._test).accuracy
+
+
+def means(**others: Any) -> Means:
+    """Return what pruning has done by others; what is not given does nothing."""
+    nothing: dict[str, Any] = {
+        "score": dict,
+        "judge_masks": dict,
+        "recalibrate": lambda _: None,
+        "fine_tune_between": lambda _: None,
+        "reconstruct": lambda _: 0,
+    }
+    return Means(**{**nothing, **others})
 
 
 def table(rows: list[dict[str, Any]], told: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
 from autodepth.networks.weights.own_files import save_weights
-from autodepth.trial.phases.pruning import recalibrate_batch_norm
+from autodepth.trial.phases.recovery import recalibrate_batch_norm
 
 # torch.jit's own: it is deprecated, and looks for gradients of what no optimizer holds
 pytestmark = [

@@ -24,7 +24,8 @@ def test_it_is_the_network_that_a_person_would_train(context, tmp_path):
     """The control of Liu et al. 2019: these branches gone from the start, as many epochs."""
     result, epochs = run(SCRATCH, context, tmp_path / "scratch")
     by_hand = replace(
-        SCRATCH.removing(branches=result.removed), origin="parent", fine_tune_epochs=3,
+        SCRATCH.removing(branches=result.removed), origin="parent", recovery="none",
+        fine_tune_epochs=3,
         train=replace(TRAIN, epochs=0, fine_tune_learning_rate=TRAIN.learning_rate),
     )  # fmt: skip
     expected, _ = run(by_hand, context, tmp_path / "by hand")

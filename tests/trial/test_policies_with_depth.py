@@ -16,7 +16,7 @@ from autodepth.policy.removal import unit_of
 from autodepth.policy.settings import TrainingSettings
 from autodepth.policy.survival import by_sensitivity, expected_cost, survival_probabilities
 from autodepth.trial.phases.parent import SurvivalOverTime, score_branches, train_parent
-from autodepth.trial.phases.pruning import recalibrate_batch_norm
+from autodepth.trial.phases.recovery import recalibrate_batch_norm
 from autodepth.trial.run_trial import run_trial
 
 # Numbers are compared with those by hand, so not in the bfloat16 that some CPUs multiply.

@@ -33,15 +33,19 @@ def batch_statistics(module: nn.Module, images: int) -> Iterator[None]:
     """
     norms = following_batches(module) if images >= FEWEST_IMAGES else []
     kept = [(norm.momentum, _copy(norm.num_batches_tracked)) for norm in norms]
+    # Where ranks train together, norms ask the others; this batch is of one process alone.
+    over_ranks = [vars(norm).pop("forward", None) for norm in norms]
     for norm in norms:
         norm.train()
         norm.momentum = 0.0  # running statistics move by nothing
     try:
         yield
     finally:
-        for norm, (momentum, count) in zip(norms, kept, strict=True):
+        for norm, (momentum, count), forward in zip(norms, kept, over_ranks, strict=True):
             norm.eval()
             norm.momentum, norm.num_batches_tracked = momentum, count
+            if forward is not None:
+                vars(norm)["forward"] = forward
 
 
 def following_batches(module: nn.Module) -> list[BatchNorm]:

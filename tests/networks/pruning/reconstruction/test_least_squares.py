@@ -29,8 +29,6 @@ def test_it_is_the_ridge_regression_around_the_start(intercept):
     assert torch.allclose(weight, expected[:4].T, atol=1e-6)
     expected_constant = expected[4] * intercept
     assert torch.allclose(constant, expected_constant, atol=1e-6)
-        constant, expected[4] if intercept else torch.zeros(3).double(), atol=1e-6
-    )
 
 
 def test_what_rows_do_not_tell_stays():
