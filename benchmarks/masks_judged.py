@@ -1,7 +1,7 @@
 """Which branches of a trained ResNet-56 go together, and what is left before any fine-tuning.
 
-For 8 and 18 of 27 branches, several draws of images: chosen by the loss without each branch alone, as
-the whole network's batch statistics have it and with those measured anew; one after the other
+For 8 and 18 of 27 branches, several draws of images: chosen by the loss without each branch alone,
+as the whole network's batch statistics have it and with those measured anew; one after the other
 (greedy); as a set that is judged together (joint), and the same with the last layers of what is
 left fitted to the whole network's features (reconstructed); and at random. Every network but the
 first has its statistics measured anew. Test accuracy and KL divergence from the whole network on
@@ -227,7 +227,7 @@ def main() -> None:
     torch.set_num_threads(1)
     plan = plan_search(
         SearchRequest(
-            space=default_space("cifar10"), data=args.data, network="resnet56",
+            space=default_space(), data=args.data, network="resnet56",
             weights=args.weights, budget="1trials",
             settings=[f"data.train_images={args.train_images}"],
         )
