@@ -21,6 +21,7 @@ from autodepth.networks.weights.own_files import read_saved
 from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
+from autodepth.records.trial_record import confirmed_means
 from autodepth.trial.device.latency_table import LatencyTable, covers
 from autodepth.trial.result import TrialResult
 
@@ -65,12 +66,12 @@ def export_wishes(
         BundleError: a trial's weights are gone, or a file is not the network that was searched.
     """
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
-        front = ledger.front()
+        front, confirmed = ledger.front(), confirmed_means(ledger.trials())
     places = [to] if len(wishes) == 1 else [to / _folder_name(wish) for wish in wishes]
     if len(set(places)) < len(places):
         raise InputError(f"every selection must be another one, but got {', '.join(wishes)}")
     for place, wish in zip(places, wishes, strict=True):
-        select(front, wish)
+        select(front, wish, confirmed)
         refuse_existing(place)
     exports = []
     for place, wish in zip(places, wishes, strict=True):
@@ -116,7 +117,7 @@ def export_selected(
     """
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         study, front = ledger.study, ledger.front()
-        point = select(front, wish)
+        point = select(front, wish, confirmed_means(ledger.trials()))
         result = ledger.trial(point.trial).result
         confirmed = [
             record.result.point.validation_accuracy

@@ -5,7 +5,8 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 from autodepth.errors import SelectionError, did_you_mean
@@ -60,7 +61,33 @@ def front_points(
     return [candidates[index] for index in front]
 
 
-def select(points: Sequence[FrontPoint], wish: str) -> FrontPoint:
+def believed(
+    points: Sequence[FrontPoint], confirmed: Mapping[int, float] | None
+) -> list[FrontPoint]:
+    """Return the points with the accuracy that is believed of each.
+
+    What came to a front is the best of many and looks better than it is. Where a point was
+    confirmed that is the mean over fresh seeds; any other one is taken to lose on fresh seeds what
+    those that were confirmed lost on average, and to gain nothing.
+
+    Args:
+        points: with the accuracy they came to the front with.
+        confirmed: mean accuracy on fresh seeds by trial, of those that were confirmed.
+    """
+    known = confirmed or {}
+    lost = [p.point.validation_accuracy - known[p.trial] for p in points if p.trial in known]
+    usual = max(0.0, fmean(lost)) if lost else 0.0
+
+    def accuracy(point: FrontPoint) -> float:
+        raw = point.point.validation_accuracy
+        return known.get(point.trial, max(0.0, raw - usual))
+
+    return [replace(p, point=replace(p.point, validation_accuracy=accuracy(p))) for p in points]
+
+
+def select(
+    points: Sequence[FrontPoint], wish: str, confirmed: Mapping[int, float] | None = None
+) -> FrontPoint:
     """Choose one point.
 
     Args:
@@ -74,6 +101,8 @@ def select(points: Sequence[FrontPoint], wish: str) -> FrontPoint:
               a number may end in k, M, G, and an accuracy in %; `accuracy>=best-1%` counts from
               the highest accuracy of the front. Limits on accuracy alone choose the fewest MACs
               among the points that fit, any limit on a cost the highest accuracy.
+        confirmed: mean accuracy on fresh seeds by trial; points are then chosen by what is
+            believed of them, see `believed`, and `trial:ID` as ever.
 
     Returns:
         The chosen point; ties go to the higher accuracy, then fewer MACs, then the earlier trial.
@@ -85,6 +114,11 @@ def select(points: Sequence[FrontPoint], wish: str) -> FrontPoint:
         raise SelectionError(f"nothing to select {wish!r} from: the front has no points yet")
     if wish.startswith("trial:"):
         return _select_trial(points, wish)
+    as_found = {point.trial: point for point in points}
+    return as_found[_selected(believed(points, confirmed), wish).trial]
+
+
+def _selected(points: Sequence[FrontPoint], wish: str) -> FrontPoint:
     if wish == "knee":
         height = _heights(points)
         return min(points, key=lambda p: (-height[p.trial], _best_first(p)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from statistics import fmean
 from typing import Any, Literal
 
 from autodepth.front.objective import Objective
@@ -140,3 +141,13 @@ class TrialRecord:
 def front_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[FrontPoint]:
     """Return the front of the complete records, by number."""
     return front_points([p for record in records if (p := record.front_point)], objectives)
+
+
+def confirmed_means(records: Sequence[TrialRecord]) -> dict[int, float]:
+    """Return the mean validation accuracy on fresh seeds by trial, of those confirmed."""
+    found: dict[int, list[float]] = {}
+    for record in records:
+        if record.kind == "confirm" and record.about is not None and record.result is not None:
+            accuracy = record.result.point.validation_accuracy
+            found.setdefault(record.about, []).append(accuracy)
+    return {trial: fmean(accuracies) for trial, accuracies in found.items()}

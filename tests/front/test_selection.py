@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from autodepth.errors import SelectionError
 from autodepth.front.objective import Objective
-from autodepth.front.selection import FrontPoint, front_points, select
+from autodepth.front.selection import FrontPoint, believed, front_points, select
 from autodepth.trial.result import OperatingPoint
 
 
@@ -71,6 +71,27 @@ def test_the_knee_of_one_point_is_that_point_and_of_two_the_more_accurate() -> N
 def test_the_knee_of_a_front_below_its_line_is_an_extreme_never_the_worst_bargain() -> None:
     sagging = [make(0, 0.5, 10), make(1, 0.55, 90), make(2, 0.9, 100)]
     assert select(sagging, "knee").trial == 2
+
+
+def test_points_are_chosen_by_what_is_believed_of_them() -> None:
+    """4 looked best of its size by luck; 9, which was not confirmed, is believed less, too."""
+    confirmed = {4: 0.80, 7: 0.945}
+    expected = {1: 0.60 - 0.0675, 4: 0.80, 7: 0.945, 9: 0.97 - 0.0675}
+    told = {p.trial: p.point.validation_accuracy for p in believed(FRONT, confirmed)}
+
+    assert told == pytest.approx(expected)
+    assert select(FRONT, "knee", confirmed) is FRONT[2]
+    assert select(FRONT, "best-accuracy", confirmed) is FRONT[2]
+    assert select(FRONT, "trial:9", confirmed) is FRONT[3]
+    assert select(FRONT, "accuracy>=0.9", confirmed) is FRONT[2]
+
+
+def test_nobody_is_believed_more_for_the_luck_of_others() -> None:
+    told = believed(FRONT, {1: 0.7})
+    accuracies = [p.point.validation_accuracy for p in told]
+
+    assert accuracies == [0.7, 0.93, 0.95, 0.97]
+    assert believed(FRONT, None) == FRONT
 
 
 def test_ties_go_to_accuracy_then_macs_then_the_earlier_trial() -> None:

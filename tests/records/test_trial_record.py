@@ -9,6 +9,7 @@ from autodepth.records.trial_record import (
     WEIGHTS_LOST,
     WORKER_DIED,
     TrialRecord,
+    confirmed_means,
     front_of,
 )
 from autodepth.trial.result import OperatingPoint, TrialResult, TrialState
@@ -92,3 +93,15 @@ def test_the_front_has_no_network_that_breaks_a_bound_or_is_dominated():
     ]
 
     assert [member.trial for member in front_of(records, objectives)] == [1, 3]
+
+
+def test_the_mean_on_fresh_seeds_is_that_of_complete_confirmations():
+    def about(trial, kind, accuracy):
+        found = None if accuracy is None else result(accuracy)
+        return record(kind=kind, about=trial, role="", replicate=1, result=found)
+
+    records = [
+        record(result=result(0.99)), about(3, "confirm", 0.8), about(3, "confirm", 0.9),
+        about(3, "confirm", None), about(3, "control", 0.1), about(5, "confirm", None),
+    ]  # fmt: skip
+    assert confirmed_means(records) == {3: pytest.approx(0.85)}

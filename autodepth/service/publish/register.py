@@ -27,6 +27,7 @@ from autodepth.records.mlflow.client import MlflowSender
 from autodepth.records.mlflow.registry import Files, Member, ModelRegistry
 from autodepth.records.mlflow.sync import default_tracking_uri, without_password
 from autodepth.records.studies import StudyFolder, studies_root
+from autodepth.records.trial_record import confirmed_means
 from autodepth.report.study_files import write_study_files
 from autodepth.space.file.yaml_text import parse_yaml
 from autodepth.torchvision_door import import_torchvision
@@ -128,7 +129,7 @@ def _from_study(registry: ModelRegistry, uri: str, study: StudyFolder, trial: in
     with Ledger.open(study.ledger_path) as ledger:
         sender = MlflowSender(ledger, study, uri, write_study_files)
         sender.send(final=False)
-        front = ledger.front()
+        front, confirmed = ledger.front(), confirmed_means(ledger.trials())
         numbers = {point.trial for point in front}
         members = {n: _member(ledger, sender, n) for n in sorted(numbers | {trial})}
     for number in sorted(numbers):
@@ -136,7 +137,7 @@ def _from_study(registry: ModelRegistry, uri: str, study: StudyFolder, trial: in
     return _Origin(
         experiment=sender.experiment,
         member=members[trial],
-        roles=tuple(role for role in ROLES if select(front, role).trial == trial),
+        roles=tuple(role for role in ROLES if select(front, role, confirmed).trial == trial),
         listed=len(front),
     )
 
