@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
@@ -60,24 +60,34 @@ class Row:
 
 def examine_apart(spec: NetworkSpec) -> Row:
     """Examine a network in a process of its own, whose memory goes back when it ends."""
+    row = _apart(examine, spec)
+    if isinstance(row, Row):
+        return row
+    return Row(name=_name(spec), size=_size(spec), branches="none", remark=row)
+
+
+def add_stream_apart(spec: NetworkSpec, row: Row) -> Row:
+    """Return a row with what the network's stream does, found out in a process of its own."""
+    told = _apart(_add_stream, spec, row)
+    return told if isinstance(told, Row) else replace(row, stream=told)
+
+
+def _apart(work: Callable[..., Row], *values: object) -> Row | str:
+    """Return what comes of work in a process of its own, or how it failed."""
     receiver, sender = _FORK.Pipe(duplex=False)
-    process = _FORK.Process(target=_send, args=(sender, spec))
+    process = _FORK.Process(target=_send, args=(sender, work, *values))
     process.start()
     sender.close()
+    result: Row | str = f"FAILED no end within {LIMIT_SECONDS} s"
     try:
         if receiver.poll(LIMIT_SECONDS):
-            row: Row = receiver.recv()
+            result = receiver.recv()
         else:
             process.kill()
-            row = _failed(spec, f"no end within {LIMIT_SECONDS} s")
     except EOFError:  # it printed why
-        row = _failed(spec, "to run")
+        result = "FAILED to run"
     process.join()
-    return row
-
-
-def _failed(spec: NetworkSpec, what: str) -> Row:
-    return Row(name=_name(spec), size=_size(spec), branches="none", remark=f"FAILED {what}")
+    return result
 
 
 def examine(spec: NetworkSpec) -> Row:
@@ -101,13 +111,36 @@ def examine(spec: NetworkSpec) -> Row:
     widths = narrowed(network)
     row = replace(row, widths=widths, planning=f"{time.process_time() - start:.1f}")
     row = replace(row, stream=stream(network))
-    if network.total_parameters > CHECK_PARAMETERS:
+    if (small := small_enough(spec, module, network)) is None:
         return row
+    return replace(row, checks=" ".join((*checks(*small, row.name), row.checks)))
+
+
+def _add_stream(spec: NetworkSpec, row: Row) -> Row:
+    module = build_module(spec)
+    network = ResidualNetwork.from_module(module, spec.input_shape, classes=spec.classes)
+    row = replace(row, stream=stream(network))
+    small = small_enough(spec, module, network)
+    if small is None or not find_stream(small[1]).groups:
+        return row
+    held = _told("stream", holds=narrower_streams_train(small[1], images_of(small[1])))
+    return replace(row, checks=f"{row.checks.removesuffix('sum')}{held} sum")
+
+
+def small_enough(
+    spec: NetworkSpec, module: nn.Module, network: ResidualNetwork
+) -> tuple[nn.Module, ResidualNetwork] | None:
+    """Return the network as it is checked further, on smaller images if it must be."""
+    if network.total_parameters > CHECK_PARAMETERS:
+        return None
     if network.total_macs > SMALL_MACS:
         module, network = smaller(spec) or (module, network)
-    if network.total_macs > CHECK_MACS:
-        return row
-    return replace(row, checks=" ".join((*checks(module, network, row.name), row.checks)))
+    return None if network.total_macs > CHECK_MACS else (module, network)
+
+
+def images_of(network: ResidualNetwork) -> torch.Tensor:
+    """Return the same two random images every time."""
+    return torch.randn(2, *network.input_shape, generator=torch.Generator().manual_seed(1))
 
 
 def narrowed(network: ResidualNetwork) -> str:
@@ -157,7 +190,7 @@ def smaller(spec: NetworkSpec) -> tuple[nn.Module, ResidualNetwork] | None:
 
 def checks(module: nn.Module, network: ResidualNetwork, name: str) -> Iterator[str]:
     """Yield the name of each check, with FAILED after those that fail."""
-    images = torch.randn(2, *network.input_shape, generator=torch.Generator().manual_seed(1))
+    images = images_of(network)
     yield _told("same", holds=same(module, network, images))
     if name in BRANCH_BY_BRANCH:
         yield _told("bypass", holds=removing_is_bypassing(network, images[:1]))
@@ -224,8 +257,8 @@ def adds_up(network: ResidualNetwork) -> bool:
     )
 
 
-def _send(sender: Connection, spec: NetworkSpec) -> None:
-    sender.send(examine(spec))
+def _send(sender: Connection, work: Callable[..., Row], *values: object) -> None:
+    sender.send(work(*values))
 
 
 def _told(check: str, *, holds: bool) -> str:

@@ -17,26 +17,27 @@ All are made narrower by half, and the CPU seconds told that reading and narrowi
 
 Run: python benchmarks/networks_table.py   (about 25 minutes on one core; needs the extra timm)
 With --rows FILE a run that was broken off goes on: rows are kept there, a line of JSON each. With
---as-is nothing is examined: the page has the rows that are there, and says how many are not.
+--as-is nothing is examined: the page has the rows that are there, and says how many are not. With
+--streams what rows of before lack about streams is found out, of small networks first.
 """
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
-import json
 import platform
 import resource
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from networks_examined import CHECK_SIZE, Row, examine_apart
+from networks_examined import CHECK_SIZE, Row, add_stream_apart, examine_apart
 from networks_listed import SMALLER, TIMM, TORCHVISION, WITHOUT
+from networks_rows import KeptRows
 
 from autodepth.networks.catalogue import NetworkSpec, default_input
 from autodepth.networks.catalogue.timm_models import import_timm
@@ -44,8 +45,7 @@ from autodepth.torchvision_door import import_torchvision
 
 PAGE = Path(__file__).parents[1] / "docs" / "networks.md"
 SEED = 0
-ROWS: dict[str, Row] = {}
-ROWS_FILE: Path | None = None
+ROWS = KeptRows(None)
 AS_IS = False  # whether networks without a row are left out
 LEFT_OUT: list[str] = []
 PLAIN = ("vgg*", "alexnet", "squeezenet*", "densenet*")
@@ -83,9 +83,6 @@ def examined(name: str) -> Row | None:
         return None
     if name not in ROWS:
         ROWS[name] = examine_apart(spec_of(name))
-        if ROWS_FILE is not None:
-            with ROWS_FILE.open("a") as file:
-                file.write(json.dumps({"spec": name, **asdict(ROWS[name])}) + "\n")
     return ROWS[name]
 
 
@@ -105,14 +102,15 @@ def main() -> None:
     parser.add_argument("--only", default="*", help="pattern of names; then no page is written")
     parser.add_argument("--rows", type=Path, help="file of rows to go on from, and to add to")
     parser.add_argument("--as-is", action="store_true", help="of the rows that are there alone")
+    parser.add_argument("--streams", action="store_true", help="add streams to rows, no others")
     arguments = parser.parse_args()
-    global AS_IS  # noqa: PLW0603 - how this one run goes
-    AS_IS = arguments.as_is
-    if arguments.rows is not None:
-        read_rows(arguments.rows)
+    global AS_IS, ROWS
+    AS_IS, ROWS = arguments.as_is or arguments.streams, KeptRows(arguments.rows)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
+    if arguments.streams:
+        add_streams(arguments.only)
     start = time.monotonic()
     vision, families = [], []
     for row in torchvision_rows(arguments.only):
@@ -126,14 +124,12 @@ def main() -> None:
         arguments.to.write_text(text, encoding="utf-8")
 
 
-def read_rows(path: Path) -> None:
-    """Take the rows of an earlier run, and note where further ones go."""
-    global ROWS_FILE  # noqa: PLW0603 - where this one run writes
-    ROWS_FILE = path
-    for line in path.read_text().splitlines() if path.exists() else ():
-        values = json.loads(line)
-        name = values.pop("spec")
-        ROWS[name] = Row(**values)
+def add_streams(only: str) -> None:
+    """Find out what rows of before lack about streams."""
+    for name in ROWS.without_stream():
+        if fnmatch.fnmatch(name.partition(":")[2], only):
+            ROWS[name] = add_stream_apart(spec_of(name), ROWS[name])
+            print(ROWS[name], flush=True)
 
 
 def memory() -> float:
@@ -177,11 +173,10 @@ def _memory() -> str:
 def _left_out() -> str:
     """Say what the page lacks, and that its rows were not all made in one run."""
     missing = ", ".join(f"`{name}`" for name in LEFT_OUT) or "none"
-    earlier = sum(row.found and not row.stream for row in ROWS.values())
     return (
-        f"of {len(ROWS) + len(LEFT_OUT)} networks {len(ROWS)} were examined, in several runs; "
-        f"{earlier} of them, without an entry under `stream`, by code of before streams were "
-        f"narrowed. Not yet examined: {missing}."
+        f"of {len(ROWS) + len(LEFT_OUT)} networks {len(ROWS)} were examined, in several runs. "
+        f"Not yet examined: {missing}. The stream of {len(ROWS.without_stream())} with branches, "
+        "without an entry under `stream`, is still to be looked at."
     )
 
 
