@@ -19,6 +19,7 @@ from autodepth.networks.running.modes import evaluating
 from autodepth.networks.running.preserve import left_as_it_was
 
 BATCHES = (2, 3)
+_KEEP_SHAPE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU)
 _ON_CPU = {"is_cpu": True, "is_meta": False}
 
 
@@ -74,10 +75,17 @@ class Shapes(fx.Interpreter):
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         """Run a module with weights that have no content."""
         module = super().fetch_attr(target)
+        if len(args) == 1 and not kwargs and _keeps_shape(module):
+            return torch.empty_like(args[0])  # torch takes milliseconds to say so of a batch norm
         tensors = chain(module.named_parameters(), module.named_buffers())
         state = {name: _without_content(tensor) for name, tensor in tensors}
         with left_as_it_was(module), evaluating(module):
             return functional_call(module, state, args, kwargs)
+
+
+def _keeps_shape(module: nn.Module) -> bool:
+    hooks = module._forward_hooks or module._forward_pre_hooks  # noqa: SLF001 - may do anything
+    return type(module) in _KEEP_SHAPE and not hooks and "forward" not in vars(module)
 
 
 def _is_meta(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """Sizes in a graph are told without computing anything; what content decides is not told."""
 
+import pytest
 import torch
 from torch import fx, nn
 
@@ -18,8 +19,8 @@ class Sizes(nn.Module):
         return features, rows, largest, largest > 0
 
 
-def told(batch):
-    module = Sizes()
+def told(batch, module=None):
+    module = module or Sizes()
     graph = fx.symbolic_trace(module).graph
     nodes = {node.name: node for node in graph.nodes}
     shapes = Shapes(module, nodes["x"], (batch, 3, 9, 9))
@@ -31,6 +32,17 @@ def test_layers_and_what_is_computed_of_sizes_are_told():
         values, _ = told(batch)
         assert values["norm"].shape == (batch, 8, 4, 4)
         assert values["mul"] == 2 * batch
+
+
+@pytest.mark.parametrize("by", ["a hook", "a forward of its own"])
+def test_a_norm_that_was_made_to_give_another_shape_is_told_as_it_is(by):
+    module = Sizes()
+    if by == "a hook":
+        module.norm.register_forward_hook(lambda _norm, _given, features: features[:, :5])
+    else:
+        module.norm.forward = lambda features: features[:, :5]
+
+    assert told(2, module)[0]["norm"].shape == (2, 5, 4, 4)
 
 
 def test_what_depends_on_content_is_not_told_and_neither_is_what_follows():
