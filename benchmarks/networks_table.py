@@ -45,6 +45,7 @@ from autodepth.torchvision_door import import_torchvision
 
 PAGE = Path(__file__).parents[1] / "docs" / "networks.md"
 SEED = 0
+PATIENCE = 60  # CPU seconds
 ROWS = KeptRows(None)
 AS_IS = False  # whether networks without a row are left out
 LEFT_OUT: list[str] = []
@@ -239,8 +240,10 @@ def figures_of_checks(rows: list[Row]) -> Iterator[str]:
             f"- In {streams} of {len(looked_at)} the residual stream can be narrower, in some "
             "stages at least."
         )
-    slowest = max(found, key=lambda row: float(row.planning or 0))
-    yield f"- Reading and narrowing take {slowest.planning} CPU seconds at most (`{slowest.name}`)."
+    slow = [row for row in found if float(row.planning or 0) > PATIENCE]
+    told = "".join(f", but {row.planning} s for `{row.name}`" for row in slow)
+    quick = max(float(row.planning or 0) for row in found if row not in slow)
+    yield f"- Reading and narrowing take {quick} CPU seconds at most{told}."
 
 
 CHECKS = {

@@ -312,6 +312,7 @@ def test_changed_bytes_give_the_same_arrays_or_a_refusal(tmp_path_factory, chang
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @settings(max_examples=5000, deadline=None)
 @given(changes=BYTES, method=METHODS)
 def test_many_changed_bytes_give_the_same_arrays_or_a_refusal(tmp_path_factory, changes, method):
