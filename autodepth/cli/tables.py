@@ -10,7 +10,7 @@ from rich.text import Text
 
 from autodepth.front.selection import FrontPoint
 from autodepth.report.analysis.confirmed import ConfirmedMember
-from autodepth.report.lineage import origins
+from autodepth.report.lineage import short_origin
 from autodepth.report.wording import shorten, shown_spread
 from autodepth.units import format_macs
 
@@ -34,7 +34,7 @@ def front_table(
         confirmed: accuracy over fresh seeds as text, by trial; None or empty for no such column.
     """
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    from_elsewhere = any(origins(member.policy) != ("parent",) for member in front)
+    from_elsewhere = any(short_origin(member.policy) != "parent" for member in front)
     narrower = any(_filters(member) for member in front) and not from_elsewhere
     columns = ["trial", "accuracy", "MACs", "share", "params", "latency", "removed"]
     if confirmed:  # 80 columns hold no more
@@ -58,7 +58,7 @@ def front_table(
             *([] if confirmed or from_elsewhere else [format_macs(point.parameters)]),
             f"{point.latency_ms:.2f} ms",
             shorten(member.removed),
-            *([_origin(member)] if from_elsewhere else []),
+            *([short_origin(member.policy)] if from_elsewhere else []),
             *([f"-{_filters(member):.0%}"] if narrower else []),
         )
     return table
@@ -66,12 +66,6 @@ def front_table(
 
 def _share(share: float) -> str:
     return f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
-
-
-def _origin(member: FrontPoint) -> str:
-    """Return what a network comes from, and how often it was gone on from: `scratch+2`."""
-    first, *others = origins(member.policy)
-    return f"{first}+{len(others)}" if others else first
 
 
 def _filters(member: FrontPoint) -> float:

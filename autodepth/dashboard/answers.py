@@ -24,6 +24,7 @@ from autodepth.report.analysis.sensitivity_table import (
 )
 from autodepth.report.figures.branch_strip import Branch, branch_strip
 from autodepth.report.figures.front_figure import axes_of, axis_title, axis_unit
+from autodepth.report.lineage import short_origin
 from autodepth.report.study_status import study_status
 from autodepth.report.trial_explanation import explain_trial
 from autodepth.trial.result import EpochReport
@@ -179,6 +180,7 @@ def _columns(records: Sequence[TrialRecord]) -> Answer:
         "state": [record.state.value for record in records],
         "role": [record.role for record in records],
         "about": [record.about for record in records],
+        "origin": [short_origin(record.policy) for record in records],
         "within": [record.reason is None for record in records],
         "removed": [None if r.result is None else len(r.result.removed) for r in records],
         **metrics,

@@ -10,6 +10,7 @@ from autodepth.long_work import each, long_work
 from autodepth.report.analysis.confirmed import ConfirmedMember, Replicates
 from autodepth.report.figures.pdf import pdf_of
 from autodepth.report.figures.report_figures import as_svg, report_figures
+from autodepth.report.lineage import lineage, shown_lineage
 from autodepth.report.study_report import StudyReport
 from autodepth.report.wording import shorten, shown_difference, shown_spread
 from autodepth.space.file.yaml_text import write_yaml
@@ -53,7 +54,7 @@ def report_html(report: StudyReport) -> str:
         version=__version__,
         figures={name: as_svg(figure) for name, figure in each(drawn, "drawing", len(drawn))},
         complete=sum(r.result is not None and r.of_search for r in report.records),
-        front=[_front_row(member, report.unpruned_macs) for member in report.members],
+        front=[_front_row(member, report) for member in report.members],
         controls=[row for member in report.members for row in _control_rows(member)],
         spent=format_device_time(status.spent_device_seconds, status.device),
         spending=_spending(report),
@@ -68,16 +69,18 @@ def report_html(report: StudyReport) -> str:
     )
 
 
-def _front_row(member: ConfirmedMember, unpruned_macs: float) -> tuple[str, ...]:
+def _front_row(member: ConfirmedMember, report: StudyReport) -> tuple[str, ...]:
     point = member.point.point
+    steps = lineage(report.records[member.point.trial], report.records.__getitem__)
     return (
         str(member.point.trial),
         f"{point.validation_accuracy:.2%}",
         shown_spread(member.accuracy) if member.accuracy else "-",
         f"{point.macs:,}",
-        f"{point.macs / unpruned_macs:.1%}",
+        f"{point.macs / report.unpruned_macs:.1%}",
         f"{point.parameters:,}",
         f"{point.latency_ms:.2f} ms",
+        shown_lineage(steps),
         shorten(member.point.removed),
         f"{float(member.point.policy.get('filter_sparsity', 0.0)):.0%}",
     )

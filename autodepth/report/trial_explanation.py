@@ -11,7 +11,7 @@ from autodepth.front.objective import Objective, objective_values
 from autodepth.front.selection import FrontPoint
 from autodepth.records.ledger import Ledger
 from autodepth.records.trial_record import TrialRecord
-from autodepth.report.lineage import lineage
+from autodepth.report.lineage import Step, lineage
 from autodepth.trial.result import EpochReport
 
 
@@ -23,7 +23,7 @@ class TrialExplanation:
         record: the trial as the ledger has it.
         epochs: its epochs, by step.
         verdicts: what was decided about it, in words; empty if nothing was.
-        lineage: what was done to come to its network, a sentence per trial, the first first.
+        lineage: what was done to come to its network, the first step first.
         on_front: whether it is a member of the study's front.
         equals: the member of the front whose objectives are the same; None if there is none.
         dominated_by: the members of the front that are at least as good in every objective and
@@ -33,7 +33,7 @@ class TrialExplanation:
     record: TrialRecord
     epochs: tuple[EpochReport, ...]
     verdicts: tuple[str, ...]
-    lineage: tuple[str, ...]
+    lineage: tuple[Step, ...]
     on_front: bool
     equals: int | None
     dominated_by: tuple[FrontPoint, ...]
@@ -48,7 +48,7 @@ class TrialExplanation:
             "reason": record.reason,
             "about": record.about,
             "verdicts": list(self.verdicts),
-            "lineage": list(self.lineage),
+            "lineage": [step.to_dict() for step in self.lineage],
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "point": None if record.result is None else record.result.point.to_dict(),
             "removed": None if record.result is None else list(record.result.removed),
@@ -74,7 +74,7 @@ def explain_trial(ledger: Ledger, number: int) -> TrialExplanation:
         record=record,
         epochs=tuple(ledger.epochs(number)),
         verdicts=verdicts_on(ledger, record),
-        lineage=lineage(ledger, record),
+        lineage=lineage(record, ledger.trial),
         on_front=any(member.trial == number for member in front),
         equals=_equal(record, front, objectives),
         dominated_by=better(record, front, objectives),

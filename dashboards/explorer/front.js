@@ -154,7 +154,7 @@ async function open(number, change) {
 
 function members(state, change) {
   const { trials } = state;
-  const columns = ["trial", "accuracy", "confirmed", "MACs (M)", "parameters (M)", "latency (ms)", "removed"];
+  const columns = ["trial", "accuracy", "confirmed", "MACs (M)", "params (M)", "latency (ms)", "removed", "origin"];
   byId("members").tHead.replaceChildren(element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name))));
   const shown = new Set(state.shown), { columns: c } = trials;
   // As many decimals in all rows as the smallest number needs: so they can be compared down a column.
@@ -165,7 +165,7 @@ function members(state, change) {
     const button = element("button", { type: "button", onclick: () => open(n, change) }, String(n));
     const sd = spread && spread.sd !== null ? ` ± ${(100 * spread.sd).toFixed(1)}` : "";
     const told = spread ? `${(100 * spread.mean).toFixed(1)}${sd} % (${spread.n})` : "–";
-    const cells = [`${c.validation_accuracy[n].toFixed(2)} %`, told, even(c.macs, n), even(c.parameters, n), even(c.latency_ms, n), String(c.removed[n])];
+    const cells = [`${c.validation_accuracy[n].toFixed(2)} %`, told, even(c.macs, n), even(c.parameters, n), even(c.latency_ms, n), String(c.removed[n]), c.origin[n]];
     return element("tr", { "aria-current": state.trial === n ? "true" : null },
       element("td", {}, button), ...cells.map((text) => element("td", {}, text)));
   }));

@@ -57,6 +57,7 @@ export async function showTrial(state, change) {
     heading(number, change),
     element("p", {}, `${told.state}, ${told.kind}${told.on_front ? ", on the front" : ""}`),
     ...(told.point ? [blocks, facts(told)] : []),
+    element("h2", {}, "Where it comes from"), lineage(told, change),
     ...exported(told, state, change),
     ...(told.verdicts.length ? [element("h2", {}, "What was decided"), element("ul", {}, ...told.verdicts.map((v) => element("li", {}, v)))] : []),
     ...(measured ? [element("h2", {}, "Curves"), curves] : []),
@@ -73,6 +74,18 @@ export async function showTrial(state, change) {
 function heading(number, change) {
   const close = element("button", { type: "button", "aria-label": "Close the trial", onclick: () => { change({ trial: null }); byId("front").focus(); } }, "Close");
   return element("header", {}, element("h2", {}, `Trial ${number}`), close);
+}
+
+// One line per step, the first one first: trained from scratch, grown, pruned.
+function lineage(told, change) {
+  const go = (number) => element("button", { type: "button", onclick: () => change({ trial: number }) }, `Trial ${number}`);
+  const line = (step) => {
+    const own = step.trial === told.trial, came = step.told ? `, ${step.told}` : "";
+    const from = step.base === null ? "" : ` from trial ${step.base}`;
+    const name = step.trial === null ? [] : own ? [element("b", {}, `Trial ${step.trial}`)] : [go(step.trial)];
+    return element("li", {}, ...name, ` ${step.how}${from}${came}`);
+  };
+  return element("ol", { class: "lineage" }, ...told.lineage.map(line));
 }
 
 const mini = (label) => element("div", { class: "plot mini", role: "group", "aria-label": label });

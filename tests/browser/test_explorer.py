@@ -283,6 +283,44 @@ def test_every_view_is_accessible_and_fits(look, served, make_study, width, dark
         assert looking.errors == []
 
 
+def test_where_a_network_comes_from_leads_to_those_trials(
+    look, served, make_recorded, recorded_result
+):
+    scratch = {"origin": "scratch"}
+    once = {"origin": "member", "base": scratch}
+    chain = [
+        ({"origin": "scratch"}, scratch, 8_000_000),
+        ({"origin": "member", "base": 0}, once, 12_000_000),
+        ({"origin": "member", "base": 1}, {"origin": "member", "base": once}, 5_000_000),
+    ]
+    with Ledger.open(make_recorded("chain", []).ledger_path) as ledger:
+        for place, (point, policy, macs) in enumerate(chain):
+            number = ledger.start_trial("search", point, policy)
+            ledger.complete_trial(number, recorded_result(0.8 + place / 100, macs), 4.0)
+    looking = look(served)
+    page = looking.page
+    looking.open(study="chain", trial=2)
+    page.wait_for_selector("#trial .lineage li")
+    page.wait_for_selector("#members tbody tr")
+    told = page.locator("#trial .lineage li").all_text_contents()
+    looking.keep("lineage")
+
+    assert [line.partition(",")[0] for line in told] == [
+        "Trial 0 trained from scratch",
+        "Trial 1 grown from trial 0",
+        "Trial 2 pruned from trial 1",
+    ]
+    assert told[2].endswith("3 branches gone, 82.0% at 5,000,000 MACs")
+    assert page.locator("#members td:last-child").all_text_contents() == ["scratch+2"]
+    page.click("#trial .lineage button:has-text('Trial 1')")
+    page.wait_for_selector("#trial h2:text-is('Trial 1')")
+    assert page.locator("#trial .lineage li").count() == 2
+    page.click("#trial .lineage button:has-text('Trial 0')")
+    page.wait_for_selector("#trial h2:text-is('Trial 0')")
+    assert page.locator("#trial .lineage button").count() == 0
+    assert looking.errors == []
+
+
 def test_what_studies_say_is_text(look, served, make_recorded):
     evil = "<img src=x onerror=document.title='hit'>"
     trials = [(0.9, 40_000_000, 4.0), (0.8, 10_000_000, 4.0), (None, 0, 1.0)]

@@ -52,7 +52,7 @@ def test_its_tables_say_what_was_recorded(folder):
         ["1", "93.00%", "91.0±1.4 (2)", "20,000,000", "50.0%", "200,000"],
         ["0", "95.00%", "-", "40,000,000", "100.0%", "200,000"],
     ]
-    assert tables["front"][1][6:] == ["2.50 ms", "3 5-6", "25%"]
+    assert tables["front"][1][6:] == ["2.50 ms", "parent", "3 5-6", "25%"]
     assert tables["controls"][1][:4] == ["1", "itself", "91.0±1.4 (2)", "20.00 M"]
     assert tables["controls"][2] == [
         "", "random removal", "82.5±3.5 (2)", "20.00 M", "+8.5±2.1", "0.11", "yes",
@@ -91,7 +91,7 @@ def test_every_number_of_its_tables_is_that_of_the_ledger(folder):
         assert row[4] == f"{100 * point['macs'] / unpruned:.1f}%"
         assert int(row[5].replace(",", "")) == point["parameters"]
         assert row[6] == f"{point['latency_ms']:.2f} ms"
-        assert re.findall(r"\d+", row[7]) == ["3", "5", "6"] == [str(b) for b in removed]
+        assert re.findall(r"\d+", row[8]) == ["3", "5", "6"] == [str(b) for b in removed]
     assert tables["controls"][1][2] == seeds("confirm", 1)
     assert tables["controls"][2][2] == seeds("control", 1)
     members, beside = ([t[3]["validation_accuracy"] for t in trials.values() if t[0] == kind]

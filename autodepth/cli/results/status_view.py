@@ -64,7 +64,7 @@ def explanation_view(study: str, told: TrialExplanation) -> RenderableType:
     for verdict in told.verdicts:
         facts.add_row("reason", Text(verdict))
     for step in told.lineage:
-        facts.add_row("origin", Text(step))
+        facts.add_row("origin", Text(str(step)))
     if record.result is not None:
         point = record.result.point
         facts.add_row(
