@@ -27,10 +27,10 @@ help: ## Show this list
 
 setup: $(VENV)/.installed ## Make .venv and install autodepth with pinned versions
 
-search: setup ## Search on handwritten digits for 4 cpu-min, export the knee, open its test split
+search: setup ## Search on handwritten digits for 4 cpu-min, export the knee, test it beside itself from scratch
 	$(BIN)/autodepth search --budget $(BUDGET) --study $(STUDY)
 	$(BIN)/autodepth export $(STUDY) --select knee --to exports/$(STUDY)
-	$(BIN)/autodepth evaluate exports/$(STUDY)
+	$(BIN)/autodepth evaluate exports/$(STUDY) --from-scratch 2
 
 test: $(VENV)/.tools ## Check style, types and rooms, and run every test this machine can run
 	$(MAKE) --no-print-directory --jobs 2 lint run-tests  # types alone keep one core busy for minutes

@@ -48,7 +48,6 @@ ELSEWHERE = {
     "networks/pruning/channels/narrowing.py": "networks/pruning/channels/test_groups.py",
     "networks/pruning/channels/steps.py": "networks/pruning/channels/test_groups.py",
     "networks/pruning/channels/trial.py": "networks/pruning/channels/test_groups.py",
-    "networks/pruning/restoring.py": "networks/pruning/channels/test_stream.py",
     "networks/pruning/stream_width.py": "networks/pruning/channels/test_stream.py",
     "networks/reading/divergence.py": "networks/reading/test_equality.py",
     "networks/reading/one_run.py": "networks/reading/test_equality.py",

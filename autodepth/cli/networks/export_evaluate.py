@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autodepth.export.exporting import Export
+    from autodepth.export.testing.evaluation import TestResult
+    from autodepth.export.testing.opening import Only
     from autodepth.service.publish.register import Registered
 
 
@@ -139,12 +141,20 @@ def evaluate(  # noqa: PLR0913, PLR0917 - an option each
         Path | None, typer.Option(help="Weights, where DIR is a network's name.")
     ] = None,
     weights_key: WeightsKey = None,
+    from_scratch: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SEEDS",
+            help="Train the same network from scratch on so many seeds, for what its policy "
+            "computed, and say what it comes to on the same images. The study is charged.",
+        ),
+    ] = None,
     own_code: OwnCode = False,
     json: Json = False,
 ) -> None:
     """Open the test images for an exported network, and record that they were opened.
 
-    Example: autodepth evaluate exports/digits
+    Example: autodepth evaluate exports/digits --from-scratch 3
     """
     from dataclasses import asdict
 
@@ -153,16 +163,23 @@ def evaluate(  # noqa: PLR0913, PLR0917 - an option each
 
     if only_new and set_apart:
         raise InputError("--only-new and --set-apart exclude each other: give one of them")
+    only: Only | None = "new" if only_new else "set-apart" if set_apart else None
     if weights is None:
-        result = evaluate_bundle(
-            Path(network),
-            data,
-            own_code=own_code,
-            only="new" if only_new else "set-apart" if set_apart else None,
-            renamed=_read_map(class_map or ()),
+        renamed = _read_map(class_map or ())
+        if from_scratch is None:
+            result = evaluate_bundle(
+                Path(network), data, own_code=own_code, only=only, renamed=renamed
+            )
+        else:
+            from autodepth.service.from_scratch import evaluate_beside_scratch
+
+            result = evaluate_beside_scratch(
+                Path(network), from_scratch, data, own_code=own_code, only=only, renamed=renamed
+            )
+    elif only or class_map or from_scratch is not None:
+        raise InputError(
+            "--only-new, --set-apart, --map and --from-scratch are for an exported folder"
         )
-    elif only_new or set_apart or class_map:
-        raise InputError("--only-new, --set-apart and --map are for an exported folder")
     elif data is None:
         raise InputError("evaluating a network by its name needs --data, but got none")
     else:
@@ -180,6 +197,28 @@ def evaluate(  # noqa: PLR0913, PLR0917 - an option each
     give(
         f"{result.test_accuracy:.2%} test accuracy on {result.images:,} images of {result.data}, "
         f"{format_macs(result.macs)} MACs ({result.macs:,}), {result.parameters:,} parameters"
+    )
+    if from_scratch is not None:
+        give(_beside(result))
+
+
+def _beside(result: TestResult) -> str:
+    """Say what the same network from scratch came to, and so what the search bought."""
+    control = result.from_scratch
+    if control is None:
+        return "from scratch  this network was trained from scratch itself: it is its own control"
+    from statistics import fmean, stdev
+
+    from autodepth.units import format_duration
+
+    found = control.test_accuracies
+    mean, sd = fmean(found), f" ± {100 * stdev(found):.2f}" if len(found) > 1 else ""
+    seeds = f"{len(found)} seed{'' if len(found) == 1 else 's'}"
+    computed = "all" if control.share >= 0.995 else f"{control.share:.0%}"
+    return (
+        f"{100 * mean:.2f}{sd}% the same network from scratch ({seeds}; {control.epochs} epochs, "
+        f"{computed} of what its policy computed; {format_duration(control.device_seconds)} "
+        f"charged): the search bought {100 * (result.test_accuracy - mean):+.1f} points"
     )
 
 

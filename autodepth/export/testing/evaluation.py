@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,23 @@ _BATCH = 256
 
 
 @dataclass(frozen=True, kw_only=True)
+class FromScratch:
+    """The same network trained from scratch, once per seed, for what its policy computed.
+
+    Args:
+        epochs: how long each was trained.
+        share: of the computation that the policy took.
+        device_seconds: all of them together took.
+        test_accuracies: top-1 fractions on the test split; none before it is opened.
+    """
+
+    epochs: int
+    share: float
+    device_seconds: float
+    test_accuracies: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class TestResult:
     """One opening of the test split.
 
@@ -45,6 +62,8 @@ class TestResult:
         openings_before: how often this network had been shown these test images already; a
             number above 0 means the choice may have been made by them.
         notes: which images were taken and which not, in sentences.
+        from_scratch: what the same network from scratch came to; None where it was not asked for,
+            or the network is from scratch itself.
     """
 
     data: str
@@ -56,6 +75,7 @@ class TestResult:
     opened_at: str
     openings_before: int
     notes: tuple[str, ...] = ()
+    from_scratch: FromScratch | None = None
 
 
 def evaluate_bundle(
@@ -65,6 +85,7 @@ def evaluate_bundle(
     own_code: bool = False,
     only: Only | None = None,
     renamed: Mapping[str, str] | None = None,
+    beside: tuple[FromScratch, Sequence[nn.Module]] | None = None,
 ) -> TestResult:
     """Measure an exported network on test images and record the opening in the bundle.
 
@@ -77,6 +98,7 @@ def evaluate_bundle(
         own_code: whether the network's builder may be code of one's own.
         only: which of these images alone, see `open_test_images`.
         renamed: names that the data have for classes of the network, by the network's.
+        beside: the same network from scratch, and what it was trained for; tested on the same.
 
     Raises:
         BundleError: the bundle is damaged or was altered.
@@ -86,15 +108,28 @@ def evaluate_bundle(
     architecture = read_architecture(folder)
     opened = open_test_images(folder, architecture.network, data, only)
     labels, notes = match_classes(opened.classes, architecture.classes, renamed or {}, opened.data)
-    images = opened.images
-    result = _measure(
-        load(folder, own_code=own_code),
-        architecture.network,
-        replace(images, labels=labels[images.labels]),
-        data=opened.data,
-        normalisation=architecture.normalisation,
+    images = replace(opened.images, labels=labels[opened.images.labels])
+
+    def measure(module: nn.Module) -> TestResult:
+        return _measure(
+            module,
+            architecture.network,
+            images,
+            data=opened.data,
+            normalisation=architecture.normalisation,
+        )
+
+    told = None
+    if beside is not None:
+        trained, modules = beside
+        told = replace(
+            trained, test_accuracies=tuple(measure(module).test_accuracy for module in modules)
+        )
+    result = replace(
+        measure(load(folder, own_code=own_code)),
         openings_before=len(openings(folder, opened.data)),
         notes=(*opened.notes, *notes),
+        from_scratch=told,
     )
     previous = _read_openings(folder)
     write_atomically(folder / OPENINGS, sealed({"openings": [*previous, asdict(result)]}))
@@ -162,8 +197,6 @@ def _measure(
     *,
     data: str,
     normalisation: Normalisation,
-    openings_before: int = 0,
-    notes: tuple[str, ...] = (),
 ) -> TestResult:
     device = choose_device()
     macs = count_macs(module, torch.zeros(1, *spec.input_shape), free=spec.free)
@@ -183,6 +216,5 @@ def _measure(
         macs=macs,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         opened_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        openings_before=openings_before,
-        notes=notes,
+        openings_before=0,
     )

@@ -7,13 +7,20 @@ heads of an attention) follow from the channels. So a file of weights, and `widt
 
 from __future__ import annotations
 
+import math
+
+import torch
+from torch import Tensor, nn
+
 from autodepth.networks.pruning.channels.cut import choose_channels, measured_anew, tensors_by_name
 from autodepth.networks.pruning.channels.groups import ChannelGroup, Slice
 from autodepth.networks.pruning.channels.narrowing import follow_channels
 from autodepth.networks.pruning.stream_width import choices_of
-from autodepth.networks.pruning.widths import Shapes, take_shapes
+from autodepth.networks.pruning.widths import CONVOLUTIONS, Shapes, take_shapes
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
+
+_SUM_OVER_CHANNELS = (*CONVOLUTIONS, nn.Linear, nn.MultiheadAttention)
 
 
 def with_shapes(network: ResidualNetwork, shapes: Shapes) -> ResidualNetwork:
@@ -47,8 +54,47 @@ def with_shapes(network: ResidualNetwork, shapes: Shapes) -> ResidualNetwork:
     return measured_anew(network, module)
 
 
+def initialised_with_shapes(
+    network: ResidualNetwork, shapes: Shapes, generator: torch.Generator
+) -> ResidualNetwork:
+    """Return a new network of the widths that shapes tell, as it would be initialised.
+
+    Tensors of another shape are drawn from the values that the network's own initialisation gave
+    them; in layers that sum over channels they are multiplied by the root of old over new number
+    of these, so that outputs vary as much as it made them vary. All others stay.
+
+    Args:
+        network: with its initial weights, without the branches that are gone; on the CPU.
+        shapes: of parameters and buffers, by state-dict key, as `changed_shapes` tells.
+        generator: of what is drawn.
+
+    Raises:
+        NetworkError: its channels cannot be followed, or a key is none of the network's.
+    """
+    result = with_shapes(network, shapes)
+    given = network.module.state_dict()
+    drawn = {
+        name: given[name]
+        if tensor.shape == given[name].shape
+        else _drawn(network.module, name, given[name], tensor.shape, generator)
+        for name, tensor in result.module.state_dict().items()
+    }
+    result.module.load_state_dict(drawn)
+    return result
+
+
 def _count(part: Slice, shapes: Shapes) -> int | None:
     """Return how many channels a shape tells of; None where that is no whole number."""
     length = shapes[part.tensor][part.dim] * part.groups
     count, odd = divmod(length, part.repeats * part.each)
     return None if odd else count
+
+
+def _drawn(
+    module: nn.Module, name: str, given: Tensor, shape: torch.Size, generator: torch.Generator
+) -> Tensor:
+    values = given.flatten()[torch.randint(given.numel(), tuple(shape), generator=generator)]
+    layer = module.get_submodule(name.rpartition(".")[0])
+    if given.ndim < 2 or not isinstance(layer, _SUM_OVER_CHANNELS):
+        return values
+    return values * math.sqrt(math.prod(given.shape[1:]) / math.prod(shape[1:]))

@@ -242,6 +242,15 @@ class Ledger(LedgerReader):
         with self.database.transaction() as connection:
             balance(connection, spent)
 
+    def charge_confirmation(self, device_seconds: float) -> None:
+        """Charge device time that went to evidence about the front and to no trial.
+
+        Raises:
+            InputError: the time is negative or not finite.
+        """
+        with self.database.transaction() as connection:
+            charge(connection, CONFIRM, device_seconds, None)
+
     def reserve(self, devices: float) -> None:
         """Enter how many devices are reserved from now on.
 

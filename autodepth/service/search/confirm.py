@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import Any
 
 from autodepth.errors import InputError
 from autodepth.policy.survival import check_choice
@@ -58,15 +59,26 @@ def _retrain(
         spent, wall = ledger.spent(), ledger.wall_spent()
         keep_paths(folder, plan)
         result = drive(plan, folder, ledger, request, watch=watch, confirmation=confirmation)
-        before = ledger.study
-        limits = dict(before.plan["limits"])
-        for name, cost in (
-            ("device_seconds", ledger.spent() - spent),
-            ("wall_seconds", ledger.wall_spent() - wall),
-        ):
-            if limits[name] is not None:
-                limits[name] += cost
+        limits = limits_with(ledger, spent, wall)
         paths = {name: plan.to_dict()[name] for name in ("weights", "data", "space")}
-        ledger.extend({**before.plan, **paths, "limits": limits})
+        ledger.extend({**ledger.study.plan, **paths, "limits": limits})
         ledger.end_study(result.outcome)
     return result
+
+
+def limits_with(ledger: Ledger, spent: float, wall: float) -> dict[str, Any]:
+    """Return a study's limits, grown by what was spent since: it costs the search nothing.
+
+    Args:
+        ledger: the study's.
+        spent: device seconds before.
+        wall: seconds for which devices were reserved before.
+    """
+    limits = dict(ledger.study.plan["limits"])
+    for name, cost in (
+        ("device_seconds", ledger.spent() - spent),
+        ("wall_seconds", ledger.wall_spent() - wall),
+    ):
+        if limits[name] is not None:
+            limits[name] += cost
+    return limits

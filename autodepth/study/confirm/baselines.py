@@ -11,7 +11,7 @@ from scratch, MAC-scaled epochs  the same for what the member's training cost; t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -53,12 +53,46 @@ class FrontMember:
     @property
     def fine_tuning_epochs(self) -> int:
         """Passes over the training split after the first removal, as if none ended early."""
-        policy = self.policy
-        epochs = sum(step.fine_tune_epochs for step in policy.chain)
-        if policy.removal == "iterative":
-            steps = math.ceil(len(self.result.removed) / policy.removal_step)
-            epochs += steps * policy.between_epochs
-        return epochs
+        epochs = sum(step.fine_tune_epochs for step in self.policy.chain)
+        return epochs + _epochs_between(self.policy, self.result)
+
+
+def epochs_from_scratch(
+    steps: Sequence[tuple[Policy, TrialResult]], unpruned_macs: float
+) -> tuple[int, float]:
+    """Return how long a network is trained from scratch for what its chain of policies computed.
+
+    An epoch of another network than the last counts by the ratio of MACs, `MOST_TIMES` at most;
+    what random depth saved is not taken off, which favours the network from scratch.
+
+    Args:
+        steps: the policies of the chain and what each brought back, the last one last.
+        unpruned_macs: multiply-accumulates of the untouched network.
+
+    Returns:
+        Epochs, at least 1, and what share of that computation they take.
+    """
+    own = max(1, steps[-1][1].point.macs)
+    spent = [
+        pair
+        for policy, result in steps
+        for pair in (
+            (policy.carried_out.train.epochs, unpruned_macs / own),
+            (
+                policy.carried_out.fine_tune_epochs + _epochs_between(policy, result),
+                result.point.macs / own,
+            ),
+        )
+    ]
+    epochs = max(1, round(sum(count * min(times, MOST_TIMES) for count, times in spent)))
+    return epochs, epochs / max(1.0, sum(count * times for count, times in spent))
+
+
+def _epochs_between(policy: Policy, result: TrialResult) -> int:
+    """Return the epochs between removals, as if none ended early."""
+    if policy.removal != "iterative":
+        return 0
+    return math.ceil(len(result.removed) / policy.removal_step) * policy.between_epochs
 
 
 Made: TypeAlias = tuple[Policy | None, str]

@@ -1,10 +1,12 @@
 """Controls of networks that did not begin as a trained parent."""
 
+from dataclasses import replace
+
 import pytest
 
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import TrainingSettings
-from autodepth.study.confirm.baselines import ROLES, FrontMember
+from autodepth.study.confirm.baselines import ROLES, FrontMember, epochs_from_scratch
 from autodepth.trial.result import OperatingPoint, TrialResult
 
 TRAIN = TrainingSettings(epochs=3)
@@ -18,19 +20,40 @@ GROWN = Policy(
 PARENT = Policy(branches_removed=2, fine_tune_epochs=2, train=TRAIN)
 
 
-def controls_of(policy, removed=(2, 4)):
+def result_of(removed=(2, 4), macs=400):
     point = OperatingPoint(
-        validation_accuracy=0.9, validation_loss=0.3, macs=400, effective_macs=400,
+        validation_accuracy=0.9, validation_loss=0.3, macs=macs, effective_macs=macs,
         parameters=10, size_bytes=40, latency_ms=1.0,
     )  # fmt: skip
-    result = TrialResult(
+    return TrialResult(
         point=point, removed=removed, sensitivities={}, survival=(1.0,) * 6,
         parent_accuracy=0.9, pruned_accuracy=0.5, phase_seconds={},
     )  # fmt: skip
+
+
+def controls_of(policy, removed=(2, 4)):
+    result = result_of(removed)
     member = FrontMember(
         policy=policy, searched=result, result=result, unpruned_macs=1000.0, given_weights=False
     )
     return {role: make(member) for role, make in ROLES.items()}
+
+
+@pytest.mark.parametrize(
+    ("steps", "epochs", "share"),
+    [
+        # 3 epochs of 1,000 MACs and 2 of its own 400
+        ([(PARENT, result_of())], 10, 10 / 9.5),
+        # 10 times as large, of which 4 count: 3 x 4 + 2 of 3 x 10 + 2
+        ([(PARENT, result_of(macs=100))], 14, 14 / 32),
+        # 5 epochs of half its size, then 4 of its own
+        ([(SCRATCH, result_of(macs=200)), (GROWN, result_of(macs=400))], 6, 6 / 6.5),
+        ([(replace(PARENT, removal="iterative"), result_of(macs=1000))], 7, 1.0),
+    ],
+    ids=["cut out", "cut out small", "grown", "iterative"],
+)
+def test_from_scratch_a_network_is_trained_for_what_its_chain_computed(steps, epochs, share):
+    assert epochs_from_scratch(steps, 1000.0) == (epochs, pytest.approx(share))
 
 
 @pytest.mark.parametrize("policy", [SCRATCH, GROWN], ids=["scratch", "member"])
