@@ -1,18 +1,34 @@
 """A network with another stream is told by its description and weights, without the study."""
 
+import json
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 import torch
+from export.elsewhere import ALONE
 
 from autodepth.data.settings import Normalisation
 from autodepth.errors import AutodepthError
 from autodepth.export.bundles.architecture import Architecture
 from autodepth.export.bundles.bundle import rebuild
 from autodepth.export.formats.torch_program import make_program
+from autodepth.export.writing import write_bundle
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.pruning.stream_width import with_stream_width
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.pruning.widths import changed_shapes
 from autodepth.networks.weights.own_files import save_weights
+
+# Runs a program of torch.export where autodepth is not installed.
+PROGRAM = """
+import sys
+sys.modules["autodepth"] = None
+import numpy as np, torch
+program = torch.export.load(sys.argv[1]).module()
+np.save(sys.argv[3], program(torch.from_numpy(np.load(sys.argv[2]))).detach().numpy())
+"""
 
 SPECS = {
     "resnet20": NetworkSpec(name="resnet20"),
@@ -51,6 +67,45 @@ def test_it_is_built_again_bit_for_bit(name, tmp_path):
     if name == "resnet20":
         program = make_program(again, spec.input_shape).module()
         assert torch.allclose(program(images), again(images), atol=1e-5)
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SPECS)
+def test_it_runs_where_autodepth_is_not_installed(name, exported, tmp_path):
+    network = build_network(SPECS[name], seed=7)
+    gone = [branch.index for branch in network.branches if branch.removable][1]
+    narrow = prune_width(with_stream_width(network.without([gone]), 0.5), 0.25)
+    save_weights(narrow.module, tmp_path / "weights")
+    write_bundle(
+        tmp_path / "out",
+        weights=tmp_path / "weights",
+        architecture=described(SPECS[name], narrow),
+        policy={},
+        record=json.loads((exported[0] / "record.json").read_text()),
+    )
+    pixels = np.random.default_rng(1).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    inputs = (pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255 - 0.5) / np.float32(0.2)
+    np.save(tmp_path / "pixels.npy", pixels)
+    np.save(tmp_path / "inputs.npy", inputs)
+    with torch.no_grad():
+        scores = narrow.module.eval()(torch.from_numpy(inputs))
+
+    run(PROGRAM, "out/model.pt2", "inputs.npy", "scores.npy", place=tmp_path)
+    done = run(ALONE.format(more=[]), "out/predict.py", "pixels.npy", place=tmp_path)
+
+    assert np.allclose(np.load(tmp_path / "scores.npy"), scores, rtol=1e-4, atol=1e-5)
+    told = [line.partition(": ")[2].partition(" ")[0] for line in done.splitlines()]
+    assert told == [str(int(best)) for best in scores.argmax(1)]
+
+
+def run(script, *arguments, place):
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True, text=True, check=False, cwd=place,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize(

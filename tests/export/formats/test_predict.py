@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from export.elsewhere import ALONE
 from PIL import Image
 
 from autodepth import load
@@ -14,15 +15,6 @@ from autodepth.data.batches import Batches
 from autodepth.data.load import load_data
 from autodepth.data.settings import DataSettings
 from autodepth.export.bundles.bundle import read_architecture
-
-# Stands in for an interpreter that has numpy and onnxruntime alone.
-ALONE = """
-import runpy, sys
-for name in ("torch", "autodepth", "onnx", "safetensors", *{more}):
-    sys.modules[name] = None
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 
 
 @pytest.fixture

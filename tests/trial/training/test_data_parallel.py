@@ -109,16 +109,38 @@ POLICIES = {
 }  # fmt: skip
 
 
+GENTLE = replace(TRAIN, learning_rate=0.005)  # at higher rates what is rounded soon counts
+NARROW = Policy(
+    origin="scratch", survival_prob_last=0.8, branches_removed=2, stream_width=0.5,
+    fine_tune_epochs=1, train=GENTLE,
+)  # fmt: skip
+NARROW_STREAMS = {
+    "from scratch": NARROW,
+    "cut out": replace(NARROW, origin="parent", filter_sparsity=0.25),
+    "grown and cut": Policy(
+        origin="member", base=NARROW, branches_removed=1, stream_width=0.5, width_growth=2.0,
+        fine_tune_epochs=2, train=GENTLE,
+    ),
+}  # fmt: skip
+
+
 @pytest.mark.slow
-def test_two_ranks_come_to_what_one_process_comes_to(context, tmp_path):
+@pytest.mark.parametrize(
+    "policies",
+    [POLICIES, pytest.param(NARROW_STREAMS, marks=pytest.mark.long)],
+    ids=["whole streams", "narrow streams"],
+)
+def test_two_ranks_come_to_what_one_process_comes_to(context, tmp_path, policies):
     # The last batch of 32 has three images, so the ranks have parts of unequal size.
     few = replace(context.data, train=context.data.train.subset(range(99)))
     context = replace(context, data=few)
-    both = on_ranks(tmp_path / "both", context, list(POLICIES.values()))
-    for (name, policy), (epochs, result) in zip(POLICIES.items(), both, strict=True):
+    both = on_ranks(tmp_path / "both", context, list(policies.values()))
+    for (name, policy), (epochs, result) in zip(policies.items(), both, strict=True):
         wanted, straight = alone(tmp_path / name, context, policy)
 
-        assert len(epochs) == len(wanted) == 3 + policy.fine_tune_epochs
+        # Each policy of a chain has its own fine-tuning, and the first one three epochs besides.
+        count = 3 + sum(step.fine_tune_epochs for step in policy.chain)
+        assert len(epochs) == len(wanted) == count
         for epoch, other in zip(epochs, wanted, strict=True):
             # Sums in another order round otherwise, on some processors more than on others.
             assert epoch["train_loss"] == pytest.approx(other["train_loss"], abs=5e-3), name
@@ -129,6 +151,7 @@ def test_two_ranks_come_to_what_one_process_comes_to(context, tmp_path):
         point, other = result["point"], straight["point"]
         close = pytest.approx(other["validation_accuracy"], abs=0.03)  # three images of a hundred
         assert point["validation_accuracy"] == close
+        assert point["macs"] == other["macs"]
         assert point["validation_loss"] == pytest.approx(other["validation_loss"], abs=5e-3)
         assert point["effective_macs"] == pytest.approx(other["effective_macs"], rel=1e-3)
 
