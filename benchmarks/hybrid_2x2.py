@@ -4,15 +4,18 @@
 after fine-tuning, every parent trained for the same device-time: stochastic depth computes fewer
 branches per step, so it gets more epochs. Beside the branches that ablation finds weakest, as
 many chosen at random; and the same small network from scratch for the device-time that parent
-and fine-tuning took together. Only identity blocks go, so equal counts are equal MACs to the last
-digit. Also, for both parents of the first seed: Spearman's correlation of each criterion's score
-of a branch with the accuracy after that branch alone was removed and the rest fine-tuned.
+and fine-tuning took together: at constant depth; with random depth, which buys it more epochs; and
+grown, for half of that time as a network that lacks more branches, which then come back. Only
+identity blocks go, so equal counts are equal MACs to the last digit. Also, for both parents of the
+first seed: Spearman's correlation of each criterion's score of a branch with the accuracy after
+that branch alone was removed and the rest fine-tuned.
 
 Accuracies are of test images that nothing was chosen by; sensitivities are measured on validation
 images. A seed fixes initialisation, batches, gates and random choices.
 
     python benchmarks/hybrid_2x2.py --data folder:CIFAR10 --seeds 0 1 2     # ResNet-20, one core,
     python benchmarks/hybrid_2x2.py --report                                # half an hour per seed
+    python benchmarks/hybrid_2x2.py --data folder:CIFAR10 --only grown      # that row alone, anew
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ import json
 import platform
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +37,7 @@ import torch
 from scipy.stats import spearmanr
 
 from autodepth.networks.catalogue import build_network
+from autodepth.networks.pruning.growing import with_branches_back
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import CRITERIA, TrainingSettings
@@ -49,7 +54,10 @@ from autodepth.trial.training.evaluation import evaluate
 RESULTS = Path(__file__).parent / "results"
 STOCHASTIC = 0.8  # p_L: shallow networks want it high
 COUNTS = {4: "53.5 %", 6: "30.2 %"}  # identity blocks removed from ResNet-20: MACs left
+MORE = {4: 6, 6: 7}  # as many lack in the network that a grown one begins as
 TRANSITIONS = (4, 7)
+RANDOM_DEPTH, GROWN = "from scratch, random depth", "grown"
+ORIGINS = ("from scratch", RANDOM_DEPTH, GROWN)
 Row = dict[str, Any]
 
 
@@ -85,8 +93,19 @@ class Seed:
         defaults = {"criterion": "ablation_loss", "protected": TRANSITIONS, "train": train}
         return Policy(survival_prob_last=last, **(defaults | others))
 
-    def rows(self, *, correlate: bool) -> Iterator[Row]:
-        """Yield every measurement of this seed."""
+    def rows(self, only: Sequence[str], *, correlate: bool) -> Iterator[Row]:
+        """Yield every measurement of this seed, or those that are named.
+
+        Args:
+            only: names out of `ORIGINS`; empty for all rows.
+            correlate: whether to compare criteria, too.
+        """
+        if not only:
+            yield from self._of_parents(correlate=correlate)
+        for how, count in product(only or ORIGINS, COUNTS):
+            yield self._small(how, count)
+
+    def _of_parents(self, *, correlate: bool) -> Iterator[Row]:
         for last in (1.0, STOCHASTIC):
             policy = self.policy(last)
             parent = train_parent(policy, self.context, lambda _: None).network
@@ -97,8 +116,6 @@ class Seed:
                     yield self._pruned(last, wish, parent)
             if correlate:
                 yield self._correlations(last, policy, parent)
-        for count in COUNTS:
-            yield self._from_scratch(count)
 
     def _pruned(self, last: float, policy: Policy, parent: ResidualNetwork) -> Row:
         scores = score_branches(policy, self.context, parent)
@@ -127,17 +144,35 @@ class Seed:
             correlations[criterion] = float(spearmanr(*zip(*pairs, strict=True)).statistic)
         return {"kind": "correlations", "p_L": last, "after": accuracies, "spearman": correlations}
 
-    def _from_scratch(self, count: int) -> Row:
+    def _small(self, how: str, count: int) -> Row:
         """Train the small network alone, for the device-time of parent and fine-tuning."""
+        whole = build_network(self.context.spec, seed=self.context.seed_for("init"))
+        small = whole.without(self._spread(count))
+        last = STOCHASTIC if how == RANDOM_DEPTH else 1.0
+        policy = replace(self.policy(1.0), fine_tune_p_L=last)
+        left = [branch.macs for branch, _ in small.kept()]
+        saved = sum(left) - expected_cost(survival_probabilities(last, len(left)), left)
+        share = small.total_macs / whole.total_macs
+        # In passes of the whole network, as everything here.
+        time, a_pass = self.epochs + self.tuning * share, share - saved / whole.total_macs
+        values: Row = {"removed": list(small.removed)}
+        if how == GROWN:
+            time /= 2
+            smaller = whole.without(self._spread(MORE[count]))
+            before = round(time * whole.total_macs / smaller.total_macs)
+            self._tune(smaller, policy, whole, before, "before growing")
+            coming = set(smaller.removed) - set(small.removed)
+            small = with_branches_back(smaller, whole, coming)
+            values |= {"epochs_before": before, "before": self._accuracy(small)}
+        epochs = round(time / a_pass)
+        self._tune(small, policy, whole, epochs)
+        return self._row(last, how, count, small, after=self._accuracy(small),
+                         epochs=epochs, **values)  # fmt: skip
+
+    def _spread(self, count: int) -> list[int]:
+        """Return as many identity blocks, from the ends of the stages."""
         going = [b.index for b in self.whole.branches if b.index not in TRANSITIONS]
-        spread = sorted(going, key=lambda b: (self._position(b), b))[-count:]
-        network = build_network(self.context.spec, seed=self.context.seed_for("init"))
-        small = network.without(spread)
-        share = small.total_macs / self.whole.total_macs
-        epochs = round((self.epochs + self.tuning * share) / share)
-        self._tune(small, self.policy(1.0), network, epochs)
-        return self._row(1.0, "from scratch", count, small, after=self._accuracy(small),
-                         epochs=epochs, removed=spread)  # fmt: skip
+        return sorted(going, key=lambda b: (self._position(b), b))[-count:]
 
     def _position(self, branch: int) -> int:
         """Return the place of a branch in its stage."""
@@ -145,10 +180,21 @@ class Seed:
         return [b.index for b in self.whole.branches if b.stage == stage].index(branch)
 
     def _tune(
-        self, network: ResidualNetwork, policy: Policy, parent: ResidualNetwork, epochs: int
+        self,
+        network: ResidualNetwork,
+        policy: Policy,
+        parent: ResidualNetwork,
+        epochs: int,
+        purpose: str = "fine-tuning",
     ) -> None:
         fine_tune(
-            network, policy, self.context, parent=parent, epochs=epochs, on_epoch=lambda _: None
+            network,
+            policy,
+            self.context,
+            parent=parent,
+            epochs=epochs,
+            purpose=purpose,
+            on_epoch=lambda _: None,
         )
 
     def _accuracy(self, network: ResidualNetwork) -> float:
@@ -188,14 +234,22 @@ def measure(arguments: argparse.Namespace, seed: int) -> None:
         epochs=arguments.epochs,
         tuning=arguments.tuning,
     )
-    rows: list[Row] = []
-    for row in work.rows(correlate=seed == 0):
+    RESULTS.mkdir(exist_ok=True)
+    path, told = RESULTS / f"hybrid_2x2_seed{seed}.json", conditions(arguments)
+    rows = _measured_before(path, arguments.only, told) if arguments.only else []
+    for row in work.rows(arguments.only, correlate=seed == 0):
         rows.append(row)
         print(seed, row, flush=True)
-        content = {"seed": seed, "conditions": conditions(arguments), "rows": rows}
-        RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"hybrid_2x2_seed{seed}.json"
+        content = {"seed": seed, "conditions": told, "rows": rows}
         path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _measured_before(path: Path, anew: Sequence[str], told: Row) -> list[Row]:
+    """Return the rows of a seed that stay; they have to be of the same conditions."""
+    before = json.loads(path.read_text())
+    if before["conditions"] != told:
+        raise SystemExit(f"--only adds to rows of {before['conditions']}, but these are of {told}")
+    return [row for row in before["rows"] if row.get("how") not in anew]
 
 
 def conditions(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -221,7 +275,8 @@ def report() -> str:
     lines = [
         f"ResNet-20 on CIFAR-10 JPEG, {told['train_images']:,} training images, constant depth "
         f"{told['epochs']} epochs, fine-tuning {told['tuning']}; test accuracy in percent on "
-        f"{told['test_images']:,} images, mean ± sd over {len(files)} seeds; one CPU thread, "
+        f"{told['test_images']:,} images, mean ± sd over {len(files)} seeds, or (as many as stand "
+        "beside); one CPU thread, "
         f"torch {told['versions']['torch']}.",
         "",
         "| training | MACs left | chosen by | before fine-tuning | after |",
@@ -230,7 +285,12 @@ def report() -> str:
     for (last, count, how), rows in sorted(cells.items(), key=lambda item: (item[0][1], item[0])):
         training = "constant depth" if last == 1 else f"stochastic depth, p_L = {last}"
         left = COUNTS.get(count, "100 %")
-        cell = {key: _spread([r[key] for r in rows if key in r]) for key in ("before", "after")}
+        seeds = "" if len(rows) == len(files) else f" ({len(rows)})"
+        cell = {
+            key: spread and spread + seeds
+            for key in ("before", "after")
+            for spread in [_spread([r[key] for r in rows if key in r])]
+        }
         lines.append(f"| {training} | {left} | {how} | {cell['before']} | {cell['after']} |")
     for file in files:
         for row in (row for row in file["rows"] if row["kind"] == "correlations"):
@@ -244,8 +304,8 @@ def report() -> str:
 def _spread(values: list[float]) -> str:
     if not values:
         return ""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{100 * statistics.fmean(values):.1f} ± {100 * deviation:.1f}"
+    deviation = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * statistics.fmean(values):.1f}{deviation}"
 
 
 def main() -> None:
@@ -257,6 +317,7 @@ def main() -> None:
     parser.add_argument("--test-images", type=int, default=2000)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--tuning", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=ORIGINS, default=[])
     parser.add_argument("--report", action="store_true")
     arguments = parser.parse_args()
     for seed in [] if arguments.report else arguments.seeds:
