@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from autodepth.data.content import ContentRecord, Keys
-from autodepth.data.images import ArrayImages, FileImages, Images, keys_of, resize_all
+from autodepth.data.images import ArrayImages, FileImages, Images, Labels, keys_of, resize_all
 from autodepth.data.reading.folders import Parts, fits_memory, held, look
 from autodepth.data.reading.sources import read_parts
 from autodepth.data.settings import DataSettings
@@ -58,6 +58,21 @@ class ImageData:
     record: ContentRecord | None = None
     notes: tuple[str, ...] = ()
 
+    def answered(self, train: Labels, validation: Labels, classes: int) -> ImageData:
+        """Return the images with answers of a network as their labels.
+
+        Args:
+            train: class number of each training image.
+            validation: the same of those to validate by.
+            classes: how many the network tells apart.
+        """
+        return replace(
+            self,
+            train=replace(self.train, labels=train),
+            validation=replace(self.validation, labels=validation),
+            classes=tuple(map(str, range(classes))),
+        )
+
     def open_test(self) -> Images:
         """Read the test images from their source; the only way to them.
 
@@ -66,8 +81,14 @@ class ImageData:
         records that the test split was opened, and for what.
 
         Raises:
-            DataError: the source is gone, or its test images do not fit the training images.
+            DataError: the source is gone, its test images do not fit the training images, or have
+                no labels.
         """
+        if self.settings.unlabelled:
+            raise DataError(
+                f"a network is tested on labelled images, but {self.settings.name} has no labels: "
+                "give some with --data folder:PATH"
+            )
         parts = read_parts(self.settings)
         images = _sized(held(parts.test()), self.settings)
         if (

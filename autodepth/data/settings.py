@@ -13,7 +13,8 @@ from autodepth.paths import absolute
 Augment = Literal["auto", "none", "flip-crop"]
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 NAMES = ("digits", "cifar10", "cifar100", "svhn", "fashion-mnist")
-PREFIXES = ("folder:", "npz:")
+UNLABELLED = "unlabelled:"
+PREFIXES = ("folder:", "npz:", UNLABELLED)
 _NORMALISATIONS = ("auto", "data", "imagenet")
 SplitRule = Literal["content", "position"]
 SPLIT_RULES: tuple[SplitRule, ...] = get_args(SplitRule)
@@ -54,8 +55,8 @@ class DataSettings:
     """Which images, how they are split, and how they are prepared.
 
     Args:
-        name: `digits`, `cifar10`, `cifar100`, `svhn`, `fashion-mnist`, `folder:PATH` or
-            `npz:PATH`.
+        name: `digits`, `cifar10`, `cifar100`, `svhn`, `fashion-mnist`, `folder:PATH`,
+            `npz:PATH`, or `unlabelled:PATH` for images whose labels nobody knows.
         root: folder that named sets are downloaded to.
         validation: share of the training images in (0, 1), or their number.
         train_images: at most this many images to train on, taken class by class after the
@@ -111,6 +112,11 @@ class DataSettings:
             }
         return values
 
+    @property
+    def unlabelled(self) -> bool:
+        """Whether the images have no labels but a network's own answers."""
+        return self.name.startswith(UNLABELLED)
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DataSettings:
         """Read what `to_dict` wrote; earlier versions did not tell `split_rule`, and had one.
@@ -154,7 +160,7 @@ def without_place(name: str) -> str:
 
 
 def _known() -> str:
-    return ", ".join([*NAMES, "folder:PATH", "npz:PATH"])
+    return ", ".join([*NAMES, *(f"{prefix}PATH" for prefix in PREFIXES)])
 
 
 def _check_name(name: str) -> None:

@@ -55,6 +55,27 @@ def read_policy(path: Path) -> Policy:
         raise InputError(f"{path}: {error}") from error
 
 
+def without_fine_tuning(share: str) -> Policy:
+    """Return the policy that leaves a share of the MACs, with no label and no gradient.
+
+    Args:
+        share: of the MACs to leave, such as `60%` or `0.6`.
+
+    Raises:
+        InputError: it is no share.
+    """
+    text = share.strip()
+    try:
+        number = float(text.removesuffix("%")) * (0.01 if text.endswith("%") else 1)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1:
+        raise InputError(f"macs must be a share above 0 %, at most 100 %, but got {share!r}")
+    return Policy(
+        macs_target=number, removal="joint", recovery="reconstruct", recalibration_batches=16
+    )
+
+
 def carry_out_policy(
     plan: StudyPlan,
     policy: Policy,

@@ -124,7 +124,9 @@ class TrialContext:
         return _evenly(self.data.validation, min(counts, default=None))
 
     def features_of(self, count: int, purpose: str) -> list[torch.Tensor]:
-        """Return training images as a network sees them, [B, C, H, W] each; labels stay unread.
+        """Return training images as a network sees them, in five batches [B, C, H, W] or more.
+
+        Labels stay unread.
 
         Args:
             count: of images, at most.
@@ -133,7 +135,8 @@ class TrialContext:
         chosen = self.generator(purpose)
         some = torch.randperm(len(self.data.train), generator=chosen)[:count].sort().values
         images = self.data.train.subset(some.numpy())
-        return [batch for batch, _ in self._as_they_are(images, _FITTED_AT_ONCE)]
+        size = min(_FITTED_AT_ONCE, math.ceil(len(images) / 5))
+        return [batch for batch, _ in self._as_they_are(images, size)]
 
     def limit_threads(self) -> None:
         """Let this process compute with no more threads than a trial may use."""

@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from autodepth.trial.result import EpochReport
 
 _ONE_TRIAL = "1trials"  # the budget of what is no search
-_HEADERS: dict[Criterion, str] = {  # nine of them fit into 80 columns
-    "ablation_accuracy": "ablat.\naccur.",
-    "ablation_loss": "ablat.\nloss",
+_HEADERS: dict[Criterion, str] = {  # ten of them fit into 80 columns
+    "ablation_accuracy": "abl.\nacc.",
+    "ablation_loss": "abl.\nloss",
+    "ablation_kl": "abl.\nKL",
     "block_influence": "block\ninfl.",
     "magnitude": "magni-\ntude",
     "bn_scale": "bn\nscale",
@@ -104,8 +105,17 @@ def prune(  # noqa: PLR0913, PLR0917 - an option each
     network: NetworkName,
     weights: Weights,
     data: TrainedOn,
-    policy: Annotated[Path, typer.Option(help="Policy file: what to remove, how to recover.")],
     to: NewBundle,
+    policy: Annotated[
+        Path | None, typer.Option(help="Policy file: what to remove, how to recover.")
+    ] = None,
+    macs: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE", help="In its place: share of MACs to leave, such as 60%."),
+    ] = None,
+    no_labels: Annotated[
+        bool, typer.Option("--no-labels", help="DATA is a folder of any images, without classes.")
+    ] = False,
     formats: Formats = None,
     seed: Seed = None,
     settings: Settings = None,
@@ -116,15 +126,26 @@ def prune(  # noqa: PLR0913, PLR0917 - an option each
 ) -> None:
     """Prune a trained network by one policy, fine-tune it, and export it.
 
-    Training before pruning is left out, whatever the policy says of it.
+    Training before pruning is left out, whatever the policy says of it. With --macs the set of
+    branches goes without which outputs change least, and the rest is fitted to the features of the
+    whole network, without fine-tuning. Where there are no labels, accuracy is how often it answers
+    as the network given.
 
-    Example: autodepth prune resnet56 --weights r56.th --data cifar10 --policy p.yaml --to slim
+    Example: autodepth prune resnet56 --weights r56.th --data cifar10 --macs 60% --to slim
     """
-    from autodepth.service.policies import read_policy
+    from autodepth.service.policies import read_policy, without_fine_tuning
 
-    wanted, told = _formats(formats), read_policy(policy)
+    if (policy is None) == (macs is None):
+        raise InputError(
+            "prune needs either --policy FILE or --macs SHARE, but got "
+            + ("neither" if policy is None else "both")
+        )
+    wanted = _formats(formats)
+    told = without_fine_tuning(macs or "") if policy is None else read_policy(policy)
     told = replace(told, train=replace(told.train, epochs=0))
     settings = [*(settings or []), *_said(free, weights_key)]
+    if no_labels:  # what is validated on also says which branches go, so it takes more of them
+        data, settings = _unlabelled(data), ["data.validation=0.3", *settings]
     plan = _given(network, weights, data, seed, settings, trust_data=trust_data)
     _carry_out(plan, told, to=to, formats=wanted, json=json)
 
@@ -159,7 +180,7 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
     )
     from autodepth.service.policies import measure_sensitivities
 
-    # The order within stages is the same for every network, and ten columns are too many.
+    # The order within stages is the same for every network, and eleven columns are too many.
     shown = tuple(name for name in CRITERIA if name != "stage_ends")
     names = shown if criterion == "all" else tuple(criterion.split(","))
     for name in names:
@@ -186,6 +207,14 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
         )
     else:
         _print_table(measured, found, count)
+
+
+def _unlabelled(data: str) -> str:
+    """Return the images of a folder as images without labels."""
+    kind, _, place = data.partition(":")
+    if kind not in {"folder", "unlabelled"} or not place:
+        raise InputError(f"--no-labels takes --data folder:PATH, but got {data!r}")
+    return f"unlabelled:{place}"
 
 
 def _given(
@@ -248,8 +277,10 @@ def _carry_out(
         return
     point, most = result.point, plan.unpruned["macs"]
     removed = " ".join(map(str, result.removed)) or "none"
+    unlabelled = plan.context.data.settings.unlabelled
+    measured = "of validation images answered as before" if unlabelled else "validation accuracy"
     give(
-        f"{point.validation_accuracy:.2%} validation accuracy (parent "
+        f"{point.validation_accuracy:.2%} {measured} (parent "
         f"{result.parent_accuracy:.2%}, pruned before fine-tuning {result.pruned_accuracy:.2%})\n"
         f"{format_macs(point.macs)} MACs ({point.macs / most:.0%} of the unpruned network), "
         f"{point.parameters:,} parameters, {format_bytes(point.size_bytes)}, "

@@ -64,6 +64,32 @@ def read_folder(folder: Path, image_size: int | None, *, by_content: bool = True
         raise DataError(f"{folder} cannot be read: {error}") from error
 
 
+def read_unlabelled(folder: Path, image_size: int | None) -> Parts:
+    """List all images of a folder, at any depth, as of one class; a fifth is the test part.
+
+    Args:
+        folder: holds images, and folders of images whose names mean nothing.
+        image_size: as in `DataSettings`.
+
+    Raises:
+        DataError: there are no images, or they do not fit each other.
+    """
+    root = folder.absolute()
+    try:
+        if not root.is_dir():
+            raise DataError(f"unlabelled:PATH must name a folder, but there is none at {folder}")
+        listing = list_images(root.parent, (root.name,))
+        firsts = [listing.root / listing.images[0][0]]
+        shape = _first_shape(firsts, image_size, by_content=True)
+        images = _file_images(listing, shape, resize=image_size is not None, by_content=True)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error}") from error
+    train, test = _drawn(images)
+    return Parts(
+        train=train, test=lambda: test, classes=("unlabelled",), drawn=True, notes=listing.notes
+    )
+
+
 def read_held_out(folder: Path, shape: tuple[int, int, int], *, resize: bool) -> Parts:
     """List the images of a folder that a network may be tested on: its test split, else all.
 

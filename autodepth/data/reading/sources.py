@@ -13,7 +13,7 @@ import numpy as np
 
 from autodepth.data.images import ArrayImages
 from autodepth.data.reading.array_images import class_names, labelled_images
-from autodepth.data.reading.folders import Parts, read_folder
+from autodepth.data.reading.folders import Parts, read_folder, read_unlabelled
 from autodepth.data.reading.npz_file import read_npz
 from autodepth.data.settings import DataSettings
 from autodepth.data.splits import Part, split_test
@@ -49,6 +49,8 @@ def read_parts(settings: DataSettings) -> Parts:
     if kind == "folder":
         by_content = settings.split_rule == "content"
         return read_folder(Path(path).expanduser(), settings.image_size, by_content=by_content)
+    if settings.unlabelled:
+        return read_unlabelled(Path(path).expanduser(), settings.image_size)
     if kind == "npz":
         return _read_npz(Path(path).expanduser())
     if kind == "digits":

@@ -110,7 +110,8 @@ class DataSection(Section):
     """The images, and how they are split and prepared."""
 
     name: Name = Field(
-        description="digits, cifar10, cifar100, svhn, fashion-mnist, folder:PATH or npz:FILE"
+        description="digits, cifar10, cifar100, svhn, fashion-mnist, folder:PATH, npz:FILE, or "
+        "unlabelled:PATH, whose labels are the answers of the network given"
     )
     root: Annotated[str, must("a folder")] = Field("data", description="where downloads are kept")
     validation: Annotated[

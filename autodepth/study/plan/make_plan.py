@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autodepth.data.batches import Batches
 from autodepth.data.images import FileImages
 from autodepth.data.load import ImageData, load_data
 from autodepth.data.prepare import resolve_augment
-from autodepth.data.settings import DataSettings, SplitRule, absolute_paths
+from autodepth.data.settings import DataSettings, Normalisation, SplitRule, absolute_paths
 from autodepth.errors import InputError
 from autodepth.front.objective import Objective
 from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.catalogue.build import default_classes
 from autodepth.networks.catalogue.image_channels import with_channels
 from autodepth.networks.catalogue.own_builder import code_folder
 from autodepth.networks.residual_network import ResidualNetwork
@@ -42,6 +44,7 @@ from autodepth.study.plan.timing import table_on_a_place, time_on_a_place
 from autodepth.trial.context import TrialContext
 from autodepth.trial.device.latency_table import LatencyTable
 from autodepth.trial.phases.given_normalisation import choose_normalisation
+from autodepth.trial.training.evaluation import answers
 
 if TYPE_CHECKING:
     from autodepth.study.cluster.cluster import Cluster
@@ -90,12 +93,17 @@ def make_plan(
     weights_key = space.network.weights_key
     settings, automatic = _data_settings(space, split_rule)
     data = load_data(settings, trust=request.trust_data)
-    notes = [*data.notes]
+    notes, unlabelled = [*data.notes], data.settings.unlabelled
+    if unlabelled and weights is None:
+        raise InputError(
+            f"labels of {data.settings.name} are the answers of a trained network: give it with "
+            "--weights FILE"
+        )
     if cluster is not None and isinstance(data.train, FileImages):
         cluster.check_sees(Path(data.train.folder, data.train.paths[0]))
     spec = NetworkSpec(
         name=space.network.name,
-        classes=len(data.classes),
+        classes=default_classes(space.network.name) if unlabelled else len(data.classes),
         channels=data.channels,
         height=data.height,
         width=data.width,
@@ -130,6 +138,12 @@ def make_plan(
     }
     normalisation, told = choose_normalisation(data, spec, weights)
     notes += told + _repeated(data, spec)
+    if unlabelled:
+        data = _own_answers(data, network, normalisation, spec)
+        notes.append(
+            "labels are the answers of the network given: accuracy is how often a network answers "
+            "as it does, and says nothing of how often either is right"
+        )
     context = TrialContext(
         spec=spec,
         weights=weights,
@@ -228,6 +242,25 @@ def _affordable(
     )
     settings = replace(data.settings, train_images=training, validation=validation)
     return load_data(settings, trust=True), [note]  # they were looked at
+
+
+def _own_answers(
+    data: ImageData, network: ResidualNetwork, normalisation: Normalisation, spec: NetworkSpec
+) -> ImageData:
+    """Return unlabelled images with what the network says of them."""
+    network.module.eval()
+    told = [
+        answers(
+            network.module,
+            Batches(
+                images, batch_size=64, device="cpu", normalisation=normalisation,
+                channels=spec.channels,
+            ),
+        )
+        for images in (data.train, data.validation)
+    ]  # fmt: skip
+    classes = spec.classes or 1 + max(int(labels.max()) for labels in told)
+    return data.answered(*told, classes=classes)
 
 
 def _repeated(data: ImageData, spec: NetworkSpec) -> list[str]:

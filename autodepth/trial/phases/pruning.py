@@ -85,7 +85,10 @@ def prune(
         reached["filter_sparsity"] = narrowing.reached
         network = prune_width(network, policy.filter_sparsity, narrowing)
         for_convolutions(network.module)
-    cut = len(order) > len(parent.removed) or policy.filter_sparsity > 0
+    narrower = policy.stream_width < 1 or policy.filter_sparsity > 0
+    if narrower:
+        recalibrate(network)
+    cut = narrower or len(order) > len(parent.removed)
     if policy.recovery == "reconstruct" and policy.stream_width == 1 and cut:
         reached["recovery"] = (means.reconstruct(network), len(network.kept()))
     masks: Masks = {}
@@ -93,8 +96,7 @@ def prune(
         masks = magnitude_masks(network, policy.weight_sparsity)
         reached["weight_sparsity"] = reached_by_masks(network, masks)
         apply_masks(network, masks)
-    fitted = "recovery" in reached and not masks
-    if not fitted and (policy.stream_width < 1 or policy.filter_sparsity or masks):
+    if masks:
         recalibrate(network)
     network.module.eval()
     return Pruned(network=network, masks=masks, order=order, reached=reached)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx
 
 from autodepth.data.batches import Batches
@@ -48,9 +51,12 @@ def fit_features(
 ) -> int:
     """Fit a cut network to its parent's features, in place, see `reconstruct`.
 
+    A fifth of the images is kept apart: where the network does not answer more like its parent on
+    these than before, it stays as it was.
+
     Args:
         parent: what it was cut out of.
-        network: changed in place.
+        network: with batch statistics of its own already; changed in place.
         policy: says how many training images are taken, no more than there is memory for.
         context: images, device and seed.
 
@@ -63,7 +69,28 @@ def fit_features(
     images = context.features_of(max(1, min(wanted, fitting, _MOST_IMAGES)), "features")
     if not wanted:
         return 0
-    return len(reconstruct(parent, network, images, context.generator("fitted features")).solved)
+    apart, fitted_to = images[: len(images) // 5], images[len(images) // 5 :]
+    before = {name: value.clone() for name, value in network.module.state_dict().items()}
+    far = _divergence(parent, network, apart)
+    generator = context.generator("fitted features")
+    found = reconstruct(parent, network, fitted_to, generator)
+    if apart and not _divergence(parent, network, apart) < far:
+        network.module.load_state_dict(before)
+        return 0
+    return len(found.solved)
+
+
+@torch.no_grad()
+def _divergence(
+    parent: ResidualNetwork, network: ResidualNetwork, batches: Sequence[Tensor]
+) -> float:
+    """Return KL(parent || network) of the class probabilities, in nats, summed over images."""
+    network.module.eval()
+    total = 0.0
+    for images in batches:
+        logs, whole = (n.module(images).log_softmax(1) for n in (network, parent))
+        total += F.kl_div(logs, whole, log_target=True, reduction="sum").item()
+    return total
 
 
 @torch.no_grad()

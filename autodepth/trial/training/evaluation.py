@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,6 +29,16 @@ class Evaluation:
     def __post_init__(self) -> None:
         if not math.isfinite(self.loss):
             raise DivergenceError(f"the loss became {self.loss}")
+
+
+@torch.inference_mode()
+def answers(network: Network, batches: Batches) -> npt.NDArray[np.int64]:
+    """Return the class that a network, in evaluation mode, gives each image of `batches`."""
+    told = [
+        network(images).argmax(1).cpu()
+        for images, _ in each(batches, "asking the network", len(batches))
+    ]
+    return torch.cat(told).numpy()
 
 
 @torch.inference_mode()

@@ -5,8 +5,11 @@ import re
 
 import pytest
 import torch
+from PIL import Image
 
 from autodepth import load
+from autodepth.data.load import load_data
+from autodepth.data.settings import DataSettings
 from autodepth.export.bundles.bundle import read_architecture
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.weights.own_files import save_weights
@@ -65,7 +68,8 @@ def test_a_trained_network_is_pruned_without_training_it_first(run, tmp_path, we
     assert read_architecture(tmp_path / "slim").macs <= 0.6 * whole.total_macs
     kept = load(tmp_path / "slim").state_dict()
     given = build_network(SPEC, weights=tmp_path / weights).module.state_dict()
-    assert all(torch.equal(value, given[name]) for name, value in kept.items())
+    changed = {name for name, value in kept.items() if not torch.equal(value, given[name])}
+    assert all("running_" in name or "num_batches" in name for name in changed)  # measured anew
 
 
 def test_all_criteria_fit_a_terminal_and_a_figure(run, tmp_path, weights):
@@ -125,3 +129,68 @@ def test_mistakes_are_one_message(run, tmp_path, weights, content, arguments, me
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def unlabelled(tmp_path):
+    """Digits in folders whose names mean nothing."""
+    images = load_data(DataSettings(name="digits")).train
+    for number, pixels in enumerate(images.pixels[:150]):
+        folder = tmp_path / "any" / str(number % 2)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[..., 0]).save(folder / f"{number}.png")
+    return "folder:any"
+
+
+def test_without_labels_a_network_is_cut_to_answer_as_it_did(run, tmp_path, weights, unlabelled):
+    done = run(
+        "prune", "resnet14", "--weights", weights, "--data", unlabelled, "--no-labels",
+        "--macs", "70%", "--to", "slim", "--formats", "none",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "labels are the answers of the network given" in done.stderr
+    assert "of validation images answered as before (parent 100.00%" in done.stdout
+    record = json.loads((tmp_path / "slim" / "record.json").read_text())
+    assert record["reached"]["recovery"][0] > 0
+    architecture = read_architecture(tmp_path / "slim")
+    assert len(architecture.removed) > 0
+    point, whole = record["point"]["macs"], build_network(SPEC).total_macs
+    assert point <= 0.7 * whole
+    assert load(tmp_path / "slim")(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--macs", "0"], "macs must be a share above 0 %, at most 100 %, but got '0'"),
+        (["--macs", "sixty"], "macs must be a share above 0 %, at most 100 %, but got 'sixty'"),
+        (["--macs", "60%", "--policy", "p.yaml"], "either --policy FILE or --macs SHARE, but got"),
+        ([], "needs either --policy FILE or --macs SHARE, but got neither"),
+        (
+            ["--macs", "60%", "--no-labels", "--data", "digits"],
+            "--no-labels takes --data folder:PATH, but got 'digits'",
+        ),
+        (
+            ["--macs", "60%", "--no-labels", "--data", "folder:gone"],
+            "unlabelled:PATH must name a folder, but there is none at",
+        ),
+    ],
+)
+def test_what_prune_cannot_do_is_said(run, tmp_path, weights, options, message):
+    data = [] if "--data" in options else ["--data", "digits"]
+    done = run("prune", "resnet14", "--weights", weights, *data, *options, "--to", "slim")
+
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert not (tmp_path / "slim").exists()
+
+
+def test_images_without_labels_need_a_trained_network(run, unlabelled):
+    name = unlabelled.replace("folder:", "unlabelled:")
+    done = run(
+        "search", "--data", name, "--network", "resnet14", "--budget", "1trials", "--dry-run"
+    )
+
+    assert done.returncode == 2
+    assert "are the answers of a trained network: give it with --weights" in done.stderr

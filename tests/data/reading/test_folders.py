@@ -5,8 +5,10 @@ import pytest
 from PIL import Image
 
 from autodepth.data.images import ArrayImages, FileImages
+from autodepth.data.load import load_data
 from autodepth.data.reading import folders
-from autodepth.data.reading.folders import held, read_folder
+from autodepth.data.reading.folders import held, read_folder, read_unlabelled
+from autodepth.data.settings import DataSettings
 from autodepth.errors import DataError
 
 
@@ -127,3 +129,36 @@ def test_a_folder_that_is_missing_or_holds_one_class_is_an_error(tmp_path, make_
         read_folder(tmp_path / "nowhere", None)
     with pytest.raises(DataError, match="at least 2, but has 1"):
         read_folder(make_classes(tmp_path, "cat"), None)
+
+
+def test_without_labels_all_images_at_any_depth_are_taken(tmp_path, make_classes):
+    make_classes(tmp_path, "dog cat", 20)
+    make_classes(tmp_path / "deep", "dog", 10)
+    (tmp_path / "notes.txt").write_text("no image")
+    parts = read_unlabelled(tmp_path, None)
+    test = parts.test()
+
+    assert len(parts.train) + len(test) == 50
+    assert len(test) > 0
+    assert not parts.train.labels.any()
+    assert "1 that are no images" in parts.notes[0]
+
+
+def test_images_without_labels_have_no_test(tmp_path, make_classes):
+    make_classes(tmp_path, "dog cat", 20)
+    data = load_data(DataSettings(name=f"unlabelled:{tmp_path}"))
+
+    with pytest.raises(DataError, match="tested on labelled images, but unlabelled:"):
+        data.open_test()
+
+
+def test_answers_of_a_network_take_the_place_of_labels(tmp_path, make_classes):
+    make_classes(tmp_path, "dog cat", 20)
+    data = load_data(DataSettings(name=f"unlabelled:{tmp_path}"))
+    train, validation = (np.arange(len(part)) % 3 for part in (data.train, data.validation))
+    answered = data.answered(train, validation, classes=4)
+
+    assert answered.classes == ("0", "1", "2", "3")
+    assert answered.train.labels is train
+    assert answered.validation.labels is validation
+    assert answered.train.pixels is data.train.pixels

@@ -125,7 +125,7 @@ class _LastMaps:
             if step is None:
                 return None
             steps.insert(0, step)
-            node = node.all_input_nodes[0]
+            node = next(n for n in node.all_input_nodes if n.op != "get_attr")
         return None
 
     def _is_alone(self, node: fx.Node) -> bool:
@@ -154,12 +154,13 @@ class _LastMaps:
         if name in {"permute", "transpose"} and not node.kwargs:
             return _reordered(name, node.args[1:])
         if name in {"mul", "imul", "mul_"} and len(node.all_input_nodes) == 2:
-            return self._scaled(node.all_input_nodes[1])
+            return self._scaled(node)
         return None
 
-    def _scaled(self, by: fx.Node) -> tuple[Step, Step] | None:
-        found = parameters_read(self._module, by) if by.op == "get_attr" else []
-        if len(found) != 1 or found[0].detach().abs().min() < _SMALLEST_SCALE:
+    def _scaled(self, node: fx.Node) -> tuple[Step, Step] | None:
+        by = [value for value in node.all_input_nodes if value.op == "get_attr"]
+        found = [p for value in by for p in parameters_read(self._module, value)]
+        if len(by) != 1 or len(found) != 1 or found[0].detach().abs().min() < _SMALLEST_SCALE:
             return None
         scale = found[0].detach()
         return (lambda value: value * scale), (lambda value: value / scale)

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
+"""Of the pull to where a map starts, that are tried."""
+
 
 @dataclass(kw_only=True)
 class Moments:
@@ -53,12 +56,57 @@ class Moments:
         """
         free = self.features + intercept
         gram, cross = self.gram[:free, :free] / self.count, self.cross[:free] / self.count
-        before = torch.cat((start[0], start[1][:, None]), 1).T.double()[:free]
+        before = _stacked(start)[:free]
         pull = strength * gram.diagonal()[: self.features].mean().clamp_min(1e-12)
-        ridge = torch.eye(free, dtype=gram.dtype, device=gram.device) * pull
+        ridge = torch.full((free,), float(pull), dtype=gram.dtype, device=gram.device)
         if intercept:
-            ridge[-1, -1] = 1e-9  # features that never vary leave it undetermined otherwise
-        solved = torch.linalg.solve(gram + ridge, cross + ridge @ before)
+            ridge[-1] = 1e-9  # features that never vary leave it undetermined otherwise
+        solved = torch.linalg.solve(gram + ridge.diag(), cross + ridge[:, None] * before)
         weight = solved[: self.features].T
         constant = solved[-1] if intercept else weight.new_zeros(self.targets)
         return weight.to(start[0].dtype), constant.to(start[0].dtype)
+
+    def error(self, found: tuple[Tensor, Tensor]) -> float:
+        """Return the mean squared error of a linear map on these rows, but for a constant."""
+        stacked = _stacked(found)
+        told = (stacked * (self.gram @ stacked)).sum() - 2 * (stacked * self.cross).sum()
+        return float(told) / self.count
+
+    def plus(self, other: Moments) -> Moments:
+        """Return the sums over these rows and others."""
+        both = Moments(features=self.features, targets=self.targets, device=self.device)
+        both.gram, both.cross = self.gram + other.gram, self.cross + other.cross
+        both.count = self.count + other.count
+        return both
+
+
+def fitted(
+    fit: Moments, check: Moments, start: tuple[Tensor, Tensor], *, intercept: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Return the linear map nearest to the targets, as far from where it starts as rows say.
+
+    How strong the pull to the start is, is chosen by the error on rows that were not fitted to: few
+    rows of many features say little of others.
+
+    Args:
+        fit: rows to fit to.
+        check: others; where there are none the pull is strong.
+        start: as of `Moments.solve`.
+        intercept: as of `Moments.solve`.
+    """
+    if not check.count:
+        return fit.solve(start, STRENGTHS[-1], intercept=intercept)
+    errors = {
+        strength: check.error(fit.solve(start, strength, intercept=intercept))
+        for strength in STRENGTHS
+    }
+    best = min(errors, key=errors.__getitem__)
+    both = fit.plus(check)
+    if errors[best] >= check.error(start):
+        return start
+    return both.solve(start, best, intercept=intercept)
+
+
+def _stacked(found: tuple[Tensor, Tensor]) -> Tensor:
+    """Return weight [T, F] and intercept [T] as one matrix [F + 1, T], in double precision."""
+    return torch.cat((found[0], found[1][:, None]), 1).T.double()

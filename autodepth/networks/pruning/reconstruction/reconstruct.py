@@ -10,6 +10,7 @@ nothing is added to the network.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,14 +21,13 @@ from torch import Tensor, fx
 from autodepth.errors import NetworkError
 from autodepth.networks.gates.batch_statistics import BATCH_NORMS, BatchNorm, following_batches
 from autodepth.networks.pruning.reconstruction.last_maps import LastMap, last_maps
-from autodepth.networks.pruning.reconstruction.least_squares import Moments
+from autodepth.networks.pruning.reconstruction.least_squares import Moments, fitted
 from autodepth.networks.pruning.reconstruction.lockstep import Lockstep
 from autodepth.networks.residual_network import ResidualNetwork
 
-STRENGTH = 0.1
-"""Of the pull to the weights there are, see `Moments.solve`; 0.001 to 1 do about as well."""
 _ROWS_PER_FEATURE, _FEWEST_ROWS = 20, 20_000
 _FEWEST_IMAGES = 16  # of a batch, that rows are taken of
+_FITTED = 0.75  # share of the images that a map is fitted to; it is checked on the others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,26 +119,32 @@ class _Walk:
                 f"whole network's, but at branch {number} it is {tuple(shortcuts[0].shape[1:])} in "
                 f"place of {tuple(sums[0].shape[1:])}"
             )
-        moments = self._moments(last, inputs, [t - s for t, s in zip(sums, shortcuts, strict=True)])
-        weight, constant = moments.solve(last.affine(), STRENGTH, intercept=last.has_constant)
+        added = [total - short for total, short in zip(sums, shortcuts, strict=True)]
+        fit, check = self._moments(last, inputs, added)
+        weight, constant = fitted(fit, check, last.affine(), intercept=last.has_constant)
         _write(last, weight, constant, inputs)
         self._smaller.replace(nodes[site.branch], [last.computed(value) for value in inputs])
         self._smaller.release(last.source)
         return True
 
-    def _moments(self, last: LastMap, inputs: Sequence[Tensor], added: Sequence[Tensor]) -> Moments:
-        device = inputs[0].device
-        moments = Moments(features=last.features, targets=len(last.layer.weight), device=device)
-        wanted = max(_FEWEST_ROWS, _ROWS_PER_FEATURE * last.features) / self._images
+    def _moments(
+        self, last: LastMap, inputs: Sequence[Tensor], added: Sequence[Tensor]
+    ) -> tuple[Moments, Moments]:
+        """Return what the last layer reads and is to give, on most images and on the others."""
+        features, targets, device = last.features, len(last.layer.weight), inputs[0].device
+        fit, check = (Moments(features=features, targets=targets, device=device) for _ in range(2))
+        wanted = max(_FEWEST_ROWS, _ROWS_PER_FEATURE * features) / self._images
         for value, target in zip(inputs, added, strict=True):
-            few = self._some(
-                len(value), _FEWEST_IMAGES + round(wanted * len(value) / _places(target))
-            )
-            rows = last.rows(value[few])
-            targets = last.targets(last.undone(target[few]))
-            few = self._some(len(rows), round(wanted * len(value)) + 1)
-            moments.add(rows[few], targets[few])
-        return moments
+            images = _FEWEST_IMAGES + round(wanted * len(value) / _places(target))
+            few = self._some(len(value), images)
+            fitted_to = math.ceil(_FITTED * len(few))
+            for moments, part in ((fit, few[:fitted_to]), (check, few[fitted_to:])):
+                if len(part):
+                    rows = last.rows(value[part])
+                    wished = last.targets(last.undone(target[part]))
+                    some = self._some(len(rows), round(wanted * len(value)) + 1)
+                    moments.add(rows[some], wished[some])
+        return fit, check
 
     def _some(self, count: int, wanted: int) -> Tensor:
         """Return so many places of a count, drawn; all where there are no more."""
