@@ -117,6 +117,7 @@ def make_plan(
     spec = replace(spec, code_folder=code_folder(spec.name))  # workers are elsewhere
     space, of_widths = without_idle_widths(space, network)
     space, of_stream = without_idle_streams(space, network)
+    notes += _seen(data, weights)
     of_space += [*of_widths, *of_stream, *weights_told(space, network)]
     timed = time_on_a_place(spec, network, typical_policy(space, network), resources, cluster)
     cost = _trial_cost(space, network, timed.step_time, resources.ranks)
@@ -242,6 +243,17 @@ def _affordable(
     )
     settings = replace(data.settings, train_images=training, validation=validation)
     return load_data(settings, trust=True), [note]  # they were looked at
+
+
+def _seen(data: ImageData, weights: Path | None) -> list[str]:
+    """Return a note where given weights may have been trained on images that validate."""
+    if weights is None or data.settings.unlabelled:
+        return []
+    return [
+        f"the given weights may have been trained on the images that validate, which are taken "
+        f"from the training part of {data.settings.name.partition(':')[0]}: accuracies of a front "
+        "look better then than on new images, which `evaluate` tells"
+    ]
 
 
 def _own_answers(
