@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from autodepth.errors import ClusterError
 from autodepth.study.cluster.environment import (
     no_code_of_ours,
     prepare_for_ray,
@@ -27,21 +28,25 @@ def start_local(resources: Resources) -> None:
 
     Raises:
         InputError: $AUTODEPTH_METRICS_PORT is no port.
+        ClusterError: Ray does not start.
     """
     port = metrics_port()
     keep_token_private()
     with signal_handlers_kept(), _on_loopback():
-        ray.init(
-            address="local",
-            num_cpus=max(1, round(resources.count * resources.cpus)),
-            num_gpus=resources.whole_gpus or None,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            job_config=no_code_of_ours(),
-            _metrics_export_port=port,
-            _system_config={"enable_metrics_collection": port is not None},
-        )
+        try:
+            ray.init(
+                address="local",
+                num_cpus=max(1, round(resources.count * resources.cpus)),
+                num_gpus=resources.whole_gpus or None,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                job_config=no_code_of_ours(),
+                _metrics_export_port=port,
+                _system_config={"enable_metrics_collection": port is not None},
+            )
+        except Exception as error:  # on a busy machine its parts have half a minute to find another
+            raise ClusterError(f"a local Ray does not start: {error}") from error
 
 
 @contextmanager
