@@ -175,7 +175,8 @@ def _left_out() -> str:
     """Say what the page lacks, and that its rows were not all made in one run."""
     missing = ", ".join(f"`{name}`" for name in LEFT_OUT) or "none"
     return (
-        f"of {len(ROWS) + len(LEFT_OUT)} networks {len(ROWS)} were examined, in several runs. "
+        f"of {len(ROWS) + len(LEFT_OUT)} networks {len(ROWS)} were examined, in several runs, "
+        "some of them on a busy machine, where CPU seconds are longer. "
         f"Not yet examined: {missing}. The stream of {len(ROWS.without_stream())} with branches, "
         "without an entry under `stream`, is still to be looked at."
     )
@@ -241,9 +242,9 @@ def figures_of_checks(rows: list[Row]) -> Iterator[str]:
             "stages at least."
         )
     slow = [row for row in found if float(row.planning or 0) > PATIENCE]
-    told = "".join(f", but {row.planning} s for `{row.name}`" for row in slow)
+    told = ", ".join(f"{row.planning} for `{row.name}`" for row in slow)
     quick = max(float(row.planning or 0) for row in found if row not in slow)
-    yield f"- Reading and narrowing take {quick} CPU seconds at most{told}."
+    yield f"- Reading and narrowing take {quick} CPU seconds at most{', but ' * bool(told)}{told}."
 
 
 CHECKS = {
