@@ -272,7 +272,8 @@ def _own_answers(
         for images in (data.train, data.validation)
     ]  # fmt: skip
     classes = spec.classes or 1 + max(int(labels.max()) for labels in told)
-    return data.answered(*told, classes=classes)
+    train, validation = told
+    return data.answered(train, validation, classes=classes)
 
 
 def _repeated(data: ImageData, spec: NetworkSpec) -> list[str]:
