@@ -19,7 +19,7 @@ AXE_VERSION := 4.14.1
 .DEFAULT_GOAL := help
 .PHONY: help setup search test run-tests test-fast test-long browser-test browser-tools lint format docs schema \
 	cluster-test faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
-	bench-speed bench-latency bench-driver bench-gpus bench-mlflow bench-hybrid bench-search own-data \
+	bench-speed bench-latency bench-driver bench-gpus bench-mlflow bench-masks bench-hybrid bench-search own-data \
 	constraints clean deploy-test metrics-test
 
 help: ## Show this list
@@ -136,6 +136,9 @@ bench-speed: $(VENV)/.tools ## Does depth turn into speed? PyTorch and onnxrunti
 
 bench-latency: $(VENV)/.tools ## Predicted latency beside measured, 30 candidates of each network (3 minutes)
 	$(BIN)/python benchmarks/latency_prediction.py
+
+bench-masks: $(VENV)/.tools ## Which branches of a trained network go together; DATA=folder:DIR WEIGHTS=FILE (half an hour)
+	$(BIN)/python benchmarks/masks_judged.py --data $(DATA) --weights $(WEIGHTS)
 
 bench-hybrid: $(VENV)/.tools ## Stochastic depth and removal, alone and together; DATA=folder:DIR (hours)
 	$(BIN)/python benchmarks/hybrid_2x2.py --data $(DATA)

@@ -133,7 +133,7 @@ class TrialContext:
             purpose: names this use of randomness.
         """
         chosen = self.generator(purpose)
-        some = torch.randperm(len(self.data.train), generator=chosen)[:count].sort().values
+        some = torch.randperm(len(self.data.train), generator=chosen)[:count]
         images = self.data.train.subset(some.numpy())
         size = min(_FITTED_AT_ONCE, math.ceil(len(images) / 5))
         return [batch for batch, _ in self._as_they_are(images, size)]
