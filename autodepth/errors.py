@@ -8,6 +8,7 @@ AutodepthError
 │   ├── NetworkError               a network that is unknown, cannot be traced or cannot be counted
 │   ├── WeightsError               weights that do not fit the network
 │   ├── DataError                  data that is missing, unreadable or too small
+│   ├── TaskError                  a task of one's own that fails, or gives what cannot be used
 │   ├── StudyError                 a study that is unknown, or exists already
 │   │   └── StudyInUseError        another process drives it: exit 75
 │   └── SelectionError             no point of a front fits what was asked for
@@ -64,6 +65,10 @@ class WeightsError(InputError):
 
 class DataError(InputError):
     """Data that is missing, unreadable, or too small to be split."""
+
+
+class TaskError(InputError):
+    """A task of one's own cannot be used; the text begins with file and line of its code."""
 
 
 class StudyError(InputError):

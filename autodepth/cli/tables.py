@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from autodepth.front.selection import FrontPoint
 from autodepth.report.analysis.confirmed import ConfirmedMember
 from autodepth.report.lineage import short_origin
 from autodepth.report.wording import shorten, shown_spread
+from autodepth.trial.result import OperatingPoint
 from autodepth.units import format_macs
 
 # plotille adds the labels of both axes to these.
@@ -36,9 +38,10 @@ def front_table(
     table = Table(box=None, padding=(0, 1), header_style="bold")
     from_elsewhere = any(short_origin(member.policy) != "parent" for member in front)
     narrower = any(_filters(member) for member in front) and not from_elsewhere
-    columns = ["trial", "accuracy", "MACs", "share", "params", "latency", "removed"]
+    leading = front[0].point.column if front else "accuracy"
+    columns = ["trial", leading, "MACs", "share", "params", "latency", "removed"]
     if confirmed:  # 80 columns hold no more
-        columns[1:] = ["accuracy", "confirmed", "MACs", "share", "latency", "removed"]
+        columns[1:] = [leading, "confirmed", "MACs", "share", "latency", "removed"]
     if from_elsewhere:
         columns = [name for name in columns if name != "params"] + ["origin"]
     for name in [*columns, "filters"] if narrower else columns:
@@ -51,7 +54,7 @@ def front_table(
         point = member.point
         table.add_row(
             str(member.trial),
-            f"{point.validation_accuracy:.1%}",
+            point.shown(),
             *([confirmed.get(member.trial, "-")] if confirmed else []),
             format_macs(point.macs),
             _share(point.macs / unpruned_macs),
@@ -74,13 +77,13 @@ def _filters(member: FrontPoint) -> float:
 
 
 def front_plot(
-    front: Sequence[FrontPoint], others: Sequence[tuple[float, float]], *, colour: bool
+    front: Sequence[FrontPoint], others: Sequence[OperatingPoint], *, colour: bool
 ) -> Text:
-    """Return accuracy against MACs as a plot of characters.
+    """Return the leading metric (accuracy) against MACs as a plot of characters.
 
     Args:
         front: points drawn as the front.
-        others: (MACs, accuracy) of the other complete trials.
+        others: the other complete trials.
         colour: whether the terminal shows colours.
     """
     import plotille
@@ -88,18 +91,21 @@ def front_plot(
     figure = plotille.Figure()
     figure.width, figure.height = _PLOT_WIDTH, _PLOT_HEIGHT
     figure.with_colors = colour
-    figure.x_label, figure.y_label = "M MACs", "%"
+    unit = front[0].point.unit
+    scale, finest, highest = (100.0, 1.0, 100.0) if unit == "%" else (1.0, 1e-9, math.inf)
+    figure.x_label, figure.y_label = "M MACs", unit or front[0].point.column
     figure.register_label_formatter(float, _tick)
     ordered = sorted(front, key=lambda p: p.point.macs)
     macs = [p.point.macs / 1e6 for p in ordered]
-    accuracy = [100 * p.point.validation_accuracy for p in ordered]
-    # Points far below the front would press it into one line.
-    margin = max(1.0, (max(accuracy) - min(accuracy)) / 8)
-    figure.set_y_limits(min_=min(accuracy) - margin, max_=min(max(accuracy) + margin, 100.0))
-    near = [(m / 1e6, 100 * a) for m, a in others if 100 * a >= min(accuracy) - margin]
+    measured = [scale * p.point.leading for p in ordered]
+    # Points far from the front would press it into one line.
+    margin = max(finest, (max(measured) - min(measured)) / 8)
+    least, most = min(measured) - margin, min(max(measured) + margin, highest)
+    figure.set_y_limits(min_=least, max_=most)
+    near = [(p.macs / 1e6, v) for p in others if least <= (v := scale * p.leading) <= most]
     if near:
         figure.scatter([m for m, _ in near], [a for _, a in near], marker="·")
-    figure.scatter(macs, accuracy, marker="●", lc="green")
+    figure.scatter(macs, measured, marker="●", lc="green")
     return Text.from_ansi(figure.show())
 
 
@@ -111,6 +117,8 @@ def _tick(value: float, chars: int, delta: float, left: bool = False) -> str:
 
 def print_front(members: Sequence[ConfirmedMember], unpruned_macs: float) -> None:
     """Print the front's table on stdout, accuracy on fresh seeds beside it where there is one."""
-    confirmed = {m.point.trial: shown_spread(m.accuracy) for m in members if m.accuracy}
+    confirmed = {
+        m.point.trial: shown_spread(m.accuracy, m.point.point.unit) for m in members if m.accuracy
+    }
     points = [member.point for member in members]
     Console().print(front_table(points, unpruned_macs, confirmed=confirmed))

@@ -73,6 +73,11 @@ class ImageData:
             classes=tuple(map(str, range(classes))),
         )
 
+    @property
+    def outputs(self) -> int:
+        """How many scores a network gives for them."""
+        return len(self.classes)
+
     def open_test(self) -> Images:
         """Read the test images from their source; the only way to them.
 

@@ -15,6 +15,8 @@ AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 NAMES = ("digits", "cifar10", "cifar100", "svhn", "fashion-mnist")
 UNLABELLED = "unlabelled:"
 PREFIXES = ("folder:", "npz:", UNLABELLED)
+TASK_DATA = "task"
+"""Name of the examples that a task brings along itself."""
 _NORMALISATIONS = ("auto", "data", "imagenet")
 SplitRule = Literal["content", "position"]
 SPLIT_RULES: tuple[SplitRule, ...] = get_args(SplitRule)
@@ -56,7 +58,8 @@ class DataSettings:
 
     Args:
         name: `digits`, `cifar10`, `cifar100`, `svhn`, `fashion-mnist`, `folder:PATH`,
-            `npz:PATH`, or `unlabelled:PATH` for images whose labels nobody knows.
+            `npz:PATH`, `unlabelled:PATH` for images whose labels nobody knows, or `task` where the task
+            brings examples of its own.
         root: folder that named sets are downloaded to.
         validation: share of the training images in (0, 1), or their number.
         train_images: at most this many images to train on, taken class by class after the
@@ -150,7 +153,7 @@ def absolute_paths(name: str, root: str) -> dict[str, str]:
     kind, _, place = name.partition(":")
     if place:
         return {"name": f"{kind}:{absolute(place)}"}
-    return {} if name == "digits" else {"root": str(absolute(root))}
+    return {} if name in {"digits", TASK_DATA} else {"root": str(absolute(root))}
 
 
 def without_place(name: str) -> str:
@@ -164,7 +167,7 @@ def _known() -> str:
 
 
 def _check_name(name: str) -> None:
-    if name in NAMES:
+    if name in (*NAMES, TASK_DATA):
         return
     prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
     if prefix is None:

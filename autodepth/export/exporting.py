@@ -22,6 +22,7 @@ from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import confirmed_means
+from autodepth.tasks.own_task import TaskSpec
 from autodepth.trial.device.latency_table import LatencyTable, covers
 from autodepth.trial.result import TrialResult
 
@@ -120,7 +121,7 @@ def export_selected(
         point = select(front, wish, confirmed_means(ledger.trials()))
         result = ledger.trial(point.trial).result
         confirmed = [
-            record.result.point.validation_accuracy
+            record.result.point.leading
             for record in ledger.trials()
             if record.kind == "confirm" and record.about == point.trial and record.result
         ]
@@ -189,6 +190,9 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
         BundleError: a file is not the network that was measured.
     """
     spec = NetworkSpec.from_dict(plan["network"], own_code=own_code)
+    learns = TaskSpec.from_dict(plan.get("task"))
+    if "int8" in formats and not learns.is_classification:
+        raise InputError(f"int8 is made for classification alone, but the task is {learns.name}")
     constants = plan["normalisation"]
     smaller = build_network(spec).without(result.removed)
     write_bundle(
@@ -201,12 +205,14 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
             normalisation=Normalisation(mean=tuple(constants["mean"]), std=tuple(constants["std"])),
             classes=tuple(plan["classes"]),
             macs=result.point.macs,
+            learns=learns,
         ),
         policy=policy,
         record={
             **record,
             "data": _without_places(plan["data"]),
             "data_fingerprint": plan["data_fingerprint"],
+            **({} if learns.is_classification else {"task": plan["task"]}),
             "measured_on": "validation split",
             "point": result.point.to_dict(),
             "parent_accuracy": result.parent_accuracy,

@@ -8,8 +8,10 @@ from statistics import fmean, stdev
 from typing import Any
 
 from autodepth.export.bundles.architecture import Architecture
+from autodepth.export.bundles.bundle import ONNX, PREDICT
 from autodepth.export.formats.int8 import Quantised
 from autodepth.export.verification import Check
+from autodepth.trial.result import OperatingPoint
 from autodepth.units import format_bytes, format_macs
 
 _SHOWN_CLASSES = 20
@@ -61,20 +63,28 @@ def model_card(
         "Bias, Risks, and Limitations": _limits(architecture, record),
         "Technical Specifications": _files(folder, checks) + _int8(quantised),
     }
-    parts = [_FRONT_MATTER, f"# Model Card for {name}", _summary(architecture, record)]
+    classifies = architecture.learns.is_classification
+    front_matter = _FRONT_MATTER if classifies else _without_classification(_FRONT_MATTER)
+    parts = [front_matter, f"# Model Card for {name}", _summary(architecture, record)]
     for heading, content in sections.items():
         parts += [f"## {heading}", content]
     return "\n\n".join(parts) + "\n"
 
 
+def _without_classification(front_matter: str) -> str:
+    lines = front_matter.splitlines()
+    return "\n".join(line for line in lines if "image-classification" not in line)
+
+
 def _summary(architecture: Architecture, record: Mapping[str, Any]) -> str:
     point, unpruned = record["point"], record["unpruned"]
+    learns = architecture.learns
+    purpose = f"{len(architecture.classes)} classes" if learns.is_classification else learns.name
     return (
-        f"{architecture.network.name} for {len(architecture.classes)} classes, made shallower by "
+        f"{architecture.network.name} for {purpose}, made shallower by "
         f"autodepth: {_count(len(architecture.removed), 'residual branch', 'residual branches')} "
         f"removed, {format_macs(point['macs'])} of {format_macs(unpruned['macs'])} MACs left "
-        f"({point['macs'] / unpruned['macs']:.0%}), {point['validation_accuracy']:.1%} accuracy on "
-        "the validation split."
+        f"({point['macs'] / unpruned['macs']:.0%}), {_leading(record)} on the validation split."
     )
 
 
@@ -85,7 +95,7 @@ def _details(architecture: Architecture, record: Mapping[str, Any]) -> str:
     origin = ", ".join(f"{key} {record[key]}" for key in ("study", "trial") if key in record)
     return _list(
         {
-            "Model type": f"residual network for image classification, {network.name}",
+            "Model type": f"residual network for {_purpose(architecture)}, {network.name}",
             "Branches removed": removed,
             "Made narrower": narrower,
             "Trained": _trained(record.get("origins", ["parent"])),
@@ -96,6 +106,16 @@ def _details(architecture: Architecture, record: Mapping[str, Any]) -> str:
             "Made by": f"autodepth {record['autodepth']}",
         }
     )
+
+
+def _leading(record: Mapping[str, Any]) -> str:
+    point = OperatingPoint.from_dict(record["point"])
+    return f"{point.shown()} {point.column}"
+
+
+def _purpose(architecture: Architecture) -> str:
+    learns = architecture.learns
+    return "image classification" if learns.is_classification else f"the task {learns.name}"
 
 
 def _trained(origins: Sequence[str]) -> str:
@@ -119,6 +139,13 @@ def _reached(record: Mapping[str, Any]) -> dict[str, str]:
 
 def _uses(architecture: Architecture) -> str:
     network, names = architecture.network, architecture.classes
+    if not architecture.learns.is_classification:
+        return (
+            f"Input `images`: float32 [batch, {network.channels}, {network.height}, "
+            f"{network.width}], any batch size, as the task {architecture.learns.name} gives it. "
+            "Output `scores`: what that task takes.\n\n"
+            "It is meant for inputs like those it was trained on. Nothing is known of others."
+        )
     shown = ", ".join(names[:_SHOWN_CLASSES])
     more = f" and {len(names) - _SHOWN_CLASSES} more" if len(names) > _SHOWN_CLASSES else ""
     constants = architecture.normalisation
@@ -138,7 +165,7 @@ def _start(folder: Path) -> str:
         "```python\nfrom autodepth import load\n\n"
         'network = load(".")  # a torch.nn.Module; every file is checked by its SHA-256\n```'
     )
-    return (onnx if (folder / "model.onnx").exists() else "") + code
+    return (onnx if (folder / PREDICT).exists() and (folder / ONNX).exists() else "") + code
 
 
 def _training(policy: Mapping[str, Any], record: Mapping[str, Any]) -> str:
@@ -158,6 +185,13 @@ def _seeds(record: Mapping[str, Any]) -> str:
     text = f"Every draw comes from seed {record['seed']}."
     if not accuracies:
         return f"{text} The policy was carried out once; it was not confirmed on fresh seeds."
+    point = OperatingPoint.from_dict(record["point"])
+    if point.metrics:
+        sd = f" ± {stdev(accuracies):.2g}" if len(accuracies) > 1 else ""
+        return (
+            f"{text} The same policy on {_count(len(accuracies), 'fresh seed')}: "
+            f"{fmean(accuracies):.4g}{sd} {point.unit} {point.metric} (mean ± standard deviation)."
+        )
     sd = f" ± {100 * stdev(accuracies):.1f}" if len(accuracies) > 1 else ""
     return (
         f"{text} The same policy on {_count(len(accuracies), 'fresh seed')}: "
@@ -168,12 +202,14 @@ def _seeds(record: Mapping[str, Any]) -> str:
 def _evaluation(architecture: Architecture, record: Mapping[str, Any]) -> str:
     point, whole = record["point"], record["unpruned"]
     parent, branches = record.get("parent_accuracy"), len(architecture.removed)
+    measured = OperatingPoint.from_dict(point)
     rows = [
         (
-            "validation accuracy",
-            "not recorded" if parent is None else f"{parent:.2%}",
-            f"{point['validation_accuracy']:.2%}",
+            measured.metric_in_words,
+            "not recorded" if parent is None else measured.shown(parent, 2),
+            measured.shown(digits=2),
         ),
+        *((n, "", f"{v:.4g}") for n, v in measured.metrics.items() if n != measured.metric),
         ("MACs per image", f"{whole['macs']:,.0f}", f"{point['macs']:,}"),
         ("parameters", f"{whole['parameters']:,.0f}", f"{point['parameters']:,}"),
         ("weights file", format_bytes(whole["size_bytes"]), format_bytes(point["size_bytes"])),

@@ -117,7 +117,8 @@ def write_bundle(  # noqa: PLR0913 - what a bundle is made of
     draft = Path(tempfile.mkdtemp(prefix=f".{to.name}.", dir=to.parent))
     try:
         shutil.copyfile(weights, draft / files.WEIGHTS)
-        shutil.copyfile(_PREDICT, draft / files.PREDICT)
+        if architecture.learns.is_classification:
+            shutil.copyfile(_PREDICT, draft / files.PREDICT)
         record = {"autodepth": __version__, **record}
         checks, failed = list[Check](), list[BundleError]()
         start = time.monotonic()

@@ -8,11 +8,15 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from autodepth.errors import InputError, did_you_mean
+from autodepth.space.objectives import is_of_task
 from autodepth.trial.result import OperatingPoint
 
 Goal = Literal["maximize", "minimize"]
 GOALS: tuple[Goal, ...] = get_args(Goal)
-METRICS: tuple[str, ...] = tuple(field.name for field in fields(OperatingPoint))
+_NO_METRICS = {"metrics", "metric", "unit", "goal"}
+METRICS: tuple[str, ...] = tuple(
+    field.name for field in fields(OperatingPoint) if field.name not in _NO_METRICS
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +24,7 @@ class Objective:
     """One metric to drive up or down.
 
     Args:
-        name: a field of `OperatingPoint`.
+        name: a field of `OperatingPoint`, or of one of its metrics.
         goal: `maximize` or `minimize`.
         reference: the worst value that still counts, in the metric's own unit: the corner the
             hypervolume is measured from. Fixed for a study's life, or its curve means nothing.
@@ -35,7 +39,7 @@ class Objective:
 
     def __post_init__(self) -> None:
         for what, value, known in (
-            ("an objective", self.name, METRICS),
+            ("an objective", self.name, (self.name,) if is_of_task(self.name) else METRICS),
             (f"the goal of {self.name}", self.goal, GOALS),
         ):
             if value not in known:
@@ -50,7 +54,7 @@ class Objective:
 
     def value(self, point: OperatingPoint) -> float:
         """Return this objective's value at an operating point."""
-        return float(getattr(point, self.name))
+        return point.value(self.name)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values fit for JSON; `Objective(**values)` reads them back."""

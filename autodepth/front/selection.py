@@ -13,7 +13,7 @@ from autodepth.errors import SelectionError, did_you_mean
 from autodepth.front.dominance import pareto_front
 from autodepth.front.objective import METRICS, Objective, objective_values
 from autodepth.space.objectives import ALIASES, SCALES
-from autodepth.trial.result import OperatingPoint
+from autodepth.trial.result import ACCURACY, OperatingPoint
 from autodepth.units import format_macs
 
 _UNITS = SCALES | {"%": 0.01}  # of images: a cost is never told in % here
@@ -22,6 +22,7 @@ _LIMIT = re.compile(
     r"(?P<best>best\s*-\s*)?"
     r"(?P<number>[0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(?P<unit>[kMG%]?)"
 )
+_COSTS = tuple(metric for metric in METRICS if metric != ACCURACY)
 _NAMED = ("knee", "best-accuracy", "smallest")
 _GRAMMAR = "knee, best-accuracy, smallest, trial:ID, or limits such as macs<=1M,accuracy>=0.97"
 
@@ -127,7 +128,8 @@ def _selected(points: Sequence[FrontPoint], wish: str) -> FrontPoint:
     if wish == "smallest":
         return min(points, key=_smallest_first)
     best = max(p.point.validation_accuracy for p in points)
-    limits = [_parse_limit(part.strip(), wish, best) for part in wish.split(",")]
+    of_task = tuple(points[0].point.metrics)
+    limits = [_parse_limit(part.strip(), wish, best, of_task) for part in wish.split(",")]
     return _select_within(points, limits)
 
 
@@ -139,7 +141,7 @@ class _Limit:
     bound: float
 
     def value(self, point: FrontPoint) -> float:
-        return float(getattr(point.point, self.metric))
+        return point.point.value(self.metric)
 
     def excess(self, point: FrontPoint) -> float:
         """How far outside the limit a point lies, as a share of the limit; 0 inside."""
@@ -147,15 +149,17 @@ class _Limit:
         return 0.0 if self.holds(value, self.bound) else abs(value - self.bound) / (self.bound or 1)
 
 
-def _parse_limit(part: str, wish: str, best: float) -> _Limit:
+def _parse_limit(part: str, wish: str, best: float, of_task: Sequence[str]) -> _Limit:
     match = _LIMIT.fullmatch(part)
     if not match:
         raise SelectionError(
             f"a selection must be {_GRAMMAR}, but got {wish!r}" + did_you_mean(part, _NAMED)
         )
+    known = (*ALIASES, *METRICS) if not of_task else (*of_task, "params", *_COSTS)
     metric = ALIASES.get(match["metric"], match["metric"])
-    if metric not in METRICS:
-        known = (*ALIASES, *METRICS)
+    if f"validation_{metric}" in of_task:
+        metric = f"validation_{metric}"
+    if metric not in known:
         raise SelectionError(
             f"a selection's metric must be one of {', '.join(known)}, but got {match['metric']!r}"
             + did_you_mean(match["metric"], known)
@@ -182,7 +186,7 @@ def _select_within(points: Sequence[FrontPoint], limits: Sequence[_Limit]) -> Fr
             f"no point of the front has {' and '.join(limit.text for limit in limits)}; nearest: "
             + ", ".join(_describe(point, limits) for point in nearest)
         )
-    accuracy_only = all(limit.metric == "validation_accuracy" for limit in limits)
+    accuracy_only = all(limit.metric == points[0].point.metric for limit in limits)
     return min(fitting, key=_smallest_first if accuracy_only else _best_first)
 
 

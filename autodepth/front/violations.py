@@ -14,8 +14,6 @@ def violations_of(
 ) -> dict[str, float]:
     """Return by what share of its bound each constraint is broken, above 0 where it is."""
     return {
-        str(bound): bound.excess(
-            float(getattr(point, bound.metric)), unpruned.get(bound.metric, math.nan)
-        )
+        str(bound): bound.excess(point.value(bound.metric), unpruned.get(bound.metric, math.nan))
         for bound in constraints
     }

@@ -86,7 +86,9 @@ class StudySummary:
         complete: trials that brought back a result.
         front: points on the front.
         spent_device_seconds: device time spent.
-        best_accuracy: highest validation accuracy, a fraction; None without a complete trial.
+        best_accuracy: highest validation accuracy, a fraction; of another task, how good its
+            leading metric is at best; None without a complete trial.
+        best: the leading metric at best, as a person reads it; None likewise.
     """
 
     study: str
@@ -97,6 +99,7 @@ class StudySummary:
     front: int
     spent_device_seconds: float
     best_accuracy: float | None
+    best: str | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values fit for JSON."""
@@ -193,6 +196,8 @@ def _summarise(folder: StudyFolder) -> StudySummary:
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         study, trials = ledger.study, ledger.trials()
         complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+        points = [trial.result.point for trial in complete if trial.result]
+        best = max(points, key=lambda point: point.validation_accuracy, default=None)
         return StudySummary(
             study=folder.name,
             created=study.created_at,
@@ -201,7 +206,6 @@ def _summarise(folder: StudyFolder) -> StudySummary:
             complete=len(complete),
             front=len(ledger.front()),
             spent_device_seconds=ledger.spent(),
-            best_accuracy=max(
-                (t.result.point.validation_accuracy for t in complete if t.result), default=None
-            ),
+            best_accuracy=None if best is None else best.validation_accuracy,
+            best=None if best is None else best.shown(),
         )

@@ -101,4 +101,4 @@ def _came_of(record: TrialRecord) -> str:
         return ""
     point, gone = record.result.point, len(record.result.removed)
     branches = f"{gone} branch{'' if gone == 1 else 'es'} gone"
-    return f"{branches}, {point.validation_accuracy:.1%} at {point.macs:,} MACs"
+    return f"{branches}, {point.shown()} at {point.macs:,} MACs"

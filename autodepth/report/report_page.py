@@ -74,8 +74,8 @@ def _front_row(member: ConfirmedMember, report: StudyReport) -> tuple[str, ...]:
     steps = lineage(report.records[member.point.trial], report.records.__getitem__)
     return (
         str(member.point.trial),
-        f"{point.validation_accuracy:.2%}",
-        shown_spread(member.accuracy) if member.accuracy else "-",
+        point.shown(digits=2),
+        shown_spread(member.accuracy, point.unit) if member.accuracy else "-",
         f"{point.macs:,}",
         f"{point.macs / report.unpruned_macs:.1%}",
         f"{point.parameters:,}",
@@ -89,19 +89,21 @@ def _front_row(member: ConfirmedMember, report: StudyReport) -> tuple[str, ...]:
 def _control_rows(member: ConfirmedMember) -> Rows:
     if not member.controls:
         return []
-    itself = (str(member.point.trial), "itself", *_replicates(member.replicates), "", "", "")
+    unit = member.point.point.unit
+    itself = (str(member.point.trial), "itself", *_replicates(member.replicates, unit), "", "", "")
     beside = [
-        ("", c.role, *_replicates(c.replicates), *shown_difference(c.comparison))
+        ("", c.role, *_replicates(c.replicates, unit), *shown_difference(c.comparison, unit))
         for c in member.controls
     ]
     return [itself, *beside]
 
 
-def _replicates(replicates: Replicates) -> tuple[str, str]:
+def _replicates(replicates: Replicates, unit: str) -> tuple[str, str]:
     failed = f"{replicates.failed} failed" if replicates.failed else ""
     if replicates.accuracy is None or replicates.macs is None:
         return failed or "-", "-"
-    return f"{shown_spread(replicates.accuracy)} {failed}".strip(), format_macs(replicates.macs)
+    told = f"{shown_spread(replicates.accuracy, unit)} {failed}".strip()
+    return told, format_macs(replicates.macs)
 
 
 def _spending(report: StudyReport) -> Rows:

@@ -39,7 +39,8 @@ class RunningTrial:
         seconds: since it was started.
         phase: of its last epoch; None before the first one ended.
         step: epochs so far, all phases counted through.
-        validation_accuracy: after the last epoch, a fraction.
+        validation_accuracy: after the last epoch, a fraction; of another task as of `EpochReport`.
+        leading: the leading metric as a person reads it.
     """
 
     trial: int
@@ -48,6 +49,7 @@ class RunningTrial:
     phase: str | None = None
     step: int = 0
     validation_accuracy: float | None = None
+    leading: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,4 +234,5 @@ def _running(record: TrialRecord, epochs: Sequence[EpochReport], now: str) -> Ru
         phase=last.phase,
         step=last.step,
         validation_accuracy=None if math.isnan(accuracy) else accuracy,
+        leading=None if math.isnan(accuracy) else last.shown(),
     )

@@ -7,20 +7,36 @@ from collections.abc import Sequence
 from autodepth.front.verdict import Comparison, Spread
 
 
-def shown_spread(spread: Spread) -> str:
-    """Return mean and standard deviation in percent, and how many seeds: `97.1±0.4 (3)`."""
+def shown_spread(spread: Spread, unit: str = "%") -> str:
+    """Return mean and standard deviation, and how many seeds: `97.1±0.4 (3)`, in percent.
+
+    Args:
+        spread: of the leading metric.
+        unit: of that metric; any but `%` is told in its own numbers.
+    """
+    if unit != "%":
+        sd = "" if spread.sd is None else f"±{spread.sd:.2g}"
+        return f"{spread.mean:.4g}{sd} ({spread.n})"
     sd = "" if spread.sd is None else f"±{100 * spread.sd:.1f}"
     return f"{100 * spread.mean:.1f}{sd} ({spread.n})"
 
 
-def shown_difference(comparison: Comparison) -> tuple[str, str, str]:
-    """Return the difference in percentage points, its p-value, and the verdict."""
+def shown_difference(comparison: Comparison, unit: str = "%") -> tuple[str, str, str]:
+    """Return the difference in percentage points, its p-value, and the verdict.
+
+    Args:
+        comparison: of the leading metric; above 0 where the member is better.
+        unit: of that metric; any but `%` is told in its own numbers.
+    """
     if comparison.difference is None:
         return "-", "-", comparison.verdict
-    sd = "" if comparison.sd is None else f"±{100 * comparison.sd:.1f}"
-    points = round(100 * comparison.difference, 1) + 0.0  # never -0.0
     p = comparison.p_value
     tested = "-" if p is None else "<0.01" if p < 0.01 else f"{p:.2f}"
+    if unit != "%":
+        sd = "" if comparison.sd is None else f"±{comparison.sd:.2g}"
+        return f"{comparison.difference + 0.0:+.3g}{sd}", tested, comparison.verdict
+    sd = "" if comparison.sd is None else f"±{100 * comparison.sd:.1f}"
+    points = round(100 * comparison.difference, 1) + 0.0  # never -0.0
     return f"{points:+.1f}{sd}", tested, comparison.verdict
 
 

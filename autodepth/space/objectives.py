@@ -10,7 +10,7 @@ from autodepth.errors import InputError, did_you_mean
 from autodepth.policy.values import is_number, shown
 
 Goal = Literal["maximize", "minimize"]
-Metric = Literal[
+KnownMetric = Literal[
     "validation_accuracy",
     "validation_loss",
     "macs",
@@ -21,22 +21,42 @@ Metric = Literal[
 ]
 Relation: TypeAlias = Literal["<=", ">="]
 
-METRICS: tuple[Metric, ...] = get_args(Metric)
-COSTS: tuple[Metric, ...] = ("macs", "effective_macs", "parameters", "size_bytes", "latency_ms")
+Metric: TypeAlias = str
+"""What a network is measured by: one of `METRICS`, or `validation_NAME` of a task's own metric."""
+
+METRICS: tuple[KnownMetric, ...] = get_args(KnownMetric)
+COSTS: tuple[KnownMetric, ...] = (
+    "macs",
+    "effective_macs",
+    "parameters",
+    "size_bytes",
+    "latency_ms",
+)
 """What a network costs: never below 0, and to be compared with the unpruned network's."""
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 QUANTITY_PATTERN = rf"^{_NUMBER}\s*[kMG%]?$"
-CONSTRAINT_PATTERN = rf"^\s*[A-Za-z_]+\s*(<=|>=)\s*{_NUMBER}\s*[kMG%]?\s*$"
+OF_TASK_PATTERN = r"validation_[A-Za-z_]\w*"
+CONSTRAINT_PATTERN = rf"^\s*[A-Za-z_]\w*\s*(<=|>=)\s*{_NUMBER}\s*[kMG%]?\s*$"
 
 _QUANTITY = re.compile(rf"({_NUMBER})\s*([kMG%]?)")
-_CONSTRAINT = re.compile(r"([A-Za-z_]+)\s*(<=|>=)\s*(\S.*)")
-ALIASES: dict[str, Metric] = {"accuracy": "validation_accuracy", "params": "parameters"}
+_CONSTRAINT = re.compile(r"([A-Za-z_]\w*)\s*(<=|>=)\s*(\S.*)")
+ALIASES: dict[str, KnownMetric] = {"accuracy": "validation_accuracy", "params": "parameters"}
 SCALES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
+def is_of_task(metric: Metric) -> bool:
+    """Whether a name may be that of a task's own metric, measured on the validation split."""
+    return metric not in METRICS and re.fullmatch(OF_TASK_PATTERN, metric, re.ASCII) is not None
+
+
+def unknown_metric(name: str) -> str:
+    """Return what to say of a name that no metric of classification has."""
+    return f"must be one of {', '.join(METRICS)}, but got {name!r}" + did_you_mean(name, METRICS)
+
+
 def goal_of(metric: Metric) -> Goal:
-    """Return which way a metric is better."""
+    """Return which way a metric is better; of a task's own, only the task knows."""
     return "maximize" if metric == "validation_accuracy" else "minimize"
 
 
@@ -133,12 +153,8 @@ def parse_constraint(text: object) -> Constraint:
             f"but got {shown(text)}"
         )
     name = ALIASES.get(match[1], match[1])
-    metric = next((known for known in METRICS if known == name), None)
-    if metric is None:
-        raise InputError(
-            f"metric must be one of {', '.join(METRICS)}, but got {match[1]!r}"
-            + did_you_mean(match[1], METRICS)
-        )
+    if name not in METRICS and not is_of_task(name):
+        raise InputError(f"metric {unknown_metric(match[1])}")
     bound = parse_quantity(match[3])
-    check_quantity(metric, bound)
-    return Constraint(metric, "<=" if match[2] == "<=" else ">=", bound)
+    check_quantity(name, bound)
+    return Constraint(name, "<=" if match[2] == "<=" else ">=", bound)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from autodepth.errors import InputError, did_you_mean
@@ -34,6 +34,7 @@ from autodepth.space.sections.setting_models import (
     FloatSection,
     IntSection,
 )
+from autodepth.space.sections.task_section import CLASSIFICATION, TaskSection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class SearchSpace:
     Args:
         network: the network to thin out.
         data: the images, and how they are split and prepared.
-        objectives: what to make better, at least one.
+        objectives: what to make better; none before a task of one's own has said its metrics.
         constraints: bounds every network of the front keeps.
         dimensions: the settings of the policy, the fixed ones included; each follows those its
             condition names. A setting that is not among them takes the policy's default.
@@ -56,6 +57,7 @@ class SearchSpace:
         limits: what ends a trial, or the study, though there is budget left.
         seed: the study's seed.
         branches: numbers of exactly the branches that go; None where something else decides.
+        task: what is learned; `data` are its own unless it is classification.
     """
 
     network: NetworkSection
@@ -72,6 +74,7 @@ class SearchSpace:
     limits: LimitsSection
     seed: int
     branches: tuple[int, ...] | None = None
+    task: TaskSection = field(default_factory=TaskSection)
 
     @classmethod
     def from_model(cls, model: SpaceModel) -> SearchSpace:
@@ -91,7 +94,7 @@ class SearchSpace:
         return cls(
             network=model.network,
             data=model.data,
-            objectives=model.objectives,
+            objectives=_objectives(model),
             constraints=model.constraints,
             dimensions=tuple(dimensions[name] for name in order),
             threshold_per=threshold.per if isinstance(threshold, DomainSection) else "network",
@@ -103,6 +106,7 @@ class SearchSpace:
             limits=model.limits,
             seed=model.seed,
             branches=model.search.branches,
+            task=model.task,
         )
 
     @classmethod
@@ -132,11 +136,14 @@ class SearchSpace:
             settings[section][key] = setting
         if self.branches is not None:
             settings["search"]["branches"] = list(self.branches)
+        classifies = self.task.name == CLASSIFICATION
+        objectives = [objective.model_dump(mode="json") for objective in self.objectives]
         return {
             "version": 1,
             "network": self.network.model_dump(mode="json", exclude_unset=True),
+            **({} if classifies else {"task": self.task.model_dump(mode="json")}),
             "data": self.data.model_dump(mode="json", exclude_unset=True),
-            "objectives": [objective.model_dump(mode="json") for objective in self.objectives],
+            **({"objectives": objectives} if objectives else {}),
             "constraints": [str(constraint) for constraint in self.constraints],
             **settings,
             "sensitivity": {"images": self.sensitivity_images},
@@ -226,6 +233,12 @@ def _starts(model: SpaceModel, dimensions: Mapping[str, Dimension]) -> tuple[Sta
     if "start_with" not in model.model_fields_set and "origin" in dimensions:
         return () if dimensions["origin"].domain.contains("scratch") else model.start_with
     return model.start_with
+
+
+def _objectives(model: SpaceModel) -> tuple[ObjectiveSection, ...]:
+    """Return what to make better; none where it is left to the task."""
+    left_out = "objectives" not in model.model_fields_set
+    return () if left_out and model.task.name != CLASSIFICATION else model.objectives
 
 
 def _section(model: SpaceModel, name: str) -> Section:

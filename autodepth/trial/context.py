@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
-from autodepth.data.batches import Batches
-from autodepth.data.images import Images
 from autodepth.data.load import ImageData
 from autodepth.data.prepare import Augmentation
 from autodepth.data.settings import Normalisation
@@ -19,6 +18,11 @@ from autodepth.networks.catalogue import NetworkSpec
 from autodepth.policy.settings import Origin
 from autodepth.seeding import derive_seed
 from autodepth.space.objectives import Constraint
+from autodepth.tasks.classification import Classification, LabelledImages
+from autodepth.tasks.loading import Batches, LoadedBatches
+from autodepth.tasks.own_task import TaskSpec, make_task
+from autodepth.tasks.task import Split, Task
+from autodepth.tasks.task_data import TaskData
 from autodepth.trial.cache.cache import LIMIT_BYTES
 from autodepth.trial.device.latency_table import LatencyTable
 from autodepth.trial.training.data_parallel import ALONE, Ranks
@@ -40,9 +44,10 @@ class TrialContext:
         spec: the network before anything is removed.
         weights: file the network starts from; None initialises it from the seed.
         weights_key: where in that file they are; None finds them.
-        data: the images, split.
+        data: the images, split; of a task of one's own, what is known of its examples.
         normalisation: per channel of the data.
         augmentation: what training images go through.
+        learns: which task; classification of the images unless it says another.
         sensitivity_images: validation images each branch is scored on; None takes all.
         device: where the trial computes.
         threads: CPU threads a trial may use.
@@ -65,13 +70,14 @@ class TrialContext:
 
     spec: NetworkSpec
     weights: Path | None
-    data: ImageData
+    data: ImageData | TaskData
     normalisation: Normalisation
     augmentation: Augmentation
     sensitivity_images: int | None
     device: torch.device
     threads: int
     seed: int
+    learns: TaskSpec = field(default_factory=TaskSpec)
     weights_key: str | None = None
     constraints: tuple[Constraint, ...] = ()
     cache: str | Path | None = None
@@ -102,72 +108,83 @@ class TrialContext:
         """Return a CPU generator of its own for one use of randomness."""
         return torch.Generator().manual_seed(self.seed_for(purpose))
 
-    def training_batches(self, batch_size: int, purpose: str) -> Batches:
-        """Return the training split, shuffled and augmented by the purpose's generator."""
-        return Batches(
-            self.data.train,
-            batch_size=batch_size,
-            device=self.device,
-            normalisation=self.normalisation,
-            channels=self.spec.channels,
-            augment=self.augmentation,
-            generator=self.generator(purpose),
+    @property
+    def task(self) -> Task:
+        """What is learned; a task of one's own is made once per process."""
+        if isinstance(self.data, TaskData):
+            return make_task(self.learns)
+        return Classification(
+            LabelledImages(
+                data=self.data,
+                normalisation=self.normalisation,
+                augmentation=self.augmentation,
+                channels=self.spec.channels,
+                device=self.device,
+            )
         )
 
-    def scoring_images(self, most: int | None = None) -> Images:
-        """Return the validation images that sensitivities are measured on, evenly spread.
+    def training_batches(self, batch_size: int, purpose: str) -> Batches:
+        """Return the training split, shuffled and augmented by the purpose's generator."""
+        return self._batches("train", batch_size, self.generator(purpose))
+
+    def validation_batches(self) -> Batches:
+        """Return the validation split in its order, as it is."""
+        return self._batches("validation", self.evaluation_batch)
+
+    def scoring_batches(self, most: int | None = None) -> Batches:
+        """Return the validation examples that sensitivities are measured on, evenly spread.
+
+        Batch statistics are taken of each batch, so results depend on their size: they are of equal
+        size, as far as can be.
 
         Args:
             most: how many at most; None for any number.
         """
         counts = [count for count in (self.sensitivity_images, most) if count is not None]
-        return _evenly(self.data.validation, min(counts, default=None))
+        task, wanted = self.task, min(counts, default=None)
+        if isinstance(task, Classification) and task.images is not None:
+            images = task.images.spread(wanted)
+            count = math.ceil(len(images) / _JUDGED_AT_ONCE)
+            return task.images.batches(images, math.ceil(len(images) / count))
+        if wanted is None or wanted >= len(self.data.validation):
+            return self.validation_batches()
+        size = max(2, min(_JUDGED_AT_ONCE, wanted // 4))
+        return self._batches("validation", size, every=len(self.data.validation) // wanted)
 
     def features_of(self, count: int, purpose: str) -> list[torch.Tensor]:
-        """Return training images as a network sees them, in five batches [B, C, H, W] or more.
+        """Return training examples as a network sees them, in five batches [B, C, H, W] or more.
 
-        Labels stay unread.
+        Targets stay unread.
 
         Args:
-            count: of images, at most.
+            count: of examples, at most.
             purpose: names this use of randomness.
         """
-        chosen = self.generator(purpose)
-        some = torch.randperm(len(self.data.train), generator=chosen)[:count]
-        images = self.data.train.subset(some.numpy())
-        size = min(_FITTED_AT_ONCE, math.ceil(len(images) / 5))
-        return [batch for batch, _ in self._as_they_are(images, size)]
+        chosen, task = self.generator(purpose), self.task
+        if isinstance(task, Classification) and task.images is not None:
+            some = torch.randperm(len(task.images.data.train), generator=chosen)[:count]
+            images = task.images.data.train.subset(some.numpy())
+            size = min(_FITTED_AT_ONCE, math.ceil(len(images) / 5))
+            return [batch for batch, _ in task.images.batches(images, size)]
+        count = min(count, len(self.data.train))
+        size = min(_FITTED_AT_ONCE, math.ceil(count / 5))
+        batches = self._batches("train", size, chosen)
+        return [batch for batch, _ in itertools.islice(batches, math.ceil(count / size))]
 
     def limit_threads(self) -> None:
         """Let this process compute with no more threads than a trial may use."""
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
 
-    def evaluation_batches(self, images: Images) -> Batches:
-        """Return images in their order, as they are."""
-        return self._as_they_are(images, self.evaluation_batch)
-
-    def judging_batches(self, images: Images) -> Batches:
-        """Return the same in batches of equal size, as far as can be, of a network in training.
-
-        Batch statistics are taken of each, so results depend on their size.
-        """
-        count = math.ceil(len(images) / _JUDGED_AT_ONCE)
-        return self._as_they_are(images, math.ceil(len(images) / count))
-
-    def _as_they_are(self, images: Images, batch_size: int) -> Batches:
-        return Batches(
-            images,
-            batch_size=batch_size,
-            device=self.device,
-            normalisation=self.normalisation,
-            channels=self.spec.channels,
-        )
-
-
-def _evenly(images: Images, count: int | None) -> Images:
-    """Return so many images, evenly spread; all where there are no more."""
-    if count is None or count >= len(images):
-        return images
-    index = np.linspace(0, len(images) - 1, count).round()
-    return images.subset(index.astype(np.int64))
+    def _batches(
+        self,
+        split: Split,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        every: int = 1,
+    ) -> Batches:
+        task = self.task
+        if isinstance(task, Classification):
+            return task.batches(split, batch_size=batch_size, generator=generator)
+        given: Any = task.batches(split, batch_size=batch_size, generator=generator)
+        return LoadedBatches(given, device=self.device, generator=generator, every=every)

@@ -6,13 +6,15 @@ import enum
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from autodepth.errors import InputError
 
 Phase = Literal["parent", "sensitivity", "prune", "fine_tune", "measure"]
 """What a trial goes through, in this order."""
+ACCURACY = "validation_accuracy"
+"""The leading metric of classification."""
 
 
 class TrialState(enum.StrEnum):
@@ -36,14 +38,21 @@ class OperatingPoint:
     """What one network costs and achieves.
 
     Args:
-        validation_accuracy: top-1 fraction on the validation split, in [0, 1].
-        validation_loss: mean cross-entropy on the validation split.
+        validation_accuracy: top-1 fraction on the validation split, in [0, 1]; of another task,
+            how good its leading metric is between its worst, 0, and its best, 1: what networks are
+            compared by. It is written as `quality` then.
+        validation_loss: mean loss on the validation split.
         macs: convolution and linear multiply-accumulates per image (FlopCounterMode / 2).
         effective_macs: of these, the ones whose weight is not zero; fewer than `macs` only after
             pruning of single weights, which makes no dense kernel faster.
         parameters: number of parameters.
         size_bytes: size of the weights file.
         latency_ms: median time of one image (batch 1) on the trial's device, milliseconds.
+        metrics: of another task than classification every metric, by its name on this split, such
+            as `validation_miou`; the leading one is `metric`.
+        metric: name of the leading metric.
+        unit: what stands behind its values; `%` for a fraction.
+        goal: which way it is better.
     """
 
     validation_accuracy: float
@@ -53,6 +62,10 @@ class OperatingPoint:
     parameters: int
     size_bytes: int
     latency_ms: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    metric: str = ACCURACY
+    unit: str = "%"
+    goal: Literal["maximize", "minimize"] = "maximize"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.validation_accuracy <= 1.0:
@@ -65,9 +78,60 @@ class OperatingPoint:
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} must be at least 0, but got {getattr(self, name)}")
 
+    def value(self, name: str) -> float:
+        """Return a metric of the task, or a cost, by its name."""
+        return float(self.metrics[name] if name in self.metrics else getattr(self, name))
+
+    @property
+    def leading(self) -> float:
+        """The leading metric, in its own unit."""
+        return self.value(self.metric)
+
+    @property
+    def metric_in_words(self) -> str:
+        """The leading metric as a sentence names it."""
+        return self.metric if self.metrics else self.metric.replace("_", " ")
+
+    @property
+    def column(self) -> str:
+        """The leading metric as the head of a column: `accuracy`, `miou`."""
+        return self.metric.removeprefix("validation_")
+
+    @property
+    def more_is_better(self) -> float:
+        """The leading metric, with its sign turned where less of it is better."""
+        return self.leading if self.goal == "maximize" else -self.leading
+
+    def shown(self, value: float | None = None, digits: int = 1) -> str:
+        """Return a value of the leading metric, by default this network's, with its unit."""
+        return format_metric(self.leading if value is None else value, self.unit, digits)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values by name."""
-        return asdict(self)
+        """Return plain values by name; a task's metrics stand among them."""
+        values = asdict(self)
+        about = {name: values.pop(name) for name in ("metric", "unit", "goal")}
+        metrics = values.pop("metrics")
+        if not metrics:
+            return values
+        quality = values.pop(ACCURACY)
+        return {**metrics, **values, "quality": quality, **about}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> OperatingPoint:
+        """Read what `to_dict` wrote."""
+        if "quality" not in values:
+            return cls(**values)
+        known = {item.name for item in fields(cls)} - {ACCURACY}
+        plain = {name: value for name, value in values.items() if name in known}
+        metrics = {n: v for n, v in values.items() if n not in known and n != "quality"}
+        return cls(**plain, validation_accuracy=values["quality"], metrics=metrics)
+
+
+def format_metric(value: float, unit: str, digits: int = 1) -> str:
+    """Return a metric's value for a person: `97.2%`, `3.21 px`."""
+    if unit == "%":
+        return f"{value:.{digits}%}"
+    return f"{value:.{digits + 3}g}{' ' if unit else ''}{unit}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +151,9 @@ class EpochReport:
         macs: multiply-accumulates per image of the network that is fine-tuned; 0 for a parent.
         replayed: whether an earlier trial trained this epoch; it took no time now.
         seconds: time of the epoch, validation included.
+        metrics: of another task than classification every metric, as of `OperatingPoint`, the
+            leading one first.
+        unit: what stands behind the values of that one.
         sensitivities: as in the trial's result, told with the first epoch after they were measured
             so that others hear of them before the trial ends; else empty.
     """
@@ -104,6 +171,22 @@ class EpochReport:
     replayed: bool = False
     seconds: float
     sensitivities: Mapping[int, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    unit: str = "%"
+
+    @property
+    def metric(self) -> str:
+        """Name of the leading metric."""
+        return next(iter(self.metrics), ACCURACY)
+
+    @property
+    def leading(self) -> float:
+        """The leading metric, in its own unit."""
+        return next(iter(self.metrics.values()), self.validation_accuracy)
+
+    def shown(self, digits: int = 1) -> str:
+        """Return the value of the leading metric with its unit."""
+        return format_metric(self.leading, self.unit, digits)
 
     def to_json(self) -> str:
         """Return the report as text; numbers that are not finite stay what they are."""
@@ -133,8 +216,8 @@ class TrialResult:
         sensitivities: what each removable branch is worth by the policy's criterion, in its unit
             (validation cross-entropy by default), by branch number; empty where none was scored.
         survival: p_1..p_L the parent was trained with.
-        parent_accuracy: validation accuracy of the parent before removal; 0 where the network is
-            trained from scratch.
+        parent_accuracy: leading metric (validation accuracy) of the parent before removal; 0 where
+            the network is trained from scratch.
         pruned_accuracy: the same after removal, before fine-tuning.
         phase_seconds: device time of each phase.
         weights_file: name of the saved weights inside the trial's folder, None if none were kept.
@@ -162,13 +245,13 @@ class TrialResult:
         values = asdict(self)
         values["sensitivities"] = {str(k): v for k, v in self.sensitivities.items()}
         values["stage_seconds"] = values.pop("phase_seconds")  # as ledgers have it
-        return values
+        return values | {"point": self.point.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrialResult:
         """Read what `to_dict` wrote."""
         values = dict(values)
-        values["point"] = OperatingPoint(**values["point"])
+        values["point"] = OperatingPoint.from_dict(values["point"])
         values["phase_seconds"] = values.pop("stage_seconds")
         values["removed"] = tuple(values["removed"])
         values["survival"] = tuple(values["survival"])

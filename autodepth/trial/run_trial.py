@@ -11,7 +11,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from autodepth.atomic import sha256_of
 from autodepth.errors import InfeasibleError
@@ -19,16 +21,17 @@ from autodepth.lived_time import lived_seconds
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights.own_files import save_weights
 from autodepth.policy.policy import Policy
+from autodepth.tasks.task import Task
 from autodepth.trial.cached_phases import CachedPhases
 from autodepth.trial.context import TrialContext
 from autodepth.trial.device.latency import latency_beside
-from autodepth.trial.phases.measurement import operating_point
+from autodepth.trial.phases.measurement import operating_point, told_by
 from autodepth.trial.phases.parent import Parent, untrained_network
 from autodepth.trial.phases.pruning import Means, Pruned, prune
 from autodepth.trial.phases.recovery import fit_features, recalibrate_batch_norm
 from autodepth.trial.result import EpochReport, Phase, TrialResult
 from autodepth.trial.training.config import Epoch
-from autodepth.trial.training.evaluation import evaluate
+from autodepth.trial.training.evaluation import Evaluation, evaluate
 
 WEIGHTS_FILE = "model.safetensors"
 OnEpoch = Callable[[EpochReport], None]
@@ -52,12 +55,12 @@ def run_trial(
     """
     policy = policy.carried_out
     context = context.started_from(policy.chain[0].origin)
-    clock, report, phases = _PhaseClock(), _Reporter(on_epoch), CachedPhases(policy, context)
-    validation = context.evaluation_batches(context.data.validation)
+    clock, phases = _PhaseClock(), CachedPhases(policy, context)
+    report = _Reporter(on_epoch, context.task)
     with clock("parent"):
         parent = _parent(policy, context, phases, report)
         untrained = policy.origin == "scratch"
-        parent_accuracy = 0.0 if untrained else evaluate(parent.network.module, validation).accuracy
+        parent_accuracy = 0.0 if untrained else _measured(parent.network, context).leading
     with clock("sensitivity"):
         sensitivities = phases.scores(parent)
         report.scored(sensitivities)
@@ -65,16 +68,17 @@ def run_trial(
         pruned = _pruned(parent, policy, context, sensitivities, phases, report)
         network = pruned.network
         _check_bounds(network, parent, policy, context)
-        pruned_accuracy = 0.0 if untrained else evaluate(network.module, validation).accuracy
+        pruned_accuracy = 0.0 if untrained else _measured(network, context).leading
     with clock("fine_tune"):
         phases.recover(pruned, parent, report.of("fine_tune", network.total_macs))
     with clock("measure"):
         context.limit_threads()  # latencies compare only on as many threads
         point = operating_point(
             network,
-            evaluate(network.module, validation),
+            _measured(network, context),
             size_bytes=save_weights(network.module, folder / WEIGHTS_FILE),
             latency=latency_beside(network, parent.network, context.latency_table),
+            task=context.task,
         )
     return TrialResult(
         point=point,
@@ -88,6 +92,10 @@ def run_trial(
         weights_sha256=sha256_of(folder / WEIGHTS_FILE),
         reached=pruned.reached,
     )
+
+
+def _measured(network: ResidualNetwork, context: TrialContext) -> Evaluation:
+    return evaluate(network.module, context.validation_batches(), context.task)
 
 
 def _parent(
@@ -165,15 +173,21 @@ class _Reporter:
     """Tells of epochs, counted through from the trial's first."""
 
     def __init__(
-        self, on_epoch: OnEpoch, *, steps: Iterator[int] | None = None, of_base: bool = False
+        self,
+        on_epoch: OnEpoch,
+        task: Task,
+        *,
+        steps: Iterator[int] | None = None,
+        of_base: bool = False,
     ) -> None:
         self._on_epoch, self._steps = on_epoch, steps or itertools.count(1)
+        self._task = task
         self._untold: Mapping[int, float] = {}
         self._of_base = of_base
 
     def of_base(self) -> _Reporter:
         """Return what tells of the policy that this one goes on from, as of a parent."""
-        return _Reporter(self._on_epoch, steps=self._steps, of_base=True)
+        return _Reporter(self._on_epoch, self._task, steps=self._steps, of_base=True)
 
     def scored(self, sensitivities: Mapping[int, float]) -> None:
         """Tell what the parent's branches are worth with the next epoch."""
@@ -186,7 +200,8 @@ class _Reporter:
 
         def tell(epoch: Epoch) -> None:
             told, self._untold = self._untold, {}
-            self._on_epoch(_report(epoch, phase, next(self._steps), macs, told))
+            report = _report(epoch, phase, next(self._steps), macs, told)
+            self._on_epoch(replace(report, **_led_by(epoch.evaluation, self._task)))
 
         return tell
 
@@ -202,6 +217,11 @@ class _PhaseClock:
         start = lived_seconds()
         yield
         self.seconds[phase] = lived_seconds() - start
+
+
+def _led_by(evaluation: Evaluation, task: Task) -> dict[str, Any]:
+    told = told_by(evaluation, task)
+    return {name: told[name] for name in ("metrics", "unit") if told}
 
 
 def _report(

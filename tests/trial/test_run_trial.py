@@ -55,7 +55,7 @@ def test_the_saved_weights_are_the_measured_network(context, tmp_path):
     load_saved(network.module, tmp_path / result.weights_file)
     network.module.eval()
 
-    again = evaluate(network.module, context.evaluation_batches(context.data.validation))
+    again = evaluate(network.module, context.validation_batches())
 
     assert again.accuracy == result.point.validation_accuracy
     assert again.loss == result.point.validation_loss
@@ -73,7 +73,7 @@ def test_pruned_filters_make_branches_narrower_and_pruned_weights_stay_zero(cont
     take_shapes(plain.module, widths)
     plain.module.load_state_dict(state)
     plain.module.eval()
-    again = evaluate(plain.module, context.evaluation_batches(context.data.validation))
+    again = evaluate(plain.module, context.validation_batches())
 
     assert {name.split(".")[2] for name in widths} == {"conv1", "bn1", "conv2"}
     assert count_macs(plain.module, torch.zeros(1, 1, 8, 8)) == result.point.macs
@@ -149,10 +149,10 @@ def test_a_rate_that_is_far_too_high_ends_the_trial_with_its_reason(context, tmp
 
 
 def test_scoring_images_are_evenly_spread(context):
-    few = replace(context, sensitivity_images=7).scoring_images()
+    few = replace(context, sensitivity_images=7).scoring_batches().images
 
     assert len(few) == 7
-    assert len(replace(context, sensitivity_images=10_000).scoring_images()) == 100
+    assert len(replace(context, sensitivity_images=10_000).scoring_batches().images) == 100
     assert math.isfinite(float(few.labels.sum()))
 
 

@@ -110,7 +110,7 @@ def _print_export(export: Export) -> None:
     point = export.point.point
     give(
         f"{export.folder}: trial {export.point.trial} ({export.wish})\n"
-        f"  {point.validation_accuracy:.1%} validation accuracy, {format_macs(point.macs)} MACs, "
+        f"  {point.shown()} {point.metric_in_words}, {format_macs(point.macs)} MACs, "
         f"{format_macs(point.parameters)} parameters"
     )
 
@@ -156,8 +156,6 @@ def evaluate(  # noqa: PLR0913, PLR0917 - an option each
 
     Example: autodepth evaluate exports/digits --from-scratch 3
     """
-    from dataclasses import asdict
-
     from autodepth.export.testing.evaluation import evaluate_bundle, evaluate_network
     from autodepth.units import format_macs
 
@@ -192,10 +190,10 @@ def evaluate(  # noqa: PLR0913, PLR0917 - an option each
             f"{result.openings_before} times before; see test_openings.json"
         )
     if json:
-        give_json(asdict(result))
+        give_json(result.to_dict())
         return
     give(
-        f"{result.test_accuracy:.2%} test accuracy on {result.images:,} images of {result.data}, "
+        f"{result.told} on {result.images:,} images of {result.data}, "
         f"{format_macs(result.macs)} MACs ({result.macs:,}), {result.parameters:,} parameters"
     )
     if from_scratch is not None:

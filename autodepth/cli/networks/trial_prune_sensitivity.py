@@ -278,10 +278,12 @@ def _carry_out(
     point, most = result.point, plan.unpruned["macs"]
     removed = " ".join(map(str, result.removed)) or "none"
     unlabelled = plan.context.data.settings.unlabelled
-    measured = "of validation images answered as before" if unlabelled else "validation accuracy"
+    answered = "of validation images answered as before"
+    measured = answered if unlabelled else point.metric_in_words
     give(
-        f"{point.validation_accuracy:.2%} {measured} (parent "
-        f"{result.parent_accuracy:.2%}, pruned before fine-tuning {result.pruned_accuracy:.2%})\n"
+        f"{point.shown(digits=2)} {measured} (parent "
+        f"{point.shown(result.parent_accuracy, 2)}, pruned before fine-tuning "
+        f"{point.shown(result.pruned_accuracy, 2)})\n"
         f"{format_macs(point.macs)} MACs ({point.macs / most:.0%} of the unpruned network), "
         f"{point.parameters:,} parameters, {format_bytes(point.size_bytes)}, "
         f"{point.latency_ms:.2f} ms per image\n"
@@ -292,9 +294,10 @@ def _carry_out(
 
 
 def _tell(epoch: EpochReport) -> None:
+    gap = "" if epoch.metrics else f"gap {epoch.generalisation_gap:+.1%}, "
     say(
         f"{epoch.phase.replace('_', '-')} epoch {epoch.step}: loss {epoch.train_loss:.3f}, "
-        f"validation {epoch.validation_accuracy:.1%}, gap {epoch.generalisation_gap:+.1%}, "
+        f"{epoch.metric if epoch.metrics else 'validation'} {epoch.shown()}, {gap}"
         f"{epoch.branches_computed:.1f} branches per step, {epoch.seconds:.1f} s"
     )
 

@@ -35,13 +35,12 @@ def studies(json: Json = False) -> None:
     for name in ("study", "created (UTC)", "trials", "front", "best", "spent", "outcome"):
         table.add_column(name, overflow="fold")
     for summary in summaries:
-        best = summary.best_accuracy
         table.add_row(
             summary.study,
             summary.created[:16].replace("T", " "),
             f"{summary.complete}/{summary.trials}",
             str(summary.front),
-            "-" if best is None else f"{best:.1%}",
+            summary.best or "-",
             format_duration(summary.spent_device_seconds),
             summary.outcome or "not ended",
         )

@@ -12,7 +12,7 @@ from autodepth.report.study_status import RunningTrial, StudyStatus
 from autodepth.report.trial_explanation import TrialExplanation
 from autodepth.report.wording import shorten
 from autodepth.trial.device.latency_table import PredictionError
-from autodepth.trial.result import EpochReport, TrialState
+from autodepth.trial.result import EpochReport, OperatingPoint, TrialState
 from autodepth.units import format_device_time, format_duration, format_macs
 
 _MOST_EPOCHS, _MOST_MEMBERS, _MOST_RUNNING = 16, 6, 8
@@ -69,8 +69,7 @@ def explanation_view(study: str, told: TrialExplanation) -> RenderableType:
         point = record.result.point
         facts.add_row(
             "result",
-            f"{point.validation_accuracy:.2%} validation accuracy at "
-            f"{format_macs(point.macs)} MACs",
+            f"{point.shown(digits=2)} {point.metric_in_words} at {format_macs(point.macs)} MACs",
         )
         facts.add_row("removed", f"branches {shorten(record.result.removed)}")
         facts.add_row("front", _place(told))
@@ -140,13 +139,12 @@ def _running_table(trials: Sequence[RunningTrial]) -> Table:
     for name in ("trial", "running for", "phase", "epoch", "accuracy"):
         table.add_column(name, justify="left" if name == "phase" else "right")
     for trial in trials[:_MOST_RUNNING]:
-        accuracy = trial.validation_accuracy
         table.add_row(
             str(trial.trial),
             format_duration(trial.seconds),
             (trial.phase or "-").replace("_", "-"),
             str(trial.step),
-            "-" if accuracy is None else f"{accuracy:.1%}",
+            trial.leading or "-",
         )
     if len(trials) > _MOST_RUNNING:
         table.add_row("...", f"{len(trials) - _MOST_RUNNING} more")
@@ -169,14 +167,14 @@ def _members_table(told: TrialExplanation) -> Table:
     own = told.record.result.point
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("better")
-    for name in ("accuracy", "than its own by", "MACs", "of its own"):
+    for name in (own.column, "than its own by", "MACs", "of its own"):
         table.add_column(name, justify="right")
     for member in told.dominated_by[:_MOST_MEMBERS]:
         point = member.point
         table.add_row(
             f"trial {member.trial}",
-            f"{point.validation_accuracy:.2%}",
-            f"{100 * (point.validation_accuracy - own.validation_accuracy):+.2f} points",
+            point.shown(digits=2),
+            _ahead(point, own),
             format_macs(point.macs),
             f"{point.macs / own.macs:.0%}" if own.macs else "-",
         )
@@ -185,16 +183,22 @@ def _members_table(told: TrialExplanation) -> Table:
     return table
 
 
+def _ahead(point: OperatingPoint, own: OperatingPoint) -> str:
+    by = point.leading - own.leading
+    return f"{100 * by:+.2f} points" if own.unit == "%" else f"{by:+.3g} {own.unit}".rstrip()
+
+
 def _epochs_table(epochs: Sequence[EpochReport]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    for name in ("epoch", "phase", "loss", "accuracy", "seconds"):
+    leading = epochs[0].metric.removeprefix("validation_")
+    for name in ("epoch", "phase", "loss", leading, "seconds"):
         table.add_column(name, justify="left" if name == "phase" else "right")
     for epoch in _thinned(epochs):
         table.add_row(
             str(epoch.step),
             epoch.phase.replace("_", "-"),
             f"{epoch.train_loss:.3f}",
-            f"{epoch.validation_accuracy:.1%}",
+            epoch.shown(),
             f"{epoch.seconds:.1f}",
         )
     return table

@@ -99,7 +99,8 @@ def controls(study: Study = "latest", json: Json = False) -> None:
             "front are confirmed on fresh seeds"
         )
         return
-    give(f"{folder.name}: validation accuracy over fresh seeds, mean ± sd (seeds)")
+    leading = shown[0].point.point.metric_in_words
+    give(f"{folder.name}: {leading} over fresh seeds, mean ± sd (seeds)")
     Console().print(_verdicts(shown))
     if elsewhere := _elsewhere(shown):
         give(elsewhere)
@@ -166,15 +167,16 @@ def _verdicts(members: Sequence[ConfirmedMember]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("trial", justify="right")
     table.add_column("beside")
-    for name in ("accuracy", "MACs", "difference", "p"):
+    for name in (members[0].point.point.column, "MACs", "difference", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("better")
     for member in members:
-        raw = f"itself, raw {member.point.point.validation_accuracy:.1%}"
-        table.add_row(str(member.point.trial), raw, *_cells(member.replicates))
+        unit = member.point.point.unit
+        raw = f"itself, raw {member.point.point.shown()}"
+        table.add_row(str(member.point.trial), raw, *_cells(member.replicates, unit))
         for control in member.controls:
-            cells = _cells(control.replicates)
-            table.add_row("", control.role, *cells, *shown_difference(control.comparison))
+            cells = _cells(control.replicates, unit)
+            table.add_row("", control.role, *cells, *shown_difference(control.comparison, unit))
         table.add_section()
     return table
 
@@ -189,11 +191,11 @@ def _elsewhere(members: Sequence[ConfirmedMember]) -> str:
     return f"other branches went than in the search: {', '.join(told)}" if told else ""
 
 
-def _cells(replicates: Replicates) -> tuple[str, str]:
+def _cells(replicates: Replicates, unit: str) -> tuple[str, str]:
     from autodepth.report.wording import shown_spread
     from autodepth.units import format_macs
 
     if replicates.accuracy is None or replicates.macs is None:
         return f"{replicates.failed} failed" if replicates.failed else "-", "-"
     failed = f" {replicates.failed} failed" if replicates.failed else ""
-    return shown_spread(replicates.accuracy) + failed, format_macs(replicates.macs)
+    return shown_spread(replicates.accuracy, unit) + failed, format_macs(replicates.macs)

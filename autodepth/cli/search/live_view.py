@@ -90,7 +90,7 @@ class _View:
         last = epochs[-1]
         phase = last.phase.replace("_", "-")
         return Text(
-            f"{told}: {phase}, epoch {last.step}, {last.validation_accuracy:.1%}",
+            f"{told}: {phase}, epoch {last.step}, {last.shown()}",
             style="dim", no_wrap=True,
         )  # fmt: skip
 
@@ -122,7 +122,7 @@ class _View:
             return [Text("no trial is complete yet", style="dim")]
         members = {point.trial for point in front}
         others = [
-            (float(r.result.point.macs), r.result.point.validation_accuracy)
+            r.result.point
             for r in records
             if r.result is not None and r.of_search and r.number not in members
         ]
@@ -164,6 +164,6 @@ def _line(record: TrialRecord, view: _View, done: float) -> str:
         return f"{start}: {record.reason} ({share})"
     point = record.result.point
     return (
-        f"{start}: {point.validation_accuracy:.1%} at {format_macs(point.macs)} MACs, "
+        f"{start}: {point.shown()} at {format_macs(point.macs)} MACs, "
         f"removed {shorten(record.result.removed)}, {record.device_seconds:.1f} s ({share})"
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from autodepth.study.plan.plan import StudyPlan
     from autodepth.study.plan.resources import Resources
     from autodepth.study.run import StudyResult
+    from autodepth.tasks.task_data import TaskData
 
 
 _FEW_CLASSES = 10
@@ -65,13 +66,20 @@ def plan_lines(plan: StudyPlan, space: Path) -> list[str]:
     return [*lines, *(f"note      {note}" for note in plan.notes)]
 
 
-def data_lines(data: ImageData, shape: str) -> list[str]:
+def data_lines(data: ImageData | TaskData, shape: str) -> list[str]:
     """Return the numbers of images as lines; of a person's own per class and split, too.
 
     Args:
         data: the images.
         shape: what the network takes, as `3x32x32`.
     """
+    from autodepth.tasks.task_data import TaskData
+
+    if isinstance(data, TaskData):
+        return [
+            f"task      {data.name}: {len(data.train):,} examples to train on, "
+            f"{len(data.validation):,} to validate, {shape}"
+        ]
     own = "test" in data.counts
     tested = f"{sum(data.counts['test']):,} to test, " if own else ""
     lines = [

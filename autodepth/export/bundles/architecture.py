@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from autodepth.data.settings import Normalisation
 from autodepth.errors import BundleError
 from autodepth.export.bundles.seal import to_json
 from autodepth.networks.catalogue import NetworkSpec
+from autodepth.tasks.own_task import TaskSpec
 
 _FORMAT = "autodepth-bundle-2"
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError)
@@ -27,6 +28,7 @@ class Architecture:
         normalisation: per channel, of pixels in [0, 1].
         classes: name of each class, in the order of the scores.
         macs: multiply-accumulates per image, checked when it is loaded.
+        learns: which task it learned; one of a person's own prepares its inputs itself.
     """
 
     network: NetworkSpec
@@ -35,10 +37,15 @@ class Architecture:
     normalisation: Normalisation
     classes: tuple[str, ...]
     macs: int
+    learns: TaskSpec = field(default_factory=TaskSpec)
 
     def to_json(self) -> str:
         """Return the content of `architecture.json`."""
-        return to_json({"format": _FORMAT, **asdict(self), "network": self.network.to_dict()})
+        values = asdict(self)
+        del values["learns"]
+        if not self.learns.is_classification:
+            values["task"] = self.learns.to_dict()
+        return to_json({"format": _FORMAT, **values, "network": self.network.to_dict()})
 
     @classmethod
     def from_json(cls, text: str, *, own_code: bool = False) -> Architecture:
@@ -60,6 +67,7 @@ class Architecture:
                 ),
                 classes=tuple(values["classes"]),
                 macs=values["macs"],
+                learns=TaskSpec.from_dict(values.get("task"), own_code=own_code),
             )
         except _MALFORMED as error:
             raise BundleError(

@@ -10,7 +10,7 @@ policy.yaml          what was done to get it
 record.json          study, trial, seed, what was measured on which split
 images.safetensors   which images of a person's own were set apart for the test, by their content
 verification.json    how each format was compared with the searched network, and the result
-predict.py           classifies images with onnxruntime and numpy alone
+predict.py           classifies images with onnxruntime and numpy alone; of no other task
 README.md            the model card
 checksums.json       SHA-256 of all of the above, and of itself
 test_openings.json   written by `evaluate`: when the test split was opened, and what it said
@@ -44,7 +44,7 @@ RECORD, VERIFICATION, CHECKSUMS = "record.json", "verification.json", "checksums
 ONNX, INT8, PROGRAM, EXECUTORCH = "model.onnx", "model.int8.onnx", "model.pt2", "model.pte"
 PREDICT, CARD, OPENINGS = "predict.py", "README.md", "test_openings.json"
 IMAGES = "images.safetensors"
-_ALWAYS = (WEIGHTS, ARCHITECTURE, POLICY, RECORD, VERIFICATION, PREDICT, CARD)
+_ALWAYS = (WEIGHTS, ARCHITECTURE, POLICY, RECORD, VERIFICATION, CARD)
 
 
 # What is made in inference mode could not be made narrower, or trained.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,25 @@ from torch import nn
 
 from autodepth.atomic import write_atomically
 from autodepth.data.batches import Batches
+from autodepth.data.content import ContentRecord
 from autodepth.data.images import Images
 from autodepth.data.load import load_data
 from autodepth.data.settings import DataSettings, Normalisation, without_place
-from autodepth.export.bundles.bundle import OPENINGS, load, read_architecture
+from autodepth.errors import InputError
+from autodepth.export.bundles.architecture import Architecture
+from autodepth.export.bundles.bundle import IMAGES, OPENINGS, load, read_architecture
 from autodepth.export.bundles.seal import read_sealed, sealed
 from autodepth.export.testing.class_names import match_classes
 from autodepth.export.testing.opening import Only, open_test_images
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.catalogue.image_channels import with_channels
 from autodepth.networks.costs.cost import count_macs
+from autodepth.tasks.loading import LoadedBatches
+from autodepth.tasks.own_task import make_task
+from autodepth.tasks.task_data import keys_of_test, refuse_shared
 from autodepth.trial.device.device import choose_device
 from autodepth.trial.phases.given_normalisation import choose_normalisation
+from autodepth.trial.result import format_metric
 from autodepth.trial.training.evaluation import evaluate
 
 _BATCH = 256
@@ -54,8 +61,9 @@ class TestResult:
     Args:
         data: the data set, without the path to it.
         images: number of test images.
-        test_accuracy: top-1 fraction on the test split.
-        test_loss: mean cross-entropy on the test split.
+        test_accuracy: top-1 fraction on the test split; of another task, how good its leading
+            metric is between its worst, 0, and its best, 1.
+        test_loss: mean loss on the test split.
         macs: multiply-accumulates per image of the network.
         parameters: parameters of the network.
         opened_at: ISO 8601, UTC.
@@ -64,6 +72,9 @@ class TestResult:
         notes: which images were taken and which not, in sentences.
         from_scratch: what the same network from scratch came to; None where it was not asked for,
             or the network is from scratch itself.
+        metrics: of another task than classification every metric by its name on this split, such
+            as `test_miou`, the leading one first.
+        unit: what stands behind the values of that one.
     """
 
     data: str
@@ -76,6 +87,25 @@ class TestResult:
     openings_before: int
     notes: tuple[str, ...] = ()
     from_scratch: FromScratch | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    unit: str = "%"
+
+    @property
+    def told(self) -> str:
+        """The leading metric in words: `97.2% test accuracy`."""
+        if not self.metrics:
+            return f"{self.test_accuracy:.2%} test accuracy"
+        (name, value), *_ = self.metrics.items()
+        return f"{format_metric(value, self.unit, 2)} {name}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values by name; a task's metrics stand among them."""
+        values = asdict(self)
+        metrics, unit = values.pop("metrics"), values.pop("unit")
+        if not metrics:
+            return values
+        del values["test_accuracy"]
+        return {**values, **metrics, "unit": unit}
 
 
 def evaluate_bundle(
@@ -105,7 +135,14 @@ def evaluate_bundle(
         DataError: the data cannot be found or read, are not what they were, are known to the
             network, or are of other classes or another kind than the network's.
     """
-    architecture = read_architecture(folder)
+    architecture = read_architecture(folder, own_code=own_code)
+    if not architecture.learns.is_classification:
+        if data is not None or only is not None or renamed:
+            raise InputError(
+                f"the task {architecture.learns.name} has its own test split: leave out --data, "
+                "--only-new, --set-apart and --map"
+            )
+        return _kept(folder, evaluate_task(folder, architecture, own_code=own_code))
     opened = open_test_images(folder, architecture.network, data, only)
     labels, notes = match_classes(opened.classes, architecture.classes, renamed or {}, opened.data)
     images = replace(opened.images, labels=labels[opened.images.labels])
@@ -131,9 +168,48 @@ def evaluate_bundle(
         notes=(*opened.notes, *notes),
         from_scratch=told,
     )
+    return _kept(folder, result)
+
+
+def _kept(folder: Path, result: TestResult) -> TestResult:
+    """Record an opening in the bundle."""
     previous = _read_openings(folder)
-    write_atomically(folder / OPENINGS, sealed({"openings": [*previous, asdict(result)]}))
+    write_atomically(folder / OPENINGS, sealed({"openings": [*previous, result.to_dict()]}))
     return result
+
+
+def evaluate_task(folder: Path, architecture: Architecture, *, own_code: bool) -> TestResult:
+    """Measure an exported network on the test split of a task of one's own.
+
+    Args:
+        folder: a bundle.
+        architecture: what is in it.
+        own_code: whether the task may be imported and called, and the network's builder.
+
+    Raises:
+        TaskError: its code was not allowed or fails, or a test example is known to the network.
+        BundleError: the bundle is damaged or was altered.
+    """
+    task, spec = make_task(architecture.learns), architecture.network
+    record = ContentRecord.from_bytes((folder / IMAGES).read_bytes())
+    keys = keys_of_test(task)
+    refuse_shared(task, record.development, keys, "test")
+    module, device = load(folder, own_code=own_code), choose_device()
+    macs = count_macs(module, torch.zeros(1, *spec.input_shape), free=spec.free)
+    given = task.batches("test", batch_size=_BATCH, generator=None)
+    found = evaluate(module.to(device), LoadedBatches(given, device=device), task)
+    return TestResult(
+        data=task.name,
+        images=len(keys),
+        test_accuracy=found.accuracy,
+        test_loss=found.loss,
+        macs=macs,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        opened_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        openings_before=len(openings(folder, task.name)),
+        metrics={f"test_{name}": value for name, value in found.metrics.items()},
+        unit=next(iter(task.metrics.values())).unit,
+    )
 
 
 def evaluate_network(

@@ -52,7 +52,7 @@ def own_module(
         NetworkError: there is no such module or callable, it does not take the arguments, fails,
             or gives no network.
     """
-    builder = _find(name, absolute(folder or "."))
+    builder = find_own(name, absolute(folder or "."))
     if isinstance(builder, nn.Module):
         return copied(builder)
     wanted = dict(arguments)
@@ -77,7 +77,17 @@ def own_module(
     return network
 
 
-def _find(name: str, folder: Path) -> Callable[..., Any]:
+def find_own(name: str, folder: Path, what: str = "network") -> Callable[..., Any]:
+    """Import a module, from a folder too, and return what it has under a name.
+
+    Args:
+        name: `package.module:callable`.
+        folder: where the module lies if it is not installed.
+        what: what it is to build.
+
+    Raises:
+        NetworkError: there is no such module or callable, or importing it fails.
+    """
     place, _, attribute = name.partition(":")
     try:
         module = import_from(folder, place)
@@ -87,7 +97,7 @@ def _find(name: str, folder: Path) -> Callable[..., Any]:
         if error.name is None or not f"{place}.".startswith(f"{error.name}."):
             raise NetworkError(f"{place} cannot be imported: {error}") from error
         raise NetworkError(
-            f"there is no Python module {error.name!r} for the network {name}, neither installed "
+            f"there is no Python module {error.name!r} for the {what} {name}, neither installed "
             f"nor in {folder}"
         ) from error
     except Exception as error:

@@ -15,7 +15,7 @@ from autodepth.records.storage import refused
 from autodepth.records.trial_record import BROKEN_OFF
 
 Mode = Literal["create", "write", "read"]
-VERSION = 6
+VERSION = 7
 _RESERVATION = (
     "reservation (id INTEGER PRIMARY KEY AUTOINCREMENT, devices REAL NOT NULL CHECK (devices > 0),"
     " spent REAL NOT NULL)"
@@ -43,6 +43,10 @@ _MIGRATIONS = {
         " AND NOT EXISTS (SELECT 1 FROM trial AS later WHERE later.number > lost.number"
         " AND later.kind = lost.kind AND later.policy = lost.policy)",
     ),
+    6: (
+        "ALTER TABLE epoch ADD COLUMN metrics TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE epoch ADD COLUMN unit TEXT NOT NULL DEFAULT '%'",
+    ),
 }
 BUSY_SECONDS = 30.0
 _NO_LOG = (
@@ -69,6 +73,7 @@ CREATE TABLE epoch (
     train_loss REAL, train_accuracy REAL, validation_accuracy REAL, branches_expected REAL,
     branches_computed REAL, gradient_norms TEXT NOT NULL, images_per_second REAL,
     macs REAL, replayed INTEGER NOT NULL, seconds REAL, sensitivities TEXT NOT NULL,
+    metrics TEXT NOT NULL, unit TEXT NOT NULL,
     PRIMARY KEY (trial, step)) WITHOUT ROWID;
 CREATE TABLE spending (
     id INTEGER PRIMARY KEY AUTOINCREMENT, trial INTEGER REFERENCES trial, stage TEXT NOT NULL,

@@ -140,11 +140,13 @@ class Ledger(LedgerReader):
             for number in {number for number, _ in epochs}:
                 self._check_running(number)
             connection.executemany(
-                "INSERT OR REPLACE INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO epoch VALUES"
+                " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(number, epoch.step, epoch.phase, epoch.train_loss, epoch.train_accuracy,
                   epoch.validation_accuracy, epoch.branches_expected, epoch.branches_computed,
                   json.dumps(dict(epoch.gradient_norms)), epoch.images_per_second, epoch.macs,
-                  epoch.replayed, epoch.seconds, json.dumps(dict(epoch.sensitivities)))
+                  epoch.replayed, epoch.seconds, json.dumps(dict(epoch.sensitivities)),
+                  json.dumps(dict(epoch.metrics)), epoch.unit)
                  for number, epoch in epochs],
             )  # fmt: skip
             connection.executemany(

@@ -33,5 +33,7 @@ def epoch_of(row: sqlite3.Row) -> EpochReport:
     for name in ("gradient_norms", "sensitivities"):  # ledgers before version 4 lack the second
         told = json.loads(values.get(name, "{}"))
         values[name] = {int(branch): value for branch, value in told.items()}
+    values["metrics"] = json.loads(values.get("metrics", "{}"))  # those before 7 lack the next two
+    values.setdefault("unit", "%")
     values["macs"], values["replayed"] = int(values["macs"]), bool(values["replayed"])
     return EpochReport(**{field.name: values[field.name] for field in fields(EpochReport)})

@@ -21,6 +21,7 @@ from autodepth.records.trial_record import StudyRecord, TrialRecord
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, TrialState
 
 PRIMARY_METRIC = "final_accuracy"
+_SPLIT = "validation_"
 RUN_STATUS = {
     TrialState.RUNNING: "RUNNING",
     TrialState.COMPLETE: "FINISHED",
@@ -160,9 +161,10 @@ def epoch_measurements(record: TrialRecord, epochs: Sequence[EpochReport]) -> It
     time = milliseconds(record.started_at)
     for epoch in epochs:
         time += round(epoch.seconds * 1000)
+        measured = epoch.metrics or {epoch.metric: epoch.leading}
         for key, value in (  # accuracy first: with it the page that compares runs then begins
-            ("val/accuracy", epoch.validation_accuracy),
-            ("val/generalisation_gap", epoch.generalisation_gap),
+            *((f"val/{name.removeprefix(_SPLIT)}", value) for name, value in measured.items()),
+            *([] if epoch.metrics else [("val/generalisation_gap", epoch.generalisation_gap)]),
             ("train/loss", epoch.train_loss),
             ("train/branches_expected", epoch.branches_expected),
             ("train/branches_computed", epoch.branches_computed),
@@ -194,10 +196,11 @@ def point_metrics(point: OperatingPoint) -> dict[str, float]:
     """Return what a network costs and achieves, by the names that columns have.
 
     `final_accuracy` is the first of all metrics by the alphabet: where MLflow takes one by itself
-    for an axis, it takes the first.
+    for an axis, it takes the first. Another task has `final_NAME` for each of its metrics.
     """
+    measured = {f"final_{name.removeprefix(_SPLIT)}": v for name, v in point.metrics.items()}
     return {
-        PRIMARY_METRIC: point.validation_accuracy,
+        **(measured or {PRIMARY_METRIC: point.validation_accuracy}),
         "macs_m": point.macs / 1e6,
         "params_m": point.parameters / 1e6,
         "macs_effective_m": point.effective_macs / 1e6,

@@ -15,8 +15,8 @@ from typing import Any
 
 KEY = "autodepth"
 TAG = f"mlflow.sharedViewState.{KEY}"
-_ACCURACY, _MACS = "final_accuracy", "macs_m"
-_COLUMNS = (_ACCURACY, _MACS, "params_m", "latency_ms", "size_mb", "on_front")
+_MACS = "macs_m"
+_COLUMNS = (_MACS, "params_m", "latency_ms", "size_mb", "on_front")
 _REMOVING = ("sensitivity_threshold", "branches_removed", "macs_target", "filter_sparsity")
 _MOST_AXES = 7  # more do not fit beside each other
 _MOST_RUNS = 1000
@@ -30,13 +30,15 @@ def view_tag(plan: Mapping[str, Any]) -> str:
         plan: the study's; its space says which parameters vary.
     """
     varied = _varied(plan.get("space", {}))
+    metrics = plan.get("task", {}).get("metrics", {"accuracy": None})
+    leading = f"final_{next(iter(metrics))}"
     charts = [
-        _chart("scatter", "SCATTER", xaxis=_metric(_MACS), yaxis=_metric(_ACCURACY)),
+        _chart("scatter", "SCATTER", xaxis=_metric(_MACS), yaxis=_metric(leading)),
         _chart(
             "parallel",
             "PARALLEL",
             selectedParams=varied,
-            selectedMetrics=[_MACS, _ACCURACY],
+            selectedMetrics=[_MACS, leading],
             showAllRuns=True,
         ),
     ]
@@ -44,7 +46,7 @@ def view_tag(plan: Mapping[str, Any]) -> str:
     if by_trial := [name for name in varied if name.split(".")[0] in _REMOVING]:
         axis = {"key": by_trial[0], "type": "PARAM"}
         charts.append(
-            _chart("contour", "CONTOUR", xaxis=axis, yaxis=_metric(_MACS), zaxis=_metric(_ACCURACY))
+            _chart("contour", "CONTOUR", xaxis=axis, yaxis=_metric(_MACS), zaxis=_metric(leading))
         )
     state = {
         "compareRunCharts": charts,
@@ -60,7 +62,7 @@ def view_tag(plan: Mapping[str, Any]) -> str:
         ],
         "isAccordionReordered": False,
         "selectedColumns": [
-            *(f"metrics.`{name}`" for name in _COLUMNS),
+            *(f"metrics.`{name}`" for name in (leading, *_COLUMNS)),
             *(f"params.`{name}`" for name in varied),
         ],
         "runsHiddenMode": "SHOW_ALL",

@@ -19,7 +19,8 @@ class Replicates:
     """Trials of one policy on fresh seeds.
 
     Args:
-        accuracy: their validation accuracy, fractions; None while none is complete.
+        accuracy: their leading metric (validation accuracy, fractions); None while none is
+            complete.
         macs: mean of their MACs, since other branches may go on other seeds; None as `accuracy`.
         failed: seeds without a result, because training diverged or failed.
     """
@@ -44,7 +45,8 @@ class ComparedControl:
     Args:
         role: which control.
         replicates: its trials.
-        comparison: member minus control, on the seeds on which both are complete.
+        comparison: member minus control, on the seeds on which both are complete; where less of
+            the leading metric is better, control minus member.
     """
 
     role: str
@@ -89,7 +91,7 @@ class ConfirmedMember:
         return {
             "trial": self.point.trial,
             "raw": {
-                "accuracy": self.point.point.validation_accuracy,
+                "accuracy": self.point.point.leading,
                 "macs": self.point.point.macs,
                 "removed": list(self.point.removed),
             },
@@ -123,6 +125,7 @@ def _member(point: FrontPoint, records: Sequence[TrialRecord]) -> ConfirmedMembe
     confirmed = [record for record in records if record.kind == "confirm"]
     ours = _accuracies(confirmed)
     controls = []
+    sign = 1.0 if point.point.goal == "maximize" else -1.0
     for role in dict.fromkeys(record.role for record in records if record.kind == "control"):
         trials = [record for record in records if record.role == role]
         theirs = _accuracies(trials)
@@ -131,7 +134,9 @@ def _member(point: FrontPoint, records: Sequence[TrialRecord]) -> ConfirmedMembe
             ComparedControl(
                 role=role,
                 replicates=_replicates(trials),
-                comparison=compare([ours[r] for r in shared], [theirs[r] for r in shared]),
+                comparison=compare(
+                    [sign * ours[r] for r in shared], [sign * theirs[r] for r in shared]
+                ),
             )
         )
     return ConfirmedMember(
@@ -161,9 +166,9 @@ def _replicates(records: Sequence[TrialRecord]) -> Replicates:
 
 
 def _accuracies(records: Sequence[TrialRecord]) -> dict[int, float]:
-    """Return validation accuracy by replicate, of the trials that are complete."""
+    """Return the leading metric by replicate, of the trials that are complete."""
     return {
-        record.replicate: record.result.point.validation_accuracy
+        record.replicate: record.result.point.leading
         for record in records
         if record.result is not None
     }

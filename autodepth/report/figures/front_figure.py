@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autodepth.front.objective import Objective
 from autodepth.records.mlflow.payload import params
 from autodepth.records.trial_record import TrialRecord, front_of
+from autodepth.space.objectives import COSTS, is_of_task
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure, Scatter
@@ -92,23 +93,24 @@ def front_figure(records: Sequence[TrialRecord], objectives: Sequence[Objective]
 def value(record: TrialRecord, metric: str) -> float:
     """Return a metric of a complete trial in the unit its axis shows."""
     assert record.result is not None
-    return float(getattr(record.result.point, metric)) * axis_unit(metric)
+    return record.result.point.value(metric) * axis_unit(metric)
 
 
 def axis_title(metric: str) -> str:
     """Return what an axis of a metric says, its unit included."""
-    return _METRICS[metric][0]
+    return _METRICS[metric][0] if metric in _METRICS else metric
 
 
 def axis_unit(metric: str) -> float:
     """Return what a metric is multiplied by to be in the unit of its axis."""
-    return _METRICS[metric][1]
+    return _METRICS[metric][1] if metric in _METRICS else 1.0
 
 
 def axes_of(objectives: Sequence[Objective]) -> tuple[str, str]:
     """Return the metrics that lie across and stand up in a figure of a front."""
-    costs = [objective.name for objective in objectives if objective.goal == "minimize"]
-    gains = [objective.name for objective in objectives if objective.goal == "maximize"]
+    measured = [objective for objective in objectives if objective.name not in COSTS]
+    costs = [o.name for o in objectives if o.goal == "minimize" and not is_of_task(o.name)]
+    gains = [o.name for o in measured if o.goal == "maximize" or is_of_task(o.name)]
     return [*costs, "macs"][0], [*gains, "validation_accuracy"][0]
 
 
@@ -132,7 +134,7 @@ def _hover(record: TrialRecord) -> str:
     point = record.result.point
     removed = " ".join(map(str, record.result.removed)) or "none"
     lines = [
-        f"{point.validation_accuracy:.2%} validation accuracy",
+        f"{point.shown(digits=2)} {point.metric_in_words}",
         f"{point.macs / 1e6:.2f} M MACs, {point.parameters / 1e6:.3f} M parameters",
         f"{point.latency_ms:.2f} ms, {point.size_bytes / 1e6:.2f} MB",
         f"removed branches: {removed}",

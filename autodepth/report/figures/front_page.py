@@ -69,7 +69,8 @@ def front_html(records: Sequence[TrialRecord], objectives: Sequence[Objective], 
 
 def _table(front: Sequence[FrontPoint], complete: Sequence[TrialRecord]) -> str:
     unpruned = [r.result.point.macs for r in complete if r.kind == "unpruned" and r.result]
-    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
+    columns = (_COLUMNS[0], front[0].point.column, *_COLUMNS[2:])
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
     rows = "".join(_row(member, unpruned[0] if unpruned else None) for member in front)
     return (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
@@ -81,7 +82,7 @@ def _row(member: FrontPoint, unpruned_macs: int | None) -> str:
     point = member.point
     cells = (
         str(member.trial),
-        f"{point.validation_accuracy:.2%}",
+        point.shown(digits=2),
         format_macs(point.macs),
         f"{point.macs / unpruned_macs:.0%}" if unpruned_macs else "",
         format_macs(point.parameters),

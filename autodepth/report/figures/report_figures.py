@@ -18,6 +18,7 @@ from autodepth.report.figures.front_figure import (
     INK,
     axes_of,
     axis_title,
+    axis_unit,
     value,
 )
 from autodepth.report.study_report import StudyReport
@@ -98,8 +99,8 @@ def _front(report: StudyReport) -> Figure:
     axes.plot(*points(others), "o", color=GREY, markersize=4, alpha=0.7, label="dominated")
     front = sorted((r for r in searched if r.number in members), key=lambda r: value(r, x))
     axes.plot(*points(front), "o-", color=ACCENT, drawstyle="steps-post", label="front, as found")
-    if y == "validation_accuracy":
-        _confirmed(axes, report, x)
+    if y in {member.point.point.metric for member in report.members}:
+        _confirmed(axes, report, x, axis_unit(y))
     if report.unpruned is not None:
         axes.plot(
             *points([report.unpruned]), "D", color=INK, fillstyle="none", markersize=9,
@@ -111,15 +112,15 @@ def _front(report: StudyReport) -> Figure:
     return figure
 
 
-def _confirmed(axes: Axes, report: StudyReport, x: str) -> None:
+def _confirmed(axes: Axes, report: StudyReport, x: str, unit: float) -> None:
     """Draw what fresh seeds say of members: mean, and one standard deviation up and down."""
     by_number = {record.number: record for record in report.records}
     told = [(by_number[m.point.trial], m.accuracy) for m in report.members if m.accuracy]
     if told:
         axes.errorbar(
             [value(record, x) for record, _ in told],
-            [100 * spread.mean for _, spread in told],
-            yerr=[100 * (spread.sd or 0.0) for _, spread in told],
+            [unit * spread.mean for _, spread in told],
+            yerr=[unit * (spread.sd or 0.0) for _, spread in told],
             fmt="s", color="#d55e00", markersize=5, capsize=3, label="on fresh seeds, mean and sd",
         )  # fmt: skip
 

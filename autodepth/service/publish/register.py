@@ -31,7 +31,7 @@ from autodepth.records.trial_record import confirmed_means
 from autodepth.report.study_files import write_study_files
 from autodepth.space.file.yaml_text import parse_yaml
 from autodepth.torchvision_door import import_torchvision
-from autodepth.trial.result import OperatingPoint
+from autodepth.trial.result import ACCURACY, OperatingPoint
 
 CHAMPION = "champion"
 """The alias of the network that was chosen."""
@@ -168,7 +168,7 @@ def _alone(registry: ModelRegistry, folder: Path, name: str, record: Mapping[str
             key=key,
             run=registry.run(experiment, key, folder.resolve().name),
             params=projection.params(policy if isinstance(policy, dict) else {}),
-            metrics=projection.point_metrics(OperatingPoint(**record["point"])),
+            metrics=projection.point_metrics(OperatingPoint.from_dict(record["point"])),
             time=round((folder / files.RECORD).stat().st_mtime * 1000),
         ),
         roles=tuple(role for role in ROLES if role == selected),
@@ -179,7 +179,8 @@ def _alone(registry: ModelRegistry, folder: Path, name: str, record: Mapping[str
 def _files(folder: Path, architecture: Architecture, record: Mapping[str, Any]) -> Files:
     point = record["point"]
     told = {key: str(record[key]) for key in ("study", "trial", "selected") if key in record}
-    told |= {key: str(point[key]) for key in ("validation_accuracy", "macs", "parameters")}
+    leading = point.get("metric", ACCURACY)
+    told |= {key: str(point[key]) for key in (leading, "macs", "parameters")}
     return Files(
         folder=folder,
         digest=sha256_of(folder / files.CHECKSUMS),

@@ -34,6 +34,7 @@ _FINGERPRINT = {
     "unpruned": "network",
     "weights_sha256": "weights",
     "space": "space",
+    "task": "task",
 }
 _RESOLVED = {
     "unpruned.latency_ms", "space.network.weights", "space.data.name", "space.data.root",
@@ -69,6 +70,7 @@ def plan_again(
         concurrency=None if count == "auto" else count or before["concurrency"],
         per_trial=parse_per_trial(wished) if (wished := before.get("per_trial")) else None,
         own_code=request.own_code,
+        own_task=request.own_code if request.own_task is None else request.own_task,
     )
     try:
         plan = make_plan(
@@ -116,7 +118,9 @@ def _space_again(
     """
     resolved = before["data"]
     changes: dict[str, Any] = {
-        f"data.{name}": resolved[name] for name in ("train_images", "validation")
+        f"data.{name}": resolved[name]
+        for name in ("train_images", "validation")
+        if name in resolved  # a task of one's own has examples of its own
     }
     written = load_space(folder.space_path).network.weights
     searched = before.get("space", {}).get("network", {}).get("weights")

@@ -23,8 +23,8 @@ class RunRequest:
     """Where trials run, who is told of them, and what is trusted: the same for all requests.
 
     Args:
-        own_code: whether a network `package.module:callable` in a space file may be imported and
-            called; one given as `network` of a search always is.
+        own_code: whether a network or a task `package.module:callable` in a space file may be
+            imported and called; a network given as `network` of a search always is.
         tracking_uri: MLflow store; None for a SQLite file beside the studies.
         runner: `ray`, or `in-process` for one trial after the other in this process.
         ray_address: `HOST:PORT` of an existing Ray cluster, or `auto` on one of its nodes; None
@@ -93,6 +93,7 @@ class SearchRequest(RunRequest):
             concurrency=None if self.concurrency == "auto" else self.concurrency,
             per_trial=None if self.per_trial is None else parse_per_trial(self.per_trial),
             own_code=self.own_code or self.network is not None,
+            own_task=self.own_code,
             trust_data=self.trust_data,
         )
 
@@ -107,12 +108,14 @@ class StudyRequest(RunRequest):
             device that is there now.
         data: where the study's images are now, such as `folder:PATH`; None for where they were.
         weights: where the weights it starts from are now; None for where they were.
+        own_task: whether a task may be code of one's own; None for what `own_code` says.
     """
 
     study: str
     concurrency: Concurrency = None
     data: str | None = None
     weights: str | Path | None = None
+    own_task: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

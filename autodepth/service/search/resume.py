@@ -113,6 +113,7 @@ def resumption_of(request: SearchRequest) -> ResumeRequest | None:
         data=space.data.name if ":" in space.data.name else None,
         weights=space.network.weights,
         own_code=request.own_code or request.network is not None,
+        own_task=request.own_code,
         tracking_uri=request.tracking_uri,
         runner=request.runner,
         ray_address=request.ray_address,

@@ -245,7 +245,7 @@ def _overrides(request: SearchRequest) -> list[str]:
 
 
 def _study_name(plan: StudyPlan) -> str:
-    network, data = plan.space.network.name, plan.space.data.name
+    network, data = plan.space.network.name, plan.to_dict()["data"]["name"]
     kind, _, place = data.partition(":")
     words = [network, Path(place).stem or kind, f"{datetime.now(UTC):%Y%m%d-%H%M%S}"]
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words))

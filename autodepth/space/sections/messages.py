@@ -14,9 +14,11 @@ from autodepth.errors import did_you_mean
 from autodepth.policy.settings import SEARCHED, THRESHOLD
 from autodepth.policy.values import shown
 from autodepth.space.conditions import condition_mistakes
-from autodepth.space.sections.models import SECTIONS, SpaceModel
+from autodepth.space.objectives import is_of_task, unknown_metric
+from autodepth.space.sections.models import SECTIONS, TASK_DATA, SpaceModel
 from autodepth.space.sections.section import Place
 from autodepth.space.sections.setting_models import DOMAIN_SECTIONS
+from autodepth.space.sections.task_section import CLASSIFICATION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,8 @@ def find_mistakes(content: Any) -> tuple[SpaceModel | None, list[Mistake]]:
     except ValidationError as error:
         mistakes = mistakes_of(error)
     told = {mistake.place for mistake in mistakes}
-    mistakes += [mistake for mistake in _condition_mistakes(content) if mistake.place not in told]
+    for more in (_condition_mistakes(content), task_mistakes(content)):
+        mistakes += [mistake for mistake in more if mistake.place not in told]
     return (None if mistakes else model), mistakes
 
 
@@ -113,6 +116,43 @@ def place_of(setting: str) -> tuple[str, str]:
     """Return section and key of a setting: `p_L` is `search`, `p_L` in a space file."""
     section, _, name = setting.rpartition(".")
     return (section or "search", name)
+
+
+def task_mistakes(content: Any) -> list[Mistake]:
+    """Judge what depends on the task: whose data they are, and which metrics there are."""
+    if not isinstance(content, dict):
+        return []
+    task, data = (_name_in(content.get(key)) for key in ("task", "data"))
+    if task not in {None, CLASSIFICATION}:
+        if data in {None, TASK_DATA}:
+            return []
+        told = f"must be left out, since the task {task} brings its own"
+        return [Mistake(place=("data",), message=told, at_key=True)]
+    mistakes = [
+        Mistake(place=place, message=unknown_metric(name))
+        for place, name in _metrics_in(content)
+        if is_of_task(name)
+    ]
+    if data == TASK_DATA:
+        told = "must be the images to classify, which no task brings along"
+        mistakes.append(Mistake(place=("data",), message=told))
+    if "data" not in content:
+        mistakes.append(Mistake(place=("data",), message="is required, but missing"))
+    return mistakes
+
+
+def _name_in(section: object) -> object:
+    return section.get("name") if isinstance(section, dict) else section
+
+
+def _metrics_in(content: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    objectives, constraints = content.get("objectives"), content.get("constraints")
+    for i, objective in enumerate(objectives if isinstance(objectives, list) else []):
+        if isinstance(objective, dict) and isinstance(name := objective.get("name"), str):
+            yield ("objectives", i, "name"), name
+    for i, text in enumerate(constraints if isinstance(constraints, list) else []):
+        if isinstance(text, str) and (match := re.match(r"\s*(\w+)", text)):
+            yield ("constraints", i), match[1]
 
 
 def _condition_mistakes(content: Any) -> list[Mistake]:

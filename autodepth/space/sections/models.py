@@ -22,15 +22,18 @@ from autodepth.policy.values import shown
 from autodepth.space.objectives import (
     CONSTRAINT_PATTERN,
     METRICS,
+    OF_TASK_PATTERN,
     QUANTITY_PATTERN,
     Constraint,
     Goal,
-    Metric,
+    KnownMetric,
     Quantity,
     check_quantity,
     goal_of,
+    is_of_task,
     parse_constraint,
     parse_quantity,
+    unknown_metric,
 )
 from autodepth.space.sections.search_models import (
     ConfirmationSection,
@@ -41,7 +44,10 @@ from autodepth.space.sections.search_models import (
 )
 from autodepth.space.sections.section import Count, Name, Place, Section, must, one_of, several
 from autodepth.space.sections.setting_models import PolicySection, TrainSection
+from autodepth.space.sections.task_section import TaskSection
 
+TASK_DATA = "task"
+"""Name of the examples that a task brings along itself."""
 CIFAR_RESNET = re.compile(r"resnet\d+")
 """Names of the networks that have a choice of shortcut."""
 
@@ -111,7 +117,8 @@ class DataSection(Section):
 
     name: Name = Field(
         description="digits, cifar10, cifar100, svhn, fashion-mnist, folder:PATH, npz:FILE, or "
-        "unlabelled:PATH, whose labels are the answers of the network given"
+        "unlabelled:PATH, whose labels are the answers of the network given; left out where the "
+        "task brings its own"
     )
     root: Annotated[str, must("a folder")] = Field("data", description="where downloads are kept")
     validation: Annotated[
@@ -138,10 +145,27 @@ class DataSection(Section):
     )
 
 
+def _metric(name: object) -> object:
+    if isinstance(name, str) and (name in METRICS or is_of_task(name)):
+        return name
+    raise ValueError(unknown_metric(name) if isinstance(name, str) else _no_metric(name))
+
+
+def _no_metric(value: object) -> str:
+    return f"must be one of {', '.join(METRICS)}, but got {shown(value)}"
+
+
 class ObjectiveSection(Section):
     """A metric to make better, and the corner hypervolume is measured from."""
 
-    name: Annotated[Metric, one_of(*METRICS)] = Field(description="what is measured")
+    name: Annotated[
+        str,
+        PlainValidator(
+            _metric,
+            json_schema_input_type=KnownMetric
+            | Annotated[str, Field(pattern=f"^{OF_TASK_PATTERN}$")],
+        ),
+    ] = Field(description="what is measured; validation_NAME is the metric NAME of a task")
     goal: Annotated[Goal, one_of("maximize", "minimize")] = Field(
         default_factory=lambda section: goal_of(section["name"]),
         description="the one that makes the metric better; it may be left out",
@@ -157,7 +181,7 @@ class ObjectiveSection(Section):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> ObjectiveSection:
-        if self.goal != goal_of(self.name):
+        if self.name in METRICS and self.goal != goal_of(self.name):
             message = f"goal of {self.name} must be {goal_of(self.name)}, but got {self.goal!r}"
             raise several([(("goal",), message)])
         try:
@@ -207,7 +231,12 @@ class SpaceModel(Section):
     network: Annotated[
         NetworkSection, BeforeValidator(_named, json_schema_input_type=str | NetworkSection)
     ]
-    data: Annotated[DataSection, BeforeValidator(_named, json_schema_input_type=str | DataSection)]
+    data: Annotated[
+        DataSection, BeforeValidator(_named, json_schema_input_type=str | DataSection)
+    ] = DataSection(name=TASK_DATA)
+    task: Annotated[
+        TaskSection, BeforeValidator(_named, json_schema_input_type=str | TaskSection)
+    ] = TaskSection()
     objectives: Annotated[
         tuple[ObjectiveSection, ...], Strict(strict=False), AfterValidator(_distinct)
     ] = Field(DEFAULT_OBJECTIVES, description="what to make better; at least one")
@@ -246,6 +275,7 @@ SECTIONS: dict[str, type[Section]] = {
     "": SpaceModel,
     "network": NetworkSection,
     "data": DataSection,
+    "task": TaskSection,
     "objectives": ObjectiveSection,
     "search": PolicySection,
     "train": TrainSection,

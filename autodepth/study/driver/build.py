@@ -123,6 +123,7 @@ def make_proposer(
     cost_model = CostModel(plan.network, plan.context, space.constraints)
     parents = ParentPool(seed=derive_seed(space.seed, "parents"))
     members = MemberPool(seed=derive_seed(space.seed, "members"))
+    leading, metric = next(iter(plan.context.task.metrics.items()))
     by_chance = space.sampler.name in {"random", "qmc"}
 
     def policy_of(point: Point) -> Policy:
@@ -157,6 +158,8 @@ def make_proposer(
                 plan.objectives,
                 whole_macs=plan.network.total_macs,
                 share=0.0 if by_chance else space.sampler.gap_share,
+                leading=f"validation_{leading}",
+                quality=metric.share,
             ),
         ),
         first=start_points(space.start_with, dimensions),

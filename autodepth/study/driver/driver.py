@@ -297,7 +297,7 @@ class StudyDriver:
         number = self.ledger.start_trial("search", proposal.point, policy.to_dict())
         expected = self.proposer.started(proposal, number)
         if expected is not None:
-            told = f"expected {expected.mean:.1%} +- {expected.spread:.1%} (validation split)"
+            told = f"expected {self.state.told(expected.mean, expected.spread)} (validation split)"
             content = {"rung": EXPECTED, "accuracy": expected.mean, "reason": told}
             self.ledger.record([], [(number, EXPECTED, content)])
         self._note(number, policy, proposal=proposal, new_parent=proposal.new_parent)

@@ -15,6 +15,7 @@ from autodepth.front.violations import violations_of
 from autodepth.policy.policy import Policy
 from autodepth.records.trial_record import TrialKind
 from autodepth.space.search_space import SearchSpace
+from autodepth.space.sections.task_section import CLASSIFICATION
 from autodepth.study.driver.control_turn import ControlTurn
 from autodepth.study.driver.front import FrontWeights
 from autodepth.study.plan.budget import BudgetMeter
@@ -114,6 +115,11 @@ class SearchState:
     def violations(self, point: OperatingPoint) -> dict[str, float]:
         """Return by what share of its bound each constraint is broken, above 0 where it is."""
         return violations_of(point, self.space.constraints, self.unpruned)
+
+    def told(self, mean: float, spread: float) -> str:
+        """Return what is expected of a trial: of accuracy, or how good the leading metric is."""
+        of = "" if self.space.task.name == CLASSIFICATION else " from worst to best"
+        return f"{mean:.1%} +- {spread:.1%}{of}"
 
     def values(self, point: OperatingPoint) -> list[float]:
         """Return the objectives of a network."""
@@ -280,7 +286,7 @@ class SearchState:
         """Return the objectives of a trial when it was stopped; None where they are not known."""
         if last is None or not last.macs:
             return None
-        known = {"validation_accuracy": last.validation_accuracy, "macs": float(last.macs)}
+        known = {last.metric: last.leading, **last.metrics, "macs": float(last.macs)}
         if any(objective.name not in known for objective in self.objectives):
             return None
         return [known[objective.name] for objective in self.objectives]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from autodepth.data.batches import Batches
 from autodepth.data.images import FileImages
 from autodepth.data.load import ImageData, load_data
-from autodepth.data.prepare import resolve_augment
+from autodepth.data.prepare import Augmentation, resolve_augment
 from autodepth.data.settings import DataSettings, Normalisation, SplitRule, absolute_paths
 from autodepth.errors import InputError
 from autodepth.front.objective import Objective
@@ -23,7 +23,7 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.paths import absolute
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import RANDOM_DEPTH
-from autodepth.space.domains import Dimension, Fixed
+from autodepth.space.domains import Dimension, Fixed, largest_value
 from autodepth.space.search_space import SearchSpace
 from autodepth.study.plan.estimate import (
     StepTime,
@@ -39,8 +39,11 @@ from autodepth.study.plan.narrow_space import (
     without_idle_widths,
 )
 from autodepth.study.plan.plan import PlanRequest, StudyPlan
-from autodepth.study.plan.resources import choose_resources
+from autodepth.study.plan.resources import Resources, choose_resources
 from autodepth.study.plan.timing import table_on_a_place, time_on_a_place
+from autodepth.tasks.first_step import read_task, try_task
+from autodepth.tasks.own_task import TaskSpec, make_task
+from autodepth.tasks.task_data import TaskData
 from autodepth.trial.context import TrialContext
 from autodepth.trial.device.latency_table import LatencyTable
 from autodepth.trial.phases.given_normalisation import choose_normalisation
@@ -91,8 +94,17 @@ def make_plan(
     space, of_space = _without_idle_dimensions(_with_absolute_paths(space))
     weights = None if space.network.weights is None else Path(space.network.weights)
     weights_key = space.network.weights_key
-    settings, automatic = _data_settings(space, split_rule)
-    data = load_data(settings, trust=request.trust_data)
+    learns = TaskSpec(
+        name=space.task.name, arguments=dict(space.task.arguments), own_code=request.own_task
+    )
+    data: ImageData | TaskData
+    if learns.is_classification:
+        settings, automatic = _data_settings(space, split_rule)
+        data = load_data(settings, trust=request.trust_data)
+    else:
+        _check_place(resources, cluster)
+        space, data, automatic = *read_task(space, learns), False
+        learns = learns.imported()  # workers are elsewhere
     notes, unlabelled = [*data.notes], data.settings.unlabelled
     if unlabelled and weights is None:
         raise InputError(
@@ -103,7 +115,7 @@ def make_plan(
         cluster.check_sees(Path(data.train.folder, data.train.paths[0]))
     spec = NetworkSpec(
         name=space.network.name,
-        classes=default_classes(space.network.name) if unlabelled else len(data.classes),
+        classes=default_classes(space.network.name) if unlabelled else data.outputs,
         channels=data.channels,
         height=data.height,
         width=data.width,
@@ -112,8 +124,11 @@ def make_plan(
         free=space.network.free,
         own_code=request.own_code,
     )
-    spec = with_channels(spec, weights=weights, weights_key=weights_key)
+    if isinstance(data, ImageData):
+        spec = with_channels(spec, weights=weights, weights_key=weights_key)
     network = build_network(spec, seed=space.seed, weights=weights, weights_key=weights_key)
+    if not learns.is_classification:
+        try_task(make_task(learns), network.without(()).module.eval(), distils=_distils(space))
     spec = replace(spec, code_folder=code_folder(spec.name))  # workers are elsewhere
     space, of_widths = without_idle_widths(space, network)
     space, of_stream = without_idle_streams(space, network)
@@ -121,11 +136,11 @@ def make_plan(
     of_space += [*of_widths, *of_stream, *weights_told(space, network)]
     timed = time_on_a_place(spec, network, typical_policy(space, network), resources, cluster)
     cost = _trial_cost(space, network, timed.step_time, resources.ranks)
-    if automatic:
+    if automatic and isinstance(data, ImageData):
         seconds = request.budget.seconds_left(resources.devices) * resources.count
         data, note = _affordable(data, cost, seconds)
         notes += note
-    notes += _coarse(len(data.validation))
+    notes += _coarse(data)
     if _asks_for_latency(space):
         here = (timed.hardware, resources.threads)
         if latency_table is None or (latency_table.device, latency_table.threads) != here:
@@ -137,9 +152,9 @@ def make_plan(
         str(bound): constraint_verdict(bound, network, space, latency_table)
         for bound in space.constraints
     }
-    normalisation, told = choose_normalisation(data, spec, weights)
-    notes += told + _repeated(data, spec)
-    if unlabelled:
+    normalisation, augmentation, told = _preparation(data, spec, weights)
+    notes += told
+    if unlabelled and isinstance(data, ImageData):
         data = _own_answers(data, network, normalisation, spec)
         notes.append(
             "labels are the answers of the network given: accuracy is how often a network answers "
@@ -151,7 +166,8 @@ def make_plan(
         weights_key=weights_key,
         data=data,
         normalisation=normalisation,
-        augmentation=resolve_augment(data.settings, data),
+        augmentation=augmentation,
+        learns=learns,
         sensitivity_images=space.sensitivity_images,
         device=resources.torch_device,
         threads=resources.threads,
@@ -276,15 +292,46 @@ def _own_answers(
     return data.answered(train, validation, classes=classes)
 
 
+def _check_place(resources: Resources, cluster: Cluster | None) -> None:
+    """Refuse places where a task of one's own cannot train."""
+    if resources.ranks > 1:
+        raise InputError(
+            f"a task of one's own trains in one process per trial, but --per-trial asks for "
+            f"{resources.ranks}"
+        )
+    if cluster is not None:
+        raise InputError(
+            "a task of one's own has its examples on this machine, so it takes no --ray-address"
+        )
+
+
+def _distils(space: SearchSpace) -> bool:
+    domain = next((d.domain for d in space.dimensions if d.name == "distillation"), Fixed(0.0))
+    return bool(largest_value(domain))
+
+
+def _preparation(
+    data: ImageData | TaskData, spec: NetworkSpec, weights: Path | None
+) -> tuple[Normalisation, Augmentation, list[str]]:
+    """Return how images are prepared; a task prepares its examples itself."""
+    if isinstance(data, TaskData):
+        channels = spec.channels
+        as_it_is = Normalisation(mean=(0.0,) * channels, std=(1.0,) * channels)
+        return as_it_is, Augmentation(), []
+    normalisation, told = choose_normalisation(data, spec, weights)
+    return normalisation, resolve_augment(data.settings, data), told + _repeated(data, spec)
+
+
 def _repeated(data: ImageData, spec: NetworkSpec) -> list[str]:
     if data.channels == spec.channels:
         return []
     return [f"grey images are repeated to the {spec.channels} channels that the network takes"]
 
 
-def _coarse(validation: int) -> list[str]:
+def _coarse(data: ImageData | TaskData) -> list[str]:
     """Say where validation is too small to tell networks apart that differ by a point or two."""
-    if validation >= _ENOUGH_VALIDATION:
+    validation = len(data.validation)
+    if isinstance(data, TaskData) or validation >= _ENOUGH_VALIDATION:
         return []
     return [
         f"with {validation:,} images to validate, accuracy moves in steps of "

@@ -30,6 +30,7 @@ class PlanRequest:
         concurrency: trials at the same time, at least 1; None for as many as there is room for.
         per_trial: what one trial reserves; None for one device.
         own_code: whether the network's builder may be code of one's own.
+        own_task: whether the task may be.
         trust_data: whether to leave out the look at images that are not decoded now.
     """
 
@@ -37,6 +38,7 @@ class PlanRequest:
     concurrency: int | None = None
     per_trial: ResourceRequest | None = None
     own_code: bool = False
+    own_task: bool = False
     trust_data: bool = False
 
 
@@ -75,6 +77,11 @@ class StudyPlan:
     cluster: Cluster | None = None
 
     @property
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """What the task is judged by: worst, best and unit of every metric, by its name."""
+        return {name: asdict(metric) for name, metric in self.context.task.metrics.items()}
+
+    @property
     def affordable_trials(self) -> float:
         """About how many trials the budget buys."""
         seconds = self.resources.count * self.budget.seconds_left(self.resources.devices)
@@ -83,6 +90,7 @@ class StudyPlan:
     def to_dict(self) -> dict[str, Any]:
         """Return what is needed to build the study's networks and read its data again; JSON."""
         context = self.context
+        learned = None if context.learns.is_classification else context.learns.to_dict()
         return {
             "autodepth": __version__,
             "space": self.space.to_dict(),
@@ -92,7 +100,10 @@ class StudyPlan:
             "weights": None if context.weights is None else str(context.weights.absolute()),
             "weights_sha256": None if context.weights is None else digest_of(context.weights),
             "unpruned": dict(self.unpruned),
-            "data": context.data.settings.to_dict(),
+            **({} if learned is None else {"task": learned | {"metrics": self.metrics}}),
+            "data": context.data.settings.to_dict()
+            if learned is None
+            else {"name": learned["name"]},
             "data_fingerprint": context.data.fingerprint,
             "classes": list(context.data.classes),
             "images": {

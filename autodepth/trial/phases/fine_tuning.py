@@ -65,13 +65,14 @@ def fine_tune(  # noqa: PLR0913 - what, how, where, from whom, and how long
         train(
             gated,
             context.training_batches(settings.batch_size, f"{purpose} batches"),
-            context.evaluation_batches(context.data.validation),
+            context.validation_batches(),
             TrainingConfig(
                 epochs=epochs,
                 learning_rate=settings.fine_tune_learning_rate or settings.learning_rate,
                 schedule=policy.fine_tune_schedule,
                 settings=settings,
                 survival=lambda _: survival,
+                task=context.task,
                 distillation=teacher if policy.distillation else None,
                 patience=policy.patience,
                 after_step=lambda: apply_masks(network, masks or {}),

@@ -21,12 +21,14 @@ from autodepth.atomic import sha256_of
 from autodepth.networks.catalogue.own_builder import is_own
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
+from autodepth.tasks.checked_task import code_of
+from autodepth.tasks.own_task import make_task
 from autodepth.trial.context import TrialContext
 from autodepth.trial.device.device import computes_bfloat16
 from autodepth.trial.phases.parent import SurvivalOverTime
 
 _PACKAGE = Path(__file__).parents[2]
-_SHAPING = ("data", "networks", "policy", "trial")
+_SHAPING = ("data", "networks", "policy", "tasks", "trial")
 _LENGTH = ("epochs", "train.epochs", "train.decay_share")
 _GIVE_SURVIVAL = ("p_L", "decay_shape", "decay_power", "survival")
 
@@ -64,6 +66,7 @@ def parent_content(
         "seed": [context.seed, context.replicate],
         "device": [context.device.type, computes_bfloat16(context.device)],
         "policy": shaping,
+        **({} if context.learns.is_classification else {"task": _task(context)}),
     }
 
 
@@ -154,6 +157,12 @@ def _architecture(network: ResidualNetwork) -> str:
     files = (getattr(sys.modules.get(h), "__file__", None) for h in homes if h[:6] != "torch.")
     lines += sorted(_digest(Path(file)) for file in files if file)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _task(context: TrialContext) -> list[Any]:
+    """Return what shapes a task: how it is made, and every file of its code."""
+    files = code_of(make_task(context.learns))
+    return [context.learns.to_dict(), sorted(_digest(file) for file in files)]
 
 
 def _initial_weights(context: TrialContext, network: ResidualNetwork) -> str | None:

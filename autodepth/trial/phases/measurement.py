@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.utils.benchmark import Timer
 
 from autodepth.networks.pruning.magnitude import effective_macs
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.tasks.classification import CLASSIFICATION
+from autodepth.tasks.task import Task
 from autodepth.trial.result import OperatingPoint
 from autodepth.trial.training.evaluation import Evaluation
 
@@ -21,6 +25,7 @@ def operating_point(
     *,
     size_bytes: int,
     latency: float | None = None,
+    task: Task = CLASSIFICATION,
 ) -> OperatingPoint:
     """Measure a network that will not change any more.
 
@@ -29,6 +34,7 @@ def operating_point(
         evaluation: its accuracy and loss on the validation split.
         size_bytes: size of its weights file.
         latency: milliseconds per image, where it was measured already; None measures it.
+        task: by which it was evaluated.
     """
     return OperatingPoint(
         validation_accuracy=evaluation.accuracy,
@@ -38,7 +44,18 @@ def operating_point(
         parameters=network.total_parameters,
         size_bytes=size_bytes,
         latency_ms=latency_ms(network.module, network.input_shape) if latency is None else latency,
+        **told_by(evaluation, task),
     )
+
+
+def told_by(evaluation: Evaluation, task: Task) -> dict[str, Any]:
+    """Return what an evaluation by another task than classification says more, by field."""
+    if not evaluation.metrics:
+        return {}
+    metrics = {f"validation_{name}": value for name, value in evaluation.metrics.items()}
+    leading = next(iter(task.metrics.values()))
+    about = {"metric": next(iter(metrics)), "unit": leading.unit, "goal": leading.goal}
+    return {"metrics": metrics, **about}
 
 
 @torch.inference_mode()

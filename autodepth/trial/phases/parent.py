@@ -106,13 +106,14 @@ def train_parent(
         train(
             gated,
             context.training_batches(policy.train.batch_size, "training batches"),
-            context.evaluation_batches(context.data.validation),
+            context.validation_batches(),
             TrainingConfig(
                 epochs=epochs,
                 learning_rate=policy.train.learning_rate,
                 schedule=policy.train.schedule,
                 settings=policy.train,
                 survival=survival,
+                task=context.task,
                 after_epoch=after_epoch,
                 memory=survival,
                 layer_seed=context.seed_for("training layers"),
@@ -131,8 +132,13 @@ def score_branches(
     policy: Policy, context: TrialContext, network: ResidualNetwork
 ) -> dict[int, float]:
     """Return what each removable branch is worth by the policy's criterion, in its unit."""
-    images = context.judging_batches(context.scoring_images())
-    return branch_scores(policy.criterion, network, images, context.generator("criterion"))
+    return branch_scores(
+        policy.criterion,
+        network,
+        context.scoring_batches(),
+        context.generator("criterion"),
+        context.task,
+    )
 
 
 class SurvivalOverTime:

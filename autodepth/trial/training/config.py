@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from autodepth.policy.settings import Schedule, TrainingSettings
+from autodepth.tasks.classification import CLASSIFICATION
+from autodepth.tasks.task import Task
 from autodepth.trial.training.evaluation import Evaluation, Network
 
 Survival = Callable[[float], Sequence[float]]
@@ -29,25 +30,23 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Distillation:
-    """A teacher whose soft scores are learned beside the labels (Hinton et al. 2015).
+    """A teacher whose outputs are learned beside the targets (Hinton et al. 2015).
 
     Args:
-        teacher: in evaluation mode, on the device of the images.
+        teacher: in evaluation mode, on the device of the inputs.
         weight: alpha in [0, 1), the teacher's part of the loss.
-        temperature: T of both softmaxes; the teacher's part is multiplied by T^2.
+        temperature: T by which both outputs are softened.
     """
 
     teacher: Network
     weight: float
     temperature: float
 
-    def loss(self, images: Tensor, scores: Tensor) -> Tensor:
-        """Return T^2 KL(teacher || student) of softened scores [B, classes], mean over images."""
+    def loss(self, inputs: Tensor, outputs: Any, task: Task) -> Tensor:
+        """Return how far outputs are from the teacher's, by the task, mean over the batch."""
         with torch.no_grad():
-            wanted = F.log_softmax(self.teacher(images).float() / self.temperature, dim=1)
-        given = F.log_softmax(scores.float() / self.temperature, dim=1)
-        divergence = F.kl_div(given, wanted, reduction="batchmean", log_target=True)
-        return self.temperature**2 * divergence
+            teachers = self.teacher(inputs)
+        return task.distillation(outputs, teachers, self.temperature)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +61,7 @@ class TrainingConfig:
             al. 2024, arXiv 2404.06395, section 4).
         settings: everything else about training.
         survival: p_l over time; all ones train the plain network.
+        task: what is learned.
         distillation: a teacher, if there is one.
         patience: epochs without a better validation loss after which training ends; None is all.
         after_step: called after every update of the weights.
@@ -75,6 +75,7 @@ class TrainingConfig:
     schedule: Schedule = "one_cycle"
     settings: TrainingSettings
     survival: Survival
+    task: Task = CLASSIFICATION
     distillation: Distillation | None = None
     patience: int | None = None
     after_step: Callable[[], None] = lambda: None
@@ -89,14 +90,13 @@ class TrainingConfig:
             return 0
         return self.epochs - max(1, round(self.settings.decay_share * self.epochs))
 
-    def loss(self, scores: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, outputs: Any, inputs: Tensor, targets: Any) -> Tensor:
         """Return the mean loss of a batch."""
-        smoothing = self.settings.label_smoothing
-        hard = F.cross_entropy(scores, labels, label_smoothing=smoothing)
+        hard = self.task.training_loss(outputs, targets, self.settings.label_smoothing)
         if self.distillation is None:
             return hard
         weight = self.distillation.weight
-        return (1 - weight) * hard + weight * self.distillation.loss(images, scores)
+        return (1 - weight) * hard + weight * self.distillation.loss(inputs, outputs, self.task)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ class Epoch:
         number: from 1.
         train_loss: mean loss over the steps, a teacher's part included.
         train_accuracy: top-1 fraction of the training images as the steps saw them: augmented,
-            through open gates only.
+            through open gates only; not a number of tasks that count no hits.
         branches_expected: mean over steps of the sum of p_l.
         branches_computed: mean number of branches computed per step.
         gradient_norms: by branch number, mean over the steps that computed the branch of the L2

@@ -1,38 +1,88 @@
-"""Measuring a network on images."""
+"""Measuring a network on the examples of a split."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from autodepth.data.batches import Batches
 from autodepth.errors import DivergenceError
 from autodepth.long_work import each
+from autodepth.tasks.classification import CLASSIFICATION, Classification
+from autodepth.tasks.loading import SizedBatches
+from autodepth.tasks.task import Task
 
-Network = Callable[[Tensor], Tensor]
+Network = Callable[[Tensor], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Accuracy (top-1 fraction) and mean cross-entropy on the images it was measured on."""
+    """How good a network is on the examples it was measured on.
+
+    Args:
+        accuracy: top-1 fraction; of another task, how good its leading metric is between its
+            worst, 0, and its best, 1.
+        loss: mean loss.
+        metrics: of another task every metric, by its name; else empty.
+    """
 
     accuracy: float
     loss: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def leading(self) -> float:
+        """The leading metric, in its own unit."""
+        return next(iter(self.metrics.values()), self.accuracy)
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.loss):
             raise DivergenceError(f"the loss became {self.loss}")
 
 
+class Measured:
+    """Takes in outputs for examples, and says how good they are.
+
+    Args:
+        task: by whose metrics.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task, self._meter = task, task.meter()
+        self._loss_sum, self._seen = 0.0, 0
+
+    def update(self, outputs: Any, targets: Any, count: int) -> None:
+        """Take in the outputs for a batch of so many."""
+        self._meter.update(outputs, targets)
+        self._loss_sum += self._task.summed_loss(outputs, targets).item()
+        self._seen += count
+
+    def evaluation(self) -> Evaluation:
+        """Return how good they were.
+
+        Raises:
+            DivergenceError: the loss or a metric is not finite.
+        """
+        found = {name: float(value) for name, value in self._meter.compute().items()}
+        for name, value in found.items():
+            if not math.isfinite(value):
+                raise DivergenceError(f"the metric {name} became {value}")
+        leading, metric = next(iter(self._task.metrics.items()))
+        return Evaluation(
+            accuracy=metric.share(found[leading]),
+            loss=self._loss_sum / self._seen,
+            metrics={} if isinstance(self._task, Classification) else found,
+        )
+
+
 @torch.inference_mode()
-def answers(network: Network, batches: Batches) -> npt.NDArray[np.int64]:
+def answers(network: Network, batches: SizedBatches) -> npt.NDArray[np.int64]:
     """Return the class that a network, in evaluation mode, gives each image of `batches`."""
     told = [
         network(images).argmax(1).cpu()
@@ -42,17 +92,13 @@ def answers(network: Network, batches: Batches) -> npt.NDArray[np.int64]:
 
 
 @torch.inference_mode()
-def evaluate(network: Network, batches: Batches) -> Evaluation:
-    """Measure a network, already in evaluation mode, on every image of `batches` in float32.
+def evaluate(network: Network, batches: SizedBatches, task: Task = CLASSIFICATION) -> Evaluation:
+    """Measure a network, already in evaluation mode, on every example of `batches` in float32.
 
     Raises:
         DivergenceError: the loss is not finite.
     """
-    correct = loss_sum = 0.0
-    images_seen = 0
-    for images, labels in each(batches, "measuring accuracy", len(batches)):
-        scores = network(images)
-        correct += (scores.argmax(1) == labels).sum().item()
-        loss_sum += F.cross_entropy(scores, labels, reduction="sum").item()
-        images_seen += len(labels)
-    return Evaluation(accuracy=correct / images_seen, loss=loss_sum / images_seen)
+    measured = Measured(task)
+    for inputs, targets in each(batches, "measuring accuracy", len(batches)):
+        measured.update(network(inputs), targets, len(inputs))
+    return measured.evaluation()

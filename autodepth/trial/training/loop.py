@@ -11,16 +11,17 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from autodepth.data.batches import Batches
 from autodepth.errors import DivergenceError
 from autodepth.lived_time import lived_seconds
 from autodepth.networks.gates.gates import GatedNetwork
+from autodepth.tasks.loading import Batches
 from autodepth.trial.device.device import autocast
 from autodepth.trial.training.checkpoints import Checkpoints
 from autodepth.trial.training.config import Epoch, TrainingConfig
@@ -51,8 +52,8 @@ def train(
 
     Args:
         network: the network, on its device.
-        batches: training images, shuffled anew on every pass.
-        validation: validation images.
+        batches: training examples, shuffled anew on every pass.
+        validation: validation examples.
         config: how long and by what rules.
         gate_generator: CPU generator of the gates.
         on_epoch: told of every epoch, those of a checkpoint included, which take no time now;
@@ -142,19 +143,20 @@ def _one_epoch(
     start = lived_seconds()
     tally = _Tally(network, ranks)
     network.train()
-    for step, (images, labels) in enumerate(batches):
+    for step, (inputs, targets) in enumerate(batches):
         progress = (number - 1 + step / len(batches)) / config.epochs
         survival = config.survival(progress)
         count = batches.size(step)
         gates = moving.generators["gates"]
         computed = network.draw(survival, gates, count, ranks.part(count))
-        with autocast(images.device, config.settings.precision):
-            scores = network(images)
-            loss = ranks.share(config.loss(scores, images, labels), scores, count)
+        with autocast(inputs.device, config.settings.precision):
+            outputs = network(inputs)
+            loss = ranks.share(config.loss(outputs, inputs, targets), outputs, count)
         moving.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         ranks.sum_gradients(network.module.parameters())
-        tally.note(loss, scores, labels, count, math.fsum(survival), computed)
+        hits = config.task.hits(_detached(outputs), targets)
+        tally.note(loss, hits, count, math.fsum(survival), computed)
         moving.optimizer.step()
         moving.schedule.step()
         config.after_step()
@@ -164,7 +166,7 @@ def _one_epoch(
     train_loss = tally.finite_loss(number)
     network.eval()
     network.open_all(config.survival(number / config.epochs))
-    evaluation = ranks.broadcast_result(lambda: evaluate(network, validation))
+    evaluation = ranks.broadcast_result(lambda: evaluate(network, validation, config.task))
     return Epoch(
         number=number,
         train_loss=train_loss,
@@ -184,7 +186,7 @@ class _Tally:
     def __init__(self, network: GatedNetwork, ranks: Ranks) -> None:
         device = next(network.module.parameters()).device
         self._loss = torch.zeros((), device=device)
-        self._correct = torch.zeros((), device=device)
+        self._hits: Tensor | None = torch.zeros((), device=device)
         self._ranks, self.norms = ranks, GradientNorms(network)
         self.steps = self.images = 0
         self.expected = self.computed = 0.0
@@ -192,15 +194,14 @@ class _Tally:
     def note(
         self,
         loss: Tensor,
-        scores: Tensor,
-        labels: Tensor,
+        hits: Tensor | None,
         images: int,
         expected: float,
         computed: float,
     ) -> None:
-        """Add a step of so many images, on all ranks, whose gradients are there."""
+        """Add a step of so many examples, on all ranks, whose gradients are there."""
         self._loss += loss.detach()
-        self._correct += (scores.detach().argmax(1) == labels).sum()
+        self._hits = None if hits is None or self._hits is None else self._hits + hits
         self.norms.note()
         self.steps += 1
         self.images += images
@@ -219,8 +220,14 @@ class _Tally:
         return mean
 
     def accuracy(self) -> float:
-        """Return the top-1 fraction over images."""
-        return float(self._ranks.sum(self._correct)) / self.images
+        """Return the fraction of hits; not a number where the task counts none."""
+        if self._hits is None:
+            return math.nan
+        return float(self._ranks.sum(self._hits)) / self.images
+
+
+def _detached(outputs: Any) -> Any:
+    return outputs.detach() if isinstance(outputs, Tensor) else outputs
 
 
 def _optimizer(module: nn.Module, config: TrainingConfig, *, steps: int) -> tuple[SGD, LRScheduler]:

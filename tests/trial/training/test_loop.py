@@ -28,7 +28,7 @@ def trained(context, network, epochs=1, **config):
     train(
         GatedNetwork(copy),
         context.training_batches(32, "test"),
-        context.evaluation_batches(context.data.validation),
+        context.validation_batches(),
         TrainingConfig(
             **{
                 "epochs": epochs,
@@ -87,7 +87,7 @@ def test_patience_ends_training_and_leaves_the_best_weights(context):
 
     assert len(heard) == best.number + 2 < 40
     copy.module.eval()
-    validation = context.evaluation_batches(context.data.validation)
+    validation = context.validation_batches()
     assert evaluate(copy.module, validation) == best.evaluation
 
 

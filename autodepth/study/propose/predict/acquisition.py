@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from statistics import NormalDist
 
 from autodepth.front.objective import Objective
 from autodepth.study.propose.predict.accuracy_model import Predicted
+from autodepth.trial.result import ACCURACY
 
 Member = tuple[float, float]  # share of the whole network's MACs, accuracy
 
@@ -27,17 +28,26 @@ class ExpectedImprovement:
     """The front of accuracy against MACs.
 
     Args:
-        objectives: of the study; without validation accuracy and MACs nothing can be told.
+        objectives: of the study; without the leading metric and MACs nothing can be told.
         whole_macs: of the untouched network, above 0.
         share: of the policies, in [0, 1], that are to be chosen by what they are worth.
+        leading: name of the task's leading metric.
+        quality: brings a value of it to [0, 1], where 1 is best.
     """
 
     def __init__(
-        self, objectives: Sequence[Objective], *, whole_macs: float, share: float = 0.5
+        self,
+        objectives: Sequence[Objective],
+        *,
+        whole_macs: float,
+        share: float = 0.5,
+        leading: str = ACCURACY,
+        quality: Callable[[float], float] = lambda value: value,
     ) -> None:
         names = [objective.name for objective in objectives]
-        known = {"validation_accuracy", "macs"} <= set(names)
-        self._columns = (names.index("macs"), names.index("validation_accuracy")) if known else None
+        known = {leading, "macs"} <= set(names)
+        self._columns = (names.index("macs"), names.index(leading)) if known else None
+        self._quality = quality
         self._whole, self._share = whole_macs, share if known else 0.0
         self._due = 0.0
         self._front: list[Member] = []  # by cost, and so by accuracy
@@ -71,7 +81,8 @@ class ExpectedImprovement:
         self._running.pop(trial, None)
         if values is None or self._columns is None:
             return
-        macs, accuracy = (values[column] for column in self._columns)
+        macs, leading = (values[column] for column in self._columns)
+        accuracy = self._quality(leading)
         self._front = _with(self._front, (round(macs / self._whole, _DIGITS), accuracy))
 
     @property

@@ -1,8 +1,10 @@
 """Criteria: what each branch is worth, by a name. A higher score is worth more.
 
-ablation_accuracy  validation accuracy lost without the branch, a fraction
-ablation_loss      validation cross-entropy gained without it
-ablation_kl        KL divergence of the network without it from the whole, in nats; needs no labels
+ablation_accuracy  validation accuracy lost without the branch, a fraction; of another task, its
+                   leading metric on the scale from its worst to its best
+ablation_loss      validation loss gained without it
+ablation_kl        KL divergence of the network without it from the whole, in nats; needs no labels;
+                   of another task, the mean squared difference of outputs
 block_influence    1 - cos(x, x + f(x)), mean over images; x and the sum before its activation as
                    vectors of all their numbers (Men et al. 2024, arXiv 2403.03853)
 norm_ratio         |f(x)| / |x|, mean over images
@@ -29,7 +31,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autodepth.data.batches import Batches
 from autodepth.errors import NetworkError
 from autodepth.long_work import each
 from autodepth.networks.gates.batch_statistics import BATCH_NORMS
@@ -38,6 +39,9 @@ from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualBranch, ResidualNetwork
 from autodepth.policy.settings import CRITERIA, Criterion
 from autodepth.policy.survival import check_choice
+from autodepth.tasks.classification import CLASSIFICATION
+from autodepth.tasks.loading import Batches
+from autodepth.tasks.task import Task
 from autodepth.trial.phases.branches.ablation import ablate
 
 Scores = dict[int, float]
@@ -48,14 +52,16 @@ def branch_scores(
     network: ResidualNetwork,
     validation: Batches,
     generator: torch.Generator,
+    task: Task = CLASSIFICATION,
 ) -> Scores:
     """Return what each removable branch is worth, by branch number, in the criterion's unit.
 
     Args:
         criterion: see above.
         network: a trained network with survival probabilities folded in, on its device.
-        validation: images to measure on (validation split).
+        validation: examples to measure on (validation split).
         generator: CPU generator of the `random` criterion.
+        task: whose loss and metrics criteria ask for.
 
     Raises:
         InputError: the criterion is unknown.
@@ -65,12 +71,12 @@ def branch_scores(
     network.module.eval()
     removable = [branch.index for branch, _ in network.kept() if branch.removable]
     measures: dict[Criterion, Callable[[], Scores]] = {
-        "ablation_accuracy": lambda: ablate(network, validation).accuracy_lost(),
-        "ablation_loss": lambda: ablate(network, validation).loss_gained(),
-        "ablation_kl": lambda: ablate(network, validation).divergence(),
+        "ablation_accuracy": lambda: ablate(network, validation, task).accuracy_lost(),
+        "ablation_loss": lambda: ablate(network, validation, task).loss_gained(),
+        "ablation_kl": lambda: ablate(network, validation, task).divergence(),
         "block_influence": lambda: _of_operands(network, validation, _influence),
         "norm_ratio": lambda: _of_operands(network, validation, _ratio),
-        "taylor": lambda: _taylor(network, validation),
+        "taylor": lambda: _taylor(network, validation, task),
         "magnitude": lambda: _magnitude(network),
         "bn_scale": lambda: _bn_scale(network, removable),
         "random": lambda: _random(network, generator),
@@ -111,17 +117,17 @@ def _of_operands(
     return {number: float(total) / images_seen for number, total in sums.items()}
 
 
-def _taylor(network: ResidualNetwork, batches: Batches) -> Scores:
+def _taylor(network: ResidualNetwork, batches: Batches, task: Task) -> Scores:
     gated = _open(network)
     gates = gated.removable_gates()
     sums = dict.fromkeys(gates, 0.0)
     images_seen = 0
-    for images, labels in each(batches, "deriving the loss by branch", len(batches)):
+    for images, targets in each(batches, "deriving the loss by branch", len(batches)):
         ones = [torch.ones(len(images), device=images.device, requires_grad=True) for _ in gates]
         for gate, one in zip(gates.values(), ones, strict=True):
             gate.scale = one
         with torch.enable_grad():
-            loss = F.cross_entropy(gated(images), labels, reduction="sum")
+            loss = task.summed_loss(gated(images), targets)
         gradients = torch.autograd.grad(loss, ones)
         for number, gradient in zip(gates, gradients, strict=True):
             sums[number] += gradient.abs().sum().item()

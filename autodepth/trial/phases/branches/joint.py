@@ -31,7 +31,7 @@ def judge_masks(context: TrialContext, network: ResidualNetwork, removal: Remova
         network: a trained network on its device.
         removal: which branches may be gone together, with those that are gone already.
     """
-    judge = Judge(network, context.judging_batches(context.scoring_images(JUDGED_IMAGES)))
+    judge = Judge(network, context.scoring_batches(JUDGED_IMAGES), context.task)
     costs = {b.index: max(1.0, float(b.macs)) for b, _ in network.kept() if b.removable}
 
     def divergences(masks: Sequence[Mask]) -> dict[Mask, float]:

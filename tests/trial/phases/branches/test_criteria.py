@@ -27,7 +27,7 @@ def parent(context):
 
 @pytest.fixture(scope="module")
 def validation(context):
-    return context.evaluation_batches(context.data.validation)
+    return context.validation_batches()
 
 
 def scores(criterion, network, batches, seed=0):
@@ -116,7 +116,7 @@ def test_influence_and_norm_ratio_equal_their_formulas(parent, validation):
 
 
 def test_taylor_equals_a_numerical_derivative_of_the_gate(parent, context):
-    few = context.evaluation_batches(context.data.validation.subset(range(3)))
+    few = replace(context, sensitivity_images=3).scoring_batches()
     ours = scores("taylor", parent, few)
     ((images, labels),) = list(few)
     step = 1e-4

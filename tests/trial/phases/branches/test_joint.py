@@ -37,7 +37,7 @@ def going(judged, parent, **goal):
 
 
 def test_what_was_judged_is_what_the_judge_says(context, parent, judged):
-    judge = Judge(parent, context.judging_batches(context.data.validation))
+    judge = Judge(parent, context.scoring_batches())
     for mask, far in judge(list(judged)).items():
         assert judged[mask] == pytest.approx(far.divergence if mask else 0.0)
 

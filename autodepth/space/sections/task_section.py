@@ -1,0 +1,37 @@
+"""What is learned: the key `task` of a space file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, JsonValue, Strict
+
+from autodepth.errors import did_you_mean
+from autodepth.space.sections.section import Section, must
+
+CLASSIFICATION = "classification"
+SHIPPED: tuple[str, ...] = (CLASSIFICATION,)
+"""Tasks by name; every other one is `package.module:callable`."""
+_OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def _known(name: str) -> str:
+    if name not in SHIPPED and not _OWN.fullmatch(name):
+        raise ValueError(
+            f"must be {', '.join(SHIPPED)} or package.module:callable, but got {name!r}"
+            + did_you_mean(name, SHIPPED)
+        )
+    return name
+
+
+class TaskSection(Section):
+    """What the network learns, and what it is judged by."""
+
+    name: Annotated[str, AfterValidator(_known)] = Field(
+        CLASSIFICATION, description="classification, or package.module:callable with --own-code"
+    )
+    arguments: Annotated[
+        Mapping[str, JsonValue], Strict(strict=False), must("a mapping from names to plain values")
+    ] = Field(default_factory=dict, description="what the callable is called with")

@@ -1,0 +1,1 @@
+"""What is learned: batches, loss, metrics; classification is one task of several."""

@@ -1,0 +1,135 @@
+"""Classification: images with one label each, cross-entropy, top-1 accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from autodepth.data.batches import Batches
+from autodepth.data.images import Images
+from autodepth.data.load import ImageData
+from autodepth.data.prepare import Augmentation
+from autodepth.data.settings import Normalisation
+from autodepth.tasks.task import Metric, Split, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledImages:
+    """Images as a network takes them.
+
+    Args:
+        data: the images, split.
+        normalisation: per channel the network takes.
+        augmentation: what training images go through.
+        channels: what the network takes.
+        device: where batches are wanted.
+    """
+
+    data: ImageData
+    normalisation: Normalisation
+    augmentation: Augmentation
+    channels: int
+    device: torch.device
+
+    def batches(
+        self, images: Images, batch_size: int, generator: torch.Generator | None = None
+    ) -> Batches:
+        """Return images in batches; with a generator they are shuffled and augmented."""
+        return Batches(
+            images,
+            batch_size=batch_size,
+            device=self.device,
+            normalisation=self.normalisation,
+            channels=self.channels,
+            augment=Augmentation() if generator is None else self.augmentation,
+            generator=generator,
+        )
+
+    def spread(self, count: int | None) -> Images:
+        """Return so many images of the validation split, evenly spread; None takes all."""
+        validation = self.data.validation
+        if count is None or count >= len(validation):
+            return validation
+        index = np.linspace(0, len(validation) - 1, count).round()
+        return validation.subset(index.astype(np.int64))
+
+
+class Classification(Task):
+    """Scores [B, classes] for images, of which the highest is to be that of the label.
+
+    Args:
+        images: where batches come from; None for outputs and labels that come from elsewhere.
+    """
+
+    metrics: ClassVar[Mapping[str, Metric]] = {"accuracy": Metric(unit="%")}
+
+    def __init__(self, images: LabelledImages | None = None) -> None:
+        self.images = images
+
+    def batches(
+        self, split: Split, *, batch_size: int, generator: torch.Generator | None
+    ) -> Batches:
+        """Return batches of images; the test split is opened anew each time."""
+        assert self.images is not None
+        data = self.images.data
+        if split == "test":
+            return self.images.batches(data.open_test(), batch_size, generator)
+        return self.images.batches(getattr(data, split), batch_size, generator)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy."""
+        return F.cross_entropy(outputs, targets)
+
+    def training_loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+        """Return the mean cross-entropy to labels that are smoothed (Szegedy et al. 2016)."""
+        return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+
+    def summed_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the summed cross-entropy."""
+        return F.cross_entropy(outputs, targets, reduction="sum")
+
+    def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return how many labels have the highest score."""
+        return (outputs.argmax(1) == targets).sum()
+
+    def divergence(self, outputs: Tensor, whole: Tensor) -> Tensor:
+        """Return the summed KL(whole || smaller) of class probabilities, in nats."""
+        wanted = whole.log_softmax(1)
+        return F.kl_div(outputs.log_softmax(1), wanted, log_target=True, reduction="sum")
+
+    def meter(self) -> Top1:
+        """Return what counts hits."""
+        return Top1()
+
+    def distillation(self, outputs: Tensor, teachers: Tensor, temperature: float) -> Tensor:
+        """Return T^2 KL(teacher || student) of softened scores (Hinton et al. 2015)."""
+        wanted = F.log_softmax(teachers.float() / temperature, dim=1)
+        given = F.log_softmax(outputs.float() / temperature, dim=1)
+        divergence = F.kl_div(given, wanted, reduction="batchmean", log_target=True)
+        return temperature**2 * divergence
+
+
+class Top1:
+    """The fraction of examples whose label has the highest score."""
+
+    def __init__(self) -> None:
+        self._correct, self._seen = 0.0, 0
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Count the hits of one batch."""
+        self._correct += (outputs.argmax(1) == targets).sum().item()
+        self._seen += len(targets)
+
+    def compute(self) -> dict[str, Any]:
+        """Return the fraction."""
+        return {"accuracy": self._correct / self._seen}
+
+
+CLASSIFICATION = Classification()
+"""The task of outputs and labels alone."""

@@ -1,0 +1,82 @@
+"""One step of a task of one's own on the untrained network, before anything is searched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autodepth.errors import InputError, TaskError
+from autodepth.networks.catalogue.own_builder import is_own
+from autodepth.space.domains import largest_value
+from autodepth.space.search_space import SearchSpace
+from autodepth.tasks.checked_task import CheckedTask
+from autodepth.tasks.in_space import with_task_metrics
+from autodepth.tasks.own_task import TaskSpec, make_task
+from autodepth.tasks.task_data import TaskData, read_task_data
+
+_EXAMPLES = 4
+
+
+def read_task(space: SearchSpace, learns: TaskSpec) -> tuple[SearchSpace, TaskData]:
+    """Make a task and look at its examples; return the space with its metrics, and the data.
+
+    Raises:
+        InputError: the task cannot be used, or the space names what it does not measure.
+    """
+    task = make_task(learns)
+    space = with_task_metrics(space, task.metrics)
+    if not (task.outputs or is_own(space.network.name)):
+        raise TaskError(
+            f"{task.place('batches')}: a task must say its outputs, the numbers a network gives "
+            f"for one input, since {space.network.name} is built by name"
+        )
+    smoothing = next((d for d in space.dimensions if d.name == "train.label_smoothing"), None)
+    if smoothing is not None and largest_value(smoothing.domain):
+        raise InputError(f"train.label_smoothing must be 0, since {task.name} has no labels")
+    return space, read_task_data(task)
+
+
+def try_task(task: CheckedTask, network: Callable[[Tensor], Any], *, distils: bool) -> None:
+    """Run a few examples through the network, and ask the task for loss and metrics.
+
+    Args:
+        task: what is to be learned.
+        network: in evaluation mode, on the CPU.
+        distils: whether the search learns from a teacher.
+
+    Raises:
+        TaskError: the network does not take the inputs, or what the task gives cannot be used.
+    """
+    inputs, targets = next(iter(task.batches("train", batch_size=_EXAMPLES, generator=None)))
+    try:
+        outputs = network(inputs)
+    except Exception as error:
+        raise task.mistake(
+            "batches", f"the network takes no inputs of {tuple(inputs.shape)}: {error}"
+        ) from error
+    loss = task.loss(outputs, targets)
+    if not loss.requires_grad:
+        raise task.mistake("loss", "loss must depend on the outputs, but cannot be derived")
+    if not math.isfinite(loss.item()):
+        raise task.mistake("loss", f"loss must be finite, but is {loss.item()} before training")
+    if distils:
+        task.distillation(outputs, outputs, 1.0)
+    with torch.inference_mode():
+        meter = task.meter()
+        meter.update(outputs, targets)
+        for name, value in meter.compute().items():
+            _check_number(task, name, value)
+
+
+def _check_number(task: CheckedTask, name: str, value: Any) -> None:
+    try:
+        float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TaskError(
+            f"{task.place('measure') or task.name}: the metric {name} must be one number, "
+            f"but is {value!r:.60}"
+        ) from error
