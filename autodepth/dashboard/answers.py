@@ -15,7 +15,7 @@ from autodepth.front.objective import METRICS
 from autodepth.records.ledger import Ledger
 from autodepth.records.mlflow.payload import params
 from autodepth.records.studies import HOME_VARIABLE, studies_root
-from autodepth.records.trial_record import TrialRecord, utc_now
+from autodepth.records.trial_record import StudyRecord, TrialRecord, utc_now
 from autodepth.report.analysis.burn_down import burn_down, ends_at
 from autodepth.report.analysis.sensitivity_table import (
     branch_table,
@@ -27,7 +27,7 @@ from autodepth.report.figures.front_figure import axes_of, axis_title, axis_unit
 from autodepth.report.lineage import short_origin
 from autodepth.report.study_status import study_status
 from autodepth.report.trial_explanation import explain_trial
-from autodepth.trial.result import EpochReport
+from autodepth.trial.result import ACCURACY, EpochReport
 
 Answer = dict[str, Any]
 _CURVES = ("phase", "step", "train_loss", "train_accuracy", "validation_accuracy")
@@ -37,28 +37,31 @@ def trials_answer(found: Snapshot, instance: str, revision: int) -> Answer:
     """Return the trials that changed, in columns: a tenth of the text that rows would be."""
     records = found.since(instance, revision)
     across, up = axes_of(found.study.objectives)
+    names, leading = _metrics(found.study), _leading(found.study)
     return {
         "instance": found.instance,
         "revision": found.revision,
         "whole": len(records) == len(found.records),
         "axes": {"x": across, "y": up},
         "objectives": [objective.to_dict() for objective in found.study.objectives],
-        "metrics": {name: axis_title(name) for name in METRICS},
+        "metrics": {name: axis_title(name) for name in names},
+        "leading": leading,
         "front": [member.trial for member in found.front],
         "confirmed": {
             str(member.point.trial): member.accuracy.to_dict()
             for member in found.members
             if member.accuracy is not None
         },
-        "accuracy_unit": axis_unit("validation_accuracy"),
-        "columns": _columns(records),
+        "accuracy_unit": axis_unit(leading["name"]),
+        "columns": _columns(records, names),
         "dimensions": _dimensions(records),
     }
 
 
 def front_answer(found: Snapshot) -> Answer:
     """Return the front alone, in columns, to draw another study's beside one's own."""
-    return {"columns": _columns([found.records[member.trial] for member in found.front])}
+    records = [found.records[member.trial] for member in found.front]
+    return {"columns": _columns(records, _metrics(found.study))}
 
 
 def status_answer(view: StudyView, found: Snapshot) -> Answer:
@@ -112,6 +115,7 @@ def trial_answer(view: StudyView, found: Snapshot, number: int) -> Answer:
         "sensitivities": {str(b): score for b, score in scaled_sensitivities(record).items()},
         "survival": [] if result is None else list(result.survival),
         "accuracies": _accuracies(record),
+        "leading": _leading(found.study),
         "device_seconds": record.device_seconds,
         "confirmed": None if member is None else member.to_dict(),
         "export": export_command(view, found, number) if told.on_front and kept else None,
@@ -144,7 +148,7 @@ def export_command(view: StudyView, found: Snapshot, number: int) -> str:
     words = ["autodepth", "export", name, "--select", f"trial:{number}"]
     words += ["--to", f"exports/{name}-trial-{number}"]
     builder, called, _ = str(found.study.plan["network"]["name"]).partition(":")
-    if called and builder not in {"torchvision", "timm"}:
+    if (called and builder not in {"torchvision", "timm"}) or "task" in found.study.plan:
         words.append("--own-code")
     home = os.environ.get(HOME_VARIABLE)
     place = f"{HOME_VARIABLE}={shlex.quote(str(studies_root()))} " if home else ""
@@ -167,13 +171,31 @@ def _weights(view: StudyView, record: TrialRecord) -> Path | None:
     return file if file.is_file() else None
 
 
-def _columns(records: Sequence[TrialRecord]) -> Answer:
-    metrics: dict[str, list[float | None]] = {name: [] for name in METRICS}
-    units = {name: axis_unit(name) for name in METRICS}
+def _leading(study: StudyRecord) -> dict[str, str]:
+    """Return name, head of a column and unit of the metric that leads the search."""
+    task = study.plan.get("task")
+    if task is None:
+        return {"name": ACCURACY, "title": "accuracy", "unit": "%"}
+    name, metric = next(iter(task["metrics"].items()))
+    return {"name": f"validation_{name}", "title": name, "unit": metric["unit"]}
+
+
+def _metrics(study: StudyRecord) -> list[str]:
+    """Return what networks are measured by."""
+    task = study.plan.get("task")
+    if task is None:
+        return list(METRICS)
+    others = [name for name in METRICS if name != ACCURACY]
+    return [*(f"validation_{name}" for name in task["metrics"]), *others]
+
+
+def _columns(records: Sequence[TrialRecord], names: Sequence[str]) -> Answer:
+    metrics: dict[str, list[float | None]] = {name: [] for name in names}
+    units = {name: axis_unit(name) for name in names}
     for record in records:
         for name, values in metrics.items():
             point = None if record.result is None else record.result.point
-            values.append(None if point is None else float(getattr(point, name)) * units[name])
+            values.append(None if point is None else point.value(name) * units[name])
     return {
         "number": [record.number for record in records],
         "kind": [record.kind for record in records],
@@ -204,7 +226,8 @@ def _plain(value: Any) -> Any:
 
 
 def _curves(epochs: Sequence[EpochReport]) -> dict[str, list[Any]]:
-    return {name: [_plain(getattr(epoch, name)) for epoch in epochs] for name in _CURVES}
+    curves = {name: [_plain(getattr(epoch, name)) for epoch in epochs] for name in _CURVES}
+    return curves | {ACCURACY: [_plain(epoch.leading) for epoch in epochs]}
 
 
 def _accuracies(record: TrialRecord) -> Mapping[str, float]:
@@ -214,5 +237,5 @@ def _accuracies(record: TrialRecord) -> Mapping[str, float]:
     return {
         "parent": result.parent_accuracy,
         "pruned": result.pruned_accuracy,
-        "final": result.point.validation_accuracy,
+        "final": result.point.leading,
     }

@@ -58,8 +58,8 @@ class DataSettings:
 
     Args:
         name: `digits`, `cifar10`, `cifar100`, `svhn`, `fashion-mnist`, `folder:PATH`,
-            `npz:PATH`, `unlabelled:PATH` for images whose labels nobody knows, or `task` where the task
-            brings examples of its own.
+            `npz:PATH`, `unlabelled:PATH` for images whose labels nobody knows, or `task` where
+            the task brings examples of its own.
         root: folder that named sets are downloaded to.
         validation: share of the training images in (0, 1), or their number.
         train_images: at most this many images to train on, taken class by class after the

@@ -52,10 +52,11 @@ class CheckedTask(Task):
         """
         with self.told("batches"):
             found = self.inner.batches(split, batch_size=batch_size, generator=generator)
-            if not hasattr(found, "__len__") or not hasattr(found, "__iter__"):
+            again = hasattr(found, "__iter__") and not hasattr(found, "__next__")
+            if not again or not hasattr(found, "__len__"):
                 raise self.mistake(
                     "batches",
-                    f"batches({split!r}) must be iterable and have a length, as a DataLoader, "
+                    f"batches({split!r}) must have a length and go on anew each time, "
                     f"but is {found!r:.60}",
                 )
             if len(found) == 0:  # type: ignore[arg-type]

@@ -136,7 +136,8 @@ class Task(ABC):
         """Return how far outputs are from the whole network's, summed over the examples."""
         if not isinstance(outputs, Tensor):
             return torch.tensor(math.nan)
-        return (outputs - whole).float().square().flatten(1).mean(1).sum()
+        apart: Tensor = (outputs - whole).float().square().flatten(1).mean(1).sum()
+        return apart
 
     def hits(self, outputs: Any, targets: Any) -> Tensor | None:  # noqa: ARG002
         """Return how many examples of a training batch are right; None where none is."""

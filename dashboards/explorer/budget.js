@@ -48,7 +48,7 @@ function showStates(trials) {
 function showRunning(running) {
   const columns = ["trial", "for", "phase", "epoch", "accuracy"];
   const cells = (r) => [String(r.trial), duration(r.seconds), (r.phase ?? "–").replaceAll("_", "-"), String(r.step || "–"),
-    r.validation_accuracy === null ? "–" : `${(100 * r.validation_accuracy).toFixed(1)} %`];
+    r.leading?.replace("%", " %") ?? "–"];
   byId("running").replaceChildren(running.length
     ? element("table", {}, element("thead", {}, element("tr", {}, ...columns.map((c) => element("th", { scope: "col" }, c)))),
       element("tbody", {}, ...running.map((r) => element("tr", {}, ...cells(r).map((text) => element("td", {}, text))))))

@@ -1,11 +1,10 @@
 // The front: every trial as a point, on axes to choose.
 
-import { apiOf, ask, byId, element, percent } from "./page.js";
+import { amount, apiOf, ask, byId, element, of } from "./page.js";
 import { axis, colour, draw, faint, PALETTE, plain } from "./plots.js";
 import { strip, trialOf } from "./trial.js";
 
-const AXES = ["macs", "parameters", "latency_ms", "size_bytes", "effective_macs",
-              "validation_accuracy", "validation_loss"];
+const COSTS = ["macs", "parameters", "latency_ms", "size_bytes", "effective_macs"];
 const CONTROL_MARKS = ["square-open", "triangle-up-open", "triangle-down-open", "cross-open", "x-open", "star-open"];
 // Of more points than this the dominated ones are drawn as one path: a node for each of ten thousand
 // takes seconds.
@@ -35,7 +34,8 @@ function choosers(state, change) {
   for (const [id, key] of [["across", "x"], ["up", "y"]]) {
     const select = byId(id);
     if (!select.options.length) {
-      select.append(...AXES.map((name) => element("option", { value: name }, state.trials.metrics[name])));
+      const measured = Object.keys(state.trials.metrics).filter((name) => !COSTS.includes(name));
+      select.append(...[...COSTS, ...measured].map((name) => element("option", { value: name }, state.trials.metrics[name])));
       select.addEventListener("change", () => change({ [key]: select.value }));
     }
     select.value = state[key];
@@ -70,7 +70,7 @@ function ofStudy(state) {
     points(state, groups.unpruned, "parent (unpruned)",
       { color: colour("ink"), size: 15, symbol: "diamond-open", line: { width: 2 } }),
   ].filter((trace) => trace.x.length);
-  if (y === "validation_accuracy") traces.push(...confirmed(state, groups.front));
+  if (y === trials.leading.name) traces.push(...confirmed(state, groups.front));
   if (state.trial !== null && trials.columns[x]?.[state.trial] != null) {
     traces.push({ ...points(state, [state.trial], "chosen", { color: "rgba(0,0,0,0)", size: 22, symbol: "circle",
       line: { color: colour("accent"), width: 3 } }), hoverinfo: "skip", hovertemplate: null, showlegend: false });
@@ -113,7 +113,7 @@ function frontLine(state, numbers) {
   // are what the front was taken by.
   const drawn = new Set([x, y]);
   const both = trials.objectives.length === 2 && trials.objectives.every((o) => drawn.has(o.name));
-  if (both && y === "validation_accuracy") {
+  if (both && y === trials.leading.name) {
     Object.assign(trace, { mode: "lines+markers", line: { color: colour("accent"), width: 2, shape: "hv" } });
   }
   return trace;
@@ -129,7 +129,7 @@ function confirmed(state, numbers) {
     x: found.map((n) => trials.columns[x][n]), y: spreads.map((s) => s.mean * unit),
     error_y: { type: "data", array: spreads.map((s) => (s.sd ?? 0) * unit), color: colour("ink"), thickness: 1.5, width: 5 },
     marker: { color: colour("ink"), size: 7, symbol: "line-ew", line: { width: 2, color: colour("ink") } },
-    text: spreads.map((s) => `${percent(s.mean)} ± ${s.sd === null ? "?" : percent(s.sd)} over ${s.n} seeds`),
+    text: spreads.map((s) => `${of(trials.leading, s.mean)} ± ${s.sd === null ? "?" : of(trials.leading, s.sd)} over ${s.n} seeds`),
     hovertemplate: "<b>trial %{customdata}</b> on fresh seeds<br>%{text}<extra></extra>",
   }];
 }
@@ -154,18 +154,22 @@ async function open(number, change) {
 
 function members(state, change) {
   const { trials } = state;
-  const columns = ["trial", "accuracy", "confirmed", "MACs (M)", "params (M)", "latency (ms)", "removed", "origin"];
+  const { leading } = trials, inPercent = leading.unit === "%";
+  const columns = ["trial", leading.title, "confirmed", "MACs (M)", "params (M)", "latency (ms)", "removed", "origin"];
   byId("members").tHead.replaceChildren(element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name))));
   const shown = new Set(state.shown), { columns: c } = trials;
   // As many decimals in all rows as the smallest number needs: so they can be compared down a column.
   const even = (values, n) => values[n].toFixed(decimals(Math.min(...trials.front.map((m) => values[m]))));
-  const rows = trials.front.filter((n) => shown.has(n)).sort((a, b) => c.validation_accuracy[b] - c.validation_accuracy[a]);
+  const goal = trials.objectives.find((o) => o.name === leading.name)?.goal === "minimize" ? -1 : 1;
+  const rows = trials.front.filter((n) => shown.has(n)).sort((a, b) => goal * (c[leading.name][b] - c[leading.name][a]));
   byId("members").tBodies[0].replaceChildren(...rows.map((n) => {
     const spread = trials.confirmed[n];
     const button = element("button", { type: "button", onclick: () => open(n, change) }, String(n));
-    const sd = spread && spread.sd !== null ? ` ± ${(100 * spread.sd).toFixed(1)}` : "";
-    const told = spread ? `${(100 * spread.mean).toFixed(1)}${sd} % (${spread.n})` : "–";
-    const cells = [`${c.validation_accuracy[n].toFixed(2)} %`, told, even(c.macs, n), even(c.parameters, n), even(c.latency_ms, n), String(c.removed[n]), c.origin[n]];
+    const tenths = (value) => (inPercent ? (100 * value).toFixed(1) : amount(value, 3));
+    const sd = spread && spread.sd !== null ? ` ± ${tenths(spread.sd)}` : "";
+    const told = spread ? `${tenths(spread.mean)}${sd} ${leading.unit} (${spread.n})` : "–";
+    const own = inPercent ? c[leading.name][n].toFixed(2) : amount(c[leading.name][n], 4);
+    const cells = [`${own} ${leading.unit}`, told, even(c.macs, n), even(c.parameters, n), even(c.latency_ms, n), String(c.removed[n]), c.origin[n]];
     return element("tr", { "aria-current": state.trial === n ? "true" : null },
       element("td", {}, button), ...cells.map((text) => element("td", {}, text)));
   }));

@@ -15,6 +15,9 @@ export function element(name, attributes = {}, ...children) {
 
 export const percent = (fraction, digits = 1) => `${(100 * fraction).toFixed(digits)} %`;
 
+// A value of the metric that leads the search, with its unit.
+export const of = ({ unit }, value, digits = 1) => (unit === "%" ? percent(value, digits) : `${amount(value)} ${unit}`.trim());
+
 export function amount(value, digits = 4) {
   if (value === null || value === undefined) return "–";
   return typeof value === "number" ? String(Number(value.toPrecision(digits))) : String(value);

@@ -14,7 +14,7 @@ export async function showSettings(state, change) {
   await showImportance(state);
 }
 
-const names = (state) => [...state.trials.varied(), "macs", "validation_accuracy"];
+const names = (state) => [...state.trials.varied(), "macs", state.trials.leading.name];
 const title = (state, name) => state.trials.metrics[name] ?? name;
 
 // Where a value lies on its axis, from 0 at the bottom to 1 at the top; null where it has none.

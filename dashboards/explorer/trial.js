@@ -1,6 +1,6 @@
 // One trial: its network as a strip of blocks, its policy, curves and sensitivity, its export.
 
-import { amount, apiOf, ask, byId, command, element, percent } from "./page.js";
+import { amount, apiOf, ask, byId, command, element, of, percent } from "./page.js";
 import { axis, colour, draw, PALETTE } from "./plots.js";
 
 const MOST_KEPT = 50;
@@ -66,7 +66,7 @@ export async function showTrial(state, change) {
     element("h2", {}, "Policy"), policy(told),
   );
   if (told.point) showWidths(blocks, state, number);
-  if (measured) await drawCurves(curves, told.epochs);
+  if (measured) await drawCurves(curves, told.epochs, told.leading);
   if (scores.isConnected) await drawScores(scores, told);
   if (survival.isConnected) await drawSurvival(survival, told);
 }
@@ -108,29 +108,31 @@ function legend(blocks) {
 }
 
 function facts(told) {
-  const { point, accuracies } = told;
+  const { point, accuracies, leading } = told;
   const lines = [
-    ["validation accuracy", percent(point.validation_accuracy, 2)],
-    ["on fresh seeds", told.confirmed?.confirmed.accuracy ? spread(told.confirmed.confirmed.accuracy) : null],
-    ["parent, pruned, fine-tuned", `${[accuracies.parent, accuracies.pruned, accuracies.final].map((a) => (100 * a).toFixed(1)).join(", ")}\u00a0%`],
+    [leading.name.replace("_accuracy", " accuracy"), of(leading, accuracies.final, 2)],
+    ["on fresh seeds", told.confirmed?.confirmed.accuracy ? spread(leading, told.confirmed.confirmed.accuracy) : null],
+    ["parent, pruned, fine-tuned", `${[accuracies.parent, accuracies.pruned, accuracies.final].map((a) => leading.unit === "%" ? (100 * a).toFixed(1) : amount(a, 3)).join(", ")}\u00a0${leading.unit}`],
     ["MACs", point.macs.toLocaleString("en")],
     ["parameters", point.parameters.toLocaleString("en")],
     ["latency", `${amount(point.latency_ms, 3)} ms`],
     ["weights file", `${amount(point.size_bytes / 1e6, 3)} MB`],
     ["device time", `${amount(told.device_seconds, 3)} s`],
-    ...(told.confirmed?.controls ?? []).map((c) => [`beside ${c.role.replaceAll("_", " ")}`, control(c)]),
+    ...(told.confirmed?.controls ?? []).map((c) => [`beside ${c.role.replaceAll("_", " ")}`, control(leading, c)]),
   ];
   return list(lines.filter(([, value]) => value !== null));
 }
 
-function spread(s) {
+function spread(leading, s) {
+  if (leading.unit !== "%") return `${amount(s.mean, 4)}${s.sd === null ? "" : ` ± ${amount(s.sd, 2)}`} ${leading.unit} (${s.n} seeds)`;
   return `${(100 * s.mean).toFixed(1)}${s.sd === null ? "" : ` ± ${(100 * s.sd).toFixed(1)}`} % (${s.n} seeds)`;
 }
 
-function control(c) {
+function control(leading, c) {
   const { difference, verdict } = c.comparison;
   if (difference === null) return "not complete";
-  return `${difference < 0 ? "" : "+"}${(100 * difference).toFixed(1)} points, better: ${verdict}`;
+  const apart = leading.unit === "%" ? `${(100 * difference).toFixed(1)} points` : `${amount(difference, 3)} ${leading.unit}`;
+  return `${difference < 0 ? "" : "+"}${apart}, better: ${verdict}`;
 }
 
 function list(lines) {
@@ -162,15 +164,16 @@ function policy(told) {
       list(rest.map((name) => [name, short(told.policy[name])]))) : null);
 }
 
-async function drawCurves(node, epochs) {
+async function drawCurves(node, epochs, leading) {
+  const inPercent = leading.unit === "%";
   const changes = epochs.step.filter((_, i) => i > 0 && epochs.phase[i] !== epochs.phase[i - 1]);
   const line = (name, values, more) => ({ type: "scatter", mode: "lines+markers", marker: { size: 4 }, name, x: epochs.step, y: values, ...more });
   await draw(node, [
-    line("validation accuracy", epochs.validation_accuracy, { line: { color: colour("accent") } }),
-    line("training accuracy", epochs.train_accuracy, { line: { color: colour("grey"), dash: "dot" } }),
+    line(leading.name.replace("_accuracy", " accuracy"), epochs.validation_accuracy, { line: { color: colour("accent") } }),
+    ...(leading.name === "validation_accuracy" ? [line("training accuracy", epochs.train_accuracy, { line: { color: colour("grey"), dash: "dot" } })] : []),
     line("training loss", epochs.train_loss, { line: { color: PALETTE[1] }, yaxis: "y2" }),
   ], {
-    xaxis: axis("epoch"), yaxis: axis("", { tickformat: ".0%" }),
+    xaxis: axis("epoch"), yaxis: axis("", inPercent ? { tickformat: ".0%" } : {}),
     yaxis2: axis("", { overlaying: "y", side: "right", showgrid: false, rangemode: "tozero", nticks: 4, tickmode: "auto" }),
     margin: { l: 6, r: 6, t: 44, b: 6 }, font: { size: 11, color: colour("ink") },
     shapes: changes.map((step) => ({ type: "line", x0: step - 0.5, x1: step - 0.5, yref: "paper", y0: 0, y1: 1,

@@ -53,6 +53,7 @@ train: {epochs: 1}
 SNIPPETS = {
     ("README.md", "from autodepth"): {"autodepth.yaml": "tiny.yaml", "4cpu-min": "1trials"},
     ("tutorial.md", "from PIL"): {},
+    ("own_task.md", '"""How far'): {},
     ("export.md", "import numpy"): {
         "import numpy as np, onnxruntime": "import numpy as np, onnxruntime\n"
         "images = np.zeros((1, 1, 8, 8), np.float32)"
@@ -133,6 +134,10 @@ def belongings(tmp_path_factory):
         "branches_removed: 1\nfine_tune_epochs: 1\ntrain: {epochs: 1, batch_size: 32}\n"
     )
     (place / "tiny.yaml").write_text(TINY)
+    (guide,) = (page for page in PAGES if page.name == "own_task.md")
+    (place / "ink.py").write_text(snippets(guide)[0])
+    space, _ = re.findall(r"^```yaml\n(.*?)^```", guide.read_text(), re.MULTILINE | re.DOTALL)
+    (place / "ink.yaml").write_text(space)
     (place / "token.txt").write_text("a-token-of-some-length-0123456789")
     return place
 

@@ -18,7 +18,7 @@ from autodepth.space.objectives import is_of_task, unknown_metric
 from autodepth.space.sections.models import SECTIONS, TASK_DATA, SpaceModel
 from autodepth.space.sections.section import Place
 from autodepth.space.sections.setting_models import DOMAIN_SECTIONS
-from autodepth.space.sections.task_section import CLASSIFICATION
+from autodepth.space.sections.task_section import is_own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +51,9 @@ def find_mistakes(content: Any) -> tuple[SpaceModel | None, list[Mistake]]:
     except ValidationError as error:
         mistakes = mistakes_of(error)
     told = {mistake.place for mistake in mistakes}
-    for more in (_condition_mistakes(content), task_mistakes(content)):
-        mistakes += [mistake for mistake in more if mistake.place not in told]
+    more = [*task_mistakes(content), *_condition_mistakes(content)]
+    mistakes += [mistake for mistake in more if mistake.place not in told]
+    mistakes.sort(key=lambda mistake: _needed_first(mistake.place))
     return (None if mistakes else model), mistakes
 
 
@@ -123,7 +124,7 @@ def task_mistakes(content: Any) -> list[Mistake]:
     if not isinstance(content, dict):
         return []
     task, data = (_name_in(content.get(key)) for key in ("task", "data"))
-    if task not in {None, CLASSIFICATION}:
+    if isinstance(task, str) and is_own(task):
         if data in {None, TASK_DATA}:
             return []
         told = f"must be left out, since the task {task} brings its own"
@@ -139,6 +140,12 @@ def task_mistakes(content: Any) -> list[Mistake]:
     if "data" not in content:
         mistakes.append(Mistake(place=("data",), message="is required, but missing"))
     return mistakes
+
+
+def _needed_first(place: Place) -> int:
+    """Return the rank of a key that has to be there among all, as the file has them."""
+    first = ("network", "data")
+    return first.index(place[0]) if place and place[0] in first else len(first)
 
 
 def _name_in(section: object) -> object:

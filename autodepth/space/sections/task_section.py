@@ -17,8 +17,13 @@ SHIPPED: tuple[str, ...] = (CLASSIFICATION,)
 _OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
+def is_own(name: str) -> bool:
+    """Whether a name is of the form `package.module:callable`."""
+    return _OWN.fullmatch(name) is not None
+
+
 def _known(name: str) -> str:
-    if name not in SHIPPED and not _OWN.fullmatch(name):
+    if name not in SHIPPED and not is_own(name):
         raise ValueError(
             f"must be {', '.join(SHIPPED)} or package.module:callable, but got {name!r}"
             + did_you_mean(name, SHIPPED)

@@ -52,6 +52,10 @@ from autodepth.trial.training.evaluation import answers
 if TYPE_CHECKING:
     from autodepth.study.cluster.cluster import Cluster
 
+_ANSWERS = (
+    "labels are the answers of the network given: accuracy is how often a network answers "
+    "as it does, and says nothing of how often either is right"
+)
 _ENOUGH_VALIDATION = 200  # images: steps of half a point
 # `train_images: auto` takes as many images as let the budget buy this many trials.
 _WANTED_TRIALS = 10
@@ -97,20 +101,13 @@ def make_plan(
     learns = TaskSpec(
         name=space.task.name, arguments=dict(space.task.arguments), own_code=request.own_task
     )
-    data: ImageData | TaskData
     if learns.is_classification:
-        settings, automatic = _data_settings(space, split_rule)
-        data = load_data(settings, trust=request.trust_data)
+        data, automatic = _read_images(space, request, split_rule)
     else:
         _check_place(resources, cluster)
         space, data, automatic = *read_task(space, learns), False
         learns = learns.imported()  # workers are elsewhere
     notes, unlabelled = [*data.notes], data.settings.unlabelled
-    if unlabelled and weights is None:
-        raise InputError(
-            f"labels of {data.settings.name} are the answers of a trained network: give it with "
-            "--weights FILE"
-        )
     if cluster is not None and isinstance(data.train, FileImages):
         cluster.check_sees(Path(data.train.folder, data.train.paths[0]))
     spec = NetworkSpec(
@@ -156,10 +153,7 @@ def make_plan(
     notes += told
     if unlabelled and isinstance(data, ImageData):
         data = _own_answers(data, network, normalisation, spec)
-        notes.append(
-            "labels are the answers of the network given: accuracy is how often a network answers "
-            "as it does, and says nothing of how often either is right"
-        )
+        notes.append(_ANSWERS)
     context = TrialContext(
         spec=spec,
         weights=weights,
@@ -216,6 +210,24 @@ def _without_idle_dimensions(space: SearchSpace) -> tuple[SearchSpace, list[str]
     )
     note = f"no training before pruning (train.epochs 0), so {', '.join(idle)} do not act"
     return replace(space, dimensions=kept), [note] if idle else []
+
+
+def _read_images(
+    space: SearchSpace, request: PlanRequest, rule: SplitRule
+) -> tuple[ImageData | TaskData, bool]:
+    """Return the images to classify, and whether their number is left to us.
+
+    Raises:
+        InputError: they cannot be read, or their labels would be the answers of no network.
+    """
+    settings, automatic = _data_settings(space, rule)
+    data = load_data(settings, trust=request.trust_data)
+    if settings.unlabelled and space.network.weights is None:
+        raise InputError(
+            f"labels of {settings.name} are the answers of a trained network: give it with "
+            "--weights FILE"
+        )
+    return data, automatic
 
 
 def _data_settings(space: SearchSpace, rule: SplitRule) -> tuple[DataSettings, bool]:

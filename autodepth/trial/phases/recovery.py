@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from autodepth.data.batches import Batches
 from autodepth.networks.gates.batch_statistics import following_batches
 from autodepth.networks.pruning.reconstruction.reconstruct import reconstruct
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
+from autodepth.tasks.loading import Batches
 from autodepth.trial.context import TrialContext
 
 _MOST_NUMBERS = 2**26  # that one operation may give for all images together: 256 MB

@@ -1,0 +1,114 @@
+"""Classification behind the interface trains as a loop does that calls cross-entropy itself."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.optim import SGD
+from torch.optim.lr_scheduler import OneCycleLR
+
+from autodepth.data.batches import Batches
+from autodepth.data.load import load_data
+from autodepth.data.prepare import Augmentation, resolve_normalisation
+from autodepth.data.settings import DataSettings
+from autodepth.networks.catalogue import NetworkSpec
+from autodepth.networks.gates.gates import GatedNetwork
+from autodepth.policy.settings import TrainingSettings
+from autodepth.tasks.classification import CLASSIFICATION
+from autodepth.trial.context import TrialContext
+from autodepth.trial.phases.parent import untrained_network
+from autodepth.trial.training.config import TrainingConfig
+from autodepth.trial.training.loop import train
+
+SETTINGS = TrainingSettings(epochs=2, batch_size=32, label_smoothing=0.1)
+
+
+@pytest.fixture(scope="module")
+def context():
+    settings = DataSettings(name="digits", train_images=96, validation=60)
+    data = load_data(settings)
+    return TrialContext(
+        spec=NetworkSpec(name="resnet14", channels=1, height=8, width=8),
+        weights=None,
+        data=data,
+        normalisation=resolve_normalisation(settings, data.train, pretrained=False, channels=1),
+        augmentation=Augmentation(),
+        sensitivity_images=None,
+        device=torch.device("cpu"),
+        threads=1,
+        seed=0,
+    )
+
+
+def by_hand(context, network):
+    """Train without gates, tasks or configuration; return (accuracy, loss) of each epoch."""
+
+    def of(images, generator=None):
+        return Batches(
+            images,
+            batch_size=32 if generator else 256,
+            device="cpu",
+            normalisation=context.normalisation,
+            channels=1,
+            generator=generator,
+        )
+
+    training = of(context.data.train, context.generator("batches"))
+    optimizer = SGD(
+        network.parameters(), lr=SETTINGS.learning_rate, momentum=SETTINGS.momentum,
+        weight_decay=SETTINGS.weight_decay, nesterov=True,
+    )  # fmt: skip
+    steps = 2 * len(training)
+    schedule = OneCycleLR(
+        optimizer, SETTINGS.learning_rate, total_steps=steps, cycle_momentum=False
+    )
+    told = []
+    for _ in range(2):
+        network.train()
+        for images, labels in training:
+            loss = F.cross_entropy(network(images), labels, label_smoothing=0.1)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        network.eval()
+        with torch.inference_mode():
+            ((images, labels),) = of(context.data.validation)
+            scores = network(images)
+        right = (scores.argmax(1) == labels).sum().item()
+        loss = F.cross_entropy(scores, labels, reduction="sum").item()
+        told.append((right / len(labels), loss / len(labels)))
+    return told
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_the_task_costs_no_bit(context, seed):
+    context = replace(context, seed=seed)
+    network, epochs = untrained_network(context), []
+    expected = by_hand(context, untrained_network(context).module)
+
+    train(
+        GatedNetwork(network),
+        context.task.batches("train", batch_size=32, generator=context.generator("batches")),
+        context.validation_batches(),
+        TrainingConfig(
+            epochs=2,
+            learning_rate=SETTINGS.learning_rate,
+            settings=SETTINGS,
+            survival=lambda _: (1.0,) * len(network.branches),
+            task=context.task,
+        ),
+        gate_generator=context.generator("gates"),
+        on_epoch=epochs.append,
+    )
+
+    assert [(e.evaluation.accuracy, e.evaluation.loss) for e in epochs] == expected
+    assert [e.evaluation.metrics for e in epochs] == [{}, {}]
+
+
+def test_equal_outputs_are_no_distance_apart():
+    scores = torch.randn(4, 10, generator=torch.Generator().manual_seed(0))
+
+    assert CLASSIFICATION.divergence(scores, scores).item() == pytest.approx(0.0, abs=1e-6)
+    assert CLASSIFICATION.divergence(scores, -scores) > 0
