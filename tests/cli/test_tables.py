@@ -64,7 +64,8 @@ def test_a_long_front_is_thinned_evenly_and_keeps_its_ends():
 @pytest.mark.parametrize("colour", [True, False])
 @pytest.mark.parametrize("front", [FRONT, FRONT[:1]])
 def test_the_plot_shows_every_point_of_the_front_in_80_columns(front, colour):
-    text = front_plot(front, [(2e6, 0.83), (2e6, 0.1)], colour=colour).plain
+    others = [member(8, 0.83, 2_000_000).point, member(9, 0.1, 2_000_000).point]
+    text = front_plot(front, others, colour=colour).plain
 
     assert text.count("●") == len(front)
     assert max(map(len, text.splitlines())) <= 80
