@@ -273,7 +273,7 @@ def _affordable(
     return load_data(settings, trust=True), [note]  # they were looked at
 
 
-def _seen(data: ImageData, weights: Path | None) -> list[str]:
+def _seen(data: ImageData | TaskData, weights: Path | None) -> list[str]:
     """Return a note where given weights may have been trained on images that validate."""
     if weights is None or data.settings.unlabelled:
         return []
