@@ -76,7 +76,7 @@ def accuracies(setting: TrialContext, p_last: float, folder: Path) -> tuple[floa
     network = build_network(setting.spec).without(result.removed)
     load_saved(network.module, folder / WEIGHTS_FILE)
     network.module.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    test = setting.evaluation_batches(setting.data.open_test())
+    test = setting.task.batches("test", batch_size=256, generator=None)
     return evaluate(network.module, test).accuracy, result.parent_accuracy
 
 

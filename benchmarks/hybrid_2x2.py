@@ -77,7 +77,7 @@ class Seed:
         self.context, self.epochs, self.tuning = setting, epochs, tuning
         test = setting.data.open_test()
         index = np.linspace(0, len(test) - 1, min(test_images, len(test))).round()
-        self._test = setting.evaluation_batches(test.subset(index.astype(np.int64)))
+        self._test = setting.task.images.batches(test.subset(index.astype(np.int64)), 256)
         self.whole = build_network(setting.spec)
 
     def policy(self, last: float, **others: Any) -> Policy:

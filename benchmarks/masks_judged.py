@@ -60,11 +60,13 @@ class Chooser:
         some = torch.randperm(len(context.data.train), generator=context.generator("judged"))
         judged = context.data.train.subset(some[:JUDGED].numpy())
         # The trial judges on validation images; these weights were trained on all but the test's.
-        self.context = replace(context, data=replace(context.data, validation=judged))
-        self._judge = Judge(parent, self.context.judging_batches(judged))
+        self.context = replace(
+            context, data=replace(context.data, validation=judged), sensitivity_images=None
+        )
+        self._judge = Judge(parent, self.context.scoring_batches())
         test = context.data.open_test()
         index = np.linspace(0, len(test) - 1, min(test_images, len(test))).round()
-        self._test = context.evaluation_batches(test.subset(index.astype(np.int64)))
+        self._test = context.task.images.batches(test.subset(index.astype(np.int64)), 256)
         self.branches = [b.index for b, _ in parent.kept() if b.removable]
 
     def single(self) -> dict[int, float]:
@@ -78,7 +80,7 @@ class Chooser:
         gated.eval()
         gated.open_all()
         losses = dict.fromkeys([frozenset({b}) for b in self.branches], 0.0)
-        for images, labels in self.context.judging_batches(self.context.data.validation):
+        for images, labels in self.context.scoring_batches():
             for mask, scores in outputs_without(gated, images, losses):
                 losses[mask] += F.cross_entropy(scores, labels, reduction="sum").item()
         return {b: losses[frozenset({b})] / JUDGED for b in self.branches}

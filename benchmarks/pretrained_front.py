@@ -65,7 +65,7 @@ class Front:
         self.policy = replace(self.policy, protected=projections)
         test = setting.data.open_test()
         index = np.linspace(0, len(test) - 1, min(test_images, len(test))).round()
-        self._test = setting.evaluation_batches(test.subset(index.astype(np.int64)))
+        self._test = setting.task.images.batches(test.subset(index.astype(np.int64)), 256)
 
     def greedy(self) -> tuple[int, ...]:
         """Return the identity blocks in the order in which they go."""

@@ -268,7 +268,7 @@ def _add_test_accuracies(
     candidates = [record for record in ledger.trials() if record.front_point is not None]
     points = [_point(rows[record.number]) for record in candidates]
     setting = plan.context
-    test = setting.evaluation_batches(setting.data.open_test())
+    test = setting.task.batches("test", batch_size=256, generator=None)
     for index in sorted(ever_on_front(points)):
         record = candidates[index]
         network = _rebuilt(record, plan, _kept(weights, str(record.number)))
@@ -289,7 +289,7 @@ def _rebuilt(record: TrialRecord, plan: StudyPlan, weights: Path) -> ResidualNet
     load_saved(network.module, weights)
     network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.module.eval()
-    validation = setting.evaluation_batches(setting.data.validation)
+    validation = setting.validation_batches()
     found = evaluate(network.module, validation).accuracy
     told = result.point.validation_accuracy
     if abs(found - told) * len(setting.data.validation) > _ROUNDING + 0.5:
