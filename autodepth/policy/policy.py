@@ -102,6 +102,11 @@ class Policy(PolicySettings):
         return least < 1.0 and self.train.epochs > 0
 
     @property
+    def is_elastic(self) -> bool:
+        """Whether the whole network is trained beside networks of random depth."""
+        return self.drops_branches and self.train.elastic > 0
+
+    @property
     def removes_branches(self) -> bool:
         """Whether any branch may go."""
         return any(getattr(self, name) is not None for name in GOALS)

@@ -93,6 +93,13 @@ class TrainingSettings:
     weight_decay: float = number(5e-4, _NOT_NEGATIVE, "weight decay of SGD", _TRAINING)
     label_smoothing: float = number(0.0, _SHARE, "label smoothing", _TRAINING)
     precision: Precision = named("auto", PRECISIONS, "what numbers to train in", _TRAINING)
+    elastic: float = number(
+        0.0,
+        ("a number in [0, 1]", lambda number: 0 <= number <= 1),
+        "share of training, at its end, whose steps train the whole network on labels and one "
+        "with random depth on the whole one's scores",
+        {"parent": lambda policy: policy.drops_branches and policy.train.elastic > 0},
+    )
 
     def __post_init__(self) -> None:
         check_settings(self, "train.")
@@ -100,7 +107,7 @@ class TrainingSettings:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values by name; settings that came later are left out at their defaults."""
         values = asdict(self)
-        later = {"schedule": "one_cycle", "decay_share": 0.2}
+        later = {"schedule": "one_cycle", "decay_share": 0.2, "elastic": 0.0}
         return {n: value for n, value in values.items() if later.get(n, ...) != value}
 
 

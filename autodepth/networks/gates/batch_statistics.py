@@ -48,6 +48,20 @@ def batch_statistics(module: nn.Module, images: int) -> Iterator[None]:
                 vars(norm)["forward"] = forward
 
 
+@contextmanager
+def without_memory(module: nn.Module) -> Iterator[None]:
+    """Let the batch norms of a network in training keep no statistics of what it is run on."""
+    norms = [m for m in module.modules() if isinstance(m, BATCH_NORMS) and m.training]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
 def following_batches(module: nn.Module) -> list[BatchNorm]:
     """Return the batch norms that take the statistics of batches while a network trains.
 

@@ -94,6 +94,8 @@ class GatedNetwork:
         generator: torch.Generator,
         batch_size: int | None = None,
         part: slice = slice(None),
+        *,
+        compensated: bool = True,
     ) -> float:
         """Open each gate with its survival probability for the next training step.
 
@@ -105,6 +107,8 @@ class GatedNetwork:
             generator: CPU generator.
             batch_size: images in the next batch, at least 1; sample mode needs it.
             part: which of them are this process's, where others compute the rest of the batch.
+            compensated: whether `inverted` compensation scales branches; else they are as they
+                will be when others are removed.
 
         Returns:
             How many branches the step will compute, in sample mode on average over samples.
@@ -123,7 +127,8 @@ class GatedNetwork:
         for gate, count, chosen in zip(self._gates.values(), counts, samples, strict=True):
             gate.open, gate.alone = count > 0, count == 1
             gate.samples = chosen if count < rows else None
-        self._scale([1 / p if i and p else 1.0 for i, p in self._compensated(chances)])
+        scaled = [1 / p if i and p else 1.0 for i, p in self._compensated(chances)]
+        self._scale(scaled if compensated else [1.0] * len(scaled))
         self._drawn_for = own.shape[1] if self._mode == "sample" else None
         return sum(counts) / rows
 

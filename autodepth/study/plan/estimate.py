@@ -248,6 +248,7 @@ class TrialCost:
             stages=[branch.stage for branch in self.network.branches],
         )
         share = expected_branches(survival) / branches
+        share += policy.train.elastic if policy.is_elastic else 0.0  # the whole network beside it
         pruned = self.macs_range.middle / self.macs_range.most
         scorings, between = rounds(policy, branches)
         tuning = policy.fine_tune_epochs + between * policy.between_epochs

@@ -96,7 +96,8 @@ def train_parent(
         if policy.decay_shape == "sensitivity" and number == math.ceil(_MEASURE_AT * epochs):
             trained = network.without(())
             now = survival(number / epochs)
-            GatedNetwork(trained, compensation=policy.compensation).fold(now)
+            if not policy.is_elastic:
+                GatedNetwork(trained, compensation=policy.compensation).fold(now)
             ranks = context.ranks
             survival.redistribute(
                 ranks.broadcast_result(lambda: score_branches(policy, context, trained))
@@ -117,13 +118,15 @@ def train_parent(
                 after_epoch=after_epoch,
                 memory=survival,
                 layer_seed=context.seed_for("training layers"),
+                elastic=policy.train.elastic if policy.is_elastic else 0.0,
             ),
             gate_generator=context.generator("training gates"),
             on_epoch=on_epoch,
             checkpoints=checkpoints,
             ranks=context.ranks,
         )
-    gated.fold(survival(1.0))
+    if not policy.is_elastic:  # else the whole network was trained as it is
+        gated.fold(survival(1.0))
     network.module.eval()
     return Parent(network=network, survival=survival.lowest)
 

@@ -68,6 +68,9 @@ class TrainingConfig:
         after_epoch: called with the number of every epoch, before it is told.
         memory: what `after_epoch` changes, if anything.
         layer_seed: seed of what layers draw by themselves (dropout).
+        elastic: share of training, at its end, whose steps train the whole network on targets and
+            one of random depth on its outputs (the sandwich rule of Yu & Huang 2019 with two
+            networks). Branches are never scaled then.
     """
 
     epochs: int
@@ -82,6 +85,11 @@ class TrainingConfig:
     after_epoch: Callable[[int], None] = lambda _: None
     memory: Stateful | None = None
     layer_seed: int = 0
+    elastic: float = 0.0
+
+    def is_elastic(self, progress: float) -> bool:
+        """Whether the step at a share of training in [0, 1) trains two networks."""
+        return progress >= 1 - self.elastic
 
     @property
     def stable_epochs(self) -> int:

@@ -8,7 +8,7 @@ comes from the first.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from autodepth.errors import DivergenceError
 from autodepth.lived_time import lived_seconds
+from autodepth.networks.gates.batch_statistics import without_memory
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.tasks.loading import Batches
 from autodepth.trial.device.device import autocast
@@ -148,12 +149,11 @@ def _one_epoch(
         survival = config.survival(progress)
         count = batches.size(step)
         gates = moving.generators["gates"]
-        computed = network.draw(survival, gates, count, ranks.part(count))
-        with autocast(inputs.device, config.settings.precision):
-            outputs = network(inputs)
-            loss = ranks.share(config.loss(outputs, inputs, targets), outputs, count)
         moving.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        step_of = _elastic_step if config.is_elastic(progress) else _step
+        outputs, loss, computed = step_of(
+            network, inputs, targets, count, config, ranks, survival=survival, gates=gates
+        )
         ranks.sum_gradients(network.module.parameters())
         hits = config.task.hits(_detached(outputs), targets)
         tally.note(loss, hits, count, math.fsum(survival), computed)
@@ -165,7 +165,7 @@ def _one_epoch(
     steps_ended = lived_seconds()
     train_loss = tally.finite_loss(number)
     network.eval()
-    network.open_all(config.survival(number / config.epochs))
+    network.open_all(None if config.elastic else config.survival(number / config.epochs))
     evaluation = ranks.broadcast_result(lambda: evaluate(network, validation, config.task))
     return Epoch(
         number=number,
@@ -178,6 +178,58 @@ def _one_epoch(
         evaluation=evaluation,
         seconds=lived_seconds() - start,
     )
+
+
+def _step(
+    network: GatedNetwork,
+    inputs: Tensor,
+    targets: Any,
+    count: int,
+    config: TrainingConfig,
+    ranks: Ranks,
+    *,
+    survival: Sequence[float],
+    gates: torch.Generator,
+) -> tuple[Any, Tensor, float]:
+    """Return the outputs of a network of random depth, its loss, and how many branches it has."""
+    computed = network.draw(
+        survival, gates, count, ranks.part(count), compensated=not config.elastic
+    )
+    with autocast(inputs.device, config.settings.precision):
+        outputs = network(inputs)
+        loss = ranks.share(config.loss(outputs, inputs, targets), outputs, count)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return outputs, loss, computed
+
+
+def _elastic_step(
+    network: GatedNetwork,
+    inputs: Tensor,
+    targets: Any,
+    count: int,
+    config: TrainingConfig,
+    ranks: Ranks,
+    *,
+    survival: Sequence[float],
+    gates: torch.Generator,
+) -> tuple[Any, Tensor, float]:
+    """Return outputs and loss of the whole network, and how many branches two networks have.
+
+    The second one is of random depth and learns the outputs of the whole one in the same step.
+    Batch statistics that are kept are those of the whole network.
+    """
+    network.open_all()
+    with autocast(inputs.device, config.settings.precision):
+        whole = network(inputs)
+        loss = ranks.share(config.loss(whole, inputs, targets), whole, count)
+    loss.backward()  # type: ignore[no-untyped-call]
+    computed = network.draw(survival, gates, count, ranks.part(count), compensated=False)
+    with autocast(inputs.device, config.settings.precision), without_memory(network.module):
+        outputs = network(inputs)
+        apart = config.task.divergence(outputs, _detached(whole)) / max(1, len(inputs))
+        apart = ranks.share(apart, outputs, count)
+    apart.backward()  # type: ignore[no-untyped-call]
+    return whole, loss, len(survival) + computed
 
 
 class _Tally:

@@ -289,7 +289,8 @@ class CostModel:
             stages=[branch.stage for branch in branches],
         )
         skipped = sum(b.macs * (1 - p) for b, p in zip(branches, survival, strict=True))
-        return policy.train.epochs * (1 - skipped / self.whole_macs)
+        beside = policy.train.elastic if policy.is_elastic else 0.0  # the whole network
+        return policy.train.epochs * (1 - skipped / self.whole_macs + beside)
 
     def tuning_work(self, policy: Policy) -> float:
         """Return about what a policy takes once its parent is there, in the same unit, above 0."""
