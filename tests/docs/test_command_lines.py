@@ -53,7 +53,7 @@ train: {epochs: 1}
 SNIPPETS = {
     ("README.md", "from autodepth"): {"autodepth.yaml": "tiny.yaml", "4cpu-min": "1trials"},
     ("tutorial.md", "from PIL"): {},
-    ("own_task.md", '"""How far'): {},
+    ("own_task.md", '"""A task in one file'): {},
     ("export.md", "import numpy"): {
         "import numpy as np, onnxruntime": "import numpy as np, onnxruntime\n"
         "images = np.zeros((1, 1, 8, 8), np.float32)"

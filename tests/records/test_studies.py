@@ -118,6 +118,7 @@ def test_a_summary_counts(
         "front": 1,
         "spent_device_seconds": 4.0,
         "best_accuracy": 0.9,
+        "best": "90.0%",
     }
 
 

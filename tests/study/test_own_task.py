@@ -108,8 +108,10 @@ def test_a_task_goes_through_a_study_with_its_metrics_name_everywhere(folder, ca
 
 
 def _told_by_mlflow(study):
-    sync_study(study, None, write_study_files)  # what the killed process left half sent
-    with sqlite3.connect(studies_root().parent / "mlflow.db") as store:
+    # A store of its own: the killed process may have left the other one half made.
+    place = studies_root() / "fresh.db"
+    sync_study(study, f"sqlite:///{place}", write_study_files)
+    with sqlite3.connect(place) as store:
         keys = {key for (key,) in store.execute("SELECT DISTINCT key FROM metrics")}
     store.close()
     assert {"final_mae", "final_off", "val/mae"} <= keys

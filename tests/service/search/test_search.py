@@ -21,7 +21,8 @@ from autodepth.service.search.search import _study_name, on_cluster
 )
 def test_a_name_is_made_of_network_data_and_time_and_may_be_used(network, data):
     space = SimpleNamespace(network=SimpleNamespace(name=network), data=SimpleNamespace(name=data))
-    name = _study_name(SimpleNamespace(space=space))
+    plan = SimpleNamespace(space=space, to_dict=lambda: {"data": {"name": data}})
+    name = _study_name(plan)
 
     assert check_free(name).name == name
 
