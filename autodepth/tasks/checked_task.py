@@ -221,7 +221,7 @@ def code_of(task: CheckedTask) -> list[Path]:
     if home is None:
         return []
     found = {home}
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         if name.partition(".")[0] == "autodepth":
             continue
         file = Path(getattr(module, "__file__", None) or "")

@@ -85,7 +85,7 @@ def pack(spec: NetworkSpec, weights: Path | None) -> ShippedFiles:
 def _code_of(root: Path) -> dict[str, bytes]:
     """Return every imported module that lies below a folder and is not installed there."""
     found = {}
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         file = getattr(module, "__file__", None)
         if not file or name.partition(".")[0] == "autodepth":
             continue
