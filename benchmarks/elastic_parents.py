@@ -31,6 +31,7 @@ from autodepth.service.search.search import plan_search
 from autodepth.space.file.shipped import default_space
 from autodepth.study.propose.predict.cost_model import CostModel
 from autodepth.trial.context import TrialContext
+from autodepth.trial.phases.parent import untrained_network
 from autodepth.trial.run_trial import run_trial
 
 RESULTS = Path(__file__).parent / "results"
@@ -53,7 +54,7 @@ def measure(context: TrialContext, seed: int, epochs: int, cache: Path) -> list[
     setting = replace(context, seed=seed, cache=cache)
     rows = []
     for how in PARENTS:
-        cost_model = CostModel(plan_network(setting), setting)
+        cost_model = CostModel(untrained_network(setting), setting)
         parent = parent_policy(how, epochs, cost_model)
         for count in REMOVED:
             for tuned in TUNED:
@@ -69,13 +70,6 @@ def measure(context: TrialContext, seed: int, epochs: int, cache: Path) -> list[
                 })  # fmt: skip
                 print(rows[-1], flush=True)
     return rows
-
-
-def plan_network(context: TrialContext) -> Any:
-    """Return the whole network, untrained, on the CPU."""
-    from autodepth.trial.phases.parent import untrained_network  # noqa: PLC0415
-
-    return untrained_network(context)
 
 
 def table(rows: list[dict[str, Any]], told: str) -> str:

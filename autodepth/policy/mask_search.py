@@ -1,7 +1,7 @@
 """Choosing branches that go together: a search over sets of them. Plain numbers only.
 
-What branches are worth one by one does not add up: Spearman's correlation of sums with the truth
-is 0.4 to 0.6 for a trained ResNet-56 (docs/sensitivity.md). So sets are judged as they are.
+What branches are worth one by one does not add up, so sets are judged as they are
+(benchmarks/results/masks_judged.md has what that brings).
 Branches go one after the other; at each step the few that seem to cost least are judged together
 with what is gone, by the network and not by the layer, as in EvoPress (Sieberling et al. 2025).
 Then single branches are swapped. What was judged on the way is a front of sets at every cost.

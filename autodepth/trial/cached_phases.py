@@ -104,11 +104,9 @@ class CachedPhases:
             return {}
         if policy.base is not None and removal_from(network, policy).met(network.removed):
             return {}  # it goes on with all that it has
-        return (
-            of_single_branches(self.masks(network))
-            if policy.removes_jointly
-            else (self._scores(network))
-        )
+        if policy.removes_jointly:
+            return of_single_branches(self.masks(network))
+        return self._scores(network)
 
     def masks(self, network: ResidualNetwork) -> Divergences:
         """Return how far the parent's outputs change without sets of its branches."""
@@ -122,15 +120,11 @@ class CachedPhases:
             least=policy.least_per_stage,
         )
 
-        def read(entry: Path) -> Divergences:
-            return {frozenset(mask): far for mask, far in json.loads((entry / _TOLD).read_text())}
+        def judged() -> list[tuple[list[int], float]]:
+            found = judge_masks(context, network, removal_from(network, policy))
+            return [(sorted(mask), far) for mask, far in found.items()]
 
-        found = self._cache.load(key, read)
-        if found is None:
-            found = judged = judge_masks(context, network, removal_from(network, policy))
-            told = [[sorted(mask), far] for mask, far in judged.items()]
-            self._cache.store(key, lambda entry: _write(entry / _TOLD, told), kind="scores")
-        return found
+        return {frozenset(mask): far for mask, far in self._told(key, judged)}
 
     def scores_again(self, network: ResidualNetwork) -> dict[int, float]:
         """Return what each removable branch of the parent is worth without those that are gone."""
@@ -240,14 +234,20 @@ class CachedPhases:
             images=context.sensitivity_images,
             **state,
         )
+        told = self._told(key, lambda: list(score_branches(policy, context, network).items()))
+        return dict(told)
 
-        def read(entry: Path) -> dict[int, float]:
-            return {int(b): score for b, score in json.loads((entry / _TOLD).read_text()).items()}
+    def _told(self, key: str, compute: Callable[[], list[Any]]) -> list[Any]:
+        """Return pairs of what was scored and its score, computed once."""
+
+        def read(entry: Path) -> list[Any]:
+            pairs: list[Any] = json.loads((entry / _TOLD).read_text())
+            return pairs
 
         found = self._cache.load(key, read)
         if found is None:
-            found = scores = score_branches(policy, context, network)
-            self._cache.store(key, lambda entry: _write(entry / _TOLD, scores), kind="scores")
+            found = computed = compute()
+            self._cache.store(key, lambda entry: _write(entry / _TOLD, computed), kind="scores")
         return found
 
     def _checkpoints(

@@ -195,10 +195,9 @@ def _step(
     computed = network.draw(
         survival, gates, count, ranks.part(count), compensated=not config.elastic
     )
-    with autocast(inputs.device, config.settings.precision):
-        outputs = network(inputs)
-        loss = ranks.share(config.loss(outputs, inputs, targets), outputs, count)
-    loss.backward()  # type: ignore[no-untyped-call]
+    outputs, loss = _backward(
+        network, inputs, lambda found: config.loss(found, inputs, targets), count, config, ranks
+    )
     return outputs, loss, computed
 
 
@@ -219,17 +218,37 @@ def _elastic_step(
     Batch statistics that are kept are those of the whole network.
     """
     network.open_all()
-    with autocast(inputs.device, config.settings.precision):
-        whole = network(inputs)
-        loss = ranks.share(config.loss(whole, inputs, targets), whole, count)
-    loss.backward()  # type: ignore[no-untyped-call]
+    whole, loss = _backward(
+        network, inputs, lambda found: config.loss(found, inputs, targets), count, config, ranks
+    )
+    wanted, rows = _detached(whole), max(1, len(inputs))
     computed = network.draw(survival, gates, count, ranks.part(count), compensated=False)
-    with autocast(inputs.device, config.settings.precision), without_memory(network.module):
-        outputs = network(inputs)
-        apart = config.task.divergence(outputs, _detached(whole)) / max(1, len(inputs))
-        apart = ranks.share(apart, outputs, count)
-    apart.backward()  # type: ignore[no-untyped-call]
+    with without_memory(network.module):
+        _backward(
+            network,
+            inputs,
+            lambda found: config.task.divergence(found, wanted) / rows,
+            count,
+            config,
+            ranks,
+        )
     return whole, loss, len(survival) + computed
+
+
+def _backward(
+    network: GatedNetwork,
+    inputs: Tensor,
+    loss_of: Callable[[Any], Tensor],
+    count: int,
+    config: TrainingConfig,
+    ranks: Ranks,
+) -> tuple[Any, Tensor]:
+    """Return outputs and this rank's part of their loss, whose gradients are added."""
+    with autocast(inputs.device, config.settings.precision):
+        outputs = network(inputs)
+        loss = ranks.share(loss_of(outputs), outputs, count)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return outputs, loss
 
 
 class _Tally:

@@ -19,7 +19,7 @@ Divergences = Mapping[Mask, float]
 """How far a network is from the whole, in nats, without each of some sets of its branches."""
 JUDGED_IMAGES = 256
 """Validation images that sets are judged on, at most."""
-# So that the search of a ResNet-56 takes about what an epoch on 4,500 images does.
+# Rounds of swaps: a small part of the search, which the chain of removals decides.
 _BRANCHES_PER_SWAP = 5
 
 
