@@ -73,7 +73,7 @@ class TrialRecord:
         policy: the policy as `Policy.to_dict` writes it.
         reason: why the trial did not complete, or which constraints its result breaks; else None.
         about: number of the front member that a `confirm` or `control` trial belongs to.
-        role: which control it is; empty for others.
+        role: which control it is, or which bounds a person had solved; empty for others.
         replicate: which seeds it ran on; 0 in the search itself.
         started_at: ISO 8601, UTC.
         ended_at: the same; None while it runs.
@@ -115,7 +115,13 @@ class TrialRecord:
     def counts(self) -> bool:
         """Whether it counts in a budget of trials: of the search, begun, and not broken off."""
         refused = self.state is TrialState.INFEASIBLE and self.device_seconds == 0
-        return self.of_search and not refused and not self.broken_off
+        chosen = self.of_search and not self.asked_for
+        return chosen and not refused and not self.broken_off
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether a person had it carried out as the answer for some bounds: `role` says which."""
+        return self.kind == "search" and bool(self.role)
 
     @property
     def carried_out(self) -> Mapping[str, Any]:

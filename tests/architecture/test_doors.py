@@ -36,7 +36,7 @@ DOORS = {
     "moocore": {"front/hypervolume.py"},
     "plotille": {"cli/tables.py"},
     "ruamel": {"space/file/yaml_text.py"},
-    "scipy": {"front/verdict.py"},
+    "scipy": {"front/verdict.py", "policy/choosing/variants.py"},
     "sklearn": {
         "data/reading/sources.py",
         "report/analysis/importance.py",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autodepth.cli.console import give, give_json
-from autodepth.cli.options import Json, Study, TrackingStore
+from autodepth.cli.options import Json, OwnCode, Study, TrackingStore
+from autodepth.errors import InputError
 
 if TYPE_CHECKING:
     from autodepth.report.analysis.confirmed import ConfirmedMember
@@ -47,14 +48,37 @@ def studies(json: Json = False) -> None:
     Console().print(table)
 
 
-def front(study: Study = "latest", json: Json = False) -> None:
+def front(
+    study: Study = "latest",
+    solve: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BOUNDS",
+            help="Answer other bounds: macs<=60M, params<=70%, size_bytes, latency_ms<=4; several "
+            "that hold together by commas; repeatable.",
+        ),
+    ] = None,
+    carry_out: Annotated[
+        bool, typer.Option("--carry-out", help="Fine-tune the network that --solve found.")
+    ] = False,
+    own_code: OwnCode = False,
+    json: Json = False,
+) -> None:
     """Print the front of a study: validation accuracy against MACs.
 
     Where members were confirmed, their accuracy on fresh seeds stands beside it: mean, standard
-    deviation, and how many seeds.
+    deviation, and how many seeds. With --solve other bounds are answered from what the study
+    knows, in seconds: which network keeps them, what it costs, what accuracy is expected.
 
-    Example: autodepth front latest --json
+    Example: autodepth front latest --solve 'macs<=60%' --solve 'latency_ms<=4'
     """
+    if solve:
+        from autodepth.cli.results.solved import solve as answer
+
+        answer(study, solve, carry_out=carry_out, own_code=own_code, json=json)
+        return
+    if carry_out:
+        raise InputError("--carry-out needs bounds to solve for: --solve 'macs<=60%'")
     from autodepth.cli.tables import print_front
     from autodepth.records.ledger import Ledger
     from autodepth.records.studies import find_study

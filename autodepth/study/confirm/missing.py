@@ -24,18 +24,18 @@ _ATTEMPTS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class FollowUp:
-    """A trial about a member of the front.
+    """A trial about a member of the front, or one that a person asked for.
 
     Args:
-        kind: `confirm` or `control`.
-        about: number of the member's own trial.
-        role: which control it is; empty for a confirmation.
+        kind: `confirm` or `control`; `search` for what was asked for.
+        about: number of the member's own trial; None for what was asked for.
+        role: which control it is, empty for a confirmation; else the bounds that were solved for.
         policy: what to do.
         replicate: which seeds to run on, from 1.
     """
 
     kind: TrialKind
-    about: int
+    about: int | None = None
     role: str = ""
     policy: Policy
     replicate: int

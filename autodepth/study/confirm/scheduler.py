@@ -23,19 +23,21 @@ _MARGIN = 1.15  # of the time it is expected to need
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmationRequest:
-    """What is asked of a front, and nothing else.
+    """What is asked of a front, or for by itself, and nothing else.
 
     Args:
         seeds: fresh seeds per member, at least 1.
         roles: controls that each member is compared with, see `baselines.ROLES`.
         unpruned_macs: multiply-accumulates of the untouched network.
         given_weights: whether the study starts from given weights.
+        asked: trials that a person asked for by themselves; then nothing is asked of the front.
     """
 
     seeds: int
     roles: tuple[str, ...]
     unpruned_macs: float
     given_weights: bool
+    asked: tuple[FollowUp, ...] = ()
 
 
 class ConfirmationScheduler:
@@ -66,6 +68,7 @@ class ConfirmationScheduler:
         self._ready: set[str] = set()
         self._training: dict[str, int] = {}
         self._waits = False
+        self._begun: list[FollowUp] = []
         self.only = only
 
     def next(self, front: Sequence[FrontPoint], *, now: bool = False) -> FollowUp | None:
@@ -100,6 +103,7 @@ class ConfirmationScheduler:
 
     def started(self, trial: FollowUp, number: int) -> bool:
         """Note that a confirmation began; return whether it trains its parent."""
+        self._begun.append(trial)
         key = self._parent(trial)
         new = key not in self._ready and trial.policy.carried_out.train.epochs > 0
         if new:
@@ -117,6 +121,8 @@ class ConfirmationScheduler:
         records, only = self._ledger.trials(), self.only
         if only is None:
             return confirmations(self._front, records, self._section.seeds)
+        if only.asked:
+            return [trial for trial in only.asked if trial not in self._begun]
         missing = confirmations(self._front, records, only.seeds)
         if missing or not only.roles:
             return missing
@@ -134,7 +140,7 @@ class ConfirmationScheduler:
     def _is_time(self, front: Sequence[FrontPoint]) -> bool:
         if self.only is not None:
             self._front = list(front)
-        if self._front:
+        if self._front or (self.only is not None and self.only.asked):
             return True
         left = self._meter.seconds_left
         if not (self._wanted and front):

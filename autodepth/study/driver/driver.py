@@ -356,7 +356,9 @@ class StudyDriver:
             outcome.reason,
             self._device_seconds(self.meter.now() - running.started),
             spent=self.meter.spent,
-            retry=running.of_search and (lost or outcome.state is TrialState.CANCELLED),
+            retry=running.of_search
+            and not running.asked_for
+            and (lost or outcome.state is TrialState.CANCELLED),
         )
         stopped = outcome.state is TrialState.STOPPED
         self.state.on_end(number, running, None, stopped=stopped)

@@ -44,10 +44,15 @@ class Replay:
     ) -> None:
         self._state, self._ledger, self._records = state, ledger, records
         self._waiting = [r for r in ledger.waiting() if r.number not in given_up]
+        self._asked = [r for r in records if r.asked_for and not r.broken_off]
         self._left: dict[tuple[TrialKind, str], deque[TrialRecord]] = defaultdict(deque)
         for record in records:
             # What was broken off counts as if it had not been begun, unless it was given up.
-            if record.of_search and (record.number in given_up or not record.broken_off):
+            if (
+                record.of_search
+                and not record.asked_for
+                and (record.number in given_up or not record.broken_off)
+            ):
                 self._left[record.kind, _key(record.policy)].append(record)
 
     def run(self, *, search_again: bool) -> Proposal | None:
@@ -78,6 +83,9 @@ class Replay:
             if next_up is not None and waiting:
                 state.proposer.set_back(next_up)
                 next_up = None
+        for record in self._asked:  # no search came to them
+            policy = Policy.from_dict(dict(record.policy))
+            self._tell(record, ActiveTrial(policy=policy, new_parent=False))
         state.front.look_again()
         return next_up
 
@@ -126,9 +134,12 @@ class Replay:
         return ActiveTrial(policy=policy, kind="unpruned", new_parent=new_parent)
 
     def _repeat(self, record: TrialRecord, running: ActiveTrial) -> None:
-        """Let a trial come to what it came to, without carrying it out."""
+        """Let a trial of the search come to what it came to, without carrying it out."""
+        self._state.meter.trial_started()
+        self._tell(record, running)
+
+    def _tell(self, record: TrialRecord, running: ActiveTrial) -> None:
         state, number = self._state, record.number
-        state.meter.trial_started()
         for epoch in self._ledger.epochs(number):
             state.on_epoch(number, running, epoch, judged=True)
         for verdict in self._ledger.verdicts(number):

@@ -32,7 +32,8 @@ class ActiveTrial:
 
     Args:
         policy: what it carries out.
-        proposal: of the search; None for the control and for trials about a front's member.
+        proposal: of the search; None for the control, for trials about a front's member, and for
+            what a person asked for.
         started: on the clock of `lived_seconds`; later by what its worker was stopped for.
         kind: as the ledger has it.
         new_parent: whether it trains its parent.
@@ -53,6 +54,11 @@ class ActiveTrial:
     def of_search(self) -> bool:
         """Whether it belongs to the search, not to what is asked of a member of its front."""
         return self.kind in {"search", "unpruned"}
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether a person asked for it: the search did not come to it."""
+        return self.kind == "search" and self.proposal is None
 
     def note(self, epoch: EpochReport) -> None:
         """Count an epoch."""
@@ -278,6 +284,8 @@ class SearchState:
             self.proposer.parents.trained(parent, epoch.validation_accuracy)
 
     def _parent_is_ready(self, running: ActiveTrial) -> None:
+        if running.asked_for:  # its parent is known by the trial that scored it
+            return
         point = self.unpruned_point if running.proposal is None else running.proposal.point
         parent = self.proposer.cost_model.parent(running.policy)
         self.proposer.parents.ready(parent, point)

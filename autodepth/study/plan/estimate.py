@@ -15,7 +15,7 @@ from autodepth.errors import InputError
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.policy.mask_search import CANDIDATES
+from autodepth.policy.choosing.mask_search import CANDIDATES
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import ORIGINS, Origin
 from autodepth.policy.survival import expected_branches, survival_probabilities

@@ -1,6 +1,6 @@
 """Joint removal: the set of branches without which a network's outputs change least.
 
-Sets are searched for once per parent (`autodepth.policy.mask_search`) and judged by KL divergence
+Sets are searched for once per parent (`policy/choosing/mask_search.py`) and judged by KL divergence
 on validation images, without labels; what was judged answers policies of every goal.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from autodepth.networks.gates.masked_runs import Mask
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.policy.mask_search import closest, search_masks
+from autodepth.policy.choosing.mask_search import closest, search_masks
 from autodepth.policy.removal import Removal, in_units, unit_of
 from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.branches.judging import Judge

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodepth.policy.mask_search import CANDIDATES, closest, search_masks
+from autodepth.policy.choosing.mask_search import CANDIDATES, closest, search_masks
 
 BRANCHES = range(1, 9)
 COSTS = dict.fromkeys(BRANCHES, 1.0)

@@ -1,0 +1,1 @@
+"""Answers for bounds that a study was not asked for, from what it knows already."""

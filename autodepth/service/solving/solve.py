@@ -1,0 +1,227 @@
+"""A study asked for a bound it was not made for: which network keeps it, and what that comes to.
+
+What branches are worth was measured when the parents of the study were scored, and what they cost
+is known, so an integer program answers (`policy/choosing/variants.py`). Nothing is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from autodepth.errors import InputError, SelectionError, StudyError
+from autodepth.front.selection import FrontPoint
+from autodepth.front.violations import violations_of
+from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.policy.choosing.variants import Bounds, Variant, choose_variants
+from autodepth.policy.policy import Policy
+from autodepth.service.solving.branch_table import METRICS, branch_table
+from autodepth.service.solving.evidence import Evidence, Template
+from autodepth.service.solving.expectation import Expectation, share_lost
+from autodepth.space.objectives import Constraint, parse_constraint
+from autodepth.trial.device.latency import measure_table
+from autodepth.trial.device.latency_table import LatencyTable
+
+Asked = tuple[Constraint, ...]
+"""Bounds that have to hold together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A network that keeps what was asked for.
+
+    Args:
+        bounds: what was asked for.
+        policy: comes to it: its branches by number, all else as of the template.
+        costs: of the network, by metric; the latency is predicted.
+        template: number of the trial that it is fine-tuned like, from the same parent.
+        expected: accuracy that it will come to; of another task how good its leading metric is,
+            from worst to best. None where too little is known.
+        spread: standard deviation of that.
+        measured: the best network on the front that keeps the bounds; None where none does.
+    """
+
+    bounds: Asked
+    policy: Policy
+    costs: Mapping[str, float]
+    template: int
+    expected: float | None
+    spread: float | None
+    measured: FrontPoint | None
+
+    @property
+    def asked(self) -> str:
+        """The bounds in words."""
+        return ", ".join(map(str, self.bounds))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values fit for JSON."""
+        return {
+            "bounds": [str(bound) for bound in self.bounds],
+            "removed": list(self.policy.branches or ()),
+            **self.costs,
+            "expected": self.expected,
+            "spread": self.spread,
+            "template": self.template,
+            "measured": None if self.measured is None else self.measured.to_dict(),
+            "policy": self.policy.to_dict(),
+        }
+
+
+def read_bounds(text: str) -> Asked:
+    """Read bounds: `macs<=60M`, or several that hold together, joined by commas.
+
+    Raises:
+        InputError: one cannot be read, or is of what no network is chosen by.
+    """
+    bounds = []
+    for part in text.split(","):
+        try:
+            bound = parse_constraint(part)
+        except InputError as error:
+            raise InputError(f"a bound {error}") from error
+        if bound.metric not in METRICS:
+            raise InputError(
+                f"a bound to solve for must be of {', '.join(METRICS)}, but got {part.strip()!r}"
+            )
+        bounds.append(bound)
+    return tuple(bounds)
+
+
+class Solver:
+    """Answers bounds from what a study knows.
+
+    Args:
+        evidence: what it knows.
+        own_code: whether its network may be built by code of a person's own.
+
+    Raises:
+        NetworkError: its network cannot be built.
+    """
+
+    def __init__(self, evidence: Evidence, *, own_code: bool = False) -> None:
+        self._evidence = evidence
+        plan = evidence.plan
+        self._network = build_network(NetworkSpec.from_dict(plan["network"], own_code=own_code))
+        table = plan.get("latency_table")
+        self._costs = branch_table(self._network, table and LatencyTable.from_dict(table))
+        self._unpruned = {**self._costs.without(()), **plan["unpruned"]}
+        self.expectation = Expectation(evidence.known)
+        """What accuracies are predicted by."""
+
+    def answer(self, bounds: Asked) -> Answer:
+        """Return the network that is expected to be the most accurate within some bounds.
+
+        Raises:
+            SelectionError: no network that the study could make keeps them.
+            StudyError: one is on a latency that was not measured and cannot be here.
+        """
+        if any(bound.metric == "latency_ms" for bound in bounds):
+            self._measure_latencies()
+        solved: dict[str, tuple[int, ...] | None] = {}
+        found = []
+        for template in self._evidence.templates:
+            if template.problem not in solved:
+                solved[template.problem] = self._removed(template, bounds)
+            if (removed := solved[template.problem]) is not None:
+                found.append(self._answer(template, removed, bounds))
+        if not found:
+            raise SelectionError(self._unkept(bounds))
+        return max(found, key=lambda answer: answer.expected or 0.0)  # the first among equals
+
+    def _answer(self, template: Template, removed: tuple[int, ...], bounds: Asked) -> Answer:
+        costs = self._costs.without(removed)
+        predicted = self.expectation.of(
+            epochs=template.policy.fine_tune_epochs,
+            share=costs["macs"] / self._network.total_macs,
+            lost=share_lost(template.worth, removed),
+            parent=template.parent,
+        )
+        return Answer(
+            bounds=bounds,
+            policy=template.policy.removing(branches=removed),
+            costs={n: cost if n == "latency_ms" else round(cost) for n, cost in costs.items()},
+            template=template.number,
+            expected=None if predicted is None else predicted.mean,
+            spread=None if predicted is None else predicted.spread,
+            measured=self._measured(bounds),
+        )
+
+    def _removed(self, template: Template, bounds: Asked) -> tuple[int, ...] | None:
+        """Return the branches that go; None where the bounds cannot be kept."""
+        variants = {
+            branch: _variants(costs, template.worth.get(branch, 0.0))
+            if branch in template.worth and branch not in template.policy.protected
+            else [Variant(width=1.0, lost=0.0, costs=costs)]
+            for branch, costs in self._costs.branches.items()
+        }
+        limits = self._limits(bounds)
+        staying = _floors(self._network, template.policy.least_per_stage)
+        chosen = choose_variants(variants, replace(limits, staying=staying))
+        if chosen is None:
+            return None
+        return tuple(branch for branch, variant in chosen.items() if not variant.width)
+
+    def _limits(self, bounds: Asked) -> Bounds:
+        """Return what branches may cost, what is around them apart."""
+        most: dict[str, float] = {}
+        least: dict[str, float] = {}
+        for bound in bounds:
+            name = bound.metric
+            limit = bound.bound.of(self._unpruned[name]) - self._costs.around[name]
+            if bound.relation == "<=":
+                most[name] = min(limit, most.get(name, limit))
+            else:
+                least[name] = max(limit, least.get(name, limit))
+        return Bounds(most=most, least=least)
+
+    def _measured(self, bounds: Asked) -> FrontPoint | None:
+        keeping = [
+            member
+            for member in self._evidence.front
+            if max(violations_of(member.point, bounds, self._unpruned).values()) <= 0
+        ]
+        return max(keeping, key=lambda m: m.point.validation_accuracy, default=None)
+
+    def _unkept(self, bounds: Asked) -> str:
+        least = self._costs.without([b.index for b in self._network.branches if b.removable])
+        bare = ", ".join(f"{b.metric} {least[b.metric]:,.4g}" for b in bounds)
+        return (
+            f"no network keeps {', '.join(map(str, bounds))}: without any branch that may go there "
+            f"is {bare}, and of each stage as many stay as its policy says"
+        )
+
+    def _measure_latencies(self) -> None:
+        """Measure what branches add to the latency, where the study did not need to know."""
+        if "latency_ms" in self._costs.around:
+            return
+        plan = self._evidence.plan
+        if plan["device"] == "gpu" and not torch.cuda.is_available():
+            raise StudyError(
+                "a latency can be solved for where it was measured or can be, but this study did "
+                "not ask for latencies, and the GPU it ran on is not here"
+            )
+        device = torch.device("cuda" if plan["device"] == "gpu" else "cpu")
+        table = measure_table(self._network, device, plan["threads"])
+        self._costs = branch_table(self._network, table)
+        self._unpruned = {**self._unpruned, "latency_ms": table.whole_ms}
+
+
+def _variants(costs: Mapping[str, float], worth: float) -> list[Variant]:
+    """Return what may become of a branch: it stays, or it goes."""
+    return [
+        Variant(width=1.0, lost=0.0, costs=costs),
+        Variant(width=0.0, lost=worth, costs=dict.fromkeys(costs, 0.0)),
+    ]
+
+
+def _floors(network: ResidualNetwork, least: int) -> list[tuple[list[int], int]]:
+    """Return the branches of each stage, and how many of them have to stay."""
+    stages: dict[int, list[int]] = {}
+    for branch in network.branches:
+        stages.setdefault(branch.stage, []).append(branch.index)
+    return [(branches, min(least, len(branches))) for branches in stages.values()]
