@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from autodepth.data.images import ArrayImages, Images
-from autodepth.data.load import ImageData
 from autodepth.data.settings import IMAGENET, DataSettings, Normalisation
 from autodepth.errors import DataError
 
@@ -33,8 +32,8 @@ class Augmentation:
     flip: bool = False
 
 
-def resolve_augment(settings: DataSettings, data: ImageData) -> Augmentation:
-    """Return what `settings.augment` means for a data set.
+def resolve_augment(settings: DataSettings, shape: tuple[int, int, int]) -> Augmentation:
+    """Return what `settings.augment` means for images of (height, width, channels).
 
     `auto` is nothing for digits and for images below 16 pixels, shifts for all others, and
     mirroring for colour images, but not for svhn: digits and letters do not bear it, and grey
@@ -42,9 +41,10 @@ def resolve_augment(settings: DataSettings, data: ImageData) -> Augmentation:
     """
     if settings.augment != "auto":
         return Augmentation(crop=settings.augment != "none", flip=settings.augment != "none")
-    if settings.name == "digits" or min(data.height, data.width) < _SMALLEST_AUGMENTED:
+    height, width, channels = shape
+    if settings.name == "digits" or min(height, width) < _SMALLEST_AUGMENTED:
         return Augmentation()
-    return Augmentation(crop=True, flip=data.channels == 3 and settings.name != "svhn")
+    return Augmentation(crop=True, flip=channels == 3 and settings.name != "svhn")
 
 
 def resolve_normalisation(

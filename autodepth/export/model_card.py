@@ -11,6 +11,8 @@ from autodepth.export.bundles.architecture import Architecture
 from autodepth.export.bundles.bundle import ONNX, PREDICT
 from autodepth.export.formats.int8 import Quantised
 from autodepth.export.verification import Check
+from autodepth.tasks.own_task import TaskSpec
+from autodepth.tasks.shipped.catalogue import SHIPPED_TASKS
 from autodepth.trial.result import OperatingPoint
 from autodepth.units import format_bytes, format_macs
 
@@ -26,6 +28,7 @@ tags:
 - stochastic-depth
 - autodepth
 ---"""
+
 _CONVENTION = (
     "MACs are multiply-accumulates of convolutions and matrix products per image, counted by "
     "`torch.utils.flop_counter` (which counts 2 per MAC) on the network as it is after removal. "
@@ -63,16 +66,22 @@ def model_card(
         "Bias, Risks, and Limitations": _limits(architecture, record),
         "Technical Specifications": _files(folder, checks) + _int8(quantised),
     }
-    classifies = architecture.learns.is_classification
-    front_matter = _FRONT_MATTER if classifies else _without_classification(_FRONT_MATTER)
-    parts = [front_matter, f"# Model Card for {name}", _summary(architecture, record)]
+    parts = [
+        _front_matter(architecture.learns),
+        f"# Model Card for {name}",
+        _summary(architecture, record),
+    ]
     for heading, content in sections.items():
         parts += [f"## {heading}", content]
     return "\n\n".join(parts) + "\n"
 
 
-def _without_classification(front_matter: str) -> str:
-    lines = front_matter.splitlines()
+def _front_matter(learns: TaskSpec) -> str:
+    if not learns.is_own:
+        kind = "image-classification"
+        known = SHIPPED_TASKS.get(learns.name)
+        return _FRONT_MATTER.replace(kind, known.pipeline if known else kind)
+    lines = _FRONT_MATTER.splitlines()
     return "\n".join(line for line in lines if "image-classification" not in line)
 
 
@@ -115,7 +124,9 @@ def _leading(record: Mapping[str, Any]) -> str:
 
 def _purpose(architecture: Architecture) -> str:
     learns = architecture.learns
-    return "image classification" if learns.is_classification else f"the task {learns.name}"
+    if learns.is_own:
+        return f"the task {learns.name}"
+    return "image classification" if learns.is_classification else learns.name
 
 
 def _trained(origins: Sequence[str]) -> str:
@@ -139,23 +150,29 @@ def _reached(record: Mapping[str, Any]) -> dict[str, str]:
 
 def _uses(architecture: Architecture) -> str:
     network, names = architecture.network, architecture.classes
-    if not architecture.learns.is_classification:
+    shape = f"[batch, {network.channels}, {network.height}, {network.width}]"
+    if architecture.learns.is_own:
         return (
-            f"Input `images`: float32 [batch, {network.channels}, {network.height}, "
-            f"{network.width}], any batch size, as the task {architecture.learns.name} gives it. "
+            f"Input `images`: float32 {shape}, any batch size, as the task "
+            f"{architecture.learns.name} gives it. "
             "Output `scores`: what that task takes.\n\n"
             "It is meant for inputs like those it was trained on. Nothing is known of others."
         )
-    shown = ", ".join(names[:_SHOWN_CLASSES])
-    more = f" and {len(names) - _SHOWN_CLASSES} more" if len(names) > _SHOWN_CLASSES else ""
     constants = architecture.normalisation
-    return (
-        f"Input `images`: float32 [batch, {network.channels}, {network.height}, {network.width}], "
+    given = (
+        f"Input `images`: float32 {shape}, "
         "any batch size, normalised as `(pixel / 255 - mean) / std` with mean "
         f"{_numbers(constants.mean)} and std {_numbers(constants.std)} per channel, pixels 0-255. "
-        f"Output `scores`: float32 [batch, {len(names)}], before softmax.\n\n"
+    )
+    meant = "It is meant for images like those it was trained on. Nothing is known of others."
+    if not architecture.learns.is_classification:
+        return f"{given}{SHIPPED_TASKS[architecture.learns.name].gives}\n\n{meant}"
+    shown = ", ".join(names[:_SHOWN_CLASSES])
+    more = f" and {len(names) - _SHOWN_CLASSES} more" if len(names) > _SHOWN_CLASSES else ""
+    return (
+        f"{given}Output `scores`: float32 [batch, {len(names)}], before softmax.\n\n"
         f"Classes, in the order of the scores: {_plain(shown)}{more} (`architecture.json`).\n\n"
-        "It is meant for images like those it was trained on. Nothing is known of others."
+        f"{meant}"
     )
 
 

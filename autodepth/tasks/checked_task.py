@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autodepth.errors import AutodepthError, TaskError, did_you_mean
+from autodepth.networks.catalogue import NetworkSpec
 from autodepth.networks.running.own_modules import is_installed
 from autodepth.tasks.task import Batch, Meter, Metric, Split, Task
 
@@ -35,7 +36,7 @@ class CheckedTask(Task):
     def __init__(self, task: Task, name: str) -> None:
         self.inner, self.name = task, name
         self.metrics: Mapping[str, Metric] = _metrics_of(task, name)  # type: ignore[misc]
-        self.outputs = task.outputs
+        self.outputs, self.normalisation = task.outputs, task.normalisation
         self._shape: tuple[int, ...] | None = None
 
     def place(self, method: str) -> str:
@@ -69,11 +70,52 @@ class CheckedTask(Task):
         Raises:
             TaskError: it is no number that can be derived.
         """
-        with self.told("loss"):
-            loss = self.inner.loss(outputs, targets)
+        return self._number("loss", lambda: self.inner.loss(outputs, targets))
+
+    def training_loss(self, outputs: Any, targets: Any, label_smoothing: float) -> Tensor:
+        """Return the loss of a training step; errors as of `loss`."""
+        return self._number(
+            "training_loss" if type(self.inner).training_loss is not Task.training_loss else "loss",
+            lambda: self.inner.training_loss(outputs, targets, label_smoothing),
+        )
+
+    def summed_loss(self, outputs: Any, targets: Any) -> Tensor:
+        """Return the loss summed over the examples of a batch; errors as of `loss`."""
+        return self._number("loss", lambda: self.inner.summed_loss(outputs, targets))
+
+    def divergence(self, outputs: Any, whole: Any) -> Tensor:
+        """Return how far outputs are from the whole network's."""
+        with self.told("divergence"):
+            return self.inner.divergence(outputs, whole)
+
+    def training_head(self) -> nn.Module | None:
+        """Return what outputs go through in training.
+
+        Raises:
+            TaskError: it is no module.
+        """
+        with self.told("training_head"):
+            head = self.inner.training_head()
+        if head is not None and not isinstance(head, nn.Module):
+            raise self.mistake(
+                "training_head", f"training_head must give a Module or None, but gave {head!r:.60}"
+            )
+        return head
+
+    def for_network(self, network: NetworkSpec) -> CheckedTask:
+        """Return the task as it is for one network."""
+        with self.told("for_network"):
+            inner = self.inner.for_network(network)
+        return self if inner is self.inner else CheckedTask(inner, self.name)
+
+    def _number(self, method: str, compute: Callable[[], Tensor]) -> Tensor:
+        with self.told(method):
+            loss = compute()
         if not isinstance(loss, Tensor) or loss.ndim:
             got = f"a tensor {tuple(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
-            raise self.mistake("loss", f"loss must give a tensor of one number, but gave {got:.60}")
+            raise self.mistake(
+                method, f"{method} must give a tensor of one number, but gave {got:.60}"
+            )
         return loss
 
     def meter(self) -> Meter:

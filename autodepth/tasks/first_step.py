@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from autodepth.data.settings import DataSettings, SplitRule
 from autodepth.errors import InputError, TaskError
 from autodepth.networks.catalogue.own_builder import is_own
 from autodepth.space.domains import largest_value
@@ -21,12 +23,31 @@ from autodepth.tasks.task_data import TaskData, read_task_data
 _EXAMPLES = 4
 
 
-def read_task(space: SearchSpace, learns: TaskSpec) -> tuple[SearchSpace, TaskData]:
-    """Make a task and look at its examples; return the space with its metrics, and the data.
+def data_settings(space: SearchSpace, rule: SplitRule) -> tuple[DataSettings, bool]:
+    """Return the data settings of a space, and whether the number of images is left to us."""
+    values = space.data.model_dump()
+    automatic = values["train_images"] == "auto"
+    if automatic:
+        values["train_images"] = None
+    return DataSettings.from_dict({**values, "split_rule": rule}), automatic
+
+
+def read_task(
+    space: SearchSpace, learns: TaskSpec, rule: SplitRule = "content"
+) -> tuple[SearchSpace, TaskSpec, TaskData]:
+    """Make a task and look at its examples.
+
+    Returns:
+        The space with the task's metrics, the task as workers elsewhere make it, and the data.
 
     Raises:
         InputError: the task cannot be used, or the space names what it does not measure.
     """
+    if not learns.is_own:
+        settings, _ = data_settings(space, rule)
+        if settings.normalisation == "auto" and space.network.weights is not None:
+            settings = replace(settings, normalisation="imagenet")
+        learns = replace(learns, data=settings)
     task = make_task(learns)
     space = with_task_metrics(space, task.metrics)
     if not (task.outputs or is_own(space.network.name)):
@@ -37,7 +58,10 @@ def read_task(space: SearchSpace, learns: TaskSpec) -> tuple[SearchSpace, TaskDa
     smoothing = next((d for d in space.dimensions if d.name == "train.label_smoothing"), None)
     if smoothing is not None and largest_value(smoothing.domain):
         raise InputError(f"train.label_smoothing must be 0, since {task.name} has no labels")
-    return space, read_task_data(task)
+    data = read_task_data(task, learns.data)
+    if learns.data is not None and data.normalisation is not None:
+        learns = replace(learns, data=replace(learns.data, normalisation=data.normalisation))
+    return space, learns.imported(), data
 
 
 def try_task(task: CheckedTask, network: Callable[[Tensor], Any], *, distils: bool) -> None:
@@ -58,18 +82,29 @@ def try_task(task: CheckedTask, network: Callable[[Tensor], Any], *, distils: bo
         raise task.mistake(
             "batches", f"the network takes no inputs of {tuple(inputs.shape)}: {error}"
         ) from error
-    loss = task.loss(outputs, targets)
-    if not loss.requires_grad:
-        raise task.mistake("loss", "loss must depend on the outputs, but cannot be derived")
-    if not math.isfinite(loss.item()):
-        raise task.mistake("loss", f"loss must be finite, but is {loss.item()} before training")
+    trained = _through_head(task, outputs)
+    for loss in (task.loss(outputs, targets), task.training_loss(trained, targets, 0.0)):
+        if not loss.requires_grad:
+            raise task.mistake("loss", "loss must depend on the outputs, but cannot be derived")
+        if not math.isfinite(loss.item()):
+            raise task.mistake("loss", f"loss must be finite, but is {loss.item()} before training")
     if distils:
-        task.distillation(outputs, outputs, 1.0)
+        task.distillation(trained, outputs, 1.0)
     with torch.inference_mode():
         meter = task.meter()
         meter.update(outputs, targets)
         for name, value in meter.compute().items():
             _check_number(task, name, value)
+
+
+def _through_head(task: CheckedTask, outputs: Any) -> Any:
+    """Return outputs as the loss of a training step takes them."""
+    with torch.random.fork_rng(devices=[]):
+        head = task.training_head()
+    if head is None:
+        return outputs
+    with task.told("training_head"):
+        return head(outputs)
 
 
 def _check_number(task: CheckedTask, name: str, value: Any) -> None:

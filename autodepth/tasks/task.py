@@ -26,9 +26,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from autodepth.data.settings import Normalisation
 from autodepth.errors import InputError
+from autodepth.networks.catalogue import NetworkSpec
 
 Split: TypeAlias = Literal["train", "validation", "test"]
 Batch: TypeAlias = tuple[Tensor, Any]
@@ -87,6 +89,8 @@ class Task(ABC):
     """Every metric by its name, letters, digits and `_`; the first one leads the search."""
     outputs: int = 0
     """Numbers the network gives for one input: what its builder gets as `num_classes`."""
+    normalisation: Normalisation | None = None
+    """What pixels were normalised with, where inputs are images; a network's users need it."""
 
     @abstractmethod
     def batches(
@@ -122,10 +126,22 @@ class Task(ABC):
         """Return how far outputs are from a teacher's, mean over the batch; it may be left out."""
         raise InputError(f"{type(self).__name__} has no distillation, so it must be 0")
 
-    # What follows is as it is for every task but classification.
+    def training_head(self) -> nn.Module | None:
+        """Return what outputs go through in training, weights from the global generator.
+
+        It is trained with the network, and left out in evaluation and of what is exported; None
+        where there is nothing of the kind.
+        """
+        return None
+
+    # What follows is as it is for most tasks.
+
+    def for_network(self, network: NetworkSpec) -> Task:  # noqa: ARG002
+        """Return the task as it is for one network."""
+        return self
 
     def training_loss(self, outputs: Any, targets: Any, label_smoothing: float) -> Tensor:  # noqa: ARG002
-        """Return the loss of a training step."""
+        """Return the loss of a training step; outputs are those of the head, if there is one."""
         return self.loss(outputs, targets)
 
     def summed_loss(self, outputs: Any, targets: Any) -> Tensor:

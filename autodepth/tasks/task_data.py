@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from autodepth.data.content import ContentRecord, Keys
-from autodepth.data.settings import TASK_DATA, DataSettings
+from autodepth.data.settings import TASK_DATA, DataSettings, Normalisation
 from autodepth.long_work import each
 from autodepth.tasks.checked_task import CheckedTask
 from autodepth.tasks.task import Split
@@ -46,6 +46,8 @@ class TaskData:
         outputs: numbers the network gives for one, 0 where its builder knows.
         fingerprint: SHA-256 of the content of both, in their order.
         record: which examples these are, by their content; the test split is not opened.
+        settings: what they were read from, unless the task brings them along.
+        normalisation: what their pixels were normalised with, where the task says.
     """
 
     name: str
@@ -59,6 +61,7 @@ class TaskData:
     counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     settings: DataSettings = field(default_factory=lambda: DataSettings(name=TASK_DATA))
+    normalisation: Normalisation | None = None
 
     @property
     def channels(self) -> int:
@@ -76,8 +79,15 @@ class TaskData:
         return self.shape[2]
 
 
-def read_task_data(task: CheckedTask, batch_size: int = _BATCH) -> TaskData:
+def read_task_data(
+    task: CheckedTask, settings: DataSettings | None = None, batch_size: int = _BATCH
+) -> TaskData:
     """Go once through the splits to train on and to validate by, and tell their examples apart.
+
+    Args:
+        task: whose examples they are.
+        settings: what it read them from; None where it brings them along.
+        batch_size: examples to look at together.
 
     Raises:
         TaskError: a batch is not what it must be, or an example is in both splits.
@@ -97,6 +107,8 @@ def read_task_data(task: CheckedTask, batch_size: int = _BATCH) -> TaskData:
             development=np.sort(np.concatenate([train, validation])),
             test=np.zeros(0, dtype=np.uint64),
         ),
+        settings=settings or DataSettings(name=TASK_DATA),
+        normalisation=task.normalisation,
     )
 
 

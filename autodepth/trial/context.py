@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from autodepth.data.load import ImageData
 from autodepth.data.prepare import Augmentation
@@ -112,7 +113,7 @@ class TrialContext:
     def task(self) -> Task:
         """What is learned; a task of one's own is made once per process."""
         if isinstance(self.data, TaskData):
-            return make_task(self.learns)
+            return make_task(self.learns).for_network(self.spec)
         return Classification(
             LabelledImages(
                 data=self.data,
@@ -122,6 +123,12 @@ class TrialContext:
                 device=self.device,
             )
         )
+
+    def training_head(self) -> nn.Module | None:
+        """Return what the task trains behind a network, with its first weights; None for none."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed_for("training head"))
+            return self.task.training_head()
 
     def training_batches(self, batch_size: int, purpose: str) -> Batches:
         """Return the training split, shuffled and augmented by the purpose's generator."""

@@ -18,6 +18,7 @@ from typing import Any
 from autodepth.atomic import sha256_of
 from autodepth.errors import InfeasibleError
 from autodepth.lived_time import lived_seconds
+from autodepth.networks.gates.training_head import without_training_head
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights.own_files import save_weights
 from autodepth.policy.policy import Policy
@@ -72,6 +73,7 @@ def run_trial(
     with clock("fine_tune"):
         phases.recover(pruned, parent, report.of("fine_tune", network.total_macs))
     with clock("measure"):
+        network = without_training_head(network)
         context.limit_threads()  # latencies compare only on as many threads
         point = operating_point(
             network,

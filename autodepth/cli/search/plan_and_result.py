@@ -73,11 +73,13 @@ def data_lines(data: ImageData | TaskData, shape: str) -> list[str]:
         data: the images.
         shape: what the network takes, as `3x32x32`.
     """
+    from autodepth.data.settings import TASK_DATA
     from autodepth.tasks.task_data import TaskData
 
     if isinstance(data, TaskData):
+        source = "" if data.settings.name == TASK_DATA else f" of {data.settings.name}"
         return [
-            f"task      {data.name}: {len(data.train):,} examples to train on, "
+            f"task      {data.name}{source}: {len(data.train):,} examples to train on, "
             f"{len(data.validation):,} to validate, {shape}"
         ]
     own = "test" in data.counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,6 +110,42 @@ def read_held_out(folder: Path, shape: tuple[int, int, int], *, resize: bool) ->
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error}") from error
     return Parts(train=images, test=lambda: images, classes=classes, notes=listing.notes)
+
+
+def read_whole(folder: Path, image_size: int | None) -> Parts:
+    """List all images of a folder as ones to train on: those of its splits together, by class.
+
+    Args:
+        folder: as of `read_folder`; each split may have classes of its own.
+        image_size: as in `DataSettings`.
+
+    Raises:
+        DataError: as of `read_folder`.
+    """
+    try:
+        layout = find_layout(folder)
+        roots = [root for root in (layout.train, layout.validation, layout.test) if root]
+        per_root = {root: class_names(root, fewest=1) for root in roots}
+        listed = {root: list_images(root, classes) for root, classes in per_root.items()}
+        of_class: dict[str, list[str]] = {}
+        top = Path(os.path.commonpath(roots))
+        for root, listing in listed.items():
+            for name, paths in zip(per_root[root], listing.images, strict=True):
+                below = root.relative_to(top)
+                of_class.setdefault(name, []).extend(str(below / path) for path in paths)
+        classes = tuple(sorted(of_class))
+        listing = Listing(
+            root=top,
+            images=tuple(tuple(of_class[name]) for name in classes),
+            notes=tuple(note for each in listed.values() for note in each.notes),
+        )
+        firsts = [top / paths[0] for paths in listing.images]
+        shape = _first_shape(firsts, image_size, by_content=True)
+        images = _file_images(listing, shape, resize=image_size is not None, by_content=True)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error}") from error
+    notes = (*layout.notes, *listing.notes)
+    return Parts(train=images, test=lambda: images, classes=classes, notes=notes)
 
 
 def fits_memory(images: Images) -> bool:

@@ -19,7 +19,14 @@ from autodepth.data.load import load_data
 from autodepth.data.settings import DataSettings, Normalisation, without_place
 from autodepth.errors import InputError
 from autodepth.export.bundles.architecture import Architecture
-from autodepth.export.bundles.bundle import IMAGES, OPENINGS, load, read_architecture
+from autodepth.export.bundles.bundle import (
+    IMAGES,
+    OPENINGS,
+    load,
+    read_architecture,
+    recorded_data,
+)
+from autodepth.export.bundles.origin import searched_data
 from autodepth.export.bundles.seal import read_sealed, sealed
 from autodepth.export.testing.class_names import match_classes
 from autodepth.export.testing.opening import Only, open_test_images
@@ -137,12 +144,14 @@ def evaluate_bundle(
     """
     architecture = read_architecture(folder, own_code=own_code)
     if not architecture.learns.is_classification:
-        if data is not None or only is not None or renamed:
+        learns = architecture.learns
+        if only is not None or renamed or (data is not None and learns.is_own):
+            told = "--data, --only-new" if learns.is_own else "--only-new"
             raise InputError(
-                f"the task {architecture.learns.name} has its own test split: leave out --data, "
-                "--only-new, --set-apart and --map"
+                f"the task {learns.name} has its own test split: leave out {told}, --set-apart "
+                "and --map"
             )
-        return _kept(folder, evaluate_task(folder, architecture, own_code=own_code))
+        return _kept(folder, evaluate_task(folder, architecture, data, own_code=own_code))
     opened = open_test_images(folder, architecture.network, data, only)
     labels, notes = match_classes(opened.classes, architecture.classes, renamed or {}, opened.data)
     images = replace(opened.images, labels=labels[opened.images.labels])
@@ -178,38 +187,52 @@ def _kept(folder: Path, result: TestResult) -> TestResult:
     return result
 
 
-def evaluate_task(folder: Path, architecture: Architecture, *, own_code: bool) -> TestResult:
-    """Measure an exported network on the test split of a task of one's own.
+def evaluate_task(
+    folder: Path, architecture: Architecture, data: str | None, *, own_code: bool
+) -> TestResult:
+    """Measure an exported network on the test split of a task other than classification.
 
     Args:
         folder: a bundle.
         architecture: what is in it.
+        data: where the data of a task that is shipped are now; None for where they were.
         own_code: whether the task may be imported and called, and the network's builder.
 
     Raises:
         TaskError: its code was not allowed or fails, or a test example is known to the network.
         BundleError: the bundle is damaged or was altered.
     """
-    task, spec = make_task(architecture.learns), architecture.network
+    learns, spec = architecture.learns, architecture.network
+    if not learns.is_own:
+        learns = replace(learns, data=_data_of_task(folder, architecture, data))
+    task = make_task(learns).for_network(spec)
     record = ContentRecord.from_bytes((folder / IMAGES).read_bytes())
     keys = keys_of_test(task)
     refuse_shared(task, record.development, keys, "test")
     module, device = load(folder, own_code=own_code), choose_device()
     macs = count_macs(module, torch.zeros(1, *spec.input_shape), free=spec.free)
+    name = task.name if learns.data is None else without_place(learns.data.name)
     given = task.batches("test", batch_size=_BATCH, generator=None)
     found = evaluate(module.to(device), LoadedBatches(given, device=device), task)
     return TestResult(
-        data=task.name,
+        data=name,
         images=len(keys),
         test_accuracy=found.accuracy,
         test_loss=found.loss,
         macs=macs,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         opened_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        openings_before=len(openings(folder, task.name)),
+        openings_before=len(openings(folder, name)),
         metrics={f"test_{name}": value for name, value in found.metrics.items()},
         unit=next(iter(task.metrics.values())).unit,
     )
+
+
+def _data_of_task(folder: Path, architecture: Architecture, data: str | None) -> DataSettings:
+    """Return the data of a task that is shipped, prepared as in the search."""
+    found = searched_data(folder) if data is None else recorded_data(folder)
+    constants = architecture.normalisation
+    return replace(found, name=data or found.name, normalisation=constants)
 
 
 def evaluate_network(

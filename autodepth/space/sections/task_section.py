@@ -12,7 +12,7 @@ from autodepth.errors import did_you_mean
 from autodepth.space.sections.section import Section, must
 
 CLASSIFICATION = "classification"
-SHIPPED: tuple[str, ...] = (CLASSIFICATION,)
+SHIPPED: tuple[str, ...] = (CLASSIFICATION, "embedding")
 """Tasks by name; every other one is `package.module:callable`."""
 _OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -35,8 +35,9 @@ class TaskSection(Section):
     """What the network learns, and what it is judged by."""
 
     name: Annotated[str, AfterValidator(_known)] = Field(
-        CLASSIFICATION, description="classification, or package.module:callable with --own-code"
+        CLASSIFICATION,
+        description=f"{', '.join(SHIPPED)}, or package.module:callable with --own-code",
     )
     arguments: Annotated[
         Mapping[str, JsonValue], Strict(strict=False), must("a mapping from names to plain values")
-    ] = Field(default_factory=dict, description="what the callable is called with")
+    ] = Field(default_factory=dict, description="what the task is made with, by name")

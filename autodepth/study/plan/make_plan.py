@@ -12,7 +12,7 @@ from autodepth.data.batches import Batches
 from autodepth.data.images import FileImages
 from autodepth.data.load import ImageData, load_data
 from autodepth.data.prepare import Augmentation, resolve_augment
-from autodepth.data.settings import DataSettings, Normalisation, SplitRule, absolute_paths
+from autodepth.data.settings import Normalisation, SplitRule, absolute_paths
 from autodepth.errors import InputError
 from autodepth.front.objective import Objective
 from autodepth.networks.catalogue import NetworkSpec, build_network
@@ -25,6 +25,7 @@ from autodepth.policy.policy import Policy
 from autodepth.policy.settings import RANDOM_DEPTH
 from autodepth.space.domains import Dimension, Fixed, largest_value
 from autodepth.space.search_space import SearchSpace
+from autodepth.space.sections.task_section import CLASSIFICATION
 from autodepth.study.plan.estimate import (
     StepTime,
     TrialCost,
@@ -41,7 +42,7 @@ from autodepth.study.plan.narrow_space import (
 from autodepth.study.plan.plan import PlanRequest, StudyPlan
 from autodepth.study.plan.resources import Resources, choose_resources
 from autodepth.study.plan.timing import table_on_a_place, time_on_a_place
-from autodepth.tasks.first_step import read_task, try_task
+from autodepth.tasks.first_step import data_settings, read_task, try_task
 from autodepth.tasks.own_task import TaskSpec, make_task
 from autodepth.tasks.task_data import TaskData
 from autodepth.trial.context import TrialContext
@@ -98,15 +99,9 @@ def make_plan(
     space, of_space = _without_idle_dimensions(_with_absolute_paths(space))
     weights = None if space.network.weights is None else Path(space.network.weights)
     weights_key = space.network.weights_key
-    learns = TaskSpec(
-        name=space.task.name, arguments=dict(space.task.arguments), own_code=request.own_task
-    )
-    if learns.is_classification:
-        data, automatic = _read_images(space, request, split_rule)
-    else:
+    if space.task.name != CLASSIFICATION:
         _check_place(resources, cluster)
-        space, data, automatic = *read_task(space, learns), False
-        learns = learns.imported()  # workers are elsewhere
+    space, learns, data, automatic = _learned(space, request, split_rule)
     notes, unlabelled = [*data.notes], data.settings.unlabelled
     if cluster is not None and isinstance(data.train, FileImages):
         cluster.check_sees(Path(data.train.folder, data.train.paths[0]))
@@ -121,11 +116,15 @@ def make_plan(
         free=space.network.free,
         own_code=request.own_code,
     )
-    if isinstance(data, ImageData):
+    if not learns.is_own:
         spec = with_channels(spec, weights=weights, weights_key=weights_key)
     network = build_network(spec, seed=space.seed, weights=weights, weights_key=weights_key)
     if not learns.is_classification:
-        try_task(make_task(learns), network.without(()).module.eval(), distils=_distils(space))
+        try_task(
+            make_task(learns).for_network(spec),
+            network.without(()).module.eval(),
+            distils=_distils(space),
+        )
     spec = replace(spec, code_folder=code_folder(spec.name))  # workers are elsewhere
     space, of_widths = without_idle_widths(space, network)
     space, of_stream = without_idle_streams(space, network)
@@ -212,6 +211,22 @@ def _without_idle_dimensions(space: SearchSpace) -> tuple[SearchSpace, list[str]
     return replace(space, dimensions=kept), [note] if idle else []
 
 
+def _learned(
+    space: SearchSpace, request: PlanRequest, rule: SplitRule
+) -> tuple[SearchSpace, TaskSpec, ImageData | TaskData, bool]:
+    """Return the space as the task has it, the task, its data, and whether their number is open.
+
+    Raises:
+        InputError: the task or its data cannot be used.
+    """
+    learns = TaskSpec(
+        name=space.task.name, arguments=dict(space.task.arguments), own_code=request.own_task
+    )
+    if learns.is_classification:
+        return space, learns, *_read_images(space, request, rule)
+    return *read_task(space, learns, rule), False
+
+
 def _read_images(
     space: SearchSpace, request: PlanRequest, rule: SplitRule
 ) -> tuple[ImageData | TaskData, bool]:
@@ -220,7 +235,7 @@ def _read_images(
     Raises:
         InputError: they cannot be read, or their labels would be the answers of no network.
     """
-    settings, automatic = _data_settings(space, rule)
+    settings, automatic = data_settings(space, rule)
     data = load_data(settings, trust=request.trust_data)
     if settings.unlabelled and space.network.weights is None:
         raise InputError(
@@ -228,15 +243,6 @@ def _read_images(
             "--weights FILE"
         )
     return data, automatic
-
-
-def _data_settings(space: SearchSpace, rule: SplitRule) -> tuple[DataSettings, bool]:
-    """Return the data settings, and whether the number of training images is left to us."""
-    values = space.data.model_dump()
-    automatic = values["train_images"] == "auto"
-    if automatic:
-        values["train_images"] = None
-    return DataSettings.from_dict({**values, "split_rule": rule}), automatic
 
 
 def _trial_cost(
@@ -305,15 +311,16 @@ def _own_answers(
 
 
 def _check_place(resources: Resources, cluster: Cluster | None) -> None:
-    """Refuse places where a task of one's own cannot train."""
+    """Refuse places where only classification can train."""
     if resources.ranks > 1:
         raise InputError(
-            f"a task of one's own trains in one process per trial, but --per-trial asks for "
+            f"only classification trains in several processes per trial, but --per-trial asks for "
             f"{resources.ranks}"
         )
     if cluster is not None:
         raise InputError(
-            "a task of one's own has its examples on this machine, so it takes no --ray-address"
+            "only classification runs on a Ray cluster: other tasks have their examples on this "
+            "machine, so they take no --ray-address"
         )
 
 
@@ -329,9 +336,13 @@ def _preparation(
     if isinstance(data, TaskData):
         channels = spec.channels
         as_it_is = Normalisation(mean=(0.0,) * channels, std=(1.0,) * channels)
-        return as_it_is, Augmentation(), []
+        return data.normalisation or as_it_is, Augmentation(), []
     normalisation, told = choose_normalisation(data, spec, weights)
-    return normalisation, resolve_augment(data.settings, data), told + _repeated(data, spec)
+    return (
+        normalisation,
+        resolve_augment(data.settings, data.train.shape),
+        told + _repeated(data, spec),
+    )
 
 
 def _repeated(data: ImageData, spec: NetworkSpec) -> list[str]:

@@ -102,8 +102,8 @@ class StudyPlan:
             "unpruned": dict(self.unpruned),
             **({} if learned is None else {"task": learned | {"metrics": self.metrics}}),
             "data": context.data.settings.to_dict()
-            if learned is None
-            else {"name": learned["name"]},
+            if not context.learns.is_own
+            else {"name": context.learns.name},
             "data_fingerprint": context.data.fingerprint,
             "classes": list(context.data.classes),
             "images": {

@@ -162,7 +162,11 @@ def _architecture(network: ResidualNetwork) -> str:
 def _task(context: TrialContext) -> list[Any]:
     """Return what shapes a task: how it is made, and every file of its code."""
     files = code_of(make_task(context.learns))
-    return [context.learns.to_dict(), sorted(_digest(file) for file in files)]
+    prepared = {} if context.learns.data is None else context.learns.data.to_dict()
+    where = ("name", "root")  # the examples themselves count by their content
+    told = {name: value for name, value in prepared.items() if name not in where}
+    how = [context.learns.to_dict(), *([told] if told else [])]
+    return [*how, sorted(_digest(file) for file in files)]
 
 
 def _initial_weights(context: TrialContext, network: ResidualNetwork) -> str | None:

@@ -11,6 +11,7 @@ from autodepth.errors import InputError
 from autodepth.networks.catalogue import build_network
 from autodepth.networks.catalogue.own_builder import is_own
 from autodepth.networks.gates.gates import GatedNetwork
+from autodepth.networks.gates.training_head import with_training_head
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.layout import for_convolutions
 from autodepth.policy.depth_schedule import survival_at
@@ -37,6 +38,8 @@ class Parent:
 def untrained_network(context: TrialContext) -> ResidualNetwork:
     """Return the whole network with its initial weights, on its device."""
     network = _initialised(context)
+    if (head := context.training_head()) is not None:
+        network = with_training_head(network, head)
     network.module.to(context.device)
     for_convolutions(network.module)
     return network

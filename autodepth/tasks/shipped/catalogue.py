@@ -1,0 +1,34 @@
+"""The tasks that are shipped: where each is, and what a model card says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_ROOM = "autodepth.tasks.shipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShippedTask:
+    """One task by name.
+
+    Args:
+        maker: `module:class`, imported when it is wanted; called with data settings and arguments.
+        pipeline: what Hugging Face calls the kind of task.
+        gives: what networks give that learned it, in sentences.
+    """
+
+    maker: str
+    pipeline: str
+    gives: str
+
+
+SHIPPED_TASKS = {
+    "embedding": ShippedTask(
+        maker=f"{_ROOM}.embedding:Embedding",
+        pipeline="image-feature-extraction",
+        gives="Output `scores`: float32 [batch, dimension], a vector per image; the larger the "
+        "cosine of two, the likelier they are of one identity. The head that scored identities in "
+        "training is left out.",
+    ),
+}
+"""Every task but classification, by the names that a space file has for them."""
