@@ -146,9 +146,9 @@ def evaluate_bundle(
     if not architecture.learns.is_classification:
         learns = architecture.learns
         if only is not None or renamed or (data is not None and learns.is_own):
-            told = "--data, --only-new" if learns.is_own else "--only-new"
+            asked = "--data, --only-new" if learns.is_own else "--only-new"
             raise InputError(
-                f"the task {learns.name} has its own test split: leave out {told}, --set-apart "
+                f"the task {learns.name} has its own test split: leave out {asked}, --set-apart "
                 "and --map"
             )
         return _kept(folder, evaluate_task(folder, architecture, data, own_code=own_code))

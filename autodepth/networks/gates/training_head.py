@@ -63,7 +63,8 @@ def without_training_head(network: ResidualNetwork) -> ResidualNetwork:
 
 
 def _output(module: fx.GraphModule) -> fx.Node:
-    return next(node for node in module.graph.nodes if node.op == "output")
+    found: fx.Node = next(node for node in module.graph.nodes if node.op == "output")
+    return found
 
 
 def _over(network: ResidualNetwork, module: fx.GraphModule) -> ResidualNetwork:

@@ -128,7 +128,8 @@ class Embedding(Task):
     def hits(self, outputs: Any, targets: Tensor) -> Tensor:
         """Return how many images have the highest score for their identity."""
         _, scores = outputs
-        return (scores.argmax(1) == targets).sum()
+        right: Tensor = (scores.argmax(1) == targets).sum()
+        return right
 
     def meter(self) -> Similarity:
         """Return what compares all images of a split."""
