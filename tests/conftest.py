@@ -144,10 +144,8 @@ def _networks_are_read_once_and_timed_briefly() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if catalogue is not None:  # else no test of this run needs it, and it takes seconds
             from autodepth.trial.device import latency
-            from autodepth.trial.phases import measurement
 
             patch.setattr(catalogue, "_kept", Kept())
-            patch.setattr(measurement, "_LATENCY_SECONDS", 0.01)
             patch.setattr(latency, "_SECONDS", 0.01)
         yield
 

@@ -81,6 +81,11 @@ def times_by_turns_ms(calls: Sequence[Callable[[], object]], *, on_cpu: bool) ->
     return [1e3 * first * median(row[i] / row[0] for row in taken) for i in range(len(timers))]
 
 
+def own_latency_ms(network: ResidualNetwork) -> float:
+    """Return the latency of one image through a network alone, milliseconds, on its device."""
+    return latencies_ms([network.module], network.input_shape)[0]
+
+
 def latency_beside(
     network: ResidualNetwork, whole: ResidualNetwork, table: LatencyTable | None
 ) -> float | None:

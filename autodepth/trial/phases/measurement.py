@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import nn
-from torch.utils.benchmark import Timer
-
 from autodepth.networks.pruning.magnitude import effective_macs
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.tasks.classification import CLASSIFICATION
 from autodepth.tasks.task import Task
+from autodepth.trial.device.latency import own_latency_ms
 from autodepth.trial.result import OperatingPoint
 from autodepth.trial.training.evaluation import Evaluation
-
-# Long enough for a stable median of a small network, short beside the training of a trial.
-_LATENCY_SECONDS = 0.2
 
 
 def operating_point(
@@ -43,7 +37,7 @@ def operating_point(
         effective_macs=effective_macs(network),
         parameters=network.total_parameters,
         size_bytes=size_bytes,
-        latency_ms=latency_ms(network.module, network.input_shape) if latency is None else latency,
+        latency_ms=own_latency_ms(network) if latency is None else latency,
         **told_by(evaluation, task),
     )
 
@@ -56,24 +50,3 @@ def told_by(evaluation: Evaluation, task: Task) -> dict[str, Any]:
     leading = next(iter(task.metrics.values()))
     about = {"metric": next(iter(metrics)), "unit": leading.unit, "goal": leading.goal}
     return {"metrics": metrics, **about}
-
-
-@torch.inference_mode()
-def latency_ms(module: nn.Module, input_shape: tuple[int, int, int], batch: int = 1) -> float:
-    """Return the median time of one forward pass in milliseconds, on the module's device.
-
-    Args:
-        module: a network in evaluation mode.
-        input_shape: (C, H, W) of the images.
-        batch: images per pass.
-    """
-    device = next(module.parameters()).device
-    images = torch.zeros(batch, *input_shape, device=device)
-    images = images.contiguous(memory_format=torch.channels_last)
-    module(images)
-    timer = Timer(
-        "module(images)",
-        globals={"module": module, "images": images},
-        num_threads=torch.get_num_threads(),
-    )
-    return timer.blocked_autorange(min_run_time=_LATENCY_SECONDS).median * 1e3

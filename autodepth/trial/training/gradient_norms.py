@@ -26,19 +26,27 @@ class GradientNorms:
             for parameter in parameters
         ]
         device = next(network.module.parameters()).device
+        places = [place for place, _ in self._parameters]
+        self._owners = torch.tensor(places, device=device)
+        self._none = torch.zeros((), device=device)
         self._sums = torch.zeros(len(by_branch), device=device)
         self._steps = [0] * len(by_branch)
 
     def note(self) -> None:
         """Read the gradients of the step just made."""
-        present = [(place, p.grad) for place, p in self._parameters if p.grad is not None]
+        grads = [parameter.grad for _, parameter in self._parameters]
+        present = [grad for grad in grads if grad is not None]
         if not present:
             return
-        squares = torch.stack(torch._foreach_norm([grad for _, grad in present])).square()  # noqa: SLF001
-        owners = torch.tensor([place for place, _ in present]).to(squares.device)
+        norms = iter(torch._foreach_norm(present))  # noqa: SLF001
+        # As many numbers in every step, so that who owns which lies on the device once for all.
+        squares = torch.stack(
+            [self._none if grad is None else next(norms).to(self._none) for grad in grads]
+        ).square()
         zeros = torch.zeros_like(self._sums)
-        self._sums += zeros.index_add(0, owners, squares.to(zeros.dtype)).sqrt()
-        for place in {place for place, _ in present}:
+        self._sums += zeros.index_add(0, self._owners, squares).sqrt()
+        computed = zip(self._parameters, grads, strict=True)
+        for place in {place for (place, _), grad in computed if grad is not None}:
             self._steps[place] += 1
 
     def means(self) -> dict[int, float]:
