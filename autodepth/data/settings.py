@@ -18,6 +18,8 @@ PREFIXES = ("folder:", "npz:", UNLABELLED)
 TASK_DATA = "task"
 """Name of the examples that a task brings along itself."""
 _NORMALISATIONS = ("auto", "data", "imagenet")
+ValidationFrom = Literal["train", "test"]
+VALIDATIONS: tuple[ValidationFrom, ...] = get_args(ValidationFrom)
 SplitRule = Literal["content", "position"]
 SPLIT_RULES: tuple[SplitRule, ...] = get_args(SplitRule)
 
@@ -62,6 +64,10 @@ class DataSettings:
             the task brings examples of its own.
         root: folder that named sets are downloaded to.
         validation: share of the training images in (0, 1), or their number.
+        validation_from: `train` takes them from the training part, or from a validation part that
+            the source has; `test` takes half of the test part, for weights that were trained on
+            all of the training part, and the other half is the test split then. A number for
+            `validation` takes that many of the half, a share takes all of it.
         train_images: at most this many images to train on, taken class by class after the
             validation split; a smaller number takes a subset of a larger; None takes all.
         image_size: height and width in pixels every image is brought to (shorter side resized,
@@ -81,6 +87,7 @@ class DataSettings:
     name: str
     root: str = "data"
     validation: float | int = 0.1
+    validation_from: ValidationFrom = "train"
     train_images: int | None = None
     image_size: int | None = None
     augment: Augment = "auto"
@@ -100,6 +107,7 @@ class DataSettings:
             value = getattr(self, field)
             if value is not None and not _is_count(value):
                 raise DataError(f"data.{field} must be a whole number above 0, but got {value!r}")
+        _check_choice("validation_from", self.validation_from, VALIDATIONS)
         _check_choice("augment", self.augment, AUGMENTS)
         _check_choice("split_rule", self.split_rule, SPLIT_RULES)
         if not isinstance(self.normalisation, Normalisation):

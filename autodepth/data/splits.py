@@ -84,6 +84,11 @@ def split_test_by_content(labels: Labels, keys: Keys) -> tuple[Index, Index]:
     return split_off_share(labels, keys, _TEST_SHARE, derive_seed(_TEST_SEED, "test"))
 
 
+def halve_test(labels: Labels, keys: Keys) -> tuple[Index, Index]:
+    """Return the positions of test images to validate by, and of those that stay; by content."""
+    return split_off_share(labels, keys, 0.5, derive_seed(_TEST_SEED, "validation from test"))
+
+
 def check_every_class(
     labels: Labels, classes: Sequence[str], split: str, whole: Images | None = None
 ) -> None:

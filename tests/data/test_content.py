@@ -90,6 +90,26 @@ def test_a_given_validation_split_is_taken_whole_or_as_many_of_it(tmp_path, make
     assert [len(part) for part in splits(tmp_path, validation=4)] == [20, 4, 8]
 
 
+def test_half_of_the_test_part_validates(tmp_path, make_classes):
+    for name, count in (("train", 10), ("test", 30)):
+        make_classes(tmp_path / name, count=count, extension="png")
+    whole = splits(tmp_path)
+    train, validation, test = splits(tmp_path, validation_from="test")
+    assert train == whole[0] | whole[1]
+    assert validation | test == whole[2]
+    assert not validation & test
+    assert min(len(validation), len(test)) > 15
+    assert splits(tmp_path, validation_from="test", split_seed=5)[2] == test
+    assert len(splits(tmp_path, validation_from="test", validation=8)[1]) == 8
+
+
+def test_a_source_that_validates_itself_does_not_give_test_images_for_it(tmp_path, make_classes):
+    for name in ("train", "val", "test"):
+        make_classes(tmp_path / name, count=6, extension="png")
+    with pytest.raises(DataError, match=r"^data.validation_from must be train where"):
+        load_data(settings(tmp_path, validation_from="test"))
+
+
 def test_a_test_image_that_is_trained_on_as_well_is_told(tmp_path, make_classes):
     for name in ("train", "test"):
         make_classes(tmp_path / name, count=8, extension="png")

@@ -6,17 +6,18 @@ their images split off by a seed fixed here, so no choice of `split_seed` can tr
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from autodepth.data.images import ArrayImages
+from autodepth.data.images import ArrayImages, keys_of
 from autodepth.data.reading.array_images import class_names, labelled_images
 from autodepth.data.reading.folders import Parts, read_folder, read_unlabelled
 from autodepth.data.reading.npz_file import read_npz
 from autodepth.data.settings import DataSettings
-from autodepth.data.splits import Part, split_test
+from autodepth.data.splits import Part, halve_test, split_test
 from autodepth.errors import DataError
 from autodepth.long_work import long_work
 from autodepth.torchvision_door import downloads_shown, import_torchvision
@@ -45,6 +46,24 @@ def read_parts(settings: DataSettings) -> Parts:
     Raises:
         DataError: the data is missing, unreadable, or not what it must be.
     """
+    parts = _read_source(settings)
+    return parts if settings.validation_from == "train" else _test_halved(parts, settings)
+
+
+def _test_halved(parts: Parts, settings: DataSettings) -> Parts:
+    """Return a source with half of its test part to validate by."""
+    if parts.validation is not None or settings.unlabelled:
+        lacking = "has no labels" if settings.unlabelled else "has a validation part of its own"
+        raise DataError(
+            f"data.validation_from must be train where the source {lacking}, as {settings.name} "
+            "does, but got 'test'"
+        )
+    whole = parts.test()
+    validation, test = (whole.subset(half) for half in halve_test(whole.labels, keys_of(whole)))
+    return replace(parts, validation=validation, test=lambda: test)
+
+
+def _read_source(settings: DataSettings) -> Parts:
     kind, _, path = settings.name.partition(":")
     if kind == "folder":
         by_content = settings.split_rule == "content"

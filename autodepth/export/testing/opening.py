@@ -16,6 +16,7 @@ from autodepth.data.load import load_data
 from autodepth.data.reading.folders import held, read_held_out
 from autodepth.data.reading.sources import read_parts
 from autodepth.data.settings import DataSettings, without_place
+from autodepth.data.splits import halve_test
 from autodepth.errors import BundleError, DataError
 from autodepth.export.bundles import bundle as files
 from autodepth.export.bundles.origin import searched_data
@@ -127,6 +128,8 @@ def _pool(settings: DataSettings, spec: NetworkSpec) -> TestImages:
     else:
         parts = read_parts(settings)
     images = parts.test()
+    if kind == "folder" and settings.validation_from == "test":
+        images = images.subset(halve_test(images.labels, keys_of(images))[1])
     if settings.image_size is not None and isinstance(images, ArrayImages):
         images = resize_all(images, settings.image_size)
     return TestImages(

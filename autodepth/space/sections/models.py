@@ -125,6 +125,11 @@ class DataSection(Section):
         Annotated[float, Field(gt=0, lt=1)] | Count,
         must("a share in (0, 1) or a whole number of images"),
     ] = Field(0.1, description="images split off for validation: a share, or how many")
+    validation_from: Annotated[Literal["train", "test"], one_of("train", "test")] = Field(
+        "train",
+        description="the part they are split off; test takes half of the test part, for given "
+        "weights that were trained on all of the training part",
+    )
     train_images: Annotated[
         Count | Literal["auto"] | None, must("a whole number of at least 1, auto or null", "auto")
     ] = Field(None, description="images to train on; null takes all, auto what the budget affords")

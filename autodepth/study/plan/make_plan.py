@@ -281,12 +281,14 @@ def _affordable(
 
 def _seen(data: ImageData | TaskData, weights: Path | None) -> list[str]:
     """Return a note where given weights may have been trained on images that validate."""
-    if weights is None or data.settings.unlabelled:
+    settings = data.settings
+    if weights is None or settings.unlabelled or settings.validation_from == "test":
         return []
     return [
         f"the given weights may have been trained on the images that validate, which are taken "
-        f"from the training part of {data.settings.name.partition(':')[0]}: accuracies of a front "
-        "look better then than on new images, which `evaluate` tells"
+        f"from the training part of {settings.name.partition(':')[0]}: accuracies of a front look "
+        "better then than on new images, which `evaluate` tells; data.validation_from: test takes "
+        "half of the test images in their place"
     ]
 
 

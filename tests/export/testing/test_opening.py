@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from autodepth.atomic import sha256_of
+from autodepth.data.content import ContentRecord
 from autodepth.errors import DataError
 from autodepth.export.bundles import bundle as files
 from autodepth.export.bundles.seal import sealed
@@ -43,7 +44,7 @@ class Place:
     home: Path
 
 
-def searched(root: Path, splits: tuple[str, ...]) -> Place:
+def searched(root: Path, splits: tuple[str, ...], *settings: str) -> Place:
     for seed, split in enumerate(splits):
         for name in COLOURS:
             photograph(root / "photos" / split / name, name, 30, seed)
@@ -54,7 +55,7 @@ def searched(root: Path, splits: tuple[str, ...]) -> Place:
             study="photos",
             data=f"folder:{root / 'photos'}",
             network="resnet8",
-            settings=["train.epochs=2", "search.filter_sparsity=0"],
+            settings=["train.epochs=2", "search.filter_sparsity=0", *settings],
             runner="in-process",
         )
         export_selected(find_study("photos"), "knee", root / "export", formats=())
@@ -102,6 +103,18 @@ def _one_less(folder):
 def _one_other(folder):
     _one_less(folder)
     _one_more(folder)
+
+
+def test_the_other_half_of_the_test_part_is_tested_on(tmp_path, monkeypatch):
+    halved = searched(tmp_path, ("train", "test"), "data.validation_from=test")
+    monkeypatch.setenv(HOME_VARIABLE, str(halved.home))
+    first = evaluate_bundle(halved.export)
+    record = ContentRecord.from_bytes((halved.export / files.IMAGES).read_bytes())
+    assert first.images == len(record.test) < 60 - 15
+    photograph(halved.photos / "test/cat", "cat", 12, 9)  # on both sides of the halving
+    with pytest.raises(DataError, match="changed since"):
+        evaluate_bundle(halved.export)
+    assert evaluate_bundle(halved.export, only="set-apart").images == first.images
 
 
 @pytest.mark.parametrize(
