@@ -21,7 +21,7 @@ from autodepth.trial.phases.parent import untrained_network
 from autodepth.trial.training.config import TrainingConfig
 from autodepth.trial.training.loop import train
 
-SETTINGS = TrainingSettings(epochs=2, batch_size=32, label_smoothing=0.1)
+SETTINGS = TrainingSettings(epochs=2, batch_size=32, label_smoothing=0.1, precision="float32")
 
 
 @pytest.fixture(scope="module")
