@@ -12,10 +12,11 @@ from typing import Any
 from autodepth.dashboard.study_view import Snapshot, StudyView
 from autodepth.errors import InputError
 from autodepth.front.objective import METRICS
+from autodepth.front.selection import select
 from autodepth.records.ledger import Ledger
 from autodepth.records.mlflow.payload import params
 from autodepth.records.studies import HOME_VARIABLE, studies_root
-from autodepth.records.trial_record import StudyRecord, TrialRecord, utc_now
+from autodepth.records.trial_record import StudyRecord, TrialRecord, confirmed_means, utc_now
 from autodepth.report.analysis.burn_down import burn_down, ends_at
 from autodepth.report.analysis.sensitivity_table import (
     branch_table,
@@ -46,6 +47,8 @@ def trials_answer(found: Snapshot, instance: str, revision: int) -> Answer:
         "objectives": [objective.to_dict() for objective in found.study.objectives],
         "metrics": {name: axis_title(name) for name in names},
         "leading": leading,
+        "knee": _knee(found),
+        "whole_macs": found.study.plan.get("unpruned", {}).get("macs"),
         "front": [member.trial for member in found.front],
         "confirmed": {
             str(member.point.trial): member.accuracy.to_dict()
@@ -56,6 +59,13 @@ def trials_answer(found: Snapshot, instance: str, revision: int) -> Answer:
         "columns": _columns(records, names),
         "dimensions": _dimensions(records),
     }
+
+
+def _knee(found: Snapshot) -> int | None:
+    """Return the trial that `export --select knee` takes, None where there is no front yet."""
+    if not found.front:
+        return None
+    return select(found.front, "knee", confirmed_means(found.records)).trial
 
 
 def front_answer(found: Snapshot) -> Answer:

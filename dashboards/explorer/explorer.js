@@ -16,7 +16,7 @@ const SILENCE_SECONDS = 15; // of the server, after which the page says so
 const RECOVERY_MS = 2000;
 
 const state = {
-  study: "", view: "front", trial: null, x: null, y: null, logarithmic: false, show: "all",
+  study: "", view: "front", trial: null, x: null, y: null, logarithmic: null, show: "all",
   beside: [], filters: {}, trials: new Trials(), status: null, studies: [], shown: [],
 };
 let events = null, heard = Date.now(), lost = null, waiting = null, fetching = false, again = false;

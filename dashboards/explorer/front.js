@@ -1,6 +1,7 @@
 // The front: every trial as a point, on axes to choose.
 
-import { amount, apiOf, ask, byId, element, of } from "./page.js";
+import { amount, apiOf, ask, byId, count, element, of } from "./page.js";
+import { borderOf, isWide, frameOf } from "./frame.js";
 import { axis, colour, draw, faint, PALETTE, plain } from "./plots.js";
 import { strip, trialOf } from "./trial.js";
 
@@ -19,14 +20,19 @@ export async function showFront(state, change) {
   const node = byId("front");
   const title = (name) => trials.metrics[name];
   // Zoom is kept while points arrive, and let go with the axes.
-  const kept = `${state.study} ${state.x} ${state.y} ${state.logarithmic}`;
+  const log = state.logarithmic ?? isWide(trials.front.map((n) => trials.columns[state.x][n]));
+  const kept = `${state.study} ${state.x} ${state.y} ${log}`;
+  const frame = frameOf(state, log);
+  traces.push(...beyond(state, frame));
+  tellFinding(state, change);
+  members(state, change); // before the figure, which takes the room that is left
+  byId("logarithmic").checked = log;
   const Plotly = await draw(node, traces, {
-    xaxis: axis(title(state.x), { type: state.logarithmic ? "log" : "linear" }),
-    yaxis: axis(title(state.y)), uirevision: kept, shapes: clouds(traces),
+    xaxis: axis(title(state.x), { type: log ? "log" : "linear", range: frame?.x.drawn }),
+    yaxis: axis(title(state.y), { range: frame?.y.drawn }), uirevision: kept, shapes: clouds(traces),
   });
   byId("front-hint").textContent =
     `The front is by ${trials.objectives.map((o) => `${o.name.replaceAll("_", " ")} (${o.goal})`).join(" and ")}. `;
-  members(state, change);
   if (!wired) wire(node, state, change, Plotly);
 }
 
@@ -41,7 +47,6 @@ function choosers(state, change) {
     select.value = state[key];
   }
   const box = byId("logarithmic");
-  box.checked = state.logarithmic;
   box.onchange = () => change({ logarithmic: box.checked });
 }
 
@@ -88,6 +93,36 @@ function points(state, numbers, name, marker) {
     hovertemplate: `<b>trial %{customdata}</b> (${plain(name)})<br>${trials.metrics[y]}: %{y:.5~g}`
       + `<br>${trials.metrics[x]}: %{x:.5~g}<br>%{text} branches removed<extra></extra>`,
   };
+}
+
+// What lies outside of the figure, marked at its border; a click opens it like any other.
+function beyond(state, frame) {
+  if (!frame) return [];
+  const { trials, x, y } = state, xs = trials.columns[x], ys = trials.columns[y];
+  const outside = state.shown.filter((n) => trials.columns.state[n] === "complete" && borderOf(frame, xs[n], ys[n]));
+  if (!outside.length) return [];
+  const places = outside.map((n) => borderOf(frame, xs[n], ys[n]));
+  const trace = points(state, outside, `beyond the border (${outside.length.toLocaleString("en")})`, {
+    color: faint("grey"), size: 8, symbol: places.map((place) => place.symbol) });
+  const told = outside.map((n) => `${amount(ys[n])} at ${amount(xs[n])}`);
+  return [{ ...trace, x: places.map((place) => place.x), y: places.map((place) => place.y), text: told,
+    hovertemplate: "<b>trial %{customdata}</b>, outside of the figure<br>%{text}<extra></extra>" }];
+}
+
+// What was found, how sure that is, and what to click.
+function tellFinding(state, change) {
+  const { trials } = state, { knee, leading, columns, whole_macs: whole } = trials;
+  const node = byId("finding");
+  node.hidden = knee === null;
+  if (knee === null) return;
+  const spread = trials.confirmed[knee], unit = leading.unit === "%" ? 100 : 1;
+  const found = of(leading, columns[leading.name][knee] / unit);
+  const sure = spread
+    ? `${of(leading, spread.mean)} on ${spread.n === 1 ? "a fresh seed" : `${spread.n} fresh seeds`} (${found} when it was found)`
+    : `${found}, not yet confirmed on fresh seeds`;
+  const macs = 1e6 * columns.macs[knee], share = whole ? `, ${amount((100 * macs) / whole, 2)} % of the whole network` : "";
+  node.replaceChildren(element("strong", {}, "The knee: "), `${sure}, at ${count(macs)} MACs${share}. `,
+    element("button", { type: "button", onclick: () => open(knee, change) }, `Open trial ${knee}`));
 }
 
 function dominated(state, numbers) {

@@ -23,6 +23,12 @@ export function amount(value, digits = 4) {
   return typeof value === "number" ? String(Number(value.toPrecision(digits))) : String(value);
 }
 
+// A number of something large: 69.8 k.
+export function count(value, digits = 3) {
+  const [unit, size] = [["G", 1e9], ["M", 1e6], ["k", 1e3]].find(([, size]) => value >= size) ?? ["", 1];
+  return `${amount(value / size, digits)} ${unit}`.trim();
+}
+
 export function duration(seconds) {
   const whole = Math.round(seconds);
   if (seconds < 60) return `${seconds < 10 ? Number(seconds.toFixed(1)) : whole} s`;

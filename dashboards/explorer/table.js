@@ -19,7 +19,7 @@ export class Trials {
     put(this.dimensions, answer.dimensions, numbers);
     for (const number of numbers) this.size = Math.max(this.size, number + 1);
     for (const name of ["instance", "revision", "front", "confirmed", "metrics", "axes",
-                        "objectives", "accuracy_unit", "leading"]) this[name] = answer[name];
+                        "objectives", "accuracy_unit", "leading", "knee", "whole_macs"]) this[name] = answer[name];
     this.members = new Set(this.front);
     this.scales = new Map();
   }

@@ -124,8 +124,8 @@ function facts(told) {
 }
 
 function spread(leading, s) {
-  if (leading.unit !== "%") return `${amount(s.mean, 4)}${s.sd === null ? "" : ` ± ${amount(s.sd, 2)}`} ${leading.unit} (${s.n} seeds)`;
-  return `${(100 * s.mean).toFixed(1)}${s.sd === null ? "" : ` ± ${(100 * s.sd).toFixed(1)}`} % (${s.n} seeds)`;
+  if (leading.unit !== "%") return `${amount(s.mean, 4)}${s.sd === null ? "" : ` ± ${amount(s.sd, 2)}`} ${leading.unit} (${s.n} ${s.n === 1 ? "seed" : "seeds"})`;
+  return `${(100 * s.mean).toFixed(1)}${s.sd === null ? "" : ` ± ${(100 * s.sd).toFixed(1)}`} % (${s.n} ${s.n === 1 ? "seed" : "seeds"})`;
 }
 
 function control(leading, c) {

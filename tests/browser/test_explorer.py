@@ -283,6 +283,32 @@ def test_every_view_is_accessible_and_fits(look, served, make_study, width, dark
         assert looking.errors == []
 
 
+def test_the_figure_begins_where_the_front_is(look, served, make_recorded):
+    front = [(0.95, 40_000_000, 4.0), (0.94, 5_000_000, 4.0), (0.80, 1_000_000, 4.0)]
+    make_recorded("wide", [*front, (0.10, 20_000_000, 4.0)])
+    looking = look(served)
+    page = looking.page
+    looking.open(study="wide")
+    looking.drawn("front")
+    drawn = """() => {
+        const { xaxis, yaxis } = document.getElementById('front')._fullLayout;
+        return [xaxis.type, yaxis.range[0]];
+    }"""
+    kind, lowest = page.evaluate(drawn)
+    assert (kind, 60 < lowest < 80) == ("log", True)  # costs span a factor of 40
+    marked = """() => document.getElementById('front').data
+        .filter(t => t.name.startsWith('beyond')).map(t => [t.customdata, t.y[0], t.text])"""
+    (((number,), at, text),) = page.evaluate(marked)
+    assert (number, at > lowest, text) == (3, True, ["10 at 20"])
+    page.uncheck("#logarithmic")
+    looking.until(drawn, lambda told: told[0] == "linear")
+    finding = page.inner_text("#finding")
+    assert finding.startswith("The knee: 94.0 %, not yet confirmed on fresh seeds, at 5 M MACs, 1")
+    page.click("#finding button")
+    page.wait_for_selector("#trial h2:has-text('Trial 1')")
+    looking.keep("begins-where-the-front-is")
+
+
 def test_where_a_network_comes_from_leads_to_those_trials(
     look, served, make_recorded, recorded_result
 ):
