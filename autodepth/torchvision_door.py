@@ -64,6 +64,12 @@ def pixel_constants(name: str) -> tuple[list[float] | None, list[float] | None]:
     return getattr(transforms, "mean", None), getattr(transforms, "std", None)
 
 
+def random_transforms() -> ModuleType:
+    """Return torchvision's transforms of tensors, `torchvision.transforms.v2`."""
+    import_torchvision()
+    return importlib.import_module("torchvision.transforms.v2")
+
+
 @contextmanager
 def downloads_shown() -> Iterator[None]:
     """Have torchvision's downloads told as our other long work.

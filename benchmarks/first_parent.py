@@ -23,7 +23,7 @@ from search_vs_data import space_settings, split_as_the_peer, write_images
 from autodepth.networks.catalogue import build_network
 from autodepth.networks.weights.own_files import load_saved
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.trial.context import TrialContext

@@ -40,8 +40,9 @@ from autodepth.networks.catalogue import build_network
 from autodepth.networks.pruning.growing import with_branches_back
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import CRITERIA, TrainingSettings
+from autodepth.policy.settings import CRITERIA
 from autodepth.policy.survival import expected_cost, survival_probabilities
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.space.file.shipped import default_space

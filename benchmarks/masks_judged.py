@@ -31,7 +31,7 @@ from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.gates.masked_runs import WHOLE, outputs_without
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.space.file.shipped import default_space

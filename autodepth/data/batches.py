@@ -25,6 +25,7 @@ from torch.utils.dlpack import from_dlpack
 from autodepth.data.images import ArrayImages, FileImages, Images, Pixels, decoding_threads
 from autodepth.data.prepare import Augmentation
 from autodepth.data.settings import Normalisation
+from autodepth.data.strong_augmentation import StrongAugmentation
 from autodepth.errors import DataError, InputError
 
 _PREFETCHED_BATCHES = 3
@@ -53,6 +54,8 @@ def _share(array: np.ndarray) -> Tensor:
 
 class Batches:
     """Passes over images in batches `(x, y)`: x float32 [B, C, H, W], y int64 [B].
+
+    Where images are mixed, y are shares of classes, float32 [B, classes].
 
     Each pass draws all its randomness from `generator` when it begins, always the same amount:
     generators in the same state give the same pass, whatever the device, and leaving a pass
@@ -103,6 +106,7 @@ class Batches:
         self.channels = channels
         self.augment = augment
         self.generator = generator
+        self.strong = StrongAugmentation()
         self.channels_last = channels_last
         self.rows: Callable[[int], slice] = slice
         # Streamed images that are resized have their random box cut out while they are decoded.
@@ -130,16 +134,35 @@ class Batches:
         same.rows = rows
         return same
 
+    def strengthened(self, strong: StrongAugmentation) -> Batches:
+        """Return the same passes with more done at random; without a generator nothing more."""
+        same = copy.copy(self)
+        same.strong = strong if self.generator else StrongAugmentation()
+        return same
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         order, draws = self._draw()
+        seeds = self.strong.draw_seeds(len(order), self.generator)
         labels = from_dlpack(self.images.labels)[order].to(self.device)
         numbers = self._batches(draws.to(self.device))
         pixels = self._pick(order, draws)
-        for images, rows, y in zip(pixels, numbers, self._batches(labels), strict=True):
-            yield self._normalise(self._augment(images, rows)), y
+        told = zip(pixels, numbers, self._batches(labels), self._batches(seeds), strict=True)
+        for images, rows, y, chosen in told:
+            yield self._finished(self._augment(images, rows), y, chosen)
 
     def _batches(self, rows: Tensor) -> list[Tensor]:
-        return [batch[self.rows(len(batch))] for batch in torch.split(rows, self.batch_size)]
+        # Images are mixed by pairs, which may be in different parts.
+        part = slice if self.strong.mixes else self.rows
+        return [batch[part(len(batch))] for batch in torch.split(rows, self.batch_size)]
+
+    def _finished(self, pixels: Tensor, y: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+        x = self._normalise(self.strong.operated_on(pixels, seeds))
+        x = self.strong.erased(x, seeds)
+        if not self.strong.mixes:
+            return x, y
+        x, y = self.strong.mixed(x, y, seeds)
+        own = self.rows(len(x))
+        return x[own], y[own]
 
     def _count(self) -> int:
         count = len(self.images)

@@ -7,15 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from autodepth.errors import InputError, did_you_mean
-from autodepth.policy.setting import Phase
-from autodepth.policy.settings import (
-    GOALS,
-    SETTINGS,
-    PolicySettings,
-    TrainingSettings,
-    check_settings,
-    settings_of,
-)
+from autodepth.policy.setting import Phase, check_settings, settings_of
+from autodepth.policy.settings import GOALS, SETTINGS, PolicySettings
+from autodepth.policy.training_settings import TrainingSettings
 
 _NAMES = {
     item.metadata["setting"].name or item.name: item.name

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
-from autodepth.errors import did_you_mean
+from autodepth.errors import InputError, did_you_mean
 from autodepth.policy.values import Scalar, is_number, is_whole, shown
 
 Phase = Literal["parent", "branches", "pruning", "fine_tune"]
@@ -15,6 +16,14 @@ Acts: TypeAlias = Callable[[Any], bool]
 """Whether a setting of a policy makes a difference to a phase."""
 Span: TypeAlias = tuple[str, Callable[[float], bool]]
 """What numbers are called and which they are."""
+
+
+FINITE: Span = ("a finite number", math.isfinite)
+PROBABILITY: Span = ("a number in (0, 1]", lambda number: 0 < number <= 1)
+SHARE: Span = ("a number in [0, 1)", lambda number: 0 <= number < 1)
+POSITIVE: Span = ("a number above 0", lambda number: 0 < number < math.inf)
+NOT_NEGATIVE: Span = ("a number of at least 0", lambda number: 0 <= number < math.inf)
+FROM_ONE: Span = ("a number of at least 1", lambda number: 1 <= number < math.inf)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +40,8 @@ class Setting:
         nullable: whether null may be taken.
         many: whether a policy holds a tuple of such values.
         searched: whether a space file may give it a range.
+        of_labels: whether it is for images with one label each, and has no other value than its
+            default where something else is learned.
         name: in files, where it differs from the policy's attribute.
     """
 
@@ -43,6 +54,7 @@ class Setting:
     nullable: bool = False
     many: bool = False
     searched: bool = True
+    of_labels: bool = False
     name: str = ""
 
     def complaint(self, value: object) -> str | None:
@@ -93,15 +105,17 @@ def whole(
     meaning: str,
     shapes: Mapping[Phase, Acts],
     *,
+    most: float = math.inf,
     nullable: bool = False,
     **more: Any,
 ) -> Any:
-    """Declare a setting that takes whole numbers from `least` on."""
+    """Declare a setting that takes whole numbers from `least` on, up to `most`."""
+    span = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
     return _setting(
         default,
         meaning=meaning,
-        text=f"must be a whole number of at least {least}{' or null' if nullable else ''}",
-        allows=lambda value: is_whole(value) and int(value or 0) >= least,
+        text=f"must be a whole number {span}{' or null' if nullable else ''}",
+        allows=lambda value: is_whole(value) and least <= int(value or 0) <= most,
         shapes=shapes,
         whole=True,
         nullable=nullable,
@@ -126,6 +140,27 @@ def named(
         choices=choices,
         **more,
     )
+
+
+def settings_of(kind: type, prefix: str = "") -> dict[str, Setting]:
+    """Return the settings that a class declares, by their names in files."""
+    return {
+        prefix + (item.metadata["setting"].name or item.name): item.metadata["setting"]
+        for item in fields(kind)
+        if "setting" in item.metadata
+    }
+
+
+def check_settings(values: Any, prefix: str = "") -> None:
+    """Refuse what a setting must not be.
+
+    Raises:
+        InputError: with the name of the first such setting, the rule and the value.
+    """
+    for item in fields(values):
+        setting = item.metadata.get("setting")
+        if setting and (complaint := setting.complaint_of_policy(getattr(values, item.name))):
+            raise InputError(f"{prefix}{setting.name or item.name} {complaint}")
 
 
 def _setting(default: Any, **about: Any) -> Any:

@@ -7,14 +7,25 @@ setting is a line here and the code that acts on it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
-from autodepth.errors import InputError
 from autodepth.policy.depth_schedule import DEPTH_SCHEDULES, DepthSchedule
-from autodepth.policy.setting import Acts, Phase, Setting, Span, named, number, whole
+from autodepth.policy.setting import (
+    FINITE,
+    FROM_ONE,
+    POSITIVE,
+    PROBABILITY,
+    SHARE,
+    Acts,
+    Phase,
+    Setting,
+    named,
+    number,
+    settings_of,
+    whole,
+)
 from autodepth.policy.survival import (
     COMPENSATIONS,
     DECAY_SHAPES,
@@ -23,6 +34,7 @@ from autodepth.policy.survival import (
     DecayShape,
     GateMode,
 )
+from autodepth.policy.training_settings import SCHEDULES, Schedule, TrainingSettings
 
 Criterion = Literal[
     "ablation_accuracy", "ablation_loss", "ablation_kl", "block_influence", "magnitude",
@@ -34,81 +46,15 @@ RemovalMode = Literal["one_shot", "greedy", "iterative", "joint"]
 REMOVAL_MODES: tuple[RemovalMode, ...] = get_args(RemovalMode)
 Recovery = Literal["none", "recalibrate", "reconstruct"]
 RECOVERIES: tuple[Recovery, ...] = get_args(Recovery)
-Schedule = Literal["one_cycle", "constant", "wsd"]
-SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 Origin = Literal["parent", "scratch", "member"]
 ORIGINS: tuple[Origin, ...] = get_args(Origin)
-Precision = Literal["auto", "float32", "bfloat16"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 _ALWAYS: Acts = lambda _: True  # noqa: E731
-_PARENT: Mapping[Phase, Acts] = {"parent": _ALWAYS}
 _BRANCHES: Mapping[Phase, Acts] = {"branches": _ALWAYS}
 _PRUNING: Mapping[Phase, Acts] = {"pruning": _ALWAYS}
 _FINE_TUNE: Mapping[Phase, Acts] = {"fine_tune": _ALWAYS}
-_TRAINING: Mapping[Phase, Acts] = {"parent": _ALWAYS, "fine_tune": _ALWAYS}
 _DEPTH: Mapping[Phase, Acts] = {"parent": lambda policy: policy.drops_branches}
 _GATES: Mapping[Phase, Acts] = {**_DEPTH, "fine_tune": lambda policy: policy.fine_tune_p_L < 1}
-
-_FINITE: Span = ("a finite number", math.isfinite)
-_PROBABILITY: Span = ("a number in (0, 1]", lambda number: 0 < number <= 1)
-_SHARE: Span = ("a number in [0, 1)", lambda number: 0 <= number < 1)
-_POSITIVE: Span = ("a number above 0", lambda number: 0 < number < math.inf)
-_NOT_NEGATIVE: Span = ("a number of at least 0", lambda number: 0 <= number < math.inf)
-_FROM_ONE: Span = ("a number of at least 1", lambda number: 1 <= number < math.inf)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingSettings:
-    """How a network is trained and fine-tuned: SGD with Nesterov momentum."""
-
-    epochs: int = whole(20, 0, "passes before removal; 0 starts from the given weights", _PARENT)
-    batch_size: int = whole(128, 2, "images per step", _TRAINING)
-    learning_rate: float = number(0.1, _POSITIVE, "highest rate of the schedule", _TRAINING)
-    schedule: Schedule = named(
-        "one_cycle",
-        SCHEDULES,
-        "how the rate moves: one_cycle; constant; or wsd, which warms up, stays, and decays, so "
-        "that longer training goes on from shorter",
-        {"parent": lambda policy: policy.train.schedule != "one_cycle"},
-    )
-    decay_share: float = number(
-        0.2,
-        _PROBABILITY,
-        "share of the epochs in which the rate of wsd decays",
-        {
-            "parent": lambda policy: policy.train.schedule == "wsd",
-            "fine_tune": lambda policy: policy.fine_tune_schedule == "wsd",
-        },
-    )
-    # A small rate is the classic way to make pruning look worse than it is (Le & Hua 2021).
-    fine_tune_learning_rate: float | None = number(
-        None,
-        _POSITIVE,
-        "highest rate while fine-tuning; null takes learning_rate",
-        _FINE_TUNE,
-        nullable=True,
-    )
-    momentum: float = number(0.9, _SHARE, "momentum of SGD", _TRAINING)
-    weight_decay: float = number(5e-4, _NOT_NEGATIVE, "weight decay of SGD", _TRAINING)
-    label_smoothing: float = number(0.0, _SHARE, "label smoothing", _TRAINING)
-    precision: Precision = named("auto", PRECISIONS, "what numbers to train in", _TRAINING)
-    elastic: float = number(
-        0.0,
-        ("a number in [0, 1]", lambda number: 0 <= number <= 1),
-        "share of training, at its end, whose steps train the whole network on labels and one "
-        "with random depth on the whole one's scores",
-        {"parent": lambda policy: policy.drops_branches and policy.train.elastic > 0},
-    )
-
-    def __post_init__(self) -> None:
-        check_settings(self, "train.")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values by name; settings that came later are left out at their defaults."""
-        values = asdict(self)
-        later = {"schedule": "one_cycle", "decay_share": 0.2, "elastic": 0.0}
-        return {n: value for n, value in values.items() if later.get(n, ...) != value}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,13 +69,13 @@ class PolicySettings:
         {"parent": lambda p: p.origin == "scratch", "pruning": lambda p: p.origin == "scratch"},
     )
     survival_prob_last: float = number(
-        1.0, _PROBABILITY, "survival probability of the last branch", _DEPTH, name="p_L"
+        1.0, PROBABILITY, "survival probability of the last branch", _DEPTH, name="p_L"
     )
     decay_shape: DecayShape = named("linear", DECAY_SHAPES, "how survival falls with depth", _DEPTH)
-    decay_power: float = number(1.0, _POSITIVE, "exponent of the power shape", _DEPTH)
+    decay_power: float = number(1.0, POSITIVE, "exponent of the power shape", _DEPTH)
     survival: tuple[float, ...] | None = number(
         None,
-        _PROBABILITY,
+        PROBABILITY,
         "survival probability of each branch, in place of p_L and a shape",
         _DEPTH,
         nullable=True,
@@ -140,7 +86,7 @@ class PolicySettings:
         "constant", DEPTH_SCHEDULES, "how p_L moves while training", _DEPTH
     )
     depth_schedule_cutoff: float = number(
-        0.5, _PROBABILITY, "share of training the schedule turns at", _DEPTH
+        0.5, PROBABILITY, "share of training the schedule turns at", _DEPTH
     )
     gate_mode: GateMode = named("batch", GATE_MODES, "what a branch is dropped for", _GATES)
     compensation: Compensation = named(
@@ -157,7 +103,7 @@ class PolicySettings:
     )
     sensitivity_threshold: tuple[float, ...] | None = number(
         None,
-        _FINITE,
+        FINITE,
         "branches whose sensitivity, in means of the network's branches, lies below it are "
         "removed; null removes none",
         _BRANCHES,
@@ -181,7 +127,7 @@ class PolicySettings:
     )
     macs_target: float | None = number(
         None,
-        _PROBABILITY,
+        PROBABILITY,
         "share of the MACs left when no more branches go, in place of a threshold",
         _BRANCHES,
         nullable=True,
@@ -209,21 +155,21 @@ class PolicySettings:
     between_epochs: int = whole(1, 1, "passes after each step of iterative removal", _BRANCHES)
     stream_width: float = number(
         1.0,
-        _PROBABILITY,
+        PROBABILITY,
         "share of the residual stream's channels that is left; from scratch, of all channels",
         {"pruning": lambda policy: policy.stream_width < 1},
     )
     filter_sparsity: float = number(
-        0.0, _SHARE, "share of each branch's inner channels to take out", _PRUNING
+        0.0, SHARE, "share of each branch's inner channels to take out", _PRUNING
     )
     width_growth: float = number(
         1.0,
-        _FROM_ONE,
+        FROM_ONE,
         "how many times as many inner channels the branches of a member get; it computes the same "
         "at first",
         {"pruning": lambda policy: policy.width_growth > 1},
     )
-    weight_sparsity: float = number(0.0, _SHARE, "share of all weights to set to zero", _PRUNING)
+    weight_sparsity: float = number(0.0, SHARE, "share of all weights to set to zero", _PRUNING)
     least_per_stage: int = whole(
         1, 0, "branches that stay in each stage at least; 0 lets it be emptied", _BRANCHES
     )
@@ -246,13 +192,13 @@ class PolicySettings:
         "one_cycle", SCHEDULES, "the rate while fine-tuning", _FINE_TUNE
     )
     fine_tune_p_L: float = number(  # noqa: N815 - the name of the papers
-        1.0, _PROBABILITY, "survival probability of the last branch left", _FINE_TUNE
+        1.0, PROBABILITY, "survival probability of the last branch left", _FINE_TUNE
     )
     distillation: float = number(
-        0.0, _SHARE, "weight of the parent's soft scores in fine-tuning", _FINE_TUNE
+        0.0, SHARE, "weight of the parent's soft scores in fine-tuning", _FINE_TUNE
     )
     distillation_temperature: float = number(
-        4.0, _FROM_ONE, "of both softmaxes", {"fine_tune": lambda p: p.distillation > 0}
+        4.0, FROM_ONE, "of both softmaxes", {"fine_tune": lambda p: p.distillation > 0}
     )
     patience: int | None = whole(
         None,
@@ -262,27 +208,6 @@ class PolicySettings:
         nullable=True,
     )
     train: TrainingSettings = field(default_factory=TrainingSettings)
-
-
-def settings_of(kind: type, prefix: str = "") -> dict[str, Setting]:
-    """Return the settings that a class declares, by their names in files."""
-    return {
-        prefix + (item.metadata["setting"].name or item.name): item.metadata["setting"]
-        for item in fields(kind)
-        if "setting" in item.metadata
-    }
-
-
-def check_settings(values: Any, prefix: str = "") -> None:
-    """Refuse what a setting must not be.
-
-    Raises:
-        InputError: with the name of the first such setting, the rule and the value.
-    """
-    for item in fields(values):
-        setting = item.metadata.get("setting")
-        if setting and (complaint := setting.complaint_of_policy(getattr(values, item.name))):
-            raise InputError(f"{prefix}{setting.name or item.name} {complaint}")
 
 
 SETTINGS: Mapping[str, Setting] = {

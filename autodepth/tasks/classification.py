@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +16,8 @@ from autodepth.data.images import Images
 from autodepth.data.load import ImageData
 from autodepth.data.prepare import Augmentation
 from autodepth.data.settings import Normalisation
+from autodepth.data.strong_augmentation import StrongAugmentation
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.tasks.task import Metric, Split, Task
 
 
@@ -29,6 +31,7 @@ class LabelledImages:
         augmentation: what training images go through.
         channels: what the network takes.
         device: where batches are wanted.
+        strong: what training images go through besides.
     """
 
     data: ImageData
@@ -36,6 +39,7 @@ class LabelledImages:
     augmentation: Augmentation
     channels: int
     device: torch.device
+    strong: StrongAugmentation = field(default_factory=StrongAugmentation)
 
     def batches(
         self, images: Images, batch_size: int, generator: torch.Generator | None = None
@@ -49,7 +53,7 @@ class LabelledImages:
             channels=self.channels,
             augment=Augmentation() if generator is None else self.augmentation,
             generator=generator,
-        )
+        ).strengthened(self.strong)
 
     def spread(self, count: int | None) -> Images:
         """Return so many images of the validation split, evenly spread; None takes all."""
@@ -65,12 +69,31 @@ class Classification(Task):
 
     Args:
         images: where batches come from; None for outputs and labels that come from elsewhere.
+        class_weights: what each class counts in the training loss, [classes]; None is the same.
     """
 
     metrics: ClassVar[Mapping[str, Metric]] = {"accuracy": Metric(unit="%")}
 
-    def __init__(self, images: LabelledImages | None = None) -> None:
-        self.images = images
+    def __init__(
+        self, images: LabelledImages | None = None, class_weights: Tensor | None = None
+    ) -> None:
+        self.images, self._class_weights = images, class_weights
+
+    def trained_by(self, settings: TrainingSettings) -> Classification:
+        """Return the same as training by settings has it: augmented, mixed, weighted."""
+        assert self.images is not None
+        strong = StrongAugmentation(
+            auto=settings.auto_augment,
+            magnitude=settings.augment_magnitude,
+            erasing=settings.erasing,
+            mixup=settings.mixup,
+            cutmix=settings.cutmix,
+            classes=len(self.images.data.classes),
+        )
+        weights = None
+        if settings.class_weights == "balanced":
+            weights = balanced(self.images.data).to(self.images.device)
+        return Classification(replace(self.images, strong=strong), weights)
 
     def batches(
         self, split: Split, *, batch_size: int, generator: torch.Generator | None
@@ -87,16 +110,34 @@ class Classification(Task):
         return F.cross_entropy(outputs, targets)
 
     def training_loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-        """Return the mean cross-entropy to labels that are smoothed (Szegedy et al. 2016)."""
-        return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+        """Return the mean cross-entropy to labels that are smoothed (Szegedy et al. 2016).
+
+        Args:
+            outputs: scores [B, classes].
+            targets: labels [B], or shares of classes [B, classes].
+            label_smoothing: share of the target that all classes get alike.
+        """
+        if self._class_weights is None:
+            return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+        # A mean over examples, so that parts of a batch add up; torch's is over their weights.
+        return F.cross_entropy(
+            outputs,
+            targets,
+            weight=self._class_weights,
+            label_smoothing=label_smoothing,
+            reduction="none",
+        ).mean()
 
     def summed_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the summed cross-entropy."""
         return F.cross_entropy(outputs, targets, reduction="sum")
 
     def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return how many labels have the highest score."""
-        return (outputs.argmax(1) == targets).sum()
+        """Return how many labels have the highest score; of mixed images, the share that has it."""
+        highest = outputs.argmax(1)
+        if targets.ndim > 1:
+            return targets.gather(1, highest[:, None]).sum()
+        return (highest == targets).sum()
 
     def divergence(self, outputs: Tensor, whole: Tensor) -> Tensor:
         """Return the summed KL(whole || smaller) of class probabilities, in nats."""
@@ -113,6 +154,19 @@ class Classification(Task):
         given = F.log_softmax(outputs.float() / temperature, dim=1)
         divergence = F.kl_div(given, wanted, reduction="batchmean", log_target=True)
         return temperature**2 * divergence
+
+
+def balanced(data: ImageData) -> Tensor:
+    """Return a weight per class, [classes], by which all of them count alike in training.
+
+    Its mean over the training images is 1. A class without images has 0.
+    """
+    counts = np.bincount(data.train.labels, minlength=len(data.classes))
+    present = np.count_nonzero(counts)
+    weights = np.divide(
+        len(data.train), present * counts, where=counts > 0, out=np.zeros(len(counts))
+    )
+    return torch.from_numpy(weights).float()
 
 
 class Top1:

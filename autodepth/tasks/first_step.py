@@ -13,7 +13,9 @@ from torch import Tensor
 from autodepth.data.settings import DataSettings, SplitRule
 from autodepth.errors import InputError, TaskError
 from autodepth.networks.catalogue.own_builder import is_own
-from autodepth.space.domains import largest_value
+from autodepth.policy.setting import settings_of
+from autodepth.policy.training_settings import TrainingSettings
+from autodepth.space.domains import Choice, Fixed
 from autodepth.space.search_space import SearchSpace
 from autodepth.tasks.checked_task import CheckedTask
 from autodepth.tasks.in_space import with_task_metrics
@@ -21,6 +23,11 @@ from autodepth.tasks.own_task import TaskSpec, make_task
 from autodepth.tasks.task_data import TaskData, read_task_data
 
 _EXAMPLES = 4
+_DEFAULTS_OF_LABELS = {
+    f"train.{name}": getattr(TrainingSettings, name)
+    for name, setting in settings_of(TrainingSettings).items()
+    if setting.of_labels
+}
 
 
 def data_settings(space: SearchSpace, rule: SplitRule) -> tuple[DataSettings, bool]:
@@ -55,13 +62,21 @@ def read_task(
             f"{task.place('batches')}: a task must say its outputs, the numbers a network gives "
             f"for one input, since {space.network.name} is built by name"
         )
-    smoothing = next((d for d in space.dimensions if d.name == "train.label_smoothing"), None)
-    if smoothing is not None and largest_value(smoothing.domain):
-        raise InputError(f"train.label_smoothing must be 0, since {task.name} has no labels")
+    _refuse_what_is_for_labels(space, task.name)
     data = read_task_data(task, learns.data)
     if learns.data is not None and data.normalisation is not None:
         learns = replace(learns, data=replace(learns.data, normalisation=data.normalisation))
     return space, learns.imported(), data
+
+
+def _refuse_what_is_for_labels(space: SearchSpace, task: str) -> None:
+    for dimension in space.dimensions:
+        needless = _DEFAULTS_OF_LABELS.get(dimension.name, ...)
+        if needless is not ... and dimension.domain not in (Fixed(needless), Choice((needless,))):
+            raise InputError(
+                f"{dimension.name} must be {needless}, since it is for images with labels, "
+                f"which {task} does not have"
+            )
 
 
 def try_task(task: CheckedTask, network: Callable[[Tensor], Any], *, distils: bool) -> None:

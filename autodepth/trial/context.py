@@ -17,6 +17,7 @@ from autodepth.data.prepare import Augmentation
 from autodepth.data.settings import Normalisation
 from autodepth.networks.catalogue import NetworkSpec
 from autodepth.policy.settings import Origin
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.seeding import derive_seed
 from autodepth.space.objectives import Constraint
 from autodepth.tasks.classification import Classification, LabelledImages
@@ -130,9 +131,20 @@ class TrialContext:
             torch.manual_seed(self.seed_for("training head"))
             return self.task.training_head()
 
-    def training_batches(self, batch_size: int, purpose: str) -> Batches:
-        """Return the training split, shuffled and augmented by the purpose's generator."""
-        return self._batches("train", batch_size, self.generator(purpose))
+    def task_of(self, settings: TrainingSettings) -> Task:
+        """Return the task as training by settings has it: how images are augmented and weighted."""
+        task = self.task
+        return task.trained_by(settings) if isinstance(task, Classification) else task
+
+    def training_batches(self, batch_size: int, purpose: str, task: Task | None = None) -> Batches:
+        """Return the training split, shuffled and augmented by the purpose's generator.
+
+        Args:
+            batch_size: examples in a batch.
+            purpose: names this use of randomness.
+            task: as training has it; None leaves strong augmentation away.
+        """
+        return self._batches("train", batch_size, self.generator(purpose), task=task)
 
     def validation_batches(self) -> Batches:
         """Return the validation split in its order, as it is."""
@@ -189,8 +201,9 @@ class TrialContext:
         batch_size: int,
         generator: torch.Generator | None = None,
         every: int = 1,
+        task: Task | None = None,
     ) -> Batches:
-        task = self.task
+        task = task or self.task
         if isinstance(task, Classification):
             return task.batches(split, batch_size=batch_size, generator=generator)
         given: Any = task.batches(split, batch_size=batch_size, generator=generator)

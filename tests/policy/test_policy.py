@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from autodepth.errors import InputError
 from autodepth.policy.depth_schedule import DEPTH_SCHEDULES
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import CRITERIA, REMOVAL_MODES, TrainingSettings
+from autodepth.policy.settings import CRITERIA, REMOVAL_MODES
 from autodepth.policy.survival import DECAY_SHAPES
+from autodepth.policy.training_settings import AUTO_AUGMENTS, OPTIMIZERS, TrainingSettings
 
 policies = st.builds(
     Policy,
@@ -33,6 +34,11 @@ policies = st.builds(
         epochs=st.integers(0, 300),
         learning_rate=st.floats(1e-4, 1),
         fine_tune_learning_rate=st.none() | st.floats(1e-4, 1),
+        optimizer=st.sampled_from(OPTIMIZERS),
+        auto_augment=st.sampled_from(AUTO_AUGMENTS),
+        clip_norm=st.none() | st.floats(0.1, 10),
+        ema=st.floats(0, 0.999),
+        mixup=st.floats(0, 1),
     ),
 )
 

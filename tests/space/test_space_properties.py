@@ -25,6 +25,8 @@ def _setting(draw, name):
         allowed = [choice for choice in rule.choices if choice != "member"]  # needs a base
         choices = draw(st.lists(st.sampled_from(allowed), min_size=1, unique=True))
         return draw(st.sampled_from([choices[0], {"values": choices}]))
+    if name == "train.augment_magnitude":
+        return draw(st.sampled_from([9, {"type": "int", "min": 0, "max": 30}]))
     if rule.whole:
         low, count, step = (
             draw(st.integers(2, 50)),
@@ -75,6 +77,8 @@ def space_contents(draw):
             numeric.append(name)
         section, _, key = name.rpartition(".")
         content[section or "search"][key] = setting
+    if "optimizer" in content["train"]:  # adamw has no rate of its own
+        content["train"].setdefault("learning_rate", 0.001)
     return content
 
 

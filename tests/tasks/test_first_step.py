@@ -48,8 +48,21 @@ def test_a_network_built_by_name_has_to_know_its_outputs(in_folder):
         read_task(space, SPEC)
 
 
-def test_labels_that_are_not_there_are_not_smoothed(in_folder):
-    space = load_space(in_folder(), ["train.label_smoothing=0.1"])
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ("label_smoothing=0.1", "label_smoothing must be 0"),
+        ("mixup={min: 0.0, max: 0.4}", "mixup must be 0"),
+        ("auto_augment=trivial", "auto_augment must be none"),
+        ("class_weights={values: [none, balanced]}", "class_weights must be none"),
+    ],
+)
+def test_what_is_for_labels_is_refused_where_there_are_none(in_folder, given, rule):
+    space = load_space(in_folder(), [f"train.{given}"])
 
-    with pytest.raises(InputError, match=r"train\.label_smoothing must be 0"):
+    with pytest.raises(InputError, match=rf"^train\.{rule}.*, since it is for images with labels"):
         read_task(space, SPEC)
+
+
+def test_what_is_for_labels_may_be_given_as_it_is_without(in_folder):
+    read_task(load_space(in_folder(), ["train.label_smoothing=0", "train.mixup=0"]), SPEC)

@@ -6,7 +6,7 @@ import pytest
 
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial import cached_phases as stages
 from autodepth.trial.cache.cache import StageCache
 from autodepth.trial.run_trial import run_trial

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.study.propose.predict.cost_model import CostModel
 from autodepth.trial.phases.parent import untrained_network
 from autodepth.trial.run_trial import run_trial

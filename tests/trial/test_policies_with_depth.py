@@ -13,8 +13,8 @@ from autodepth.networks.catalogue import build_network
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
-from autodepth.policy.settings import TrainingSettings
 from autodepth.policy.survival import by_sensitivity, expected_cost, survival_probabilities
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.phases.parent import SurvivalOverTime, score_branches, train_parent
 from autodepth.trial.phases.recovery import recalibrate_batch_norm
 from autodepth.trial.run_trial import run_trial

@@ -14,7 +14,7 @@ from autodepth.networks.pruning.widths import changed_shapes, take_shapes
 from autodepth.networks.weights.own_files import load_saved
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import unit_of
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.phases.fine_tuning import fine_tune
 from autodepth.trial.phases.parent import train_parent
 from autodepth.trial.run_trial import run_trial

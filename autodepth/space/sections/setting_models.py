@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from autodepth.policy.settings import GOALS, SEARCHED, SETTINGS, THRESHOLD
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.policy.values import Scalar, shown
 from autodepth.space.conditions import Condition, parse_wanted
 from autodepth.space.domains import Choice, FloatRange, IntRange
@@ -239,6 +240,17 @@ class _OfTraining(SettingsSection):
     """How networks are trained; every setting may be searched too."""
 
     prefix: ClassVar[str] = "train."
+
+    @model_validator(mode="after")
+    def _has_rate_of_its_own(self) -> Self:
+        """Refuse AdamW at the rate that SGD has by default."""
+        optimizer = getattr(self, "optimizer", None)
+        names = optimizer.values if isinstance(optimizer, ChoiceSection) else (optimizer,)
+        if "adamw" in names and getattr(self, "learning_rate", None) is None:
+            rate = TrainingSettings.learning_rate
+            message = f"adamw needs a learning_rate, such as 0.001, since {rate} is one of sgd"
+            raise several([(("optimizer",), message)])
+        return self
 
 
 if TYPE_CHECKING:  # to a type checker a model made at run time is no type

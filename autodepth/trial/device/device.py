@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from autodepth.policy.settings import Precision
+from autodepth.policy.training_settings import Precision
 
 
 def choose_device() -> torch.device:

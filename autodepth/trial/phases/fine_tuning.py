@@ -43,6 +43,7 @@ def fine_tune(  # noqa: PLR0913 - what, how, where, from whom, and how long
     left = len(network.kept())
     survival = survival_probabilities(policy.fine_tune_p_L, left) if left else ()
     settings = policy.train
+    task = context.task_of(settings)
     parent.module.eval()
     teacher = Distillation(
         teacher=parent.module,
@@ -64,7 +65,7 @@ def fine_tune(  # noqa: PLR0913 - what, how, where, from whom, and how long
             context.ranks.sync_parameters(parent.module)
         train(
             gated,
-            context.training_batches(settings.batch_size, f"{purpose} batches"),
+            context.training_batches(settings.batch_size, f"{purpose} batches", task),
             context.validation_batches(),
             TrainingConfig(
                 epochs=epochs,
@@ -72,7 +73,7 @@ def fine_tune(  # noqa: PLR0913 - what, how, where, from whom, and how long
                 schedule=policy.fine_tune_schedule,
                 settings=settings,
                 survival=lambda _: survival,
-                task=context.task,
+                task=task,
                 distillation=teacher if policy.distillation else None,
                 patience=policy.patience,
                 after_step=lambda: apply_masks(network, masks or {}),

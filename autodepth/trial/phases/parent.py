@@ -106,10 +106,11 @@ def train_parent(
                 ranks.broadcast_result(lambda: score_branches(policy, context, trained))
             )
 
+    task = context.task_of(policy.train)
     with context.ranks.run_on_all_ranks("parent", policy=policy, replicate=context.replicate):
         train(
             gated,
-            context.training_batches(policy.train.batch_size, "training batches"),
+            context.training_batches(policy.train.batch_size, "training batches", task),
             context.validation_batches(),
             TrainingConfig(
                 epochs=epochs,
@@ -117,7 +118,7 @@ def train_parent(
                 schedule=policy.train.schedule,
                 settings=policy.train,
                 survival=survival,
-                task=context.task,
+                task=task,
                 after_epoch=after_epoch,
                 memory=survival,
                 layer_seed=context.seed_for("training layers"),

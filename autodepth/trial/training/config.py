@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from autodepth.policy.settings import Schedule, TrainingSettings
+from autodepth.policy.training_settings import Schedule, TrainingSettings
 from autodepth.tasks.classification import CLASSIFICATION
 from autodepth.tasks.task import Task
 from autodepth.trial.training.evaluation import Evaluation, Network
@@ -56,9 +56,9 @@ class TrainingConfig:
     Args:
         epochs: passes over the training images; 0 does nothing.
         learning_rate: highest rate of the schedule.
-        schedule: `one_cycle`, whose last step is the last training step; `constant`; or `wsd`,
-            which warms up in the first epoch, stays, and falls in a line to 0 at the end (Hu et
-            al. 2024, arXiv 2404.06395, section 4).
+        schedule: `one_cycle`, whose last step is the last training step; `constant`; `wsd`, which
+            warms up in the first epoch, stays, and falls in a line to 0 at the end (Hu et al.
+            2024, arXiv 2404.06395, section 4); or `cosine`, which falls after its warm-up.
         settings: everything else about training.
         survival: p_l over time; all ones train the plain network.
         task: what is learned.

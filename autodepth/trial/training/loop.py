@@ -1,8 +1,8 @@
 """Training with stochastic depth: the loop behind parents and fine-tuning alike.
 
-SGD with Nesterov momentum; gates are drawn in every step. Where several ranks train together
-(`data_parallel.py`), each takes its part of every batch, and what one of them has to know for all
-comes from the first.
+Gates are drawn in every step. Where several ranks train together (`data_parallel.py`), each takes
+its part of every batch, and what one of them has to know for all comes from the first. Where a
+mean of the weights is kept, it is what an epoch is judged by and what is left at the end.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim import SGD
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from autodepth.errors import DivergenceError
 from autodepth.lived_time import lived_seconds
@@ -29,7 +28,10 @@ from autodepth.trial.training.config import Epoch, TrainingConfig
 from autodepth.trial.training.data_parallel import ALONE, Ranks
 from autodepth.trial.training.early_stopping import EarlyStopping
 from autodepth.trial.training.evaluation import evaluate
-from autodepth.trial.training.gradient_norms import GradientNorms
+from autodepth.trial.training.optimizing.gradient_norms import GradientNorms
+from autodepth.trial.training.optimizing.mean_weights import MeanWeights
+from autodepth.trial.training.optimizing.optimizer import optimizer_of
+from autodepth.trial.training.optimizing.rates import schedule_of
 from autodepth.trial.training.state import LiveState, TrainingState, layers_draw_from
 
 # Looking at the loss holds a GPU up, so it is not done in every step.
@@ -69,20 +71,22 @@ def train(
     if config.epochs == 0:
         return
     batches = batches.part(ranks.part)
-    optimizer, schedule = _optimizer(network.module, config, steps=config.epochs * len(batches))
+    optimizer = optimizer_of(network.module, config.settings, config.learning_rate)
+    schedule = schedule_of(optimizer, config, steps=config.epochs * len(batches))
     generators = {"gates": gate_generator, "batches": batches.generator}
     best = EarlyStopping(network.module, config.patience)
-    moving = LiveState(
-        module=network.module,
-        optimizer=optimizer,
-        schedule=schedule,
-        best=best,
-        generators={name: g for name, g in generators.items() if g is not None},
-        memory=config.memory,
-    )
     epochs: list[Epoch] = []
     device, seed = next(network.module.parameters()).device, ranks.layer_seed(config.layer_seed)
     with ranks.training(network.module), layers_draw_from(seed, device):
+        moving = LiveState(
+            module=network.module,
+            optimizer=optimizer,
+            schedule=schedule,
+            means=MeanWeights(network.module, config.settings.ema),
+            best=best,
+            generators={name: g for name, g in generators.items() if g is not None},
+            memory=config.memory,
+        )
         state = ranks.broadcast_result(lambda: _latest(config, checkpoints))
         if state is not None:
             moving.load_state(state)
@@ -94,13 +98,15 @@ def train(
             number = len(epochs) + 1
             epoch = _one_epoch(number, network, batches, validation, config, moving, ranks)
             epochs.append(epoch)
-            best.update(epoch.evaluation)
-            config.after_epoch(number)
+            with moving.means.in_network():
+                best.update(epoch.evaluation)
+                config.after_epoch(number)
             if checkpoints and checkpoints.trunk and number == config.stable_epochs:
                 checkpoints.trunk.end(number, lambda: moving.state(epochs))
             ranks.broadcast_result(partial(_tell, epoch, on_epoch, checkpoints, moving, epochs))
         if checkpoints:
             checkpoints.end(len(epochs), lambda: moving.state(epochs))
+    moving.means.swap()
     best.restore()
 
 
@@ -157,16 +163,20 @@ def _one_epoch(
         ranks.sum_gradients(network.module.parameters())
         hits = config.task.hits(_detached(outputs), targets)
         tally.note(loss, hits, count, math.fsum(survival), computed)
+        if config.settings.clip_norm is not None:
+            clip_grad_norm_(network.module.parameters(), config.settings.clip_norm)
         moving.optimizer.step()
         moving.schedule.step()
         config.after_step()
+        moving.means.update()
         if step % _STEPS_BETWEEN_CHECKS == 0:
             tally.finite_loss(number)
     steps_ended = lived_seconds()
     train_loss = tally.finite_loss(number)
     network.eval()
     network.open_all(None if config.elastic else config.survival(number / config.epochs))
-    evaluation = ranks.broadcast_result(lambda: evaluate(network, validation, config.task))
+    with moving.means.in_network():
+        evaluation = ranks.broadcast_result(lambda: evaluate(network, validation, config.task))
     return Epoch(
         number=number,
         train_loss=train_loss,
@@ -299,30 +309,3 @@ class _Tally:
 
 def _detached(outputs: Any) -> Any:
     return outputs.detach() if isinstance(outputs, Tensor) else outputs
-
-
-def _optimizer(module: nn.Module, config: TrainingConfig, *, steps: int) -> tuple[SGD, LRScheduler]:
-    settings = config.settings
-    optimizer = SGD(
-        list(module.parameters()),
-        lr=config.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        nesterov=settings.momentum > 0,
-    )
-    if config.schedule == "constant":
-        return optimizer, LambdaLR(optimizer, lambda _: 1.0)
-    if config.schedule == "wsd":
-        return optimizer, LambdaLR(optimizer, partial(_wsd, config=config, steps=steps))
-    return optimizer, OneCycleLR(
-        optimizer, config.learning_rate, total_steps=steps, cycle_momentum=False
-    )
-
-
-def _wsd(step: int, *, config: TrainingConfig, steps: int) -> float:
-    """Return the rate of a step as a share of the highest: warm-up, stable, decay."""
-    epoch = steps // config.epochs
-    falls_from = config.stable_epochs * epoch
-    rising = (step + 1) / epoch
-    falling = (steps - step) / (steps - falls_from)
-    return max(0.0, min(1.0, rising, falling))

@@ -22,6 +22,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from autodepth.atomic import write_atomically
 from autodepth.trial.training.config import Epoch, Stateful
 from autodepth.trial.training.early_stopping import EarlyStopping
+from autodepth.trial.training.optimizing.mean_weights import MeanWeights
 
 _TENSORS, _VALUES = "state.safetensors", "state.json"
 
@@ -84,6 +85,7 @@ class LiveState:
         module: the network, on its device.
         optimizer: over all of its parameters.
         schedule: of the learning rate.
+        means: of the weights over steps, where they are kept.
         best: the weights that patience keeps.
         generators: CPU generators that are drawn from, by name.
         memory: what the course learns while it goes.
@@ -92,6 +94,7 @@ class LiveState:
     module: nn.Module
     optimizer: Optimizer
     schedule: LRScheduler
+    means: MeanWeights
     best: EarlyStopping
     generators: Mapping[str, torch.Generator]
     memory: Stateful | None
@@ -102,6 +105,7 @@ class LiveState:
         kinds: dict[str, Mapping[str, Tensor]] = {
             "network": _tensors(self.module),
             "optimizer": dict(self._optimizer_tensors()),
+            "means": self.means.state_dict(),
             "best": weights,
             "generator": {name: g.get_state() for name, g in self.generators.items()},
             "layers": _layer_generators(_device(self.module)),
@@ -120,6 +124,7 @@ class LiveState:
             values={
                 "groups": groups,
                 "schedule": self.schedule.state_dict(),
+                "mean_of": self.means.steps,
                 "best": best,
                 "memory": None if self.memory is None else self.memory.state_dict(),
             },
@@ -135,12 +140,14 @@ class LiveState:
         for name, tensor in state.of("optimizer").items():
             parameter, _, slot = name.rpartition("/")
             like = parameters[parameter]
-            # Another memory layout may round otherwise, so it is that of the parameter.
-            value = torch.empty_like(like) if tensor.shape == like.shape else tensor
+            # Another memory layout may round otherwise, so it is that of the parameter. AdamW
+            # counts steps on the CPU.
+            value = tensor if slot == "step" else torch.empty_like(like)
             self.optimizer.state[like][slot] = value.copy_(tensor)
         for group, values in zip(self.optimizer.param_groups, state.values["groups"], strict=True):
             group.update(values)
         self.schedule.load_state_dict(dict(state.values["schedule"]))
+        self.means.load_state_dict(state.of("means"), state.values["mean_of"])
         device = _device(self.module)
         best = {name: tensor.to(device) for name, tensor in state.of("best").items()}
         self.best.load_state_dict(best, state.values["best"])

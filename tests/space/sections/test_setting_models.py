@@ -9,15 +9,9 @@ from hypothesis import strategies as st
 from autodepth.errors import InputError
 from autodepth.policy.depth_schedule import DEPTH_SCHEDULES
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import (
-    CRITERIA,
-    PRECISIONS,
-    REMOVAL_MODES,
-    SCHEDULES,
-    SEARCHED,
-    TrainingSettings,
-)
+from autodepth.policy.settings import CRITERIA, REMOVAL_MODES, SEARCHED
 from autodepth.policy.survival import DECAY_SHAPES
+from autodepth.policy.training_settings import PRECISIONS, SCHEDULES, TrainingSettings
 from autodepth.space.sections.models import SECTIONS
 
 ANY_PACE = settings(deadline=None)  # other work may hold the machine
@@ -84,5 +78,6 @@ def test_other_kinds_of_values_are_refused(name):
         "macs_target",
         "patience",
         "train.fine_tune_learning_rate",
+        "train.clip_norm",
     }
     assert (SEARCHED[name].complaint(None) is None) == nullable

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.study.confirm.baselines import ROLES, FrontMember, epochs_from_scratch
 from autodepth.trial.result import OperatingPoint, TrialResult
 

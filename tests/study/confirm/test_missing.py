@@ -13,7 +13,7 @@ from autodepth.front.objective import Objective
 from autodepth.front.selection import FrontPoint
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.records.ledger import Ledger
 from autodepth.records.trial_record import StudyRecord, TrialRecord
 from autodepth.report.analysis.confirmed import confirmed_front

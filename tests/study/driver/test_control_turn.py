@@ -3,7 +3,7 @@
 import pytest
 
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.study.driver.control_turn import ControlTurn
 from autodepth.study.plan.budget import BudgetMeter
 from autodepth.units import parse_budget

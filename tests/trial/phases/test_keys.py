@@ -9,7 +9,7 @@ import pytest
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.cache.cache import content_key
 from autodepth.trial.phases.keys import _architecture, fine_tuning_content, parent_content
 from autodepth.trial.phases.parent import untrained_network

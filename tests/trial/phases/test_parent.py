@@ -5,7 +5,7 @@ import torch
 
 from autodepth.networks.catalogue import build_network
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.phases.parent import train_parent
 
 TRAIN = TrainingSettings(epochs=1, batch_size=32, learning_rate=0.1)

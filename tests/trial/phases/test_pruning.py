@@ -8,7 +8,7 @@ from torch import nn
 from autodepth.errors import InputError, NetworkError
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.phases.parent import train_parent
 from autodepth.trial.phases.pruning import Means, prune
 from autodepth.trial.run_trial import run_trial

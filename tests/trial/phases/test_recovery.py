@@ -7,7 +7,7 @@ import torch
 
 from autodepth.networks.pruning.reconstruction.reconstruct import Reconstructed
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.phases import recovery
 from autodepth.trial.phases.parent import train_parent
 from autodepth.trial.phases.recovery import fit_features

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.cache.cache import StageCache, content_key
 from autodepth.trial.phases.parent import train_parent
 from autodepth.trial.run_trial import run_trial
@@ -26,6 +26,11 @@ from autodepth.trial.training.checkpoints import Checkpoints
 from autodepth.trial.training.state import TrainingState
 
 TRAIN = TrainingSettings(epochs=3, batch_size=32, learning_rate=0.1)
+RECIPE = replace(
+    TRAIN, epochs=2, optimizer="adamw", learning_rate=1e-3, schedule="cosine", clip_norm=1.0,
+    weight_decay_on="matrices", ema=0.9, mixup=0.2, cutmix=1.0, auto_augment="trivial",
+    erasing=0.25, class_weights="balanced",
+)  # fmt: skip
 HYBRID = Policy(
     survival_prob_last=0.6, sensitivity_threshold=(1.0,), fine_tune_epochs=3, train=TRAIN
 )
@@ -98,6 +103,7 @@ def partial(context):
         {"fine_tune_schedule": "constant", "patience": 2, "distillation": 0.5},
         {"fine_tune_p_L": 0.7, "weight_sparsity": 0.5, "filter_sparsity": 0.5},
         {"removal": "iterative", "between_epochs": 2, "fine_tune_epochs": 1},
+        {"train": RECIPE, "fine_tune_schedule": "cosine", "patience": 2},
         pytest.param(
             {"train": replace(TRAIN, momentum=0.0, epochs=4), "fine_tune_epochs": 0},
             marks=pytest.mark.long,

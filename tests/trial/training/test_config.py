@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.training.config import Distillation, TrainingConfig
 
 # Numbers are compared with those by hand, so not in the bfloat16 that some CPUs multiply.

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.run_trial import run_trial
 from autodepth.trial.training.data_parallel import Ranks
 
@@ -105,6 +105,14 @@ POLICIES = {
     "by sample": Policy(
         survival_prob_last=0.5, gate_mode="sample", decay_shape="sensitivity",
         train=replace(TRAIN, batch_size=33),  # of a few images often one survives alone
+    ),
+    "recipe": Policy(
+        survival_prob_last=0.7, branches_removed=2, criterion="magnitude", fine_tune_epochs=2,
+        train=replace(
+            TRAIN, optimizer="adamw", learning_rate=1e-4, schedule="cosine", clip_norm=1.0,
+            weight_decay_on="matrices", ema=0.9, mixup=0.2, cutmix=1.0, auto_augment="trivial",
+            erasing=0.25, class_weights="balanced",
+        ),
     ),
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from autodepth.networks.catalogue import build_network
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.phases.keys import parent_content
 from autodepth.trial.phases.parent import train_parent, untrained_network
 from autodepth.trial.training.config import TrainingConfig

@@ -10,8 +10,8 @@ from autodepth.networks.catalogue import build_network
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.policy.depth_schedule import survival_at
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
 from autodepth.policy.survival import survival_probabilities
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.phases.parent import train_parent
 from autodepth.trial.training.config import Distillation, TrainingConfig
 from autodepth.trial.training.evaluation import evaluate
@@ -105,3 +105,47 @@ def test_a_constant_rate_is_plain_descent(context):
     for name, parameter in module.named_parameters():
         expected = parameter - 0.1 * parameter.grad
         assert torch.allclose(copy.module.get_parameter(name), expected, atol=1e-6), name
+
+
+def test_an_epoch_is_judged_by_the_mean_weights_and_they_are_left(context):
+    network = build_network(context.spec, seed=1)
+    settings = replace(TRAIN, ema=0.999)
+    heard, copy = trained(context, network, epochs=3, settings=settings)
+    _, last = trained(context, network, epochs=3, settings=TRAIN)
+    copy.module.eval()
+
+    assert evaluate(copy.module, context.validation_batches()) == heard[-1].evaluation
+    means, weights = copy.module.state_dict(), last.module.state_dict()
+    assert not any(torch.equal(means[n], w) for n, w in weights.items() if w.is_floating_point())
+    assert all(torch.equal(means[n], w) for n, w in weights.items() if "num_batches" in n)
+
+
+def test_patience_keeps_the_best_means(context):
+    network = build_network(context.spec, seed=1)
+    rising = {"learning_rate": 2.0, "schedule": "constant", "patience": 2}
+    settings = replace(TRAIN, ema=0.5)
+    heard, copy = trained(context, network, epochs=40, settings=settings, **rising)
+    best = min(heard, key=lambda epoch: epoch.evaluation.loss)
+    copy.module.eval()
+
+    assert evaluate(copy.module, context.validation_batches()) == best.evaluation
+
+
+def test_gradients_are_clipped_after_they_were_told(context):
+    few = replace(context, data=replace(context.data, train=context.data.train.subset(range(32))))
+    network = build_network(few.spec, seed=1)
+    settings = replace(TRAIN, momentum=0.0, weight_decay=0.0)
+    (told,), plain = trained(few, network, schedule="constant", settings=settings)
+    clipped = replace(settings, clip_norm=1e-3)
+    (same,), copy = trained(few, network, schedule="constant", settings=clipped)
+
+    assert same.gradient_norms == told.gradient_norms
+    moved = [
+        torch.cat([(a - b).flatten() for a, b in zip(*pair, strict=True)])
+        for pair in (
+            (module.parameters(), network.module.parameters())
+            for module in (plain.module, copy.module)
+        )
+    ]
+    assert moved[1].norm().item() == pytest.approx(0.1 * 1e-3, rel=1e-2)
+    assert torch.nn.functional.cosine_similarity(*moved, dim=0) > 0.999

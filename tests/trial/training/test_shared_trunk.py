@@ -5,10 +5,8 @@ from dataclasses import replace
 import pytest
 
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.run_trial import run_trial
-from autodepth.trial.training.config import TrainingConfig
-from autodepth.trial.training.loop import _wsd
 
 TRAIN = TrainingSettings(
     epochs=2, batch_size=32, learning_rate=0.05, schedule="wsd", decay_share=0.5
@@ -16,6 +14,7 @@ TRAIN = TrainingSettings(
 SHORT = Policy(origin="scratch", branches_removed=4, stream_width=0.5, train=TRAIN,
                fine_tune_epochs=2)  # fmt: skip
 PARENT = Policy(survival_prob_last=0.8, train=replace(TRAIN, epochs=4))
+MEAN = replace(PARENT, train=replace(PARENT.train, ema=0.9))
 
 
 def run(policy, context, folder):
@@ -29,8 +28,9 @@ def run(policy, context, folder):
     [
         (SHORT, replace(SHORT, fine_tune_epochs=4)),
         (PARENT, replace(PARENT, train=replace(PARENT.train, epochs=6))),
+        (MEAN, replace(MEAN, train=replace(MEAN.train, epochs=6))),
     ],
-    ids=["from scratch", "parent"],
+    ids=["from scratch", "parent", "mean weights"],
 )
 def test_longer_training_goes_on_from_where_the_rate_fell_to_the_bit(
     context, tmp_path, short, long
@@ -52,15 +52,3 @@ def test_one_that_drops_by_a_schedule_in_time_shares_nothing(context, tmp_path):
     _, epochs = run(longer, cached, tmp_path / "long")
 
     assert not any(epoch.replayed for epoch in epochs)
-
-
-def test_the_rate_rises_stays_and_falls():
-    config = TrainingConfig(
-        epochs=10, learning_rate=1.0, schedule="wsd", settings=replace(TRAIN, decay_share=0.2),
-        survival=lambda _: (),
-    )  # fmt: skip
-    rates = [_wsd(step, config=config, steps=40) for step in range(41)]
-
-    assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
-    assert rates[4:33] == [1.0] * 29
-    assert rates[33:] == pytest.approx([7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0.0])

@@ -13,7 +13,8 @@ from torch import nn
 from autodepth.errors import InputError, NetworkError
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import CRITERIA, TrainingSettings
+from autodepth.policy.settings import CRITERIA
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.phases.branches.criteria import branch_scores
 from autodepth.trial.phases.parent import train_parent
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from autodepth.policy.policy import Policy
-from autodepth.policy.settings import TrainingSettings
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.phases.branches.joint import (
     jointly_removed,
     judge_masks,

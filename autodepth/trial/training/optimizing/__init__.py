@@ -1,0 +1,1 @@
+"""How the weights move: the optimizer, its rate, the norms of gradients, means over steps."""
