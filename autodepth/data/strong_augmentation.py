@@ -49,7 +49,7 @@ class StrongAugmentation:
 
     def draw_seeds(self, count: int, generator: torch.Generator | None) -> Tensor:
         """Return the seeds of so many images in a pass, int64 [count, SEEDS]; unused ones are 0."""
-        if self == StrongAugmentation():
+        if self.auto == "none" and not self.erasing and not self.mixes:
             return torch.zeros(count, SEEDS, dtype=torch.int64)
         return torch.randint(_HIGHEST_SEED, (count, SEEDS), generator=generator)
 

@@ -63,7 +63,7 @@ def test_parts_on_several_ranks_are_the_batch(images, strong):
 
 def test_without_it_a_pass_draws_what_it_always_drew(images):
     generator, by_hand = seeded(), seeded()
-    list(passes(images, StrongAugmentation(), generator=generator))
+    list(passes(images, StrongAugmentation(classes=CLASSES), generator=generator))
     torch.randperm(COUNT, generator=by_hand)
     torch.rand(COUNT, 5, generator=by_hand)
 

@@ -94,7 +94,7 @@ def test_the_task_costs_no_bit(context, seed):
 
     train(
         GatedNetwork(network),
-        context.task.batches("train", batch_size=32, generator=context.generator("batches")),
+        context.training_batches(32, "batches", context.task_of(SETTINGS)),
         context.validation_batches(),
         TrainingConfig(
             epochs=2,

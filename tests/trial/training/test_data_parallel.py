@@ -106,6 +106,8 @@ POLICIES = {
         survival_prob_last=0.5, gate_mode="sample", decay_shape="sensitivity",
         train=replace(TRAIN, batch_size=33),  # of a few images often one survives alone
     ),
+}  # fmt: skip
+RECIPE = {
     "recipe": Policy(
         survival_prob_last=0.7, branches_removed=2, criterion="magnitude", fine_tune_epochs=2,
         train=replace(
@@ -135,8 +137,12 @@ NARROW_STREAMS = {
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "policies",
-    [POLICIES, pytest.param(NARROW_STREAMS, marks=pytest.mark.long)],
-    ids=["whole streams", "narrow streams"],
+    [
+        POLICIES,
+        pytest.param(NARROW_STREAMS, marks=pytest.mark.long),
+        pytest.param(RECIPE, marks=pytest.mark.long),
+    ],
+    ids=["whole streams", "narrow streams", "recipe of today"],
 )
 def test_two_ranks_come_to_what_one_process_comes_to(context, tmp_path, policies):
     # The last batch of 32 has three images, so the ranks have parts of unequal size.
