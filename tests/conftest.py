@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import signal
@@ -27,13 +26,10 @@ from hypothesis import settings
 from autodepth.front.objective import Objective
 from autodepth.long_work import shown_by
 from autodepth.records.ledger import Ledger
-from autodepth.records.mlflow import client, registry, remote_status
-from autodepth.records.studies import (
-    MLFLOW_STORE,
-    StudyFolder,
-    create_study_folder,
-    studies_root,
-)
+from autodepth.records.mlflow import store
+from autodepth.records.mlflow.client import connect
+from autodepth.records.mlflow.sync import default_tracking_uri
+from autodepth.records.studies import StudyFolder, create_study_folder, studies_root
 from autodepth.records.trial_record import StudyRecord
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, TrialState
 from autodepth.units import parse_budget
@@ -150,56 +146,33 @@ def _networks_are_read_once_and_timed_briefly() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def copy_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
-    """Return what makes a new store of MLflow's, which goes through seventy migrations: once."""
-    ready = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    making = threading.Lock()
+@pytest.fixture(scope="session", autouse=True)
+def _new_stores_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have MLflow go through the seventy steps to a new store once."""
+    ready, making, make = (
+        tmp_path_factory.mktemp("mlflow") / "empty.db",
+        threading.Lock(),
+        store._make,
+    )
 
-    def copy(store: Path) -> None:
+    def copy(path: Path) -> None:
         with making:
             if not ready.exists():
-                make_empty_store(ready)
-        draft = shutil.copy(ready, store.with_name(f"{store.name}.{threading.get_ident()}"))
-        Path(draft).rename(store)
+                make(ready)
+        shutil.copy(ready, path)
 
-    return copy
-
-
-def make_empty_store(path: Path) -> None:
-    """Write a store in which MLflow has its tables and nothing else."""
-    import sqlalchemy
-    from mlflow.store.db import utils
-
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    engine = sqlalchemy.create_engine(f"sqlite:///{path}.draft")
-    utils._initialize_tables(engine)
-    engine.dispose()
-    Path(f"{path}.draft").rename(path)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _new_stores_are_copies(copy_store: Callable[[Path], None]) -> Iterator[None]:
-    def connect_to_a_copy(uri: str) -> Any:
-        store = Path(uri.removeprefix("sqlite:///"))
-        if uri.startswith("sqlite:///") and store.parent.is_dir() and not store.exists():
-            copy_store(store)
-        return connect(uri)
-
-    connect = client.connect
     with pytest.MonkeyPatch.context() as patch:
-        for module in (client, registry, remote_status):
-            patch.setattr(module, "connect", connect_to_a_copy)
+        patch.setattr(store, "_make", copy)
         yield
 
 
 @pytest.fixture
-def make_store(copy_store: Callable[[Path], None]) -> Callable[[], None]:
+def make_store() -> Callable[[], None]:
     """Return what makes the store that other processes find beside this test's studies."""
 
     def make() -> None:
         studies_root().mkdir(parents=True, exist_ok=True)
-        copy_store(studies_root() / MLFLOW_STORE)
+        connect(default_tracking_uri(studies_root()))
 
     return make
 

@@ -24,6 +24,7 @@ from autodepth.cli.networks.trial_prune_sensitivity import prune, sensitivity, t
 from autodepth.cli.results.compare import compare
 from autodepth.cli.results.dashboard import dashboard
 from autodepth.cli.results.front_studies_sync import front, studies, sync
+from autodepth.cli.results.mlflow import mlflow
 from autodepth.cli.results.report import report
 from autodepth.cli.results.status import status
 from autodepth.cli.search.check_init import check, init
@@ -56,7 +57,7 @@ app = typer.Typer(
 for command in (
     *(search, resume, init, check, inspect, sensitivity, trial, prune),
     *(studies, status, front, confirm, controls, importance, compare),
-    *(dashboard, report),
+    *(dashboard, mlflow, report),
     *(submit, jobs),
     *(export, evaluate, bench, register, push, sync, stop, save, load, cache, fsck, doctor),
 ):

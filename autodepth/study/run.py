@@ -54,6 +54,7 @@ class StudyResult:
         signal: number of the signal that ended it early, 0 without one.
         halted: whether it ended because the disk takes no more.
         unsent: trials the tracking server does not have yet.
+        charts: address of its charts on that server; None without one, or where it is away.
     """
 
     study: str
@@ -66,6 +67,7 @@ class StudyResult:
     signal: int = 0
     halted: bool = False
     unsent: int = 0
+    charts: str | None = None
 
 
 def start_ledger(plan: StudyPlan, folder: StudyFolder) -> Ledger:

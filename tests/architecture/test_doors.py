@@ -32,7 +32,11 @@ DOORS = {
         "study/propose/sampling/optuna_sampler.py",
     },
     "huggingface_hub": {"service/publish/push.py"},
-    "mlflow": {"records/mlflow/registry.py", "records/mlflow/client.py"},
+    "mlflow": {
+        "records/mlflow/registry.py",
+        "records/mlflow/client.py",
+        "records/mlflow/store.py",
+    },
     "moocore": {"front/hypervolume.py"},
     "plotille": {"cli/tables.py"},
     "ruamel": {"space/file/yaml_text.py"},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from urllib.parse import quote
 
 import pytest
@@ -10,9 +12,11 @@ from mlflow.tracking import MlflowClient
 from mlflow_thousand import mlflow_server, three_charts
 from scale import measure
 
+from autodepth.records.ledger import Ledger
+from autodepth.records.mlflow.payload import FRONT_COLOUR
 from autodepth.records.mlflow.sync import sync_study
 from autodepth.records.mlflow.views import view_link
-from autodepth.records.studies import StudyFolder
+from autodepth.records.studies import StudyFolder, find_study
 from autodepth.report.study_files import write_study_files
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -22,6 +26,8 @@ TITLES = """() => [...document.querySelectorAll('.js-plotly-plot')].map(g => g._
     .flatMap(l => [l?.xaxis?.title?.text, l?.yaxis?.title?.text])"""
 POINTS = """() => Math.max(0, ...[...document.querySelectorAll('.js-plotly-plot')]
     .filter(g => g.data).map(g => (g.data.at(-1)?.x ?? []).length))"""
+COLOURS = """() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(g => g.data ?? [])
+    .filter(t => t.type === 'scatter').flatMap(t => t.marker.color)"""
 AXES = """() => [...document.querySelectorAll('.pcp-plot')].flatMap(
     g => (g.data ?? []).flatMap(t => t.dimensions.map(d => d.label)))"""
 
@@ -85,3 +91,34 @@ def test_runs_chosen_by_hand_compare_on_the_accuracy(server, sent, open_page):
     page.wait_for_selector("#y-axis-selector")
     looking.until(TITLES, lambda titles: "final_accuracy" in titles)
     looking.keep("mlflow-compared-scatter")
+
+
+@pytest.fixture
+def started(make_study):
+    """The page of a study's charts, as `autodepth mlflow` started a server to show it."""
+    make_study("digits", TRIALS)
+    command = [sys.executable, "-m", "autodepth", "mlflow", "--port", "0"]
+    process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def test_the_first_page_of_a_fresh_study_has_its_charts_with_the_front_in_a_colour_of_its_own(
+    started, look
+):
+    looking = look(started, 1600)
+    looking.page.set_default_timeout(PATIENCE_MS)
+    looking.page.goto(started, wait_until="commit")
+    looking.page.wait_for_selector(".js-plotly-plot .main-svg")
+    looking.page.get_by_text("Model training").wait_for()
+    looking.until(POINTS, lambda count: count >= TRIALS, seconds=PATIENCE_MS / 1000)
+    colours = looking.page.evaluate(COLOURS)
+    looking.keep("mlflow-first-page")
+    with Ledger.open(find_study("digits").ledger_path, read_only=True) as ledger:
+        members = len(ledger.front())
+
+    assert "genai" not in looking.page.url
+    assert (len(set(colours)), colours.count(FRONT_COLOUR)) == (2, members)

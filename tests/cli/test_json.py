@@ -59,7 +59,7 @@ TRAINED = {  # what takes a study that trained, or what it exported; {place} is 
     "doctor": "doctor",
 }
 ON_RAY = {"resume", "confirm"}  # further down
-BESIDE = {"dashboard", "submit", "jobs"}  # ../dashboard/test_server.py, test_submitting.py
+BESIDE = {"dashboard", "mlflow", "submit", "jobs"}  # elsewhere: a server, a cluster
 
 
 @pytest.fixture

@@ -177,6 +177,7 @@ def _print_result(result: StudyResult, plan: StudyPlan) -> None:
     print_front(members, plan.unpruned["macs"])
     if any(member.accuracy for member in members):
         say("confirmed: mean and standard deviation in % over fresh seeds (how many)")
+    say(f"charts of all trials: {result.charts or f'autodepth mlflow {result.study} --open'}")
     say(f"export one: autodepth export {result.study} --select knee --to exports/{result.study}")
 
 

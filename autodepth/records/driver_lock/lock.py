@@ -151,7 +151,7 @@ class DriverLock:
 
     def _put_aside(self, handle: int) -> None:
         """Move the lock of a dead holder aside, so that a new file takes its name."""
-        with _alone(self._folder.path / WISHES_LOCK_FILE):
+        with alone(self._folder.path / WISHES_LOCK_FILE):
             if _is_at(handle, self._path):  # of two that take over, the second finds the first
                 self._path.unlink()
 
@@ -275,7 +275,7 @@ def wish(folder: StudyFolder, **changes: Any) -> ControlRequests:
     Raises:
         InputError: a value is out of range.
     """
-    with _alone(folder.path / WISHES_LOCK_FILE):
+    with alone(folder.path / WISHES_LOCK_FILE):
         wishes = replace(read_requests(folder), **changes)
         write_atomically(folder.path / WISHES_FILE, json.dumps(asdict(wishes)))
     return wishes
@@ -283,12 +283,12 @@ def wish(folder: StudyFolder, **changes: Any) -> ControlRequests:
 
 def delete_requests(folder: StudyFolder) -> None:
     """Delete all requests."""
-    with _alone(folder.path / WISHES_LOCK_FILE):
+    with alone(folder.path / WISHES_LOCK_FILE):
         (folder.path / WISHES_FILE).unlink(missing_ok=True)
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Let one process at a time into the block, so that of two requests at once none is lost."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:

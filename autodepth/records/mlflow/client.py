@@ -23,6 +23,7 @@ from autodepth.records.ledger import Ledger
 from autodepth.records.mlflow import payload as projection
 from autodepth.records.mlflow import views as preset_view
 from autodepth.records.mlflow.cursor import STUDY, Outbox, Progress
+from autodepth.records.mlflow.store import SQLITE, make_store
 from autodepth.records.studies import MLFLOW_ARTIFACTS, StudyFolder
 from autodepth.records.trial_record import TrialRecord
 
@@ -40,7 +41,6 @@ _ENVIRONMENT = {  # MLflow reads these itself; what a person has set stays
 }
 # MLflow's answers when one run is at fault (a person deleted it), not the connection.
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
-_SQLITE = "sqlite:///"
 
 
 def store_key(uri: str) -> str:
@@ -112,7 +112,7 @@ class MlflowSender:
         return None if sent is None else sent.run_id
 
     def _send_trial(self, record: TrialRecord, *, on_front: bool) -> None:
-        tags = projection.trial_tags(self._study, record)
+        tags = projection.trial_tags(self._study, record, on_front=on_front)
         known = self._outbox.progress(record.number)
         run = known or self._find_run(f"trial-{record.number}", tags, record.started_at)
         if not known:
@@ -178,23 +178,25 @@ class MlflowSender:
 
     def _find_experiment(self, uri: str) -> str:
         experiment = self._client.get_experiment_by_name(self._study.name)
+        tags = {
+            **projection.EXPERIMENT_TAGS,
+            preset_view.TAG: preset_view.view_tag(self._study.plan),
+        }
         if experiment is None:
             self._outbox.forget()  # whatever was sent here before is gone
-            created = self._client.create_experiment(
-                self._study.name,
-                artifact_location=_artifact_location(uri),
-                tags={
-                    "mlflow.experiment.primaryMetric.name": projection.PRIMARY_METRIC,
-                    "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
-                    preset_view.TAG: preset_view.view_tag(self._study.plan),
-                },
+            return str(
+                self._client.create_experiment(
+                    self._study.name, artifact_location=_artifact_location(uri), tags=tags
+                )
             )
-            return str(created)
         if experiment.lifecycle_stage != "active":
             raise TrackingError(
                 f"the experiment {self._study.name} must not be deleted, but it is: `mlflow "
                 f"experiments restore --experiment-id {experiment.experiment_id}` brings it back"
             )
+        for name, value in tags.items():  # one that an earlier version made lacks some
+            if name not in experiment.tags:
+                self._client.set_experiment_tag(experiment.experiment_id, name, value)
         return str(experiment.experiment_id)
 
     def _find_run(self, name: str, tags: Mapping[str, str], started_at: str) -> Progress:
@@ -254,11 +256,12 @@ def connect(uri: str) -> MlflowClient:
 
     if "MLFLOW_LOGGING_LEVEL" not in os.environ:  # else a new store tells of its tables on stderr
         logging.getLogger("mlflow").setLevel(logging.ERROR)
+    make_store(uri)
     return MlflowClient(tracking_uri=uri)
 
 
 def _artifact_location(uri: str) -> str | None:
     """Return the folder beside a SQLite store; a server decides for itself."""
-    if not uri.startswith(_SQLITE):
+    if not uri.startswith(SQLITE):
         return None
-    return (Path(uri.removeprefix(_SQLITE)).absolute().parent / MLFLOW_ARTIFACTS).as_uri()
+    return (Path(uri.removeprefix(SQLITE)).absolute().parent / MLFLOW_ARTIFACTS).as_uri()

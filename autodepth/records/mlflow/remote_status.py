@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -55,19 +56,37 @@ def tracked_study(study: str, uri: str) -> TrackedStudy:
         StudyError: it has no such study.
         TrackingError: it does not answer.
     """
-    try:
+    with _told_plainly(study, uri):
         client = connect(uri)
         experiment = client.get_experiment_by_name(study)
         runs = []
         if experiment is not None:
             found = client.search_runs([experiment.experiment_id], max_results=_MOST_RUNS)
             runs = [(run.data.tags, run.data.metrics) for run in found]
-    except Exception as error:  # whatever it raises, a person hears where and why
-        told = f"{without_password(uri)}: {without_password(str(error))}"
-        raise TrackingError(f"MLflow must tell of the study {study}, but {told}") from error
     if not runs:
         raise StudyError(f"MLflow at {without_password(uri)} has no study {study!r}")
     return _told_by(study, runs)
+
+
+def experiment_of(study: str, uri: str) -> str | None:
+    """Return the id of a study's experiment; None where MLflow has none.
+
+    Raises:
+        TrackingError: it does not answer.
+    """
+    with _told_plainly(study, uri):
+        found = connect(uri).get_experiment_by_name(study)
+    return None if found is None else str(found.experiment_id)
+
+
+@contextmanager
+def _told_plainly(study: str, uri: str) -> Iterator[None]:
+    """Turn whatever MLflow raises into an error that says where and why."""
+    try:
+        yield
+    except Exception as error:
+        told = f"{without_password(uri)}: {without_password(str(error))}"
+        raise TrackingError(f"MLflow must tell of the study {study}, but {told}") from error
 
 
 def _told_by(

@@ -15,6 +15,7 @@ from autodepth.errors import StudyInUseError, TrackingError
 from autodepth.records.ledger import Ledger
 from autodepth.records.mlflow.client import MlflowSender, WriteFiles, store_key
 from autodepth.records.mlflow.cursor import Outbox
+from autodepth.records.mlflow.views import charts_address
 from autodepth.records.studies import MLFLOW_STORE, StudyFolder
 
 _INTERVAL_SECONDS = 2.0
@@ -25,6 +26,11 @@ _log = logging.getLogger(__name__)
 def default_tracking_uri(root: Path) -> str:
     """Return the store used when none is named: a SQLite file in the folder of all studies."""
     return f"sqlite:///{root.absolute() / MLFLOW_STORE}"
+
+
+def is_server(uri: str) -> bool:
+    """Whether a tracking URI is the address of a server, not a file or a database."""
+    return uri.startswith(("http://", "https://"))
 
 
 class Tracker:
@@ -53,6 +59,7 @@ class Tracker:
         self._write_files = write_files
         self._ledger = Ledger.open(folder.ledger_path)
         self._ledger.database.token = token
+        self._experiment: str | None = None
         self._closing = threading.Event()
         self._problem: str | None = None
         self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
@@ -76,6 +83,12 @@ class Tracker:
         with Ledger.open(self._folder.ledger_path, read_only=True) as ledger:
             return Outbox(ledger, store_key(self.tracking_uri)).depth()
 
+    def charts(self) -> str | None:
+        """Return the address of the study's charts; None without a server that answered."""
+        if self._experiment is None or not is_server(self.tracking_uri):
+            return None
+        return charts_address(without_password(self.tracking_uri), self._experiment)
+
     def _run(self) -> None:
         sender: MlflowSender | None = None
         with self._ledger as ledger:
@@ -86,6 +99,7 @@ class Tracker:
                     sender = sender or MlflowSender(
                         ledger, self._folder, self.tracking_uri, self._write_files
                     )
+                    self._experiment = sender.experiment
                     sender.send(final=closing)
                     self._note(None)
                 except StudyInUseError:  # whoever drives the study now tells MLflow too

@@ -21,6 +21,8 @@ _REMOVING = ("sensitivity_threshold", "branches_removed", "macs_target", "filter
 _MOST_AXES = 7  # more do not fit beside each other
 _MOST_RUNS = 1000
 _SECTION = "autodepth-front"
+# Without it MLflow 3.17 takes every experiment for one of language models, whose page is empty.
+_WORKFLOW = "workflowType=machine_learning"
 
 
 def view_tag(plan: Mapping[str, Any]) -> str:
@@ -76,12 +78,24 @@ def view_tag(plan: Mapping[str, Any]) -> str:
 
 def view_link(experiment: str) -> str:
     """Return where the view opens, relative to the server's address."""
-    return f"#/experiments/{experiment}/runs?compareRunsMode=CHART&viewStateShareKey={KEY}"
+    return (
+        f"#/experiments/{experiment}/runs?{_WORKFLOW}&compareRunsMode=CHART&viewStateShareKey={KEY}"
+    )
+
+
+def charts_address(server: str, experiment: str) -> str:
+    """Return the whole address of the view.
+
+    Args:
+        server: its address, with or without a slash at the end; no password.
+        experiment: its id.
+    """
+    return f"{server.rstrip('/')}/{view_link(experiment)}"
 
 
 def files_link(experiment: str, run: str) -> str:
     """Return where the files of a run are seen, relative to the server's address."""
-    return f"#/experiments/{experiment}/runs/{run}/artifacts"
+    return f"#/experiments/{experiment}/runs/{run}/artifacts?{_WORKFLOW}"
 
 
 def _varied(space: Mapping[str, Any]) -> list[str]:

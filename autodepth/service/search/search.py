@@ -224,7 +224,7 @@ def drive(
     if mirror_path(folder).exists():
         with suppress(StorageError):  # `fsck` tells, and mends it
             write_mirror(folder)
-    return replace(result, unsent=unsent)
+    return replace(result, unsent=unsent, charts=tracker.charts())
 
 
 def _overrides(request: SearchRequest) -> list[str]:

@@ -16,6 +16,7 @@ from autodepth.records.mlflow.payload import (
     note,
     params,
     run_key,
+    study_tags,
     trial_tags,
 )
 from autodepth.records.mlflow.sync import without_password
@@ -59,11 +60,20 @@ def test_a_failed_trial_says_why(ledger: Ledger) -> None:
     number = ledger.start_trial("search", {}, {})
     ledger.end_trial(number, TrialState.FAILED, "x" * 9000 + " the cause", 2.0)
     record = ledger.trial(number)
-    tags = trial_tags(ledger.study, record)
+    tags = trial_tags(ledger.study, record, on_front=False)
     assert tags["autodepth.state"] == "failed"
     assert tags["autodepth.reason"].endswith(" the cause")
     assert len(tags["autodepth.reason"]) < 8000
     assert [m.key for m in final_measurements(record, on_front=False)] == ["trial_device_s"]
+
+
+def test_members_of_the_front_have_a_colour_of_their_own(ledger: Ledger) -> None:
+    record = ledger.trial(ledger.start_trial("search", {}, {}))
+    member, other = (
+        trial_tags(ledger.study, record, on_front=on_front)["mlflow.runColor"]
+        for on_front in (True, False)
+    )
+    assert member != other == study_tags(ledger.study)["mlflow.runColor"]
 
 
 def test_leaving_the_front_is_dated_after_being_on_it(
@@ -122,7 +132,7 @@ def test_trials_of_one_parent_share_a_tag_and_controls_say_whose_they_are(
     anew = ledger.start_trial("control", {}, policy, about=first, role="from_scratch", replicate=1)
     for number in (first, same, other, anew):
         ledger.complete_trial(number, make_result(), 1.0)
-    tags = [trial_tags(ledger.study, record) for record in ledger.trials()]
+    tags = [trial_tags(ledger.study, record, on_front=False) for record in ledger.trials()]
     keys = [told["autodepth.parent"] for told in tags]
     assert keys[first] == keys[same]
     assert len(set(keys)) == 3

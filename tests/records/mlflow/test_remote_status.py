@@ -7,7 +7,7 @@ import pytest
 from autodepth.errors import StudyError, TrackingError
 from autodepth.records.mlflow import remote_status
 from autodepth.records.mlflow.payload import PRIMARY_METRIC
-from autodepth.records.mlflow.remote_status import _told_by, tracked_study
+from autodepth.records.mlflow.remote_status import _told_by, experiment_of, tracked_study
 
 STUDY = (
     {"autodepth.kind": "study", "autodepth.outcome": "the budget was spent"},
@@ -46,6 +46,7 @@ def test_a_store_without_the_study_says_so(monkeypatch):
     monkeypatch.setattr(remote_status, "connect", lambda _: store)
     with pytest.raises(StudyError, match="MLflow at http://host has no study 'digits'"):
         tracked_study("digits", "http://me:secret@host")
+    assert experiment_of("digits", "http://host") is None
 
 
 def test_a_store_that_does_not_answer_is_named_without_its_password(monkeypatch):

@@ -14,6 +14,7 @@ import pytest
 
 from autodepth.errors import StudyError, TrackingError
 from autodepth.records.ledger import Ledger
+from autodepth.records.mlflow.payload import FRONT_COLOUR
 from autodepth.records.mlflow.remote_status import tracked_study
 from autodepth.records.mlflow.sync import Tracker, default_tracking_uri, sync_study
 from autodepth.records.studies import StudyFolder, create_study_folder
@@ -162,13 +163,39 @@ def test_a_study_is_in_mlflow_whole_and_once(
     volumes = client.get_metric_history(study_run, "hypervolume")
     assert [metric.step for metric in volumes] == [1, 2, 3]
     assert volumes[-1].value == pytest.approx(0.95 * 0.75)
-    artifacts = {item.path for item in client.list_artifacts(study_run)}
-    assert artifacts == {"front.html", "front.json", "space.yaml"}
+    assert {item.path for item in client.list_artifacts(study_run)} == {
+        "front.html",
+        "front.json",
+        "space.yaml",
+    }
     front = Path(client.download_artifacts(study_run, "front.json"))
     assert [point["trial"] for point in json.loads(front.read_text())] == [4]
     assert (folder.path.parent / "mlartifacts").is_dir()
     note = client.get_experiment_by_name("digits").tags["mlflow.note.content"]
     assert f"/runs/{study_run}/artifacts" in note
+    assert [
+        name for name, run in second.items() if run.data.tags["mlflow.runColor"] == FRONT_COLOUR
+    ] == ["trial-4"]
+
+
+def test_an_experiment_of_before_becomes_one_of_machine_learning_and_keeps_what_a_person_chose(
+    folder: StudyFolder,
+) -> None:
+    client = connect(uri := default_tracking_uri(folder.path.parent))
+    metric = "mlflow.experiment.primaryMetric.name"
+    place = (folder.path.parent / "artifacts").as_uri()
+    client.create_experiment("digits", place, {metric: "macs_m"})
+    sync_study(folder)
+    tags = client.get_experiment_by_name("digits").tags
+
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert tags[metric] == "macs_m"
+    assert "mlflow.sharedViewState.autodepth" in tags
+    tracker = Tracker(folder, tracking_uri=uri)
+    tracker.close()
+    assert tracker.charts() is None  # a file has no address
+    tracker.tracking_uri = "http://me:secret@host"
+    assert str(tracker.charts()).startswith("http://host/#/experiments/1/")
 
 
 def test_a_server_that_never_answers_holds_nothing_up(

@@ -4,7 +4,7 @@ import base64
 import json
 import zlib
 
-from autodepth.records.mlflow.views import view_link, view_tag
+from autodepth.records.mlflow.views import charts_address, files_link, view_tag
 from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 
@@ -36,4 +36,11 @@ def test_a_plan_of_another_shape_gets_what_can_be_drawn():
     state = unpacked(view_tag({}))
 
     assert [chart["type"] for chart in state["compareRunCharts"]] == ["SCATTER", "PARALLEL"]
-    assert view_link("7").startswith("#/experiments/7/runs?")
+
+
+def test_the_charts_are_found_at_a_server_as_machine_learning_not_as_language_models():
+    address = charts_address("http://host:5000/", "7")
+
+    assert address.startswith("http://host:5000/#/experiments/7/runs?")
+    for place in (address, files_link("7", "run")):
+        assert "workflowType=machine_learning" in place
