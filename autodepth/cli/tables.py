@@ -12,7 +12,7 @@ from rich.text import Text
 from autodepth.front.selection import FrontPoint
 from autodepth.report.analysis.confirmed import ConfirmedMember
 from autodepth.report.lineage import short_origin
-from autodepth.report.wording import shorten, shown_spread
+from autodepth.report.wording import shorten, shown_filters, shown_spread
 from autodepth.trial.result import OperatingPoint
 from autodepth.units import format_macs
 
@@ -37,7 +37,7 @@ def front_table(
     """
     table = Table(box=None, padding=(0, 1), header_style="bold")
     from_elsewhere = any(short_origin(member.policy) != "parent" for member in front)
-    narrower = any(_filters(member) for member in front) and not from_elsewhere
+    narrower = any(_narrower(member) for member in front) and not from_elsewhere
     leading = front[0].point.column if front else "accuracy"
     columns = ["trial", leading, "MACs", "share", "params", "latency", "removed"]
     if confirmed:  # 80 columns hold no more
@@ -62,7 +62,7 @@ def front_table(
             f"{point.latency_ms:.2f} ms",
             shorten(member.removed),
             *([short_origin(member.policy)] if from_elsewhere else []),
-            *([f"-{_filters(member):.0%}"] if narrower else []),
+            *([shown_filters(member.policy, "-")] if narrower else []),
         )
     return table
 
@@ -71,9 +71,9 @@ def _share(share: float) -> str:
     return f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
 
 
-def _filters(member: FrontPoint) -> float:
-    """Return the share of inner channels that is gone from each branch left."""
-    return float(member.policy.get("filter_sparsity", 0.0))
+def _narrower(member: FrontPoint) -> bool:
+    """Whether inner channels are gone from its branches."""
+    return bool(member.policy.get("filter_sparsity") or member.policy.get("widths"))
 
 
 def front_plot(

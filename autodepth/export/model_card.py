@@ -143,7 +143,7 @@ def _reached(record: Mapping[str, Any]) -> dict[str, str]:
     """Return how far sparsity reached; nothing where there was none, or no record of it."""
     told = {}
     for name, (reached, whole) in record.get("reached", {}).items():
-        what = "branches" if name == "filter_sparsity" else "weight tensors"
+        what = "weight tensors" if name == "weight_sparsity" else "branches"
         told[f"Reached by {name}"] = f"{reached} of {whole} {what}"
     return told
 

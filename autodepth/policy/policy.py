@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -17,7 +18,7 @@ _NAMES = {
     if "setting" in item.metadata
 }
 """Attributes of a policy by their names in files."""
-_LATER = ("origin", "stream_width", "width_growth", "recovery")
+_LATER = ("origin", "stream_width", "width_growth", "widths", "recovery")
 """Settings that files leave out at their defaults: there are ledgers from before there were any."""
 
 
@@ -106,6 +107,16 @@ class Policy(PolicySettings):
         return any(getattr(self, name) is not None for name in GOALS)
 
     @property
+    def narrows_branches(self) -> bool:
+        """Whether any branch loses inner channels."""
+        return self.filter_sparsity > 0 or any(width < 1 for _, width in self.widths)
+
+    def channels_gone(self, branches: Iterable[int]) -> dict[int, float]:
+        """Return the share of its inner channels that each of some branches loses, by number."""
+        own = dict(self.widths)
+        return {b: 1 - own[b] if b in own else self.filter_sparsity for b in branches}
+
+    @property
     def scores_branches(self) -> bool:
         """Whether branches have to be scored to know which of them go."""
         return self.removes_branches and self.branches is None
@@ -147,11 +158,14 @@ class Policy(PolicySettings):
     def to_dict(self) -> dict[str, Any]:
         """Return plain values under the names of a space file (`p_L`, not the long name)."""
         values = {name: getattr(self, attribute) for name, attribute in _NAMES.items()}
-        for name, value in values.items():
-            values[name] = list(value) if isinstance(value, tuple) else value
         for name in _LATER:  # so that policies of before are written as they were
             if values[name] == getattr(PolicySettings, _NAMES[name]):
                 del values[name]
+        for name, value in values.items():
+            if SETTINGS[name].by_branch:
+                values[name] = {str(branch): own for branch, own in value}  # as JSON has keys
+            elif isinstance(value, tuple):
+                values[name] = list(value)
         if self.base is not None:
             values["base"] = self.base.to_dict()
         return {**values, "train": self.train.to_dict()}
@@ -175,6 +189,8 @@ class Policy(PolicySettings):
         for name, value in values.items():
             if SETTINGS[name].many and value is not None:
                 values[name] = _as_tuple(value)
+            if SETTINGS[name].by_branch:
+                values[name] = _as_pairs(value)
         given = {_NAMES[name]: value for name, value in values.items()}
         return cls(
             train=TrainingSettings(**train),
@@ -183,9 +199,23 @@ class Policy(PolicySettings):
         )
 
 
+def widths_in(values: Mapping[str, Any]) -> dict[int, float]:
+    """Return the widths of single branches, by number, that a policy has as plain values."""
+    return {int(branch): float(width) for branch, width in values.get("widths", {}).items()}
+
+
 def _as_tuple(value: Any) -> tuple[Any, ...]:
     """Return a list as a tuple, and one value alone as the tuple of it, as a space file has it."""
     return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _as_pairs(value: Any) -> Any:
+    """Return a mapping by branch number as pairs in order; anything else is told as a mistake."""
+    if not isinstance(value, Mapping):
+        return value
+    numbers = [int(key) if str(key).isdecimal() else key for key in value]
+    pairs = tuple(zip(numbers, value.values(), strict=True))
+    return tuple(sorted(pairs)) if all(isinstance(key, int) for key in numbers) else pairs
 
 
 def _check_branches(branches: tuple[int, ...], protected: tuple[int, ...]) -> None:

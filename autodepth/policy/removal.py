@@ -83,8 +83,10 @@ class Removal:
 
     def __post_init__(self) -> None:
         self._limits()
-        for name in ("protected", "branches"):
-            if missing := sorted(set(getattr(self.policy, name) or ()) - self.stages.keys()):
+        policy = self.policy
+        named = {"protected": policy.protected, "branches": policy.branches or ()}
+        for name, branches in {**named, "widths": dict(policy.widths)}.items():
+            if missing := sorted(set(branches) - self.stages.keys()):
                 raise InputError(
                     f"{name} must name branches of the network, 1 to {max(self.stages)}, "
                     f"but got {missing[0]}"

@@ -39,6 +39,7 @@ class Setting:
         whole: whether it takes whole numbers only.
         nullable: whether null may be taken.
         many: whether a policy holds a tuple of such values.
+        by_branch: whether it holds some by branch number: a mapping in files, pairs in a policy.
         searched: whether a space file may give it a range.
         of_labels: whether it is for images with one label each, and has no other value than its
             default where something else is learned.
@@ -53,6 +54,7 @@ class Setting:
     whole: bool = False
     nullable: bool = False
     many: bool = False
+    by_branch: bool = False
     searched: bool = True
     of_labels: bool = False
     name: str = ""
@@ -68,6 +70,8 @@ class Setting:
 
     def complaint_of_policy(self, value: object) -> str | None:
         """Return what is wrong with what a policy holds, a tuple where it holds many; or None."""
+        if self.by_branch:
+            return self._complaint_by_branch(value)
         if not self.many:
             return self.complaint(value)
         if value is None and self.nullable:
@@ -75,6 +79,17 @@ class Setting:
         if not isinstance(value, tuple) or None in value:
             return f"{self.text}, or a list of such, but got {shown(value)}"
         return next((found for item in value if (found := self.complaint(item))), None)
+
+    def _complaint_by_branch(self, value: object) -> str | None:
+        pairs = isinstance(value, tuple) and all(
+            isinstance(item, tuple) and len(item) == 2 and is_whole(item[0]) and item[0] > 0
+            for item in value
+        )
+        if not isinstance(value, tuple) or not pairs:
+            return f"must be a mapping of branch numbers, from 1, but got {shown(value)}"
+        if len(dict(value)) < len(value):
+            return "must name each branch once"
+        return next((found for _, item in value if (found := self.complaint(item))), None)
 
 
 def number(

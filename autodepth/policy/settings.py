@@ -162,6 +162,15 @@ class PolicySettings:
     filter_sparsity: float = number(
         0.0, SHARE, "share of each branch's inner channels to take out", _PRUNING
     )
+    widths: tuple[tuple[int, float], ...] = number(
+        (),
+        PROBABILITY,
+        "share of its inner channels that is left to a branch, by number, in place of "
+        "filter_sparsity",
+        {"pruning": lambda policy: policy.widths != ()},
+        by_branch=True,
+        searched=False,
+    )
     width_growth: float = number(
         1.0,
         FROM_ONE,

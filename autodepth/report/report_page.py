@@ -12,7 +12,7 @@ from autodepth.report.figures.pdf import pdf_of
 from autodepth.report.figures.report_figures import as_svg, report_figures
 from autodepth.report.lineage import lineage, shown_lineage
 from autodepth.report.study_report import StudyReport
-from autodepth.report.wording import shorten, shown_difference, shown_spread
+from autodepth.report.wording import shorten, shown_difference, shown_filters, shown_spread
 from autodepth.space.file.yaml_text import write_yaml
 from autodepth.units import format_device_time, format_macs
 from autodepth.version import __version__
@@ -82,7 +82,7 @@ def _front_row(member: ConfirmedMember, report: StudyReport) -> tuple[str, ...]:
         f"{point.latency_ms:.2f} ms",
         shown_lineage(steps),
         shorten(member.point.removed),
-        f"{float(member.point.policy.get('filter_sparsity', 0.0)):.0%}",
+        shown_filters(member.point.policy),
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from autodepth.front.verdict import Comparison, Spread
+from autodepth.policy.policy import widths_in
 
 
 def shown_spread(spread: Spread, unit: str = "%") -> str:
@@ -38,6 +40,18 @@ def shown_difference(comparison: Comparison, unit: str = "%") -> tuple[str, str,
     sd = "" if comparison.sd is None else f"±{100 * comparison.sd:.1f}"
     points = round(100 * comparison.difference, 1) + 0.0  # never -0.0
     return f"{points:+.1f}{sd}", tested, comparison.verdict
+
+
+def shown_filters(policy: Mapping[str, Any], sign: str = "") -> str:
+    """Return what share of inner channels is gone from branches, or how many have their own.
+
+    Args:
+        policy: plain values, by the names of a policy file.
+        sign: stands before a share.
+    """
+    if own := widths_in(policy):
+        return f"{sum(width < 1 for width in own.values())} narrower"
+    return f"{sign}{float(policy.get('filter_sparsity', 0.0)):.0%}"
 
 
 def shorten(numbers: Sequence[int]) -> str:

@@ -103,7 +103,7 @@ def carry_out_policy(
     """
     if to is not None:
         refuse_existing(to)
-    notes = left_alone(plan.network) if policy.filter_sparsity else []
+    notes = left_alone(plan.network) if policy.narrows_branches else []
     if policy.weight_sparsity and (note := weights_left_alone(plan.network)):
         notes.append(note)
     for note in notes:
@@ -111,7 +111,7 @@ def carry_out_policy(
     rehearse(
         plan,
         branches=policy.branches or (),
-        filter_sparsity=policy.filter_sparsity,
+        narrowed=policy if policy.narrows_branches else None,
         formats=() if to is None else formats,
     )
     folder = Path(tempfile.mkdtemp(prefix="autodepth-"))

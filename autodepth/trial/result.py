@@ -224,8 +224,8 @@ class TrialResult:
         weights_sha256: of that file, in hexadecimal; empty where it was not taken.
         batch_size: images per step where memory did not suffice for those of the policy; else None.
         reached: by setting, what sparsity acted on and how much there was of it: branches for
-            `filter_sparsity`, weight tensors for `weight_sparsity`; without those the policy has
-            at 0. Records of earlier versions tell none.
+            `filter_sparsity` and `widths`, weight tensors for `weight_sparsity`; without those the
+            policy has at 0. Records of earlier versions tell none.
     """
 
     point: OperatingPoint

@@ -160,7 +160,8 @@ def _check_bounds(
         if constraint.metric == "latency_ms" and table is not None:
             if policy.stream_width < 1 or policy.base is not None:
                 continue  # the table knows networks of whole streams, cut out of a parent
-            predicted = table.predict(network.removed, policy.filter_sparsity)
+            widths = dict(policy.widths)
+            predicted = table.predict(network.removed, policy.filter_sparsity, widths)
             if table.breaks(constraint, predicted):
                 raise InfeasibleError(f"breaks {constraint}: {predicted:.3g} ms predicted")
         if constraint.metric not in {"macs", "parameters"}:

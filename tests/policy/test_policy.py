@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autodepth.errors import InputError
 from autodepth.policy.depth_schedule import DEPTH_SCHEDULES
-from autodepth.policy.policy import Policy
+from autodepth.policy.policy import Policy, widths_in
 from autodepth.policy.settings import CRITERIA, REMOVAL_MODES
 from autodepth.policy.survival import DECAY_SHAPES
 from autodepth.policy.training_settings import AUTO_AUGMENTS, OPTIMIZERS, TrainingSettings
@@ -27,6 +27,9 @@ policies = st.builds(
     patience=st.none() | st.integers(1, 9),
     threshold_per=st.sampled_from(["network", "stage", "block"]),
     filter_sparsity=st.floats(0, 0.99),
+    widths=st.dictionaries(st.integers(1, 99), st.floats(0.1, 1)).map(
+        lambda widths: tuple(sorted(widths.items()))
+    ),
     weight_sparsity=st.floats(0, 0.99),
     fine_tune_epochs=st.integers(0, 100),
     train=st.builds(
@@ -85,6 +88,10 @@ def test_a_policy_survives_being_written_and_read(policy):
         ({"patience": 0}, "patience must be a whole number of at least 1 or null, but got 0"),
         ({"fine_tune_epochs": -1}, "at least 0, but got -1"),
         ({"filter_sparsity": 1.0}, r"filter_sparsity must be a number in \[0, 1\), but got 1.0"),
+        ({"widths": {3: 0}}, r"widths must be a number in \(0, 1\], but got 0"),
+        ({"widths": {0: 0.5}}, "widths must be a mapping of branch numbers, from 1, but got"),
+        ({"widths": {"x": 0.5}}, "widths must be a mapping of branch numbers"),
+        ({"widths": [0.5]}, "widths must be a mapping of branch numbers, from 1, but got a list"),
         ({"weight_sparsity": -0.1}, r"weight_sparsity must be a number in \[0, 1\), but got -0.1"),
         ({"weight_sparsity": float("nan")}, r"must be a number in \[0, 1\), but got .nan"),
         ({"sensitivity_threshold": []}, "must hold numbers"),
@@ -99,6 +106,18 @@ def test_a_policy_survives_being_written_and_read(policy):
 def test_what_cannot_be_is_refused(values, message):
     with pytest.raises(InputError, match=message):
         Policy.from_dict(values)
+
+
+def test_a_width_of_its_own_takes_the_place_of_that_of_all():
+    policy = Policy.from_dict({"widths": {3: 0.75, "12": 1.0}, "filter_sparsity": 0.5})
+    assert policy.channels_gone([1, 3, 12]) == {1: 0.5, 3: 0.25, 12: 0.0}
+    assert (
+        policy.to_dict()["widths"]
+        == {"3": 0.75, "12": 1.0}
+        == {str(b): w for b, w in widths_in(policy.to_dict()).items()}
+    )
+    assert not Policy.from_dict({"widths": {3: 1.0}}).narrows_branches
+    assert "widths" not in Policy().to_dict()
 
 
 @given(policies, st.lists(st.integers(10, 60), unique=True).map(tuple))

@@ -14,6 +14,7 @@ class Some:
     share: float = number(0.5, SHARE, "a share", {})
     maybe: float | None = number(None, SHARE, "a share", {}, nullable=True)
     many: tuple = number((), SHARE, "shares", {}, many=True)
+    each: tuple = number((), SHARE, "shares", {}, by_branch=True)
     count: int = whole(1, 1, "a count", {})
     shape: str = named("linear", ("linear", "power"), "a shape", {})
 
@@ -60,3 +61,18 @@ def test_a_policy_holds_many_as_a_tuple(value, complaint):
 
 def test_a_declaration_is_a_field_with_its_default():
     assert Some() == Some(share=0.5, maybe=None, many=(), count=1, shape="linear")
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ((), None),
+        (((1, 0.5), (3, 1.0)), None),
+        (((1, 2.0),), "must be a number in [0, 1], but got 2.0"),
+        (((1, 0.5), (1, 1.0)), "must name each branch once"),
+        (((0, 0.5),), "must be a mapping of branch numbers, from 1, but got a list"),
+        (0.5, "must be a mapping of branch numbers, from 1, but got 0.5"),
+    ],
+)
+def test_a_policy_holds_some_by_branch_as_pairs(value, complaint):
+    assert SETTINGS["each"].complaint_of_policy(value) == complaint

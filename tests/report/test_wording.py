@@ -3,7 +3,13 @@
 import pytest
 
 from autodepth.front.verdict import Comparison, Spread
-from autodepth.report.wording import shorten, shown_difference, shown_spread
+from autodepth.report.wording import shorten, shown_difference, shown_filters, shown_spread
+
+
+def test_filters_are_told_as_a_share_or_as_branches():
+    assert shown_filters({"filter_sparsity": 0.25}) == "25%"
+    assert shown_filters({}, "-") == "-0%"
+    assert shown_filters({"widths": {"2": 0.5, "3": 1.0}, "filter_sparsity": 0.5}) == "1 narrower"
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,16 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
         typer.Option(metavar="NAME=VALUE", help="For the network's builder; repeatable."),
     ] = None,
     free: Free = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Show what a policy's `branches`, `widths` and filters leave of it."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the residual branches of a network: which can go, and what each costs.
+
+    With --policy that of the network which a policy leaves, before anything is trained; what it
+    removes by scores or a goal stays, as these need images.
 
     Example: autodepth inspect resnet56 --json
     """
@@ -65,6 +72,8 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
             own_code=True,  # the name was typed in
         )
         built = build_network(spec, weights=weights, weights_key=weights_key, once=True)
+        if policy is not None:
+            built = _left_by(policy, built)
         widths, stream = find_widths(built)
     for note in (*built.notes, *widths.told(), *stream.told()):
         say(f"note: {note}")
@@ -75,6 +84,18 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
         give_json(_plain(built, widths, stream))
     else:
         _print(built, widths, stream)
+
+
+def _left_by(path: Path, network: ResidualNetwork) -> ResidualNetwork:
+    """Return what the policy of a file leaves of a network, as far as it names it."""
+    from autodepth.networks.pruning.width import prune_width
+    from autodepth.service.policies import read_policy
+    from autodepth.trial.phases.pruning import removal_from
+
+    policy = read_policy(path)
+    removal_from(network, policy)  # refuses branches that are not there
+    left = network.without(policy.branches or ())
+    return prune_width(left, policy.channels_gone(branch.index for branch in left.branches))
 
 
 def _argument(text: str) -> tuple[str, object]:
@@ -117,7 +138,7 @@ def _plain(network: ResidualNetwork, widths: Narrowing, stream: Stream) -> dict[
                 "widths_left_alone": widths.left_alone.get(branch.index, ""),
                 **costs(branch),
             }
-            for branch in network.branches
+            for branch, _ in network.kept()
         ],
         **{part.name: costs(part) for part in network.around},
         "stream": [
@@ -159,7 +180,7 @@ def _print(network: ResidualNetwork, widths: Narrowing, stream: Stream) -> None:
 
     around = {part.name: part for part in network.around}
     row(around["stem"], "", "stem", *[""] * 5)
-    for branch in network.branches:
+    for branch, _ in network.kept():
         able = branch.obstacle or "yes"
         wide = "stay" if branch.index in widths.left_alone else "yes"
         width = str(stream.widths.get(branch.stage, "stays"))

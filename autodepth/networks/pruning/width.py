@@ -28,7 +28,7 @@ from autodepth.networks.running.copying import copied
 
 def prune_width(
     network: ResidualNetwork,
-    share: float,
+    share: float | Mapping[int, float],
     narrowing: Narrowing | None = None,
     *,
     fresh: bool = False,
@@ -40,7 +40,7 @@ def prune_width(
 
     Args:
         network: a network on any device; the new one is on the same.
-        share: of the channels of each inner layer, in [0, 1).
+        share: of the channels of each inner layer, in [0, 1); or one for each branch, by number.
         narrowing: what can go, where that was found already.
         fresh: whether weights are as they were initialised: the first channels stay then, and
             what reads them keeps its variance, as of `with_stream_width`.
@@ -48,16 +48,20 @@ def prune_width(
     Raises:
         InputError: the share is outside its range.
     """
-    if not 0.0 <= share < 1.0:
-        raise InputError(f"share of channels to prune must be in [0, 1), but got {share}")
+    shares = share
+    if not isinstance(shares, Mapping):
+        shares = dict.fromkeys((branch.index for branch in network.branches), shares)
+    if wrong := [gone for gone in shares.values() if not 0.0 <= gone < 1.0]:
+        raise InputError(f"share of channels to prune must be in [0, 1), but got {wrong[0]}")
     device = next(network.module.parameters()).device
     module = copied(network.module).cpu()  # it is run on one image, and measured
-    if share:
+    if any(shares.values()):
         groups = (narrowing or find_narrowing(network, module)).groups
         tensors = module.state_dict()
         choices = {
-            group: _first(group, share) if fresh else Choice(_strongest(tensors, group, share))
+            group: _first(group, gone) if fresh else Choice(_strongest(tensors, group, gone))
             for group in groups
+            if (gone := shares.get(group.branch, 0.0))
         }
         choose_channels(module, choices)
     narrow = measured_anew(network, module)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from autodepth.policy.policy import widths_in
 from autodepth.records.trial_record import TrialRecord
 
 if TYPE_CHECKING:
@@ -135,8 +136,11 @@ def branch_strip(
             for index in range(1, count + 1)
         )
     left = {} if weights is None else _output_channels(weights)
-    share = 1.0 - float(record.policy.get("filter_sparsity", 0.0))
-    return tuple(_block(branch, branch.index in removed, left, share) for branch in branches)
+    own, everywhere = widths_in(record.policy), 1.0 - record.policy.get("filter_sparsity", 0.0)
+    return tuple(
+        _block(branch, branch.index in removed, left, own.get(branch.index, everywhere))
+        for branch in branches
+    )
 
 
 def _block(branch: Branch, removed: bool, left: Widths, share: float) -> StripBlock:

@@ -9,6 +9,7 @@ from autodepth.front.objective import Objective
 from autodepth.front.selection import FrontPoint
 from autodepth.records.trial_record import TrialRecord, front_of
 from autodepth.report.figures.front_figure import front_figure
+from autodepth.report.wording import shown_filters
 from autodepth.units import format_macs
 
 _STYLE = """
@@ -88,6 +89,6 @@ def _row(member: FrontPoint, unpruned_macs: int | None) -> str:
         format_macs(point.parameters),
         f"{point.latency_ms:.2f} ms",
         str(len(member.removed)),
-        f"{member.policy.get('filter_sparsity', 0):.0%}",
+        shown_filters(member.policy),
     )
     return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"

@@ -20,6 +20,7 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
 from autodepth.networks.running.layout import for_convolutions
 from autodepth.networks.weights.own_files import load_saved, save_weights
+from autodepth.policy.policy import Policy
 from autodepth.study.plan.plan import StudyPlan
 
 _TRIED = "tried before anything is trained"
@@ -29,7 +30,7 @@ def rehearse(
     plan: StudyPlan,
     *,
     branches: Sequence[int] = (),
-    filter_sparsity: float = 0.0,
+    narrowed: Policy | None = None,
     formats: Sequence[Format] = (),
 ) -> None:
     """Copy, thin out, lay out, save, reload and export the untrained network of a plan.
@@ -37,7 +38,7 @@ def rehearse(
     Args:
         plan: whose network it is; left as it is.
         branches: numbers of those that go for certain; all others are exported, as any may stay.
-        filter_sparsity: share of inner channels to take out; 0 takes none.
+        narrowed: the policy that says which inner channels go; None where none do.
         formats: what to export to. int8 is made from onnx, and needs trained weights.
 
     Raises:
@@ -50,8 +51,9 @@ def rehearse(
         try:
             smaller = network.without(() if first is None else (first,))
             exported = network.without(branches)
-            if filter_sparsity:
-                smaller, exported = (prune_width(n, filter_sparsity) for n in (smaller, exported))
+            if narrowed is not None:
+                gone = narrowed.channels_gone(branch.index for branch in network.branches)
+                smaller, exported = (prune_width(n, gone) for n in (smaller, exported))
             _save_and_reload(smaller, Path(folder) / "model.safetensors")
         except AutodepthError:
             raise

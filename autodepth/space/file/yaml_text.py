@@ -112,6 +112,9 @@ def write_yaml(content: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
+_BY_NUMBER = (("widths",),)  # mappings of a policy whose keys are numbers of branches
+
+
 class _Reader:
     """Turns YAML nodes into plain values and notes where each stood."""
 
@@ -135,7 +138,8 @@ class _Reader:
     def _mapping(self, node: MappingNode, place: Place) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            if not isinstance(key_node, ScalarNode) or key_node.tag in _PLAIN:
+            plain = () if place[-1:] in _BY_NUMBER else _PLAIN
+            if not isinstance(key_node, ScalarNode) or key_node.tag in plain:
                 self._note(key_node, place, "keys must be names")
                 continue
             key = str(key_node.value)

@@ -45,7 +45,7 @@ class FrontMember:
     def prunes(self) -> bool:
         """Whether anything was taken out at all."""
         narrower = any(
-            step.filter_sparsity or step.weight_sparsity or step.stream_width < 1
+            step.narrows_branches or step.weight_sparsity or step.stream_width < 1
             for step in self.policy.chain
         )
         return bool(self.result.removed) or narrower
@@ -129,6 +129,7 @@ def _unpruned(member: FrontMember) -> Made:
         width_growth=1.0,
         removal="one_shot",
         filter_sparsity=0.0,
+        widths=(),
         weight_sparsity=0.0,
         fine_tune_epochs=member.fine_tuning_epochs,
     )

@@ -32,14 +32,24 @@ class LatencyTable:
     around_ms: float
     branches_ms: Mapping[int, float]
 
-    def predict(self, removed: Collection[int], filter_sparsity: float = 0.0) -> float:
+    def predict(
+        self,
+        removed: Collection[int],
+        filter_sparsity: float = 0.0,
+        widths: Mapping[int, float] | None = None,
+    ) -> float:
         """Return what a network will take without these branches, milliseconds.
 
         Args:
             removed: numbers of the branches that go.
             filter_sparsity: share of channels that goes from every branch left; their time is
                 taken to shrink as their MACs do.
+            widths: share that is left to some branches, by number, in its place.
         """
+        if widths:
+            left = {n: widths.get(n, 1 - filter_sparsity) for n in self.branches_ms}
+            own = [ms * left[n] for n, ms in self.branches_ms.items() if n not in removed]
+            return self.around_ms + sum(own)
         kept = sum(ms for number, ms in self.branches_ms.items() if number not in removed)
         return self.around_ms + kept * (1 - filter_sparsity)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from autodepth.networks.pruning.channels.narrowing import find_narrowing
+from autodepth.networks.pruning.channels.narrowing import Narrowing, find_narrowing
 from autodepth.networks.pruning.growing import widen_branches, with_branches_back
 from autodepth.networks.pruning.magnitude import (
     Masks,
@@ -77,15 +77,17 @@ def prune(
         means: of doing so.
     """
     network, order = _without_branches(parent, policy, scores, means)
-    reached, recalibrate = {}, means.recalibrate
+    recalibrate = means.recalibrate
+    reached: dict[str, tuple[int, int]] = {}
     if policy.stream_width < 1:
         network = narrow_stream(network, policy)
-    if policy.filter_sparsity:
+    if policy.narrows_branches:
         narrowing = find_narrowing(network, copied(network.module).cpu())
-        reached["filter_sparsity"] = narrowing.reached
-        network = prune_width(network, policy.filter_sparsity, narrowing)
+        reached |= _reached(narrowing, network, policy)
+        gone = policy.channels_gone(branch.index for branch in network.branches)
+        network = prune_width(network, gone, narrowing)
         for_convolutions(network.module)
-    narrower = policy.stream_width < 1 or policy.filter_sparsity > 0
+    narrower = policy.stream_width < 1 or policy.narrows_branches
     if narrower:
         recalibrate(network)
     cut = narrower or len(order) > len(parent.removed)
@@ -100,6 +102,17 @@ def prune(
         recalibrate(network)
     network.module.eval()
     return Pruned(network=network, masks=masks, order=order, reached=reached)
+
+
+def _reached(
+    narrowing: Narrowing, network: ResidualNetwork, policy: Policy
+) -> dict[str, tuple[int, int]]:
+    """Return of how many branches channels could go, of those that had to lose some."""
+    reached = {"filter_sparsity": narrowing.reached} if policy.filter_sparsity else {}
+    kept = {branch.index for branch, _ in network.kept()}
+    if named := [b for b, width in policy.widths if width < 1 and b in kept]:
+        reached["widths"] = (sum(b not in narrowing.left_alone for b in named), len(named))
+    return reached
 
 
 def narrow_stream(network: ResidualNetwork, policy: Policy) -> ResidualNetwork:

@@ -195,6 +195,16 @@ def test_a_network_of_ones_own_with_arguments_and_a_note(tmp_path, monkeypatch):
     assert "note: not looked into: 2" in done.stderr
 
 
+def test_what_a_policy_leaves_is_listed(tmp_path):
+    (tmp_path / "p.yaml").write_text("branches: [3]\nwidths: {2: 0.5, 5: 0.25}\n")
+    told = json.loads(inspect("resnet20", "--policy", str(tmp_path / "p.yaml"), "--json").stdout)
+    macs = {branch["index"]: branch["macs"] for branch in told["branches"]}
+
+    assert sorted(macs) == [1, 2, 4, 5, 6, 7, 8, 9]
+    assert (macs[1], macs[2], macs[5]) == (4_718_592, 4_718_592 // 2, 4_718_592 // 4)
+    assert told["total_macs"] == 40_551_040 - 4_718_592 * (1 + 1 / 2 + 3 / 4)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -12,6 +12,7 @@ from autodepth.data.load import load_data
 from autodepth.data.settings import DataSettings
 from autodepth.export.bundles.bundle import read_architecture
 from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.weights.own_files import save_weights
 from autodepth.policy.policy import Policy
 from autodepth.space.file.yaml_text import parse_yaml
@@ -49,6 +50,28 @@ def test_a_policy_is_carried_out_told_and_exported(run, tmp_path):
     point = json.loads(again.stdout)["point"]
     recorded = json.loads((tmp_path / "out" / "record.json").read_text())["point"]
     assert point | {"latency_ms": 0} == recorded | {"latency_ms": 0}
+
+
+def test_widths_of_single_branches_are_carried_out_exported_and_replayed(run, tmp_path):
+    (tmp_path / "p.yaml").write_text(
+        "branches: [3]\nwidths: {2: 0.5, 5: 0.25}\nfine_tune_epochs: 1\n"
+        "train: {epochs: 1, batch_size: 20}\n"
+    )
+    done = run(
+        "trial", "p.yaml", "--network", "resnet14", *SMALL, "--to", "out", "--formats", "torch"
+    )
+
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out" / "record.json").read_text())
+    whole = build_network(SPEC)
+    narrow = prune_width(whole.without([3]), {2: 0.5, 5: 0.75})
+    assert record["point"]["macs"] == narrow.total_macs < whole.total_macs
+    assert record["point"]["parameters"] == narrow.total_parameters
+    assert record["reached"] == {"widths": [2, 2]}
+    assert load(tmp_path / "out")(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+    again = run("trial", "out/policy.yaml", "--network", "resnet14", *SMALL, "--json")
+    point = json.loads(again.stdout)["point"]
+    assert point | {"latency_ms": 0} == record["point"] | {"latency_ms": 0}
 
 
 def test_a_trained_network_is_pruned_without_training_it_first(run, tmp_path, weights):

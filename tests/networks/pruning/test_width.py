@@ -29,6 +29,22 @@ def test_half_the_inner_channels_go_and_the_cost_is_that_of_a_count():
         )
 
 
+def test_each_branch_may_have_a_width_of_its_own():
+    network, halved = small(), prune_width(small(), 0.5)
+    narrow = prune_width(network, {2: 0.5, 5: 0.75})
+
+    assert narrow.total_macs == count_macs(narrow.module, torch.zeros(1, 3, 8, 8))
+    macs = [branch.macs for branch in narrow.branches]
+    whole = [branch.macs for branch in network.branches]
+    assert macs == [
+        whole[0], whole[1] // 2, whole[2], whole[3], whole[4] // 4, whole[5]
+    ]  # fmt: skip
+    of_all, of_one = (
+        n.module.get_submodule(f"{network.branches[1].module}.conv1") for n in (halved, narrow)
+    )
+    assert torch.equal(of_all.weight, of_one.weight)
+
+
 def test_the_stream_and_the_network_itself_stay_as_they_were():
     network = small()
     before = {key: value.clone() for key, value in network.module.state_dict().items()}

@@ -44,6 +44,9 @@ def test_widths_are_those_of_the_pruned_network(make_recorded, tmp_path):
     nominal = branch_strip(replace(record, policy=policy), whole, None)
     assert [b.channels for b in nominal] == [b.channels for b in blocks]
     assert not any(block.measured for block in nominal)
+    own = {**policy, "widths": {"1": 0.25, "6": 1.0}}
+    strip = branch_strip(replace(record, policy=own), whole, None)
+    assert [b.channels for b in strip] == [4, 0, 16, 16, 32, 64]
     assert branch_strip(replace(record, result=None), whole, None) == ()
 
 

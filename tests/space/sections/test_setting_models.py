@@ -36,7 +36,7 @@ def policy_takes(name, value):
 def test_every_setting_of_a_policy_has_a_rule_and_a_key():
     policy = {item.name for item in fields(Policy)}
     policy -= {"survival_prob_last", "survival", "threshold_per", "branches", "protected", "train"}
-    policy -= {"base"}  # another policy
+    policy -= {"base", "widths"}  # another policy; a width for each branch
     train = {f"train.{item.name}" for item in fields(TrainingSettings)}
     assert set(SEARCHED) == {"p_L"} | policy | train
     keys = {*SECTIONS["search"].model_fields}

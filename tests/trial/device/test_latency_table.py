@@ -20,6 +20,11 @@ def test_a_network_takes_what_is_around_and_what_is_left(removed, sparsity, expe
     assert TABLE.predict(removed, sparsity) == pytest.approx(expected)
 
 
+def test_a_branch_of_its_own_width_takes_its_share():
+    assert TABLE.predict((2,), widths={1: 0.5, 2: 0.5}) == pytest.approx(4.0 + 0.5 + 3.0)
+    assert TABLE.predict((), 0.5, {3: 1.0}) == pytest.approx(4.0 + 0.5 + 1.0 + 3.0)
+
+
 @pytest.mark.parametrize(
     ("bound", "predicted", "excess"),
     [

@@ -211,7 +211,7 @@ class CostModel:
             removed = self.removed(policy)
             if removed is None:
                 removed = self._most_that_may_go(policy) if bound.relation == "<=" else ()
-            predicted = table.predict(removed, policy.filter_sparsity)
+            predicted = table.predict(removed, policy.filter_sparsity, dict(policy.widths))
             if excess := table.breaks(bound, predicted):
                 violations[str(bound)] = excess
         return violations
@@ -250,6 +250,8 @@ class CostModel:
     def _share_left(self, policy: Policy, gone: tuple[int, ...], known: bool) -> float:
         if policy.base is not None:
             return self._share_of_member(policy, len(gone))
+        if policy.widths:
+            return self._cost(gone, policy)["macs"] / self.whole_macs
         widths = self._widths(replace(policy, filter_sparsity=0.0))
         whole, least = widths.total["macs"], widths.without(gone)["macs"]
         left = least if known else (whole + least) / 2
@@ -326,13 +328,14 @@ class CostModel:
     def _widths(self, policy: Policy) -> _Widths:
         """Return what the whole network costs at the widths of a policy that has no base."""
         narrow = (policy.origin, policy.stream_width) if policy.stream_width < 1 else ()
-        key = (narrow, policy.filter_sparsity)
+        key = (narrow, policy.filter_sparsity, policy.widths)
         if key not in self._known_widths:
             network = self._network
             if policy.stream_width < 1:
                 network = narrow_stream(network, policy)
-            if policy.filter_sparsity:
-                network = prune_width(network, policy.filter_sparsity)
+            if policy.narrows_branches:
+                gone = policy.channels_gone(branch.index for branch in network.branches)
+                network = prune_width(network, gone)
             self._known_widths[key] = _Widths.of(network)
         return self._known_widths[key]
 
@@ -356,8 +359,9 @@ class CostModel:
         network = network.without([b for b in removed if b not in network.removed])
         if policy.stream_width < 1:
             network = narrow_stream(network, policy)
-        if policy.filter_sparsity:
-            network = prune_width(network, policy.filter_sparsity)
+        if policy.narrows_branches:
+            gone = policy.channels_gone(branch.index for branch in network.branches)
+            network = prune_width(network, gone)
         return network
 
 

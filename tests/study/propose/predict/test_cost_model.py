@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from autodepth.networks.pruning.width import prune_width
 from autodepth.policy.policy import Policy
 from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
@@ -39,6 +40,16 @@ def test_a_trial_ends_with_the_network_that_was_foreseen(plan, tmp_path):
     assert costs.least == costs.most
     assert costs.least["macs"] == result.point.macs
     assert costs.least["parameters"] == result.point.parameters
+
+
+def test_widths_of_single_branches_are_known_ahead(plan):
+    policy = Policy(branches=(3,), widths=((2, 0.5), (5, 0.25)), filter_sparsity=0.5, train=TRAIN)
+    cost_model, network = CostModel(plan.network, plan.context), plan.network
+    gone = {1: 0.5, 2: 0.5, 4: 0.5, 5: 0.75, 6: 0.5}
+    costs = cost_model.costs(policy).most
+
+    assert costs["macs"] == prune_width(network.without([3]), gone).total_macs
+    assert cost_model.share_left(policy) == costs["macs"] / network.total_macs
 
 
 def test_policies_that_come_to_one_network_are_known_by_one_key(plan):
