@@ -3,8 +3,8 @@
 torchvision's wheel is built against the CUDA torch. Beside a CPU-only torch its shared library
 does not load, and `import torchvision` ends in "operator torchvision::nms does not exist",
 because it registers shape rules for two operators that then have no schema. Data sets and
-classification networks need neither operator, so their schemas alone make the import work;
-calling `torchvision.ops.nms` still fails, as it should.
+classification networks need neither operator, so their schemas alone make the import work.
+Detectors suppress boxes by `torchvision::nms`, which is then computed here.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from autodepth.garbage import no_collection
 from autodepth.long_work import long_work
@@ -43,13 +44,45 @@ def _imported() -> ModuleType:
     try:
         return importlib.import_module("torchvision")
     except RuntimeError as error:
-        if _OPERATORS[0] not in str(error):
+        if not lacks_operators(error):
             raise
     library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     _libraries.append(library)
     for operator in _OPERATORS:
         torch.library.define(operator, _SCHEMA, lib=library)
-    return importlib.import_module("torchvision")
+    library.impl("nms", suppressed, "CompositeExplicitAutograd")
+    torchvision = importlib.import_module("torchvision")
+    torchvision.ops.boxes._assert_has_ops = lambda: None  # noqa: SLF001 - it asks for the library
+    return torchvision
+
+
+def lacks_operators(error: Exception) -> bool:
+    """Whether code failed for want of torchvision's operators: it is to be opened here first."""
+    return _OPERATORS[0] in str(error)
+
+
+def suppressed(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    """Return the numbers of the boxes that are left, highest scores first.
+
+    A box goes where one of a higher score that is left covers it by more than a threshold: the
+    intersection of both over their union.
+
+    Args:
+        boxes: [M, 4] as left, top, right, bottom.
+        scores: [M].
+        threshold: in [0, 1].
+    """
+    order = scores.argsort(descending=True, stable=True)
+    low, high = boxes[order, None, :2], boxes[order, None, 2:]
+    shared = torch.minimum(high, high.transpose(0, 1)) - torch.maximum(low, low.transpose(0, 1))
+    both = shared.clamp_min(0).prod(2)
+    areas = (high - low).prod(2)
+    covers = (both / (areas + areas.T - both) > threshold).cpu()
+    left = torch.ones(len(order), dtype=torch.bool)
+    for number in range(len(order)):
+        if left[number]:
+            left[number + 1 :] &= ~covers[number, number + 1 :]
+    return order[left.to(order.device)]
 
 
 def pixel_constants(name: str) -> tuple[list[float] | None, list[float] | None]:

@@ -113,7 +113,8 @@ class ResidualNetwork:
         Args:
             module: any network that is called as `module(images)` and can be traced.
             input_shape: (C, H, W) of one image.
-            classes: how many scores it has to give per image; None takes any output.
+            classes: how many scores it has to give per image, or per pixel of a map; None takes
+                any output.
             free: names of operators, functions and classes that count as 0 multiply-accumulates,
                 see `autodepth.networks.costs.cost.counting`.
             notes: what is known about it already.
@@ -134,7 +135,8 @@ class ResidualNetwork:
                 "torch.fx.wrap, or name the operators inside it"
             )
         counted = [f"counted as free, as said: {', '.join(free)}"] if free else []
-        if classes is not None and getattr(measured.output, "shape", None) != (1, classes):
+        shape = tuple(getattr(measured.output, "shape", ()))
+        if classes is not None and (shape[:2] != (1, classes) or len(shape) not in {2, 4}):
             raise NetworkError(
                 f"{type(module).__name__} must give {classes} scores per image, but gave "
                 f"{told_output(measured.output)}"

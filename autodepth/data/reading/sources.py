@@ -74,6 +74,10 @@ def _read_source(settings: DataSettings) -> Parts:
         return _read_npz(Path(path).expanduser())
     if kind == "digits":
         return _read_digits()
+    if kind not in _TORCHVISION:
+        raise DataError(
+            f"{kind}:PATH holds no images with one label each: name a task that takes it"
+        )
     root = Path(settings.root).expanduser()
     train, classes = _read_torchvision(kind, root, "train")
     return Parts(

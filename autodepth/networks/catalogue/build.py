@@ -18,6 +18,7 @@ from torch import nn
 from autodepth.errors import NetworkError, did_you_mean
 from autodepth.networks.catalogue import timm_models
 from autodepth.networks.catalogue.cifar_resnet import CifarResNet
+from autodepth.networks.catalogue.detectors import DENSE_KINDS, DenseDetector, dense_part
 from autodepth.networks.catalogue.own_builder import is_own, own_module
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.as_given import as_given
@@ -151,7 +152,7 @@ def _build(
     return ResidualNetwork.from_module(
         given.module,
         spec.input_shape,
-        classes=spec.classes or None,
+        classes=None if isinstance(given.module, DenseDetector) else spec.classes or None,
         free=spec.free,
         notes=(*taken, *given.notes),
     )
@@ -183,6 +184,15 @@ def is_for_colour(name: str) -> bool:
 
 
 def build_module(spec: NetworkSpec) -> nn.Module:
+    """Build a network that gives one tensor, from the global generator; code of one's own runs.
+
+    Raises:
+        NetworkError: as of `whole_module`.
+    """
+    return dense_part(spec.name, whole_module(spec))
+
+
+def whole_module(spec: NetworkSpec) -> nn.Module:
     """Build a network as its maker has it, from the global generator; code of one's own runs.
 
     Raises:
@@ -221,11 +231,14 @@ def build_module(spec: NetworkSpec) -> nn.Module:
 def _torchvision_module(name: str, spec: NetworkSpec) -> nn.Module:
     models = import_torchvision().models
     known = models.list_models(module=models)
-    if name not in known:
+    dense = [n for kind in DENSE_KINDS for n in models.list_models(module=getattr(models, kind))]
+    if name not in {*known, *dense}:
         raise NetworkError(
-            f"torchvision has no classification model {name!r}{did_you_mean(name, known)}"
+            f"torchvision has no model of images {name!r}{did_you_mean(name, [*known, *dense])}"
         )
     wanted = {"num_classes": spec.classes, **spec.arguments}
+    if name in dense:
+        wanted.setdefault("weights_backbone", None)
     module: nn.Module = models.get_model(name, weights=None, **wanted)
     return module
 

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from torch import nn
@@ -14,6 +15,7 @@ from autodepth.errors import NetworkError, did_you_mean
 from autodepth.networks.running.copying import copied
 from autodepth.networks.running.own_modules import home_of, import_from
 from autodepth.paths import absolute
+from autodepth.torchvision_door import import_torchvision, lacks_operators
 
 _OWN = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
 
@@ -90,7 +92,7 @@ def find_own(name: str, folder: Path, what: str = "network") -> Callable[..., An
     """
     place, _, attribute = name.partition(":")
     try:
-        module = import_from(folder, place)
+        module = _imported(folder, place)
     except NetworkError:
         raise
     except ModuleNotFoundError as error:
@@ -107,6 +109,17 @@ def find_own(name: str, folder: Path, what: str = "network") -> Callable[..., An
         known = [key for key, value in vars(module).items() if callable(value)]
         raise NetworkError(f"{place} has no callable {attribute!r}{did_you_mean(attribute, known)}")
     return builder  # type: ignore[no-any-return]
+
+
+def _imported(folder: Path, place: str) -> ModuleType:
+    """Import a module; torchvision, which it may import, opens beside any torch."""
+    try:
+        return import_from(folder, place)
+    except RuntimeError as error:
+        if not lacks_operators(error):
+            raise
+    import_torchvision()
+    return import_from(folder, place)
 
 
 def _takes_classes(builder: Callable[..., Any]) -> bool:

@@ -12,7 +12,7 @@ from autodepth.errors import did_you_mean
 from autodepth.space.sections.section import Section, must
 
 CLASSIFICATION = "classification"
-SHIPPED: tuple[str, ...] = (CLASSIFICATION, "embedding")
+SHIPPED: tuple[str, ...] = (CLASSIFICATION, "embedding", "detection")
 """Tasks by name; every other one is `package.module:callable`."""
 _OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 

@@ -30,5 +30,11 @@ SHIPPED_TASKS = {
         "cosine of two, the likelier they are of one identity. The head that scored identities in "
         "training is left out.",
     ),
+    "detection": ShippedTask(
+        maker=f"{_ROOM}.detection:Detection",
+        pipeline="object-detection",
+        gives="Output `scores`: float32 [batch, anchors, numbers], what the head of the detector "
+        "gives for every anchor; `autodepth evaluate` decodes boxes of them as torchvision does.",
+    ),
 }
 """Every task but classification, by the names that a space file has for them."""

@@ -29,14 +29,20 @@ def studied(tmp_path, monkeypatch):
     """Search a space in the test's own folder, and export the front's best network."""
     monkeypatch.chdir(tmp_path)
 
-    def run(space, trials, *, formats=("onnx",)):
+    def run(space, trials, *, own_code=False):
         Path("space.yaml").write_text(space)
-        search("space.yaml", budget=f"{trials}trials", study="shipped", runner="in-process")
+        search(
+            "space.yaml",
+            budget=f"{trials}trials",
+            study="shipped",
+            runner="in-process",
+            own_code=own_code,
+        )
         study = find_study("shipped")
         with Ledger.open(study.ledger_path, read_only=True) as ledger:
             front = ledger.front()
         bundle = tmp_path / "bundle"
-        export_selected(study, "best-accuracy", bundle, formats=formats)
+        export_selected(study, "best-accuracy", bundle, formats=("onnx",), own_code=own_code)
         return Studied(front=front, unpruned=study.plan["unpruned"], bundle=bundle)
 
     return run
