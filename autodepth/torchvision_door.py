@@ -50,7 +50,7 @@ def _imported() -> ModuleType:
     _libraries.append(library)
     for operator in _OPERATORS:
         torch.library.define(operator, _SCHEMA, lib=library)
-    library.impl("nms", suppressed, "CompositeExplicitAutograd")
+    torch.library.impl(_OPERATORS[0], "default", suppressed, lib=library)
     torchvision = importlib.import_module("torchvision")
     torchvision.ops.boxes._assert_has_ops = lambda: None  # noqa: SLF001 - it asks for the library
     return torchvision

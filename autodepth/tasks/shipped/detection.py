@@ -144,7 +144,7 @@ class _Loaded:
             pixels, before = stretched(self._scenes.paths, self._size, self._channels)
             factors = np.array(self._size) / before
             boxes = [
-                torch.from_numpy(box * np.float32([across, down, across, down]))
+                torch.from_numpy(box * np.array([across, down, across, down], np.float32))
                 for box, (down, across) in zip(self._scenes.boxes, factors, strict=True)
             ]
             self._held = pixels, boxes
@@ -177,7 +177,7 @@ class _SceneBatches:
             order = torch.randperm(count, generator=self._generator)
             drawn = torch.rand(count, generator=self._generator) < 0.5
             mirrored = drawn & self._flips
-        for rows in order.split(self._size):
+        for rows in torch.split(order, self._size):
             pixels = self._loaded.pixels[rows.numpy()]
             shape = (*pixels.shape[:3], self._channels)
             images = torch.from_numpy(normalised(np.broadcast_to(pixels, shape), self._constants))

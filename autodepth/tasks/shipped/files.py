@@ -43,7 +43,8 @@ def drawn_splits(
     """
     keys = keys_of_files("/", tuple(str(path.absolute()) for path in paths["train"]))
     left, none = np.arange(len(keys)), np.zeros(len(keys), dtype=np.int64)
-    held_out = [role for role in ("validation", "test") if role in paths]
+    roles: tuple[Role, ...] = ("validation", "test")
+    held_out = [role for role in roles if role in paths]
     splits: dict[Split, tuple[Role, Index]] = {}
     if held_out:
         of = held_out[-1]
@@ -110,7 +111,7 @@ def stretched(paths: Sequence[Path], size: Size, channels: int) -> tuple[Pixels,
 
 def normalised(pixels: Pixels, constants: Normalisation) -> npt.NDArray[np.float32]:
     """Return images [N, H, W, C] as a network takes them, float32 [N, C, H, W]."""
-    mean, std = (np.float32(v) for v in (constants.mean, constants.std))
+    mean, std = (np.array(v, np.float32) for v in (constants.mean, constants.std))
     return np.ascontiguousarray(((pixels / np.float32(255) - mean) / std).transpose(0, 3, 1, 2))
 
 

@@ -16,7 +16,7 @@ from autodepth.service.search.search import plan_search
 DETECTOR = Path(__file__).parents[2] / "tasks" / "shipped" / "small_detector.py"
 SPACE = """
 version: 1
-network: {name: "small_detector:build", arguments: {depth: 1}}
+network: {name: "small_detector:build", arguments: {depth: 2}}
 task: detection
 data: {name: coco:scenes, augment: none}
 search:
