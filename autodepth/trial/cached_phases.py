@@ -24,6 +24,7 @@ from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.branches.joint import (
     Divergences,
     judge_masks,
+    judge_variants,
     of_single_branches,
 )
 from autodepth.trial.phases.fine_tuning import fine_tune
@@ -125,6 +126,24 @@ class CachedPhases:
             return [(sorted(mask), far) for mask, far in found.items()]
 
         return {frozenset(mask): far for mask, far in self._told(key, judged)}
+
+    def variants(self, parent: Parent) -> dict[int, dict[float, float]]:
+        """Return how far the parent's outputs change with each branch narrower, where sets count.
+
+        What goes by sets does not need it: it is kept for whoever asks for other bounds.
+        """
+        policy, context = self._policy, self._context
+        if policy.base is not None or not policy.removes_jointly:
+            return {}
+        key = content_key(
+            kind="variants", parent=self._parent_key, images=context.sensitivity_images
+        )
+
+        def judged() -> list[tuple[int, list[tuple[float, float]]]]:
+            found = judge_variants(context, parent.network)
+            return [(branch, sorted(lost.items())) for branch, lost in found.items()]
+
+        return {branch: dict(map(tuple, lost)) for branch, lost in self._told(key, judged)}
 
     def scores_again(self, network: ResidualNetwork) -> dict[int, float]:
         """Return what each removable branch of the parent is worth without those that are gone."""

@@ -226,6 +226,9 @@ class TrialResult:
         reached: by setting, what sparsity acted on and how much there was of it: branches for
             `filter_sparsity` and `widths`, weight tensors for `weight_sparsity`; without those the
             policy has at 0. Records of earlier versions tell none.
+        variants: how far the parent's outputs change with each branch narrower, by its number and
+            the share of channels left, where sets of branches were judged: as `sensitivities` then
+            are without it. At 1 they change by batch statistics alone.
     """
 
     point: OperatingPoint
@@ -239,10 +242,16 @@ class TrialResult:
     weights_sha256: str = ""
     batch_size: int | None = None
     reached: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    variants: Mapping[int, Mapping[float, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values fit for JSON."""
+        """Return plain values fit for JSON; `variants` is left out where it is empty."""
         values = asdict(self)
+        if variants := values.pop("variants"):
+            values["variants"] = {
+                str(branch): {str(width): lost for width, lost in widths.items()}
+                for branch, widths in variants.items()
+            }
         values["sensitivities"] = {str(k): v for k, v in self.sensitivities.items()}
         values["stage_seconds"] = values.pop("phase_seconds")  # as ledgers have it
         return values | {"point": self.point.to_dict()}
@@ -256,5 +265,9 @@ class TrialResult:
         values["removed"] = tuple(values["removed"])
         values["survival"] = tuple(values["survival"])
         values["sensitivities"] = {int(k): v for k, v in values["sensitivities"].items()}
+        values["variants"] = {
+            int(branch): {float(width): lost for width, lost in widths.items()}
+            for branch, widths in values.get("variants", {}).items()
+        }
         values["reached"] = {name: tuple(two) for name, two in values.get("reached", {}).items()}
         return cls(**values)

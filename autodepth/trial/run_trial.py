@@ -63,7 +63,7 @@ def run_trial(
         untrained = policy.origin == "scratch"
         parent_accuracy = 0.0 if untrained else _measured(parent.network, context).leading
     with clock("sensitivity"):
-        sensitivities = phases.scores(parent)
+        sensitivities, variants = phases.scores(parent), phases.variants(parent)
         report.scored(sensitivities)
     with clock("prune"):
         pruned = _pruned(parent, policy, context, sensitivities, phases, report)
@@ -93,6 +93,7 @@ def run_trial(
         weights_file=WEIGHTS_FILE,
         weights_sha256=sha256_of(folder / WEIGHTS_FILE),
         reached=pruned.reached,
+        variants=variants,
     )
 
 

@@ -77,14 +77,13 @@ def _print_answers(answers: Sequence[Answer]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from autodepth.report.wording import shorten
     from autodepth.units import format_macs
 
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("asked for", overflow="fold", min_width=11)
     for name in ("expected", "MACs", "params", "latency", "measured"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("removed", overflow="fold", min_width=8)
+    table.add_column("removed / width", overflow="fold", min_width=8)
     for answer in answers:
         costs, beside = answer.costs, answer.measured
         table.add_row(
@@ -94,9 +93,17 @@ def _print_answers(answers: Sequence[Answer]) -> None:
             format_macs(costs["parameters"]),
             f"{costs['latency_ms']:.2f} ms" if "latency_ms" in costs else "-",
             "-" if beside is None else f"{beside.point.shown()} ({beside.trial})",
-            shorten(answer.policy.branches or ()),
+            _changed(answer),
         )
     Console().print(table)
+
+
+def _changed(answer: Answer) -> str:
+    """Return which branches go, and behind a slash which are narrower."""
+    from autodepth.report.wording import shorten
+
+    removed, widths = shorten(answer.policy.branches or ()), answer.policy.widths
+    return removed + (" / " + " ".join(f"{b}:{width:g}" for b, width in widths) if widths else "")
 
 
 def _expected(answer: Answer) -> str:

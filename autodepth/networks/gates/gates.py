@@ -88,6 +88,10 @@ class GatedNetwork:
         """Return the gates of the branches that may be removed, by branch number."""
         return {b.index: self._gates[b.index] for b in self._branches if b.removable}
 
+    def inputs_of(self, gate: Gate) -> int:
+        """Return how many values a gate takes of the network."""
+        return next(len(node.args) for node in self.module.graph.nodes if node.target is gate)
+
     def draw(
         self,
         survival: Sequence[float],

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from safetensors.torch import save
 
+from autodepth.networks.pruning.channels.narrowing import find_narrowing
+from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights.ties import state_once
 from autodepth.trial.device.latency_table import LatencyTable
 
+_BYTES = 4  # of a parameter
 METRICS = ("macs", "parameters", "size_bytes", "latency_ms")
 """Costs that bounds are solved for."""
 
@@ -21,29 +24,38 @@ class BranchTable:
 
     Args:
         around: what no branch costs.
-        branches: what each branch costs, by number.
+        branches: what each branch costs, by number and then by the share of its inner channels
+            that is left, 1 for all; widths at which it costs the same as wider are left out.
     """
 
     around: Mapping[str, float]
-    branches: Mapping[int, Mapping[str, float]]
+    branches: Mapping[int, Mapping[float, Mapping[str, float]]]
 
     def without(self, removed: Collection[int]) -> dict[str, float]:
-        """Return what the network costs without some branches."""
-        kept = [costs for branch, costs in self.branches.items() if branch not in removed]
+        """Return what the network costs without some branches, all others whole."""
+        return self.of({b: float(b not in removed) for b in self.branches})
+
+    def of(self, widths: Mapping[int, float]) -> dict[str, float]:
+        """Return what the network costs with a width of each branch; 0 is without it."""
+        kept = [self.branches[branch][width] for branch, width in widths.items() if width]
         return {name: some + sum(c[name] for c in kept) for name, some in self.around.items()}
 
 
-def branch_table(network: ResidualNetwork, latencies: LatencyTable | None) -> BranchTable:
+def branch_table(
+    network: ResidualNetwork, latencies: LatencyTable | None, widths: Sequence[float] = ()
+) -> BranchTable:
     """Return the costs of a whole network by its branches.
 
-    Multiply-accumulates and parameters are exact, and so are bytes but for a few of the header.
+    Multiply-accumulates and parameters are exact, and so are bytes but for a few of the header;
+    those of a narrower branch are a little more than it has. Latencies shrink as channels do.
 
     Args:
         network: on the CPU.
         latencies: of its branches; None where none were measured.
+        widths: shares of inner channels, between 0 and 1, that branches may be left with too.
     """
     size = len(save(state_once(network.module)))
-    branches = {}
+    branches: dict[int, dict[float, dict[str, float]]] = {}
     for branch in network.branches:
         costs = {"macs": float(branch.macs), "parameters": float(branch.parameters)}
         if branch.removable:
@@ -53,7 +65,8 @@ def branch_table(network: ResidualNetwork, latencies: LatencyTable | None) -> Br
             costs["size_bytes"] = 0.0
         if latencies is not None:
             costs["latency_ms"] = latencies.branches_ms.get(branch.index, 0.0)
-        branches[branch.index] = costs
+        branches[branch.index] = {1.0: costs}
+    _add_narrower(branches, network, widths)
     whole = {
         "macs": float(network.total_macs),
         "parameters": float(network.total_parameters),
@@ -62,6 +75,27 @@ def branch_table(network: ResidualNetwork, latencies: LatencyTable | None) -> Br
     if latencies is not None:
         whole["latency_ms"] = latencies.predict(())
     around = {
-        name: most - sum(costs[name] for costs in branches.values()) for name, most in whole.items()
+        name: most - sum(by_width[1.0][name] for by_width in branches.values())
+        for name, most in whole.items()
     }
     return BranchTable(around=around, branches=branches)
+
+
+def _add_narrower(
+    branches: dict[int, dict[float, dict[str, float]]],
+    network: ResidualNetwork,
+    widths: Sequence[float],
+) -> None:
+    """Enter what branches cost that are narrower, where that is less."""
+    narrowing = find_narrowing(network) if widths else None
+    for width in sorted(widths, reverse=True):
+        for branch in prune_width(network, 1 - width, narrowing).branches:
+            by_width = branches[branch.index]
+            whole, before = by_width[1.0], by_width[min(by_width)]
+            saved = whole["parameters"] - branch.parameters
+            costs = {"macs": float(branch.macs), "parameters": float(branch.parameters)}
+            costs["size_bytes"] = whole["size_bytes"] - _BYTES * saved
+            if "latency_ms" in whole:
+                costs["latency_ms"] = whole["latency_ms"] * width
+            if costs["macs"] < before["macs"]:
+                by_width[width] = costs

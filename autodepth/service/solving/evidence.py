@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from autodepth.errors import StudyError
 from autodepth.front.selection import FrontPoint
 from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
-from autodepth.records.trial_record import TrialRecord
-from autodepth.service.solving.expectation import Known, share_lost
+from autodepth.service.solving.expectation import Known
+from autodepth.service.solving.template import Template
 from autodepth.tasks.task import Metric
-from autodepth.trial.result import TrialResult
 
-_BLIND = {"random", "evenly_spaced", "stage_ends"}  # criteria that say nothing of a branch's worth
 _MOST_TEMPLATES = 12
-
-
-@dataclass(frozen=True, kw_only=True)
-class Template:
-    """A trial that scored the branches of its parent: other networks are cut out like it.
-
-    Args:
-        number: of the trial.
-        policy: what it carried out, but for how its branches went and how wide they are.
-        worth: what the network loses without each branch.
-        parent: accuracy of the parent; of another task how good it is from worst to best.
-        accuracy: what the trial came to.
-    """
-
-    number: int
-    policy: Policy
-    worth: Mapping[int, float]
-    parent: float
-    accuracy: float
-
-    @property
-    def problem(self) -> str:
-        """What trials have in common of which the same branches go."""
-        floors = [sorted(self.policy.protected), self.policy.least_per_stage]
-        return json.dumps([sorted(self.worth.items()), floors])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +25,15 @@ class Evidence:
         plan: its plan, as the ledger has it.
         front: members of its front.
         templates: trials that networks may be cut out like, those of the front first.
-        known: what networks that were cut out of parents came to.
+        known: what networks that were cut out of scored parents came to.
+        quality: brings the leading metric to the scale from its worst, 0, to its best, 1.
     """
 
     plan: Mapping[str, Any]
     front: Sequence[FrontPoint]
     templates: Sequence[Template]
     known: Sequence[Known]
+    quality: Callable[[float], float]
 
 
 def read_evidence(ledger: Ledger) -> Evidence:
@@ -69,66 +43,48 @@ def read_evidence(ledger: Ledger) -> Evidence:
         StudyError: no trial of the study scored the branches of a trained network.
     """
     study, front = ledger.study, ledger.front()
-    quality = _quality(study.plan)
-    scored = [
-        (record, policy, record.result)
+    cut = [
+        Template.of(record.number, policy, record.result)
         for record in ledger.trials()
         if record.result is not None
         and record.of_search
-        and record.result.sensitivities
-        # from here on what it is made of has to be simple enough to be made again otherwise
         and (policy := Policy.from_dict(dict(record.carried_out))).origin == "parent"
     ]
-    templates = [
-        _template(record, policy, result, quality)
-        for record, policy, result in scored
-        if _tells_worth(policy)
-    ]
-    if not templates:
+    telling = [template for template in cut if template.tells_worth]
+    if not telling:
         raise StudyError(
             f"bounds are solved with what branches are worth, but no trial of {study.name} scored "
             "those of a trained network"
         )
-    whole_macs = float(study.plan["unpruned"]["macs"])
+    whole_macs, quality = float(study.plan["unpruned"]["macs"]), _quality(study.plan)
+    scored = {template.parent: template for template in cut if template.worth}
     return Evidence(
         plan=study.plan,
         front=front,
-        templates=_best_first(templates, {member.trial for member in front}),
+        templates=_best_first(telling, {member.trial for member in front}),
         known=[
-            _known(policy, result, quality, whole_macs, _tuned(ledger, record.number))
-            for record, policy, result in scored
+            _known(trial, by, quality, whole_macs, _tuned(ledger, trial.number))
+            for trial in cut
+            # What was asked for scored nothing; another trial scored the same parent.
+            if (by := trial if trial.worth else scored.get(trial.parent)) is not None
+            and by.knows(trial.widths)
         ],
-    )
-
-
-def _tells_worth(policy: Policy) -> bool:
-    judged = policy.removes_jointly or policy.criterion not in _BLIND
-    return judged and policy.stream_width == 1
-
-
-def _template(
-    record: TrialRecord, policy: Policy, result: TrialResult, quality: Callable[[float], float]
-) -> Template:
-    return Template(
-        number=record.number,
-        policy=replace(policy.removing(), removal="one_shot", filter_sparsity=0.0),
-        worth=result.sensitivities,
-        parent=quality(result.parent_accuracy),
-        accuracy=result.point.validation_accuracy,
+        quality=quality,
     )
 
 
 def _known(
-    policy: Policy,
-    result: TrialResult,
+    trial: Template,
+    by: Template,
     quality: Callable[[float], float],
     whole_macs: float,
     curve: Sequence[float],
 ) -> Known:
+    result = trial.result
     return Known(
-        epochs=policy.fine_tune_epochs,
+        epochs=trial.policy.fine_tune_epochs,
         share=result.point.macs / whole_macs,
-        lost=share_lost(result.sensitivities, result.removed),
+        lost=by.lost(trial.widths),
         parent=quality(result.parent_accuracy),
         curve=curve,
         accuracy=result.point.validation_accuracy,
@@ -141,13 +97,13 @@ def _tuned(ledger: Ledger, number: int) -> list[float]:
 
 def _best_first(templates: Sequence[Template], front: Collection[int]) -> list[Template]:
     def order(template: Template) -> tuple[bool, float, int]:
-        return template.number not in front, -template.accuracy, template.number
+        accuracy = template.result.point.validation_accuracy
+        return template.number not in front, -accuracy, template.number
 
     return sorted(templates, key=order)[:_MOST_TEMPLATES]
 
 
 def _quality(plan: Mapping[str, Any]) -> Callable[[float], float]:
-    """Return what brings the leading metric to the scale from its worst, 0, to its best, 1."""
     task = plan.get("task")
     if task is None:
         return lambda accuracy: accuracy

@@ -7,7 +7,7 @@ went were worth on the parent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -24,7 +24,7 @@ class Known:
     Args:
         epochs: of fine-tuning.
         share: of the whole network's MACs that is left.
-        lost: share of what all branches are worth that went with those removed.
+        lost: share of what all branches are worth that went with those removed or narrower.
         parent: accuracy of the parent.
         curve: accuracy after each epoch of fine-tuning.
         accuracy: in the end.
@@ -36,12 +36,6 @@ class Known:
     parent: float
     curve: Sequence[float]
     accuracy: float
-
-
-def share_lost(worth: Mapping[int, float], removed: Collection[int]) -> float:
-    """Return the share of what all branches are worth that some of them are, in [0, 1]."""
-    positive = {branch: max(0.0, score) for branch, score in worth.items()}
-    return sum(positive.get(branch, 0.0) for branch in removed) / (sum(positive.values()) or 1.0)
 
 
 class Expectation:
@@ -65,7 +59,7 @@ class Expectation:
         Args:
             epochs: of fine-tuning.
             share: of the whole network's MACs that is left.
-            lost: as of `share_lost`.
+            lost: share of what all branches are worth.
             parent: accuracy of the parent.
         """
         if self.trials < 2:

@@ -20,8 +20,9 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.choosing.variants import Bounds, Variant, choose_variants
 from autodepth.policy.policy import Policy
 from autodepth.service.solving.branch_table import METRICS, branch_table
-from autodepth.service.solving.evidence import Evidence, Template
-from autodepth.service.solving.expectation import Expectation, share_lost
+from autodepth.service.solving.evidence import Evidence
+from autodepth.service.solving.expectation import Expectation
+from autodepth.service.solving.template import Template
 from autodepth.space.objectives import Constraint, parse_constraint
 from autodepth.trial.device.latency import measure_table
 from autodepth.trial.device.latency_table import LatencyTable
@@ -36,7 +37,7 @@ class Answer:
 
     Args:
         bounds: what was asked for.
-        policy: comes to it: its branches by number, all else as of the template.
+        policy: comes to it: its branches and their widths by number, all else as of the template.
         costs: of the network, by metric; the latency is predicted.
         template: number of the trial that it is fine-tuned like, from the same parent.
         expected: accuracy that it will come to; of another task how good its leading metric is,
@@ -63,6 +64,7 @@ class Answer:
         return {
             "bounds": [str(bound) for bound in self.bounds],
             "removed": list(self.policy.branches or ()),
+            "widths": {str(branch): width for branch, width in self.policy.widths},
             **self.costs,
             "expected": self.expected,
             "spread": self.spread,
@@ -108,7 +110,10 @@ class Solver:
         plan = evidence.plan
         self._network = build_network(NetworkSpec.from_dict(plan["network"], own_code=own_code))
         table = plan.get("latency_table")
-        self._costs = branch_table(self._network, table and LatencyTable.from_dict(table))
+        judged = {w for t in evidence.templates for lost in t.narrower.values() for w in lost}
+        self._widths = sorted(judged - {1.0})
+        latencies = table and LatencyTable.from_dict(table)
+        self._costs = branch_table(self._network, latencies, self._widths)
         self._unpruned = {**self._costs.without(()), **plan["unpruned"]}
         self.expectation = Expectation(evidence.known)
         """What accuracies are predicted by."""
@@ -122,28 +127,28 @@ class Solver:
         """
         if any(bound.metric == "latency_ms" for bound in bounds):
             self._measure_latencies()
-        solved: dict[str, tuple[int, ...] | None] = {}
+        solved: dict[str, dict[int, float] | None] = {}
         found = []
         for template in self._evidence.templates:
             if template.problem not in solved:
-                solved[template.problem] = self._removed(template, bounds)
-            if (removed := solved[template.problem]) is not None:
-                found.append(self._answer(template, removed, bounds))
+                solved[template.problem] = self._chosen(template, bounds)
+            if (widths := solved[template.problem]) is not None:
+                found.append(self._answer(template, widths, bounds))
         if not found:
             raise SelectionError(self._unkept(bounds))
         return max(found, key=lambda answer: answer.expected or 0.0)  # the first among equals
 
-    def _answer(self, template: Template, removed: tuple[int, ...], bounds: Asked) -> Answer:
-        costs = self._costs.without(removed)
+    def _answer(self, template: Template, widths: Mapping[int, float], bounds: Asked) -> Answer:
+        costs = self._costs.of(widths)
         predicted = self.expectation.of(
             epochs=template.policy.fine_tune_epochs,
             share=costs["macs"] / self._network.total_macs,
-            lost=share_lost(template.worth, removed),
-            parent=template.parent,
+            lost=template.lost(widths),
+            parent=self._evidence.quality(template.result.parent_accuracy),
         )
         return Answer(
             bounds=bounds,
-            policy=template.policy.removing(branches=removed),
+            policy=template.cut(widths),
             costs={n: cost if n == "latency_ms" else round(cost) for n, cost in costs.items()},
             template=template.number,
             expected=None if predicted is None else predicted.mean,
@@ -151,20 +156,18 @@ class Solver:
             measured=self._measured(bounds),
         )
 
-    def _removed(self, template: Template, bounds: Asked) -> tuple[int, ...] | None:
-        """Return the branches that go; None where the bounds cannot be kept."""
+    def _chosen(self, template: Template, bounds: Asked) -> dict[int, float] | None:
+        """Return the width of each branch, 0 where it goes; None if the bounds cannot be kept."""
         variants = {
-            branch: _variants(costs, template.worth.get(branch, 0.0))
-            if branch in template.worth and branch not in template.policy.protected
-            else [Variant(width=1.0, lost=0.0, costs=costs)]
-            for branch, costs in self._costs.branches.items()
+            branch: _variants(branch, by_width, template)
+            for branch, by_width in self._costs.branches.items()
         }
         limits = self._limits(bounds)
         staying = _floors(self._network, template.policy.least_per_stage)
         chosen = choose_variants(variants, replace(limits, staying=staying))
         if chosen is None:
             return None
-        return tuple(branch for branch, variant in chosen.items() if not variant.width)
+        return {branch: variant.width for branch, variant in chosen.items()}
 
     def _limits(self, bounds: Asked) -> Bounds:
         """Return what branches may cost, what is around them apart."""
@@ -207,16 +210,27 @@ class Solver:
             )
         device = torch.device("cuda" if plan["device"] == "gpu" else "cpu")
         table = measure_table(self._network, device, plan["threads"])
-        self._costs = branch_table(self._network, table)
+        self._costs = branch_table(self._network, table, self._widths)
         self._unpruned = {**self._unpruned, "latency_ms": table.whole_ms}
 
 
-def _variants(costs: Mapping[str, float], worth: float) -> list[Variant]:
-    """Return what may become of a branch: it stays, or it goes."""
-    return [
-        Variant(width=1.0, lost=0.0, costs=costs),
-        Variant(width=0.0, lost=worth, costs=dict.fromkeys(costs, 0.0)),
+def _variants(
+    branch: int, by_width: Mapping[float, Mapping[str, float]], template: Template
+) -> list[Variant]:
+    """Return what may become of a branch: it stays, becomes narrower, or goes."""
+    whole = by_width[1.0]
+    variants = [Variant(width=1.0, lost=0.0, costs=whole)]
+    if branch in template.policy.protected:
+        return variants
+    costs = {width: by_width.get(width) for width in template.narrower.get(branch, {})}
+    if branch in template.worth:
+        costs[0.0] = dict.fromkeys(whole, 0.0)
+    variants += [
+        Variant(width=width, lost=template.lost_with(branch, width), costs=cost)
+        for width, cost in costs.items()
+        if width < 1 and cost is not None
     ]
+    return variants
 
 
 def _floors(network: ResidualNetwork, least: int) -> list[tuple[list[int], int]]:

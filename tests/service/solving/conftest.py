@@ -16,6 +16,14 @@ WORTH = {3.0: {b: b / 10 for b in range(1, 10)}, 5.0: {b: (10 - b) / 10 for b in
 """What branches are worth on each parent: of one the first are worth least, of one the last."""
 
 
+def narrow_variants(decay):
+    """Return what is lost with narrower branches: more than their share for each channel."""
+    return {
+        branch: {width: worth * (1 - width) ** 2 for width in (0.75, 0.5, 0.25)}
+        for branch, worth in WORTH[decay].items()
+    }
+
+
 @pytest.fixture
 def network():
     return build_network(SPEC)
@@ -25,7 +33,9 @@ def network():
 def scored(network, recorded_result, make_recorded):
     """Return what records a study of so many trials, with a table of latencies or without."""
 
-    def record(name="scored", trials=12, *, criterion="ablation_loss", latencies=True):
+    def record(
+        name="scored", trials=12, *, criterion="ablation_loss", latencies=True, narrower=False
+    ):
         plan = {
             "network": SPEC.to_dict(),
             "threads": 1,
@@ -64,6 +74,7 @@ def scored(network, recorded_result, make_recorded):
                         result,
                         removed=removed,
                         sensitivities=WORTH[decay],
+                        variants=narrow_variants(decay) if narrower else {},
                         pruned_accuracy=0.9 - lost / 10,
                     ),
                     1.0,

@@ -19,7 +19,7 @@ SMALL = (
     "data.train_images=96",
     "data.validation=60",
     "train.epochs=1",
-    "search={branches_removed: {type: int, min: 0, max: 3}, fine_tune_epochs: 1}",
+    "search={branches_removed: {type: int, min: 0, max: 3}, removal: joint, fine_tune_epochs: 1}",
 )
 
 
@@ -30,16 +30,17 @@ def ledger_of(study):
 def test_an_answer_is_carried_out_as_a_trial_and_equals_its_policy_replayed():
     search(budget="3trials", study="small", settings=SMALL, seed=3, runner="in-process")
     with ledger_of("small") as ledger:
-        answer = Solver(read_evidence(ledger)).answer(read_bounds("macs<=70%,params<=90%"))
+        answer = Solver(read_evidence(ledger)).answer(read_bounds("macs<=60%,params<=90%"))
+    assert answer.policy.widths  # what narrower branches lose is known where sets were judged
     request = StudyRequest(study="small", runner="in-process")
     record = carry_out_answer(answer, request)
 
     assert record.state is TrialState.COMPLETE
-    assert record.role == "macs <= 70%, parameters <= 90%"
+    assert record.role == "macs <= 60%, parameters <= 90%"
     assert record.result.removed == answer.policy.branches
     assert record.result.point.macs == answer.costs["macs"]
     assert record.result.point.parameters == answer.costs["parameters"]
-    assert record.result.point.size_bytes == pytest.approx(answer.costs["size_bytes"], abs=64)
+    assert record.result.point.size_bytes == pytest.approx(answer.costs["size_bytes"], rel=0.01)
     assert carry_out_answer(answer, request).number == record.number  # nothing is done twice
 
     plan = plan_search(SearchRequest(budget="1trials", settings=SMALL, seed=3))

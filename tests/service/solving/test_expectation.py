@@ -2,7 +2,7 @@
 
 import pytest
 
-from autodepth.service.solving.expectation import Expectation, Known, share_lost
+from autodepth.service.solving.expectation import Expectation, Known
 
 
 def known(share, lost, epochs=2):
@@ -28,8 +28,3 @@ def test_of_one_network_nothing_is_expected():
     expectation = Expectation([known(0.8, 0.2)])
     assert expectation.of(epochs=2, share=0.7, lost=0.1, parent=0.95) is None
     assert expectation.off_by is None
-
-
-def test_a_share_of_worth_counts_no_branch_below_zero():
-    assert share_lost({1: 3.0, 2: -1.0, 3: 1.0}, (1, 2)) == pytest.approx(0.75)
-    assert share_lost({1: 0.0}, (1,)) == 0.0

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from autodepth.errors import InputError, SelectionError
+from autodepth.networks.pruning.width import prune_width
 from autodepth.records.ledger import Ledger
 from autodepth.service.solving.evidence import read_evidence
 from autodepth.service.solving.solve import Solver, read_bounds
@@ -21,15 +22,18 @@ def solver_of(folder):
         return Solver(read_evidence(ledger))
 
 
-def test_twenty_bounds_of_three_kinds_are_answered_at_once(scored, network):
+@pytest.mark.parametrize("narrower", [False, True])
+def test_twenty_bounds_of_three_kinds_are_answered_at_once(scored, network, narrower):
     began = time.process_time()  # what else the machine does is not counted
-    solver = solver_of(scored())
+    solver = solver_of(scored(narrower=narrower))
     answers = [solver.answer(read_bounds(wish)) for wish in WISHES]
 
     assert len(answers) == 20
     assert time.process_time() - began < 10
+    assert any(answer.policy.widths for answer in answers) == narrower
     for answer in answers:
         smaller, (bound,) = network.without(answer.policy.branches), answer.bounds
+        smaller = prune_width(smaller, answer.policy.channels_gone(range(1, 10)))
         assert answer.costs["macs"] == smaller.total_macs
         assert answer.costs["parameters"] == smaller.total_parameters
         whole = {

@@ -9,7 +9,8 @@ task, the mean squared difference.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from autodepth.long_work import long_work
 from autodepth.networks.gates.batch_statistics import batch_statistics
 from autodepth.networks.gates.gates import GatedNetwork
-from autodepth.networks.gates.masked_runs import Mask, outputs_without
+from autodepth.networks.gates.masked_runs import Mask, Narrow, Widths, outputs_with
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.tasks.classification import CLASSIFICATION
 from autodepth.tasks.loading import Batches
@@ -49,14 +50,25 @@ class Judge:
         network: a trained network on its device.
         batches: images to judge on, in batches of about equal size.
         task: by whose metrics.
+        narrower: the network with all branches narrower, by the share of channels they have left.
     """
 
     def __init__(
-        self, network: ResidualNetwork, batches: Batches, task: Task = CLASSIFICATION
+        self,
+        network: ResidualNetwork,
+        batches: Batches,
+        task: Task = CLASSIFICATION,
+        narrower: Mapping[float, ResidualNetwork] | None = None,
     ) -> None:
-        self._gated, self._batches, self._task = GatedNetwork(network), batches, task
-        self._gated.eval()
-        self._gated.open_all()
+        self._gated, self._batches, self._task = _open(network), batches, task
+        self._narrower = {width: _open(other) for width, other in (narrower or {}).items()}
+        self.narrow: Narrow = {
+            (number, width): gate.branch
+            for width, gated in self._narrower.items()
+            for number, gate in gated.removable_gates().items()
+            if gated.inputs_of(gate) == self._gated.inputs_of(self._gated.removable_gates()[number])
+        }
+        """Branches of other widths, by number and width, that can take the place of whole ones."""
         self._whole: list[Any] = []  # outputs for each batch
 
     def __call__(
@@ -68,21 +80,44 @@ class Judge:
             masks: numbers of removable branches; equal sets count once.
             told: what progress is called.
         """
-        found: defaultdict[Mask, _Sums] = defaultdict(lambda: _Sums(self._task))
-        with long_work(told, len(self._batches) * len(masks)) as advance:
+        left_out = [frozenset((number, 0.0) for number in mask) for mask in masks]
+        found = self.with_widths(left_out, told)
+        return {frozenset(b for b, _ in widths): judged for widths, judged in found.items()}
+
+    def with_widths(
+        self, choices: Sequence[Widths], told: str = "judging narrower branches"
+    ) -> dict[Widths, Judged]:
+        """Return what the network is with branches of other widths, or without them.
+
+        Args:
+            choices: widths of removable branches, out of `narrow` and 0.
+            told: what progress is called.
+        """
+        found: defaultdict[Widths, _Sums] = defaultdict(lambda: _Sums(self._task))
+        modules = [gated.module for gated in (self._gated, *self._narrower.values())]
+        with long_work(told, len(self._batches) * len(choices)) as advance:
             for number, (images, targets) in enumerate(self._batches):
                 whole = self._of_whole(number, images)
-                with batch_statistics(self._gated.module, len(images)):
-                    for mask, outputs in outputs_without(self._gated, images, masks):
-                        found[mask].update(outputs, targets, whole, len(images))
+                with ExitStack() as statistics:
+                    for module in modules:
+                        statistics.enter_context(batch_statistics(module, len(images)))
+                    for widths, outputs in outputs_with(self._gated, images, choices, self.narrow):
+                        found[widths].update(outputs, targets, whole, len(images))
                         advance(1)
-        return {mask: sums.judged() for mask, sums in found.items()}
+        return {widths: sums.judged() for widths, sums in found.items()}
 
     @torch.inference_mode()
     def _of_whole(self, number: int, images: Tensor) -> Any:
         if number == len(self._whole):
             self._whole.append(self._gated(images))
         return self._whole[number]
+
+
+def _open(network: ResidualNetwork) -> GatedNetwork:
+    gated = GatedNetwork(network)
+    gated.eval()
+    gated.open_all()
+    return gated
 
 
 class _Sums:

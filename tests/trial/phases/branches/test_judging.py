@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.gates.masked_runs import WHOLE
+from autodepth.networks.pruning.width import prune_width
 from autodepth.trial.phases.branches.judging import Judge
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -48,3 +49,27 @@ def test_judging_leaves_the_network_as_it_was():
     assert judge(MASKS) == judge(MASKS)
     after = network.module.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+@torch.no_grad()
+def test_a_narrower_branch_is_judged_as_that_of_the_narrower_network():
+    network = build_network(NetworkSpec(name="resnet14", height=8, width=8), seed=1)
+    narrower = {width: prune_width(network, 1 - width) for width in (0.5, 0.25)}
+    judge = Judge(network, BATCHES, narrower=narrower)
+    choices = [
+        frozenset({(2, 0.5)}), frozenset({(1, 0.25), (2, 0.5), (5, 0.0)}), frozenset({(2, 0.0)}),
+        frozenset(),
+    ]  # fmt: skip
+    found = judge.with_widths(choices)
+
+    assert set(found) == set(choices)
+    for widths, judged in found.items():
+        gone = [branch for branch, width in widths if not width]
+        shares = {branch: 1 - width for branch, width in widths if width}
+        small = prune_width(network.without(gone), shares).module.train()
+        whole = network.module.eval()
+        divergence = sum(
+            F.kl_div(small(images).log_softmax(1), whole(images).softmax(1), reduction="sum").item()
+            for images, _ in BATCHES
+        )
+        assert judged.divergence == pytest.approx(divergence / 36, rel=1e-3, abs=1e-6)
