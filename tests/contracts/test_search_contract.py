@@ -84,7 +84,7 @@ def test_every_sampler_brings_a_study_to_its_end(sampler, runner):
     assert result.front
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("runner", LONG_ON_RAY)
 def test_bounds_on_costs_are_kept_and_what_breaks_them_is_never_trained(runner):
     result, trials = run("costs", runner, "constraints=[macs <= 60%, params <= 70%]")
     (unpruned,) = [trial.result.point for trial in trials if trial.kind == "unpruned"]

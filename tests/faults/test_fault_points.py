@@ -17,7 +17,9 @@ from autodepth.records.studies import MLFLOW_STORE, studies_root
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("with_a_store")]
 TRIALS = 3
 SYSTEM_CALLS = ("open", "fsync", "replace", "rename", "mkdir", "unlink", "ftruncate", "pwrite")
-SHARE = int(os.environ.get("AUTODEPTH_FAULT_SHARE", "80"))  # one point in so many; `make faults`: 1
+SHARE = int(
+    os.environ.get("AUTODEPTH_FAULT_SHARE", "160")
+)  # one point in so many; `make faults`: 1
 
 
 class Points:

@@ -88,7 +88,8 @@ def test_workers_of_another_version_are_refused_before_the_first_trial(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("token", ["a7" * 32, pytest.param(None, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("token", ["a7" * 32, None])
 def test_without_a_clusters_token_nothing_begins_and_the_status_is_77(
     ray_head, a_person, token, tmp_path
 ):

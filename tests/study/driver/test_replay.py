@@ -70,11 +70,10 @@ ALL_ORIGINS = (
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param(("sampler.name=tpe",), id="tpe"),
         pytest.param(ALL_ORIGINS, id="all-origins"),
         *(
             pytest.param((f"sampler.name={name}",), id=name, marks=pytest.mark.long)
-            for name in ("random", "nsga2")
+            for name in ("tpe", "random", "nsga2")
         ),
     ],
 )

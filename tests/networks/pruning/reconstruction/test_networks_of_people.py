@@ -17,12 +17,10 @@ CASES = {
     "torchvision:convnext_tiny": (64, (4, 9), 13),
     "torchvision:vit_b_16": (224, (6, 9), 9),
 }
-LONG = [name for name in CASES if name != "torchvision:resnet18"]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.long if n in LONG else ()) for n in CASES]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("name", CASES)
 def test_features_that_are_fitted_bring_answers_nearer(name):
     size, removed, solvable = CASES[name]
     spec = NetworkSpec(name=name, classes=10, channels=3, height=size, width=size)
