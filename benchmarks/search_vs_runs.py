@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -139,7 +139,16 @@ def check_macs(whole: ResidualNetwork, trial: Values) -> None:
         )
 
 
-def run_autodepth(space: str, images: Path, *, budget: str, seed: int, cpus: int) -> Values:
+def run_autodepth(
+    space: str,
+    images: Path,
+    *,
+    budget: str,
+    seed: int,
+    cpus: int,
+    weights: Path | None = None,
+    settings: Sequence[str] | None = None,
+) -> Values:
     """Search; then open the test split for every network that was on the front at any time.
 
     Args:
@@ -148,6 +157,8 @@ def run_autodepth(space: str, images: Path, *, budget: str, seed: int, cpus: int
         budget: as for `autodepth search`.
         seed: of the study.
         cpus: trials at the same time, one CPU each.
+        weights: that the network begins with.
+        settings: of the space, in place of those that make its data the peer's.
     """
     with tempfile.TemporaryDirectory() as scratch:
         os.environ[HOME_VARIABLE] = str(Path(scratch) / "home")
@@ -158,7 +169,8 @@ def run_autodepth(space: str, images: Path, *, budget: str, seed: int, cpus: int
             budget=budget,
             study="run",
             data=f"npz:{images.absolute()}",
-            settings=space_settings(images),
+            weights=weights,
+            settings=space_settings(images) if settings is None else settings,
             seed=seed,
             concurrency=cpus,
         )
