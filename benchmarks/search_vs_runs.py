@@ -173,6 +173,7 @@ def run_autodepth(
             settings=space_settings(images) if settings is None else settings,
             seed=seed,
             concurrency=cpus,
+            per_trial="1cpu",
         )
         plan = _plan(request, images)
         carry_out_plan(plan, request, watch=keeper.watch)
