@@ -18,7 +18,7 @@ _NAMES = {
     if "setting" in item.metadata
 }
 """Attributes of a policy by their names in files."""
-_LATER = ("origin", "stream_width", "width_growth", "widths", "recovery")
+_LATER = ("origin", "stream_width", "width_growth", "widths", "recovery", "feature_distillation")
 """Settings that files leave out at their defaults: there are ledgers from before there were any."""
 
 
@@ -86,6 +86,7 @@ class Policy(PolicySettings):
             fine_tune_schedule=train.schedule,
             fine_tune_p_L=self.survival_prob_last,
             distillation=0.0,
+            feature_distillation=0.0,
             patience=None,
             train=replace(train, epochs=0, fine_tune_learning_rate=train.learning_rate),
         )
@@ -100,6 +101,16 @@ class Policy(PolicySettings):
     def is_elastic(self) -> bool:
         """Whether the whole network is trained beside networks of random depth."""
         return self.drops_branches and self.train.elastic > 0
+
+    @property
+    def compares_features(self) -> bool:
+        """Whether fine-tuning keeps to the parent's features; a narrower stream has others."""
+        return self.feature_distillation > 0 and self.stream_width == 1
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether the parent is run beside a network that is fine-tuned."""
+        return self.distillation > 0 or self.compares_features
 
     @property
     def removes_branches(self) -> bool:

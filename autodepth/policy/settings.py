@@ -15,6 +15,7 @@ from autodepth.policy.depth_schedule import DEPTH_SCHEDULES, DepthSchedule
 from autodepth.policy.setting import (
     FINITE,
     FROM_ONE,
+    NOT_NEGATIVE,
     POSITIVE,
     PROBABILITY,
     SHARE,
@@ -208,6 +209,13 @@ class PolicySettings:
     )
     distillation_temperature: float = number(
         4.0, FROM_ONE, "of both softmaxes", {"fine_tune": lambda p: p.distillation > 0}
+    )
+    feature_distillation: float = number(
+        0.0,
+        NOT_NEGATIVE,
+        "weight of the parent's features after each addition that stays, beside the loss of "
+        "fine-tuning, where the residual stream is as wide",
+        {"fine_tune": lambda p: p.compares_features},
     )
     patience: int | None = whole(
         None,

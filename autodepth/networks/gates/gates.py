@@ -92,6 +92,12 @@ class GatedNetwork:
         """Return how many values a gate takes of the network."""
         return next(len(node.args) for node in self.module.graph.nodes if node.target is gate)
 
+    def remembering_gates(self) -> dict[int, Gate]:
+        """Have every gate remember what it gives; return them by branch number."""
+        for gate in self._gates.values():
+            gate.remembers = True
+        return self._gates
+
     def draw(
         self,
         survival: Sequence[float],

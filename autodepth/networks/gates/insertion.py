@@ -26,7 +26,8 @@ class Gate:
     `open` decides about the next calls; `samples` names those that the branch is computed on,
     None for all, and `alone` whether it is one of the whole batch, of which other processes may
     compute a part; `scale` multiplies the branch where it is computed, as a tensor [B] each sample
-    by its own; `watch` is told both operands of the addition, the branch as it is added.
+    by its own; `watch` is told both operands of the addition, the branch as it is added;
+    `last` is what it returned last, where it `remembers`.
 
     Args:
         branch: the branch as a function of its inputs.
@@ -56,9 +57,17 @@ class Gate:
         self.alone = False
         self.scale: float | Tensor = 1.0
         self.watch: Callable[[Tensor, Tensor], None] | None = None
+        self.remembers = False
+        self.last: Tensor | None = None
 
     def __call__(self, shortcut: Tensor, *inputs: Any) -> Tensor:
         """Return the addition, or the shortcut alone where the branch is dropped."""
+        out = self._out(shortcut, inputs)
+        if self.remembers:
+            self.last = out
+        return out
+
+    def _out(self, shortcut: Tensor, inputs: Sequence[Any]) -> Tensor:
         if self.open and self.samples is not None:
             return self._add_survivors(shortcut, inputs, self.samples)
         out = self._add_all(shortcut, inputs) if self.open else shortcut

@@ -171,6 +171,7 @@ def _from_scratch(member: FrontMember, *, scaled: bool) -> Made:
         fine_tune_epochs=epochs,
         fine_tune_schedule="one_cycle",
         distillation=0.0,
+        feature_distillation=0.0,
         patience=None,
         train=replace(policy.train, epochs=0, fine_tune_learning_rate=policy.train.learning_rate),
     )

@@ -254,7 +254,7 @@ class TrialCost:
         tuning = policy.fine_tune_epochs + between * policy.between_epochs
         training = training_images * (policy.train.epochs * share + tuning * pruned)
         epochs = policy.train.epochs + tuning
-        taught = training_images * tuning if policy.distillation else 0
+        taught = training_images * tuning if policy.has_teacher else 0
         scored = min(validation_images, self.scoring_images or validation_images)
         passes = 1 + branches / 2 if policy.criterion.startswith("ablation") else 1
         if policy.removes_jointly:

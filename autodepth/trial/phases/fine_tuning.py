@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from autodepth.networks.gates.features import Features
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.pruning.magnitude import Masks, apply_masks
 from autodepth.networks.residual_network import ResidualNetwork
@@ -45,12 +47,8 @@ def fine_tune(  # noqa: PLR0913 - what, how, where, from whom, and how long
     settings = policy.train
     task = context.task_of(settings)
     parent.module.eval()
-    teacher = Distillation(
-        teacher=parent.module,
-        weight=policy.distillation,
-        temperature=policy.distillation_temperature,
-    )
     gated = GatedNetwork(network, mode=policy.gate_mode, compensation=policy.compensation)
+    teacher = _teacher(policy, parent, gated)
     with context.ranks.run_on_all_ranks(
         "fine_tune",
         policy=policy,
@@ -61,7 +59,7 @@ def fine_tune(  # noqa: PLR0913 - what, how, where, from whom, and how long
         epochs=epochs,
         purpose=purpose,
     ):
-        if policy.distillation:
+        if policy.has_teacher:
             context.ranks.sync_parameters(parent.module)
         train(
             gated,
@@ -74,7 +72,7 @@ def fine_tune(  # noqa: PLR0913 - what, how, where, from whom, and how long
                 settings=settings,
                 survival=lambda _: survival,
                 task=task,
-                distillation=teacher if policy.distillation else None,
+                distillation=teacher,
                 patience=policy.patience,
                 after_step=lambda: apply_masks(network, masks or {}),
                 layer_seed=context.seed_for(f"{purpose} layers"),
@@ -87,3 +85,24 @@ def fine_tune(  # noqa: PLR0913 - what, how, where, from whom, and how long
     if epochs:
         gated.fold(survival)
     network.module.eval()
+
+
+def _teacher(policy: Policy, parent: ResidualNetwork, student: GatedNetwork) -> Distillation | None:
+    """Return the parent as a teacher, its features taken down where the policy compares them."""
+    if not policy.has_teacher:
+        return None
+    scores = Distillation(
+        teacher=parent.module,
+        weight=policy.distillation,
+        temperature=policy.distillation_temperature,
+    )
+    if not policy.compares_features:
+        return scores
+    gated = GatedNetwork(parent, mode=policy.gate_mode)
+    gated.open_all()
+    return replace(
+        scores,
+        teacher=gated.module,
+        features=Features(student, gated),
+        feature_weight=policy.feature_distillation,
+    )

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from autodepth.networks.gates.features import Features
 from autodepth.policy.training_settings import Schedule, TrainingSettings
 from autodepth.tasks.classification import CLASSIFICATION
 from autodepth.tasks.task import Task
@@ -30,23 +31,32 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Distillation:
-    """A teacher whose outputs are learned beside the targets (Hinton et al. 2015).
+    """A teacher whose outputs are learned beside the targets (Hinton et al. 2015), or features.
 
     Args:
         teacher: in evaluation mode, on the device of the inputs.
-        weight: alpha in [0, 1), the teacher's part of the loss.
+        weight: alpha in [0, 1), the part of the loss that the teacher's outputs are.
         temperature: T by which both outputs are softened.
+        features: what both networks compute on the way; None leaves it free.
+        feature_weight: how much these count, on top of the loss.
     """
 
     teacher: Network
     weight: float
     temperature: float
+    features: Features | None = None
+    feature_weight: float = 0.0
 
-    def loss(self, inputs: Tensor, outputs: Any, task: Task) -> Tensor:
-        """Return how far outputs are from the teacher's, by the task, mean over the batch."""
+    def beside(self, hard: Tensor, inputs: Tensor, outputs: Any, task: Task) -> Tensor:
+        """Return the loss of a batch, given that of its targets."""
         with torch.no_grad():
             teachers = self.teacher(inputs)
-        return task.distillation(outputs, teachers, self.temperature)
+        if self.weight:
+            soft = task.distillation(outputs, teachers, self.temperature)
+            hard = (1 - self.weight) * hard + self.weight * soft
+        if self.features is None:
+            return hard
+        return hard + self.feature_weight * self.features.apart()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +113,7 @@ class TrainingConfig:
         hard = self.task.training_loss(outputs, targets, self.settings.label_smoothing)
         if self.distillation is None:
             return hard
-        weight = self.distillation.weight
-        return (1 - weight) * hard + weight * self.distillation.loss(inputs, outputs, self.task)
+        return self.distillation.beside(hard, inputs, outputs, self.task)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,7 +103,12 @@ def partial(context):
         {"fine_tune_schedule": "constant", "patience": 2, "distillation": 0.5},
         {"fine_tune_p_L": 0.7, "weight_sparsity": 0.5, "filter_sparsity": 0.5},
         {"removal": "iterative", "between_epochs": 2, "fine_tune_epochs": 1},
-        {"train": RECIPE, "fine_tune_schedule": "cosine", "patience": 2},
+        {
+            "train": RECIPE,
+            "fine_tune_schedule": "cosine",
+            "patience": 2,
+            "feature_distillation": 0.5,
+        },
         pytest.param(
             {"train": replace(TRAIN, momentum=0.0, epochs=4), "fine_tune_epochs": 0},
             marks=pytest.mark.long,

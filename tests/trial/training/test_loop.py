@@ -76,8 +76,9 @@ def test_a_student_of_itself_learns_from_labels_alone(context):
     images, _ = next(iter(context.training_batches(32, "test")))
     teacher = Distillation(teacher=network.module, weight=0.5, temperature=2.0)
 
-    loss = teacher.loss(images, network.module(images), context.task)
-    assert loss.item() == pytest.approx(0, abs=1e-6)
+    hard = torch.tensor(3.0)
+    loss = teacher.beside(hard, images, network.module(images), context.task)
+    assert loss.item() == pytest.approx(0.5 * 3.0, abs=1e-6)
 
 
 def test_patience_ends_training_and_leaves_the_best_weights(context):

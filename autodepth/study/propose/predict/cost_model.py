@@ -299,7 +299,7 @@ class CostModel:
         policy = policy.carried_out
         left, (_, steps) = self.share_left(policy), rounds(policy, len(self._network.branches))
         between = steps * policy.between_epochs  # of networks from the whole one to what is left
-        taught = (policy.fine_tune_epochs + between) * _TEACHING_WORK * bool(policy.distillation)
+        taught = (policy.fine_tune_epochs + between) * _TEACHING_WORK * policy.has_teacher
         tuned, halfway = self.tuning_pass(policy), self.training_work((1 + left) / 2)
         scored = policy.scores_branches and policy.origin != "scratch"
         fixed = self._fixed_work + _SCORING_WORK * scored
