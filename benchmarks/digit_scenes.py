@@ -1,8 +1,8 @@
 """Scenes of real handwritten digits with boxes and masks: `python digit_scenes.py FOLDER`.
 
 scikit-learn's digits, none in two scenes of different splits, in random sizes and places on a dim,
-noisy ground. FOLDER/{train,valid,test} hold PNG images and `_annotations.coco.json`;
-FOLDER/{train,valid,test}_masks a mask per image: 0 is the ground, d + 1 the digit d. Seeded.
+noisy ground. FOLDER/{train,valid,test} hold `_annotations.coco.json`, `images/`, and `masks/` with
+a mask per image: 0 is the ground, d + 1 the digit d. Seeded.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _write_split(
     random: np.random.Generator,
     classes: int,
 ) -> None:
-    images, masks = folder / split, folder / f"{split}_masks"
+    images, masks = (folder / split / name for name in ("images", "masks"))
     images.mkdir(parents=True)
     masks.mkdir()
     told: dict[str, list] = {"images": [], "annotations": [], "categories": []}
@@ -62,7 +62,9 @@ def _write_split(
         name = f"{number:04}.png"
         Image.fromarray(pixels).save(images / name)
         Image.fromarray(mask).save(masks / name)
-        told["images"].append({"id": number, "file_name": name, "width": size, "height": size})
+        told["images"].append(
+            {"id": number, "file_name": f"images/{name}", "width": size, "height": size}
+        )
         for label, box in boxes:
             told["annotations"].append(
                 {
@@ -74,7 +76,7 @@ def _write_split(
                     "iscrowd": 0,
                 }
             )
-    (images / "_annotations.coco.json").write_text(json.dumps(told, indent=1))
+    (folder / split / "_annotations.coco.json").write_text(json.dumps(told, indent=1))
 
 
 def _scene(

@@ -14,7 +14,7 @@ Augment = Literal["auto", "none", "flip-crop"]
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 NAMES = ("digits", "cifar10", "cifar100", "svhn", "fashion-mnist")
 UNLABELLED = "unlabelled:"
-PREFIXES = ("folder:", "npz:", UNLABELLED, "coco:")
+PREFIXES = ("folder:", "npz:", UNLABELLED, "coco:", "masks:", "csv:")
 TASK_DATA = "task"
 """Name of the examples that a task brings along itself."""
 _NORMALISATIONS = ("auto", "data", "imagenet")
@@ -61,7 +61,8 @@ class DataSettings:
     Args:
         name: `digits`, `cifar10`, `cifar100`, `svhn`, `fashion-mnist`, `folder:PATH`,
             `npz:PATH`, `unlabelled:PATH` for images whose labels nobody knows, `coco:PATH` for
-            images with boxes, or `task` where the task brings examples of its own.
+            images with boxes, `masks:PATH` with masks, `csv:FILE` with numbers, or `task` where
+            the task brings examples of its own.
         root: folder that named sets are downloaded to.
         validation: share of the training images in (0, 1), or their number.
         validation_from: `train` takes them from the training part, or from a validation part that

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "autodepth"
 DOORS = {
     "executorch": {"export/formats/executorch_file.py"},
-    "pycocotools": {"tasks/shipped/average_precision.py"},
+    "pycocotools": {"tasks/shipped/measures/average_precision.py"},
     "fsspec": {"trial/cache/remote.py"},
     "ray": {
         "study/cluster/cluster.py",

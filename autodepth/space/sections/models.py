@@ -117,8 +117,8 @@ class DataSection(Section):
 
     name: Name = Field(
         description="digits, cifar10, cifar100, svhn, fashion-mnist, folder:PATH, npz:FILE, "
-        "coco:PATH of boxes, or unlabelled:PATH, whose labels are the answers of the network "
-        "given; left out where the task brings its own"
+        "coco:PATH of boxes, masks:PATH, csv:FILE of numbers, or unlabelled:PATH, whose labels are "
+        "the answers of the network given; left out where the task brings its own"
     )
     root: Annotated[str, must("a folder")] = Field("data", description="where downloads are kept")
     validation: Annotated[

@@ -12,7 +12,13 @@ from autodepth.errors import did_you_mean
 from autodepth.space.sections.section import Section, must
 
 CLASSIFICATION = "classification"
-SHIPPED: tuple[str, ...] = (CLASSIFICATION, "embedding", "detection")
+SHIPPED: tuple[str, ...] = (
+    CLASSIFICATION,
+    "embedding",
+    "detection",
+    "segmentation",
+    "regression",
+)
 """Tasks by name; every other one is `package.module:callable`."""
 _OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 

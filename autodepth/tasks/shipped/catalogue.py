@@ -36,5 +36,17 @@ SHIPPED_TASKS = {
         gives="Output `scores`: float32 [batch, anchors, numbers], what the head of the detector "
         "gives for every anchor; `autodepth evaluate` decodes boxes of them as torchvision does.",
     ),
+    "segmentation": ShippedTask(
+        maker=f"{_ROOM}.segmentation:Segmentation",
+        pipeline="image-segmentation",
+        gives="Output `scores`: float32 [batch, classes, height, width] before softmax; where the "
+        "maps are smaller than the images they are enlarged bilinearly.",
+    ),
+    "regression": ShippedTask(
+        maker=f"{_ROOM}.regression:Regression",
+        pipeline="image-feature-extraction",
+        gives="Output `scores`: float32 [batch, targets], the numbers themselves, in the units and "
+        "the order of the columns that were learned.",
+    ),
 }
 """Every task but classification, by the names that a space file has for them."""

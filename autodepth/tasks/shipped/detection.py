@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from autodepth.data.images import ArrayImages
-from autodepth.data.prepare import resolve_augment, resolve_normalisation
 from autodepth.data.reading.coco import Scenes, read_coco
-from autodepth.data.settings import DataSettings, Normalisation
+from autodepth.data.settings import DataSettings
 from autodepth.errors import DataError, TaskError
 from autodepth.networks.catalogue import NetworkSpec
 from autodepth.networks.catalogue.detectors import Boxes, Decoder, is_detector
-from autodepth.tasks.shipped.average_precision import AveragePrecision, check_installed
-from autodepth.tasks.shipped.files import drawn_splits, normalised, size_of, stretched
-from autodepth.tasks.task import Batch, Metric, Split, Task
+from autodepth.tasks.shipped.file_task import FileTask
+from autodepth.tasks.shipped.files import Pixels, Size, drawn_splits, size_of, stretched
+from autodepth.tasks.shipped.measures.average_precision import AveragePrecision, check_installed
+from autodepth.tasks.task import Metric
 
 
-class Detection(Task):
+class Detection(FileTask):
     """Boxes and classes by a detector of one stage.
 
     Args:
@@ -39,7 +37,6 @@ class Detection(Task):
     """
 
     metrics: ClassVar[Mapping[str, Metric]] = {"map": Metric(unit="%"), "map_50": Metric(unit="%")}
-    normalisation: Normalisation
 
     def __init__(self, data: DataSettings) -> None:
         check_installed()
@@ -49,46 +46,22 @@ class Detection(Task):
         parts = read_coco(Path(place).expanduser())
         splits = drawn_splits({role: scenes.paths for role, scenes in parts.items()}, data)
         scenes = {split: parts[role].subset(index) for split, (role, index) in splits.items()}
-        self._size, channels = size_of(scenes["train"].paths, data)
-        self._channels = channels
-        self._scenes = {split: _Loaded(s, self._size, channels) for split, s in scenes.items()}
+        size, channels = size_of(scenes["train"].paths, data)
+        super().__init__(data, {s: _Boxed(found, size, channels) for s, found in scenes.items()})
         self.outputs = len(scenes["train"].classes) + 1  # 0 is the background
-        train = self._scenes["train"].pixels
-        none = np.zeros(len(train), dtype=np.int64)
-        self.normalisation = resolve_normalisation(
-            data, ArrayImages(train, none), pretrained=False, channels=channels
-        )
-        self._flips = resolve_augment(data, train.shape[1:]).flip
         self._decoder: Decoder | None = None
 
-    def for_network(self, network: NetworkSpec) -> Task:
+    def for_network(self, network: NetworkSpec) -> Detection:
         """Return the task as it is for one detector, whose losses and boxes these are.
 
         Raises:
             TaskError: the network is no detector.
         """
-        same = copy.copy(self)
+        same = super().for_network(network)
         same._decoder = _decoder(  # noqa: SLF001 - its own kind
             json.dumps(network.to_dict(), sort_keys=True), network.own_code, network.code_folder
         )
-        given, channels = self.normalisation, network.channels
-        if len(given.mean) == 1:
-            same.normalisation = Normalisation(given.mean * channels, given.std * channels)
-        same._channels = channels  # noqa: SLF001
         return same
-
-    def batches(
-        self, split: Split, *, batch_size: int, generator: torch.Generator | None
-    ) -> _SceneBatches:
-        """Return images, and the boxes of each with their labels."""
-        return _SceneBatches(
-            self._scenes[split],
-            self.normalisation,
-            batch_size=batch_size,
-            channels=self._channels,
-            generator=generator,
-            flips=self._flips,
-        )
 
     def loss(self, outputs: Tensor, targets: Sequence[Boxes]) -> Tensor:
         """Return the sum of the detector's own losses."""
@@ -103,7 +76,7 @@ class Detection(Task):
 
     def distillation(self, outputs: Tensor, teachers: Tensor, temperature: float) -> Tensor:  # noqa: ARG002
         """Return the mean squared difference of all numbers."""
-        return torch.nn.functional.mse_loss(outputs.float(), teachers.float())
+        return F.mse_loss(outputs.float(), teachers.float())
 
 
 class _Found:
@@ -119,79 +92,42 @@ class _Found:
         return self._precision.compute()
 
 
-class _Loaded:
+class _Boxed:
     """The images of a split, decoded when they are first asked for, with boxes of that size."""
 
-    def __init__(self, scenes: Scenes, size: tuple[int, int], channels: int) -> None:
+    def __init__(self, scenes: Scenes, size: Size, channels: int) -> None:
         self._scenes, self._size, self._channels = scenes, size, channels
-        self._held: tuple[np.ndarray, list[Tensor]] | None = None
 
     def __len__(self) -> int:
         return len(self._scenes)
 
     @property
-    def pixels(self) -> np.ndarray:
-        return self._load()[0]
+    def pixels(self) -> Pixels:
+        return self._held[0]
 
-    def target(self, number: int) -> dict[str, Tensor]:
-        return {
-            "boxes": self._load()[1][number],
-            "labels": torch.from_numpy(self._scenes.labels[number]),
-        }
+    def targets(self, rows: Sequence[int], mirrored: Sequence[bool]) -> list[Boxes]:
+        labels = [torch.from_numpy(self._scenes.labels[row]) for row in rows]
+        boxes = [self._held[1][row] for row in rows]
+        turned = [
+            _mirrored(box, self._size[1]) if flip else box
+            for box, flip in zip(boxes, mirrored, strict=True)
+        ]
+        return [{"boxes": b, "labels": each} for b, each in zip(turned, labels, strict=True)]
 
-    def _load(self) -> tuple[np.ndarray, list[Tensor]]:
-        if self._held is None:
-            pixels, before = stretched(self._scenes.paths, self._size, self._channels)
-            factors = np.array(self._size) / before
-            boxes = [
-                torch.from_numpy(box * np.array([across, down, across, down], np.float32))
-                for box, (down, across) in zip(self._scenes.boxes, factors, strict=True)
-            ]
-            self._held = pixels, boxes
-        return self._held
-
-
-class _SceneBatches:
-    """Passes over a split in batches of images and lists of boxes."""
-
-    def __init__(
-        self,
-        loaded: _Loaded,
-        constants: Normalisation,
-        *,
-        batch_size: int,
-        channels: int,
-        generator: torch.Generator | None,
-        flips: bool,
-    ) -> None:
-        self._loaded, self._constants, self._size = loaded, constants, batch_size
-        self._channels, self._generator, self._flips = channels, generator, flips
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._loaded) / self._size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        count = len(self._loaded)
-        order, mirrored = torch.arange(count), torch.zeros(count, dtype=torch.bool)
-        if self._generator is not None:
-            order = torch.randperm(count, generator=self._generator)
-            drawn = torch.rand(count, generator=self._generator) < 0.5
-            mirrored = drawn & self._flips
-        for rows in torch.split(order, self._size):
-            pixels = self._loaded.pixels[rows.numpy()]
-            shape = (*pixels.shape[:3], self._channels)
-            images = torch.from_numpy(normalised(np.broadcast_to(pixels, shape), self._constants))
-            targets = [self._loaded.target(row) for row in rows.tolist()]
-            for place, flip in enumerate(mirrored[rows].tolist()):
-                if flip:
-                    images[place] = images[place].flip(-1)
-                    targets[place] = _flipped(targets[place], pixels.shape[2])
-            yield images, targets
+    @cached_property
+    def _held(self) -> tuple[Pixels, list[Tensor]]:
+        pixels, before = stretched(self._scenes.paths, self._size, self._channels)
+        factors = np.array(self._size) / before
+        boxes = [
+            torch.from_numpy(box * np.array([across, down, across, down], np.float32))
+            for box, (down, across) in zip(self._scenes.boxes, factors, strict=True)
+        ]
+        return pixels, boxes
 
 
-def _flipped(target: dict[str, Tensor], width: int) -> dict[str, Tensor]:
-    left, top, right, bottom = target["boxes"].unbind(1)
-    return {**target, "boxes": torch.stack([width - right, top, width - left, bottom], 1)}
+def _mirrored(boxes: Tensor, width: int) -> Tensor:
+    left, top, right, bottom = boxes.unbind(1)
+    return torch.stack([width - right, top, width - left, bottom], 1)
 
 
 @lru_cache(maxsize=2)

@@ -29,7 +29,7 @@ from autodepth.errors import DataError, TaskError
 from autodepth.networks.catalogue import NetworkSpec
 from autodepth.seeding import derive_seed
 from autodepth.tasks.shipped.heads import HEADS, CosineHead, HeadKind, SoftmaxHead, arcface_scores
-from autodepth.tasks.shipped.similarity import Similarity, neighbour_loss
+from autodepth.tasks.shipped.measures.similarity import Similarity, neighbour_loss
 from autodepth.tasks.task import Metric, Split, Task
 
 _FEWEST = 2  # identities of a split

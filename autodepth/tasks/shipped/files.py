@@ -69,7 +69,7 @@ def drawn_splits(
     if few := [split for split, (_, index) in splits.items() if len(index) < 2]:
         raise DataError(
             f"each split must hold at least 2 images, but of {len(keys)} there are "
-            f"{len(splits[few[0]][1])} for {few[0]}"
+            f"{len(splits[few[0]][1])} for {few[0]}: give more, or another data.validation"
         )
     return splits
 

@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import roc_curve
 from sklearn.neighbors import KNeighborsClassifier
 
-from autodepth.tasks.shipped.similarity import Similarity, neighbour_loss
+from autodepth.tasks.shipped.measures.similarity import Similarity, neighbour_loss
 
 
 @pytest.fixture

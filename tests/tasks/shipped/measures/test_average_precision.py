@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autodepth.errors import TaskError
-from autodepth.tasks.shipped.average_precision import AveragePrecision, check_installed
+from autodepth.tasks.shipped.measures.average_precision import AveragePrecision, check_installed
 
 
 def boxes(*rows, scores=None):

@@ -1,0 +1,1 @@
+"""Measures of a whole split that are no mean over its examples."""
