@@ -31,6 +31,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from kept_runs import write_run
 from search_vs_plain_tune import conditions
 
 ROOT = Path(__file__).parents[1]
@@ -138,9 +139,7 @@ def main() -> None:
                 continue
             told = carry_out(who, seed, _images(seed, arguments), arguments)
             about = {"who": who, "seed": seed, "seconds": arguments.seconds}
-            path.parent.mkdir(parents=True, exist_ok=True)
-            content = {**about, "conditions": conditions(arguments), **told}
-            path.write_text(json.dumps(content, indent=1) + "\n")
+            write_run(path, {**about, "conditions": conditions(arguments), **told})
             print(f"{who}, seed {seed}: {_networks(told['trials'])} networks", flush=True)
     found = [json.loads(path.read_text()) for path in sorted(RUNS.glob("*.json"))]
     lengths = sorted({run["seconds"] for run in found})

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -36,6 +35,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from kept_runs import write_run
 from search_vs_data import DATA, write_images
 from search_vs_report import WHO, run_path, write_report
 
@@ -103,8 +103,7 @@ def carry_out(data: str, seed: int, who: str, arguments: argparse.Namespace) -> 
         **told,
     }
     path = run_path(data, who, seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    write_run(path, content)
     print(f"{data}, seed {seed}, {who}: {len(told['trials'])} trials", flush=True)
 
 

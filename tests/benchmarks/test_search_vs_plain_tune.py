@@ -28,9 +28,13 @@ def digits(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("path", sorted(SPACES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_spaces_are_fine_and_train_alike(path, digits):
-    assert check_space(path) == []
+def test_spaces_are_fine():
+    assert [check_space(path) for path in SPACES.glob("*.yaml")] == [[]] * 3
+
+
+@pytest.mark.parametrize("name", ["same_dimensions", "everything"])
+def test_spaces_beside_the_peer_train_alike(name, digits):
+    path = SPACES / f"{name}.yaml"
     space = load_space(path, [*space_settings(digits)])
     train = {d.name: d.domain for d in space.dimensions if d.name.startswith("train.")}
     wanted = {"train.epochs": 8, "train.learning_rate": 0.1, "train.momentum": 0.9}
