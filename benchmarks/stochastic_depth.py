@@ -36,7 +36,7 @@ from autodepth.torchvision_door import import_torchvision
 
 RESULTS = Path(__file__).parent / "results"
 CONSTANT, OPEN = "constant depth", "autodepth, gates open"
-# What issue 3 asks of the ratio to constant depth.
+# What the ratio to constant depth may be at most.
 BOUNDS = {
     OPEN: 1.03,
     "autodepth batch, p_L = 0.5": 0.80,

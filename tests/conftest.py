@@ -16,8 +16,6 @@ from typing import Any
 # Before anything imports torch: on small images a second thread costs more than it brings, and
 # on a busy machine threads that wait for each other take many times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Ray's workers give way to everything else: beside another test they would hardly get on.
-os.environ.setdefault("RAY_worker_niceness", "0")
 
 import numpy as np
 import pytest
