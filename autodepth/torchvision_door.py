@@ -97,6 +97,15 @@ def pixel_constants(name: str) -> tuple[list[float] | None, list[float] | None]:
     return getattr(transforms, "mean", None), getattr(transforms, "std", None)
 
 
+def weights_url(name: str) -> str | None:
+    """Return where torchvision's own weights of a network are; None where it has none."""
+    try:
+        url: str = import_torchvision().models.get_model_weights(name).DEFAULT.url
+    except (AttributeError, ValueError):
+        return None
+    return url
+
+
 def random_transforms() -> ModuleType:
     """Return torchvision's transforms of tensors, `torchvision.transforms.v2`."""
     import_torchvision()

@@ -32,7 +32,7 @@ DOORS = {
         "study/propose/sampling/samplers.py",
         "study/propose/sampling/optuna_sampler.py",
     },
-    "huggingface_hub": {"service/publish/push.py"},
+    "huggingface_hub": {"networks/catalogue/pretrained.py", "service/publish/push.py"},
     "mlflow": {
         "records/mlflow/registry.py",
         "records/mlflow/client.py",

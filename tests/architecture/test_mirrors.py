@@ -92,7 +92,6 @@ ELSEWHERE = {
     "study/ray/worker.py": "study/ray/test_runner.py",
     "trial/carry_out.py": "study/test_limits.py",
     "trial/context.py": "trial/test_run_trial.py",
-    "trial/phases/fine_tuning.py": "trial/test_run_trial.py",
     "trial/phases/measurement.py": "trial/test_run_trial.py",
     "trial/phases/rank_worker.py": "trial/training/test_data_parallel.py",
     "trial/training/state.py": "trial/training/test_checkpoints.py",

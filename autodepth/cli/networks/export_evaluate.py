@@ -138,7 +138,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - an option each
         typer.Option("--map", metavar="CLASS=NAME", help="The data call a class NAME: ship=Ship."),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights, where DIR is a network's name.")
+        Path | None, typer.Option(help="Weights, or `pretrained`, where DIR is a network's name.")
     ] = None,
     weights_key: WeightsKey = None,
     from_scratch: Annotated[

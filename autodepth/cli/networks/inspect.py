@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 def inspect(  # noqa: PLR0913, PLR0917 - an option each
     network: NetworkName,
-    weights: Annotated[Path | None, typer.Option(help="Weights that have to fit.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights that have to fit, or `pretrained`.")
+    ] = None,
     weights_key: WeightsKey = None,
     input: Annotated[  # noqa: A002 - the option's name
         str | None, typer.Option(metavar="CxHxW", help="Shape of an image.")
@@ -55,6 +57,7 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
             default_input,
         )
         from autodepth.networks.catalogue.pixel_constants import constants_of
+        from autodepth.networks.catalogue.pretrained import weights_file
         from autodepth.networks.pruning.channels.stream import find_widths
 
         channels, height, width = _shape(input) if input else default_input(network)
@@ -71,6 +74,8 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
             free=tuple(free or ()),
             own_code=True,  # the name was typed in
         )
+        if weights is not None:
+            weights = weights_file(network, weights)
         built = build_network(spec, weights=weights, weights_key=weights_key, once=True)
         if policy is not None:
             built = _left_by(policy, built)

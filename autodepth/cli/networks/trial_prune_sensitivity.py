@@ -51,7 +51,7 @@ _HEADERS: dict[Criterion, str] = {  # ten of them fit into 80 columns
     "evenly_spaced": "evenly\nspaced",
     "stage_ends": "stage\nends",
 }
-Weights = Annotated[Path, typer.Option(help="The trained weights.")]
+Weights = Annotated[Path, typer.Option(help="The trained weights, or `pretrained`.")]
 TrainedOn = Annotated[str, typer.Option("--data", help="digits, cifar10, folder:PATH, ...")]
 Formats = Annotated[
     str | None,
@@ -64,7 +64,9 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
     space: Annotated[Path | None, typer.Option(help="Space file with network and data.")] = None,
     network: Network = None,
     data: Data = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights to start from.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights to start from, or `pretrained`.")
+    ] = None,
     to: Annotated[Path | None, typer.Option(help="Folder to export to.")] = None,
     formats: Formats = None,
     seed: Seed = None,

@@ -58,7 +58,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
     weights: Annotated[
         Path | None,
         typer.Option(
-            help="Weights to start from; training before pruning is then off, "
+            help="Weights to start from, or `pretrained`; training before pruning is then off, "
             "unless --set train.epochs=N."
         ),
     ] = None,

@@ -32,6 +32,7 @@ from autodepth.export.testing.class_names import match_classes
 from autodepth.export.testing.opening import Only, open_test_images
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.catalogue.image_channels import with_channels
+from autodepth.networks.catalogue.pretrained import weights_file
 from autodepth.networks.costs.cost import count_macs
 from autodepth.tasks.loading import LoadedBatches
 from autodepth.tasks.own_task import make_task
@@ -248,14 +249,14 @@ def evaluate_network(
     Args:
         name: a network of the catalogue.
         data: name of the data set.
-        weights: its weights, the last layer with them.
+        weights: its weights, the last layer with them, or `pretrained`.
         weights_key: where in that file they are; None finds them.
         shortcut: option of the CIFAR ResNets.
 
     Raises:
         InputError: network, weights or data cannot be used.
     """
-    settings = DataSettings(name=data)
+    settings, weights = DataSettings(name=data), weights_file(name, weights)
     images = load_data(settings)
     spec = NetworkSpec(
         name=name,

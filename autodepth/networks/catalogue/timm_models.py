@@ -61,6 +61,14 @@ def pixel_constants(name: str) -> tuple[tuple[float, ...] | None, tuple[float, .
     return (config.mean, config.std) if config else (None, None)
 
 
+def weights_repository(name: str) -> tuple[str, str] | None:
+    """Return repository and file of timm's own weights of a network; None where it has none."""
+    config = import_timm().get_pretrained_cfg(name)
+    if not config or not config.hf_hub_id:
+        return None
+    return config.hf_hub_id, config.hf_hub_filename or "model.safetensors"
+
+
 def default_input(name: str) -> InputShape:
     """Return the image shape (C, H, W) a network of timm was made for.
 

@@ -63,7 +63,9 @@ class NetworkSection(Section):
         "A", description="option of the CIFAR ResNets: A pads with zeros, B projects"
     )
     weights: Annotated[str | None, must("a file name or null")] = Field(
-        None, description="file of weights to start from"
+        None,
+        description="file of weights to start from, or `pretrained` for those that torchvision "
+        "or timm offer",
     )
     weights_key: Annotated[str | None, must("a key of that file or null")] = Field(
         None, description="where in that file they are, such as state_dict_ema; null finds them"

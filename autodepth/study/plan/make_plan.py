@@ -19,6 +19,7 @@ from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.catalogue.build import default_classes
 from autodepth.networks.catalogue.image_channels import with_channels
 from autodepth.networks.catalogue.own_builder import code_folder
+from autodepth.networks.catalogue.pretrained import weights_file
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.paths import absolute
 from autodepth.policy.policy import Policy
@@ -191,8 +192,10 @@ def _with_absolute_paths(space: SearchSpace) -> SearchSpace:
     with it from elsewhere all take them from here.
     """
     data = space.data.model_copy(update=absolute_paths(space.data.name, space.data.root))
-    if (network := space.network).weights is not None:
-        network = network.model_copy(update={"weights": str(absolute(network.weights))})
+    network = space.network
+    if network.weights is not None:
+        file = weights_file(network.name, Path(network.weights))
+        network = network.model_copy(update={"weights": str(absolute(file))})
     return replace(space, data=data, network=network)
 
 
