@@ -101,7 +101,7 @@ class Chooser:
             return {b: found[frozenset(mask)].loss for b, mask in masks.items()}
 
         means = Means(
-            score=score, judge_masks=lambda _: {}, recalibrate=lambda _: None,
+            score=score, judge_masks=lambda _: {}, choose_widths=dict, recalibrate=lambda _: None,
             fine_tune_between=lambda _: None, reconstruct=lambda _: 0,
         )  # fmt: skip
         wish = policy.removing(branches_removed=max(COUNTS))
@@ -117,6 +117,11 @@ class Chooser:
         else:
             batches = self.context.training_batches(128, "recalibration")
             recalibrate_batch_norm(network, batches, RECALIBRATED)
+        return self.tested_network(network)
+
+    def tested_network(self, network: ResidualNetwork) -> dict[str, float]:
+        """Return accuracy of a network and its divergence from the parent on test images."""
+        network.module.eval()
         right = far = seen = 0.0
         with torch.inference_mode():
             for images, labels in self._test:

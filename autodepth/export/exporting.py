@@ -18,7 +18,7 @@ from autodepth.front.selection import FrontPoint, select
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.pruning.widths import changed_shapes
 from autodepth.networks.weights.own_files import read_saved
-from autodepth.policy.policy import Policy, widths_in
+from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import confirmed_means
@@ -246,8 +246,8 @@ def _predicted_latency(
     table = plan.get("latency_table")
     if not table or not covers(policy):
         return None
-    sparsity, widths = float(policy.get("filter_sparsity", 0.0)), widths_in(policy)
-    return LatencyTable.from_dict(table).predict(result.removed, sparsity, widths)
+    sparsity, own = float(policy.get("filter_sparsity", 0.0)), result.own_widths(policy)
+    return LatencyTable.from_dict(table).predict(result.removed, sparsity, own)
 
 
 def _same_data(plan: Mapping[str, Any]) -> ImageData:

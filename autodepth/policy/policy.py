@@ -135,7 +135,13 @@ class Policy(PolicySettings):
     @property
     def removes_jointly(self) -> bool:
         """Whether sets of branches are judged to know which of them go."""
-        return self.removal == "joint" and self.scores_branches
+        return self.removal in {"joint", "joint_widths"} and self.scores_branches
+
+    @property
+    def chooses_widths(self) -> bool:
+        """Whether widths of branches are judged to know which become narrower or go."""
+        to_macs = self.macs_target is not None and self.base is None
+        return self.removal == "joint_widths" and to_macs
 
     def removing(self, **goal: Any) -> Policy:
         """Return the policy with another goal of removal; without one, no branch is removed.

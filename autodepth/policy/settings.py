@@ -43,7 +43,7 @@ Criterion = Literal[
 ]  # fmt: skip
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 ThresholdScope = Literal["network", "stage", "block"]
-RemovalMode = Literal["one_shot", "greedy", "iterative", "joint"]
+RemovalMode = Literal["one_shot", "greedy", "iterative", "joint", "joint_widths"]
 REMOVAL_MODES: tuple[RemovalMode, ...] = get_args(RemovalMode)
 Recovery = Literal["none", "recalibrate", "reconstruct"]
 RECOVERIES: tuple[Recovery, ...] = get_args(Recovery)
@@ -99,7 +99,7 @@ class PolicySettings:
         "what a branch's sensitivity is",
         {
             "parent": lambda p: p.drops_branches and p.decay_shape == "sensitivity",
-            "branches": lambda p: p.removal != "joint",
+            "branches": lambda p: p.removal not in {"joint", "joint_widths"},
         },
     )
     sensitivity_threshold: tuple[float, ...] | None = number(
@@ -149,7 +149,8 @@ class PolicySettings:
         "one_shot",
         REMOVAL_MODES,
         "whether branches go at once, step by step, with fine-tuning between, or as the set of "
-        "them without which outputs change least, whatever the criterion",
+        "them without which outputs change least, whatever the criterion; by joint_widths they "
+        "may become narrower too, where macs_target says how much is left",
         _BRANCHES,
     )
     removal_step: int = whole(1, 1, "branches removed per step, if not at once", _BRANCHES)

@@ -11,7 +11,6 @@ from typing import Any
 
 from autodepth.front.hypervolume import relative_hypervolume
 from autodepth.front.objective import objective_values
-from autodepth.policy.policy import widths_in
 from autodepth.records.driver_lock.heartbeat import Driver
 from autodepth.records.ledger import Ledger
 from autodepth.records.ledger.spending import useful_share
@@ -205,7 +204,7 @@ def latency_error(
     predict = LatencyTable.from_dict(table).predict
     return prediction_error(
         [
-            predict(r.removed, policy.get("filter_sparsity", 0.0), widths_in(policy))
+            predict(r.removed, policy.get("filter_sparsity", 0.0), r.own_widths(policy))
             for policy, r in results
         ],
         [r.point.latency_ms for _, r in results],

@@ -24,9 +24,9 @@ from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.branches.joint import (
     Divergences,
     judge_masks,
-    judge_variants,
     of_single_branches,
 )
+from autodepth.trial.phases.branches.joint_widths import JointWidths
 from autodepth.trial.phases.fine_tuning import fine_tune
 from autodepth.trial.phases.keys import (
     between_content,
@@ -105,6 +105,8 @@ class CachedPhases:
             return {}
         if policy.base is not None and removal_from(network, policy).met(network.removed):
             return {}  # it goes on with all that it has
+        if policy.chooses_widths:
+            return {branch: lost[0.0] for branch, lost in self.variants(parent).items()}
         if policy.removes_jointly:
             return of_single_branches(self.masks(network))
         return self._scores(network)
@@ -130,7 +132,8 @@ class CachedPhases:
     def variants(self, parent: Parent) -> dict[int, dict[float, float]]:
         """Return how far the parent's outputs change with each branch narrower, where sets count.
 
-        What goes by sets does not need it: it is kept for whoever asks for other bounds.
+        What goes by sets does not need it: it is kept for whoever asks for other bounds, and what
+        is chosen with widths begins with it.
         """
         policy, context = self._policy, self._context
         if policy.base is not None or not policy.removes_jointly:
@@ -140,10 +143,28 @@ class CachedPhases:
         )
 
         def judged() -> list[tuple[int, list[tuple[float, float]]]]:
-            found = judge_variants(context, parent.network)
+            found = JointWidths(context, parent.network).alone()
             return [(branch, sorted(lost.items())) for branch, lost in found.items()]
 
         return {branch: dict(map(tuple, lost)) for branch, lost in self._told(key, judged)}
+
+    def widths(self, parent: Parent) -> dict[int, float]:
+        """Return widths of the branches that are not whole by the policy's share of MACs."""
+        policy, context, network = self._policy, self._context, parent.network
+        key = content_key(
+            kind="widths",
+            parent=self._parent_key,
+            images=context.sensitivity_images,
+            protected=sorted(policy.protected),
+            least=policy.least_per_stage,
+            macs=policy.macs_target,
+        )
+
+        def chosen() -> list[tuple[int, float]]:
+            removal, alone = removal_from(network, policy), self.variants(parent)
+            return list(JointWidths(context, network).chosen(removal, alone).items())
+
+        return dict(map(tuple, self._told(key, chosen)))
 
     def scores_again(self, network: ResidualNetwork) -> dict[int, float]:
         """Return what each removable branch of the parent is worth without those that are gone."""
@@ -152,7 +173,7 @@ class CachedPhases:
     def recover(self, pruned: Pruned, parent: Parent, on_epoch: OnEpoch) -> None:
         """Fine-tune a pruned network in place, or give it the weights that came of it before."""
         policy, weights = self._policy, None
-        if policy.removal == "iterative":
+        if policy.removal == "iterative" or policy.chooses_widths:
             weights = weights_digest(pruned.network)
         self._fine_tune(
             pruned.network,

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from autodepth.errors import InputError
+from autodepth.policy.policy import widths_in
 
 Phase = Literal["parent", "sensitivity", "prune", "fine_tune", "measure"]
 """What a trial goes through, in this order."""
@@ -228,7 +229,9 @@ class TrialResult:
             policy has at 0. Records of earlier versions tell none.
         variants: how far the parent's outputs change with each branch narrower, by its number and
             the share of channels left, where sets of branches were judged: as `sensitivities` then
-            are without it. At 1 they change by batch statistics alone.
+            are without it. At 1 they change by batch statistics alone, at 0 the branch is gone.
+        widths: share of inner channels left to branches that were chosen to be narrower; those that
+            the policy names are not among them.
     """
 
     point: OperatingPoint
@@ -243,10 +246,21 @@ class TrialResult:
     batch_size: int | None = None
     reached: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     variants: Mapping[int, Mapping[float, float]] = field(default_factory=dict)
+    widths: Mapping[int, float] = field(default_factory=dict)
+
+    def own_widths(self, policy: Mapping[str, Any]) -> dict[int, float]:
+        """Return widths of single branches: what the policy names, and what was chosen.
+
+        Args:
+            policy: as plain values, by the names of a policy file.
+        """
+        return {**widths_in(policy), **self.widths}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values fit for JSON; `variants` is left out where it is empty."""
+        """Return plain values fit for JSON; `variants` and `widths` are left out where empty."""
         values = asdict(self)
+        if widths := values.pop("widths"):
+            values["widths"] = {str(branch): width for branch, width in widths.items()}
         if variants := values.pop("variants"):
             values["variants"] = {
                 str(branch): {str(width): lost for width, lost in widths.items()}
@@ -265,6 +279,8 @@ class TrialResult:
         values["removed"] = tuple(values["removed"])
         values["survival"] = tuple(values["survival"])
         values["sensitivities"] = {int(k): v for k, v in values["sensitivities"].items()}
+        widths = values.get("widths", {})
+        values["widths"] = {int(branch): width for branch, width in widths.items()}
         values["variants"] = {
             int(branch): {float(width): lost for width, lost in widths.items()}
             for branch, widths in values.get("variants", {}).items()

@@ -68,7 +68,7 @@ def run_trial(
     with clock("prune"):
         pruned = _pruned(parent, policy, context, sensitivities, phases, report)
         network = pruned.network
-        _check_bounds(network, parent, policy, context)
+        _check_bounds(pruned, parent, policy, context)
         pruned_accuracy = 0.0 if untrained else _measured(network, context).leading
     with clock("fine_tune"):
         phases.recover(pruned, parent, report.of("fine_tune", network.total_macs))
@@ -94,6 +94,7 @@ def run_trial(
         weights_sha256=sha256_of(folder / WEIGHTS_FILE),
         reached=pruned.reached,
         variants=variants,
+        widths=pruned.widths,
     )
 
 
@@ -146,6 +147,7 @@ def _pruned(
     means = Means(
         score=phases.scores_again,
         judge_masks=phases.masks,
+        choose_widths=lambda: phases.widths(parent),
         recalibrate=recalibrate,
         fine_tune_between=between,
         reconstruct=lambda network: fit_features(parent.network, network, policy, context),
@@ -153,15 +155,13 @@ def _pruned(
     return prune(parent.network, policy, sensitivities, means)
 
 
-def _check_bounds(
-    network: ResidualNetwork, parent: Parent, policy: Policy, context: TrialContext
-) -> None:
-    table = context.latency_table
+def _check_bounds(pruned: Pruned, parent: Parent, policy: Policy, context: TrialContext) -> None:
+    network, table = pruned.network, context.latency_table
     for constraint in context.constraints:
         if constraint.metric == "latency_ms" and table is not None:
             if policy.stream_width < 1 or policy.base is not None:
                 continue  # the table knows networks of whole streams, cut out of a parent
-            widths = dict(policy.widths)
+            widths = {**dict(policy.widths), **pruned.widths}
             predicted = table.predict(network.removed, policy.filter_sparsity, widths)
             if table.breaks(constraint, predicted):
                 raise InfeasibleError(f"breaks {constraint}: {predicted:.3g} ms predicted")

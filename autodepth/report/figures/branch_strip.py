@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from autodepth.policy.policy import widths_in
 from autodepth.records.trial_record import TrialRecord
 
 if TYPE_CHECKING:
@@ -136,7 +135,8 @@ def branch_strip(
             for index in range(1, count + 1)
         )
     left = {} if weights is None else _output_channels(weights)
-    own, everywhere = widths_in(record.policy), 1.0 - record.policy.get("filter_sparsity", 0.0)
+    own = record.result.own_widths(record.policy)
+    everywhere = 1.0 - record.policy.get("filter_sparsity", 0.0)
     return tuple(
         _block(branch, branch.index in removed, left, own.get(branch.index, everywhere))
         for branch in branches

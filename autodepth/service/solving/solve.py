@@ -111,7 +111,7 @@ class Solver:
         self._network = build_network(NetworkSpec.from_dict(plan["network"], own_code=own_code))
         table = plan.get("latency_table")
         judged = {w for t in evidence.templates for lost in t.narrower.values() for w in lost}
-        self._widths = sorted(judged - {1.0})
+        self._widths = sorted(judged - {0.0, 1.0})
         latencies = table and LatencyTable.from_dict(table)
         self._costs = branch_table(self._network, latencies, self._widths)
         self._unpruned = {**self._costs.without(()), **plan["unpruned"]}

@@ -57,7 +57,7 @@ class Template:
     @property
     def widths(self) -> dict[int, float]:
         """Width of each branch that the trial changed by name; 0 of those that went."""
-        own = dict(self.policy.widths)
+        own = {**dict(self.policy.widths), **self.result.widths}
         return own | dict.fromkeys(self.result.removed, 0.0)
 
     def cut(self, widths: Mapping[int, float]) -> Policy:
@@ -87,5 +87,5 @@ class Template:
         What measuring batch statistics anew changes is in both, and lost once, not with each.
         """
         narrower = self.narrower.get(branch, {})
-        lost = narrower[width] if width else self.worth[branch]
+        lost = narrower[width] if width in narrower else self.worth[branch]
         return lost - narrower.get(1.0, 0.0)

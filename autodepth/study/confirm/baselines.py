@@ -48,7 +48,7 @@ class FrontMember:
             step.narrows_branches or step.weight_sparsity or step.stream_width < 1
             for step in self.policy.chain
         )
-        return bool(self.result.removed) or narrower
+        return bool(self.result.removed or self.result.widths) or narrower
 
     @property
     def fine_tuning_epochs(self) -> int:
@@ -109,7 +109,8 @@ def _other_branches(member: FrontMember, criterion: Criterion) -> Made:
         return None, "the member is from scratch, where no branch is worth anything yet"
     if policy.base is not None:
         return None, "the member goes on from a network that lacks branches already"
-    control = replace(policy.removing(branches_removed=count), criterion=criterion)
+    at_once = "one_shot" if policy.removes_jointly else policy.removal
+    control = replace(policy.removing(branches_removed=count), criterion=criterion, removal=at_once)
     if policy.decay_shape != "sensitivity":
         return control, ""
     # The criterion also deals out survival while training: the control takes what came of it.
@@ -162,6 +163,7 @@ def _from_scratch(member: FrontMember, *, scaled: bool) -> Made:
         return None, "the member is not trained at all"
     control = replace(
         policy.removing(branches=member.result.removed),
+        widths=tuple(sorted({**dict(policy.widths), **member.result.widths}.items())),
         origin="scratch" if policy.stream_width < 1 else "parent",
         survival_prob_last=1.0,
         survival=None,

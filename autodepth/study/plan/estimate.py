@@ -270,7 +270,7 @@ def rounds(policy: Policy, branches: int) -> tuple[float, float]:
         policy: what to do.
         branches: of the whole network.
     """
-    if policy.removal in {"one_shot", "joint"} or not policy.removes_branches:
+    if policy.removal in {"one_shot", "joint", "joint_widths"} or not policy.removes_branches:
         return float(policy.scores_branches), 0.0
     count = policy.branches_removed if policy.branches is None else len(policy.branches)
     steps = (branches / 2 if count is None else count) / policy.removal_step

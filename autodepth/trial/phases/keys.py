@@ -85,6 +85,8 @@ def fine_tuning_content(
     if policy.removal == "iterative" and order:
         content |= {"order": order, "step": policy.removal_step, "between": policy.between_epochs}
         content |= {"weights": weights}
+    if policy.chooses_widths:  # the same branches may go beside others that are narrower
+        content |= {"weights": weights}
     return content | {"removed": sorted(order)} | _course(policy, policy.fine_tune_epochs)
 
 

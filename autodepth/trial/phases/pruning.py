@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from autodepth.networks.pruning.channels.narrowing import Narrowing, find_narrowing
 from autodepth.networks.pruning.growing import widen_branches, with_branches_back
@@ -37,12 +37,14 @@ class Pruned:
         masks: which single weights stay; empty where none were pruned.
         order: numbers of the branches that went, in the order in which they did.
         reached: by setting, what sparsity acted on and how much there was, as of `TrialResult`.
+        widths: share of channels of the branches that were made narrower by choice, not by setting.
     """
 
     network: ResidualNetwork
     masks: Masks
     order: tuple[int, ...]
     reached: Mapping[str, tuple[int, int]]
+    widths: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,7 @@ class Means:
     Args:
         score: scores a smaller network anew.
         judge_masks: judges sets of a network's branches.
+        choose_widths: tells widths of branches that go together, 0 of those that go.
         recalibrate: measures batch statistics anew, after each step.
         fine_tune_between: what `iterative` removal does after each step instead.
         reconstruct: fits a smaller network to the parent's features; tells for how many of its
@@ -60,6 +63,7 @@ class Means:
 
     score: Score
     judge_masks: Callable[[ResidualNetwork], Divergences]
+    choose_widths: Callable[[], Mapping[int, float]]
     recalibrate: Change
     fine_tune_between: Change
     reconstruct: Callable[[ResidualNetwork], int]
@@ -76,19 +80,26 @@ def prune(
         scores: what each removable branch of the parent is worth, in the criterion's unit.
         means: of doing so.
     """
-    network, order = _without_branches(parent, policy, scores, means)
+    chosen = means.choose_widths() if policy.chooses_widths else {}
+    widths = {branch: width for branch, width in chosen.items() if width}
+    if policy.chooses_widths:
+        order = tuple(branch for branch, width in chosen.items() if not width)
+        network = parent.without(order)
+    else:
+        network, order = _without_branches(parent, policy, scores, means)
     recalibrate = means.recalibrate
     reached: dict[str, tuple[int, int]] = {}
     if policy.stream_width < 1:
         network = narrow_stream(network, policy)
-    if policy.narrows_branches:
+    gone = policy.channels_gone(branch.index for branch in network.branches)
+    gone |= {branch: 1 - width for branch, width in widths.items()}
+    if any(gone.values()):
         narrowing = find_narrowing(network, copied(network.module).cpu())
         reached |= _reached(narrowing, network, policy)
-        gone = policy.channels_gone(branch.index for branch in network.branches)
         network = prune_width(network, gone, narrowing)
         for_convolutions(network.module)
-    narrower = policy.stream_width < 1 or policy.narrows_branches
-    if narrower:
+    narrower = policy.stream_width < 1 or any(gone.values())
+    if narrower or (policy.chooses_widths and order):
         recalibrate(network)
     cut = narrower or len(order) > len(parent.removed)
     if policy.recovery == "reconstruct" and policy.stream_width == 1 and cut:
@@ -101,7 +112,7 @@ def prune(
     if masks:
         recalibrate(network)
     network.module.eval()
-    return Pruned(network=network, masks=masks, order=order, reached=reached)
+    return Pruned(network=network, masks=masks, order=order, reached=reached, widths=widths)
 
 
 def _reached(
@@ -180,7 +191,7 @@ def _without_branches(
     removal = removal_from(parent, policy)
     if policy.removes_jointly and not removal.met(parent.removed):
         return _without_set(parent, removal, means)
-    at_once = policy.removal in {"one_shot", "joint"}
+    at_once = policy.removal in {"one_shot", "joint", "joint_widths"}
     after_step = means.fine_tune_between if policy.removal == "iterative" else means.recalibrate
     unit, most = unit_of(scores), None if at_once else policy.removal_step
     network, order = parent, parent.removed

@@ -47,6 +47,8 @@ def test_widths_are_those_of_the_pruned_network(make_recorded, tmp_path):
     own = {**policy, "widths": {"1": 0.25, "6": 1.0}}
     strip = branch_strip(replace(record, policy=own), whole, None)
     assert [b.channels for b in strip] == [4, 0, 16, 16, 32, 64]
+    chosen = replace(record, policy={}, result=replace(record.result, widths={4: 0.75}))
+    assert [b.channels for b in branch_strip(chosen, whole, None)] == [16, 0, 32, 24, 64, 64]
     assert branch_strip(replace(record, result=None), whole, None) == ()
 
 

@@ -29,7 +29,9 @@ class Broadcast(nn.Module):
 
 
 def means(each, **others):
-    names = ("score", "judge_masks", "recalibrate", "fine_tune_between", "reconstruct")
+    names = (
+        "score", "judge_masks", "choose_widths", "recalibrate", "fine_tune_between", "reconstruct",
+    )  # fmt: skip
     return Means(**{**dict.fromkeys(names, each), **others})
 
 

@@ -27,6 +27,7 @@ from autodepth.trial.phases.keys import fine_tuning_content, parent_content
 from autodepth.trial.phases.pruning import grown, narrow_stream, removal_from
 
 _COSTS = ("macs", "parameters")
+_AT_ONCE = {"one_shot", "joint", "joint_widths"}
 _SCORING_WORK = 0.5  # about what scoring branches takes, in epochs of the whole network
 # About what a trial takes however short its training is: building, pruning, measuring. Seconds, as
 # multiply-accumulates that a device trains with meanwhile; not timed, so that decisions come again.
@@ -158,7 +159,7 @@ class CostModel:
         """Return the same, where it is not known as if the parent were like one that was scored."""
         policy = policy.carried_out
         removed = self.removed(policy)
-        if removed is not None or not self._scores or policy.removal not in {"one_shot", "joint"}:
+        if removed is not None or not self._scores or policy.removal not in _AT_ONCE:
             return removed
         by = self.scoring(policy)[1]
         _, likely = min(self._scores.items(), key=lambda item: item[0][1] != by)

@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from autodepth.networks.gates.masked_runs import Mask
-from autodepth.networks.pruning.channels.narrowing import find_narrowing
-from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.networks.running.copying import copied
 from autodepth.policy.choosing.mask_search import closest, search_masks
 from autodepth.policy.removal import Removal, in_units, unit_of
 from autodepth.trial.context import TrialContext
@@ -22,8 +19,6 @@ Divergences = Mapping[Mask, float]
 """How far a network is from the whole, in nats, without each of some sets of its branches."""
 JUDGED_IMAGES = 256
 """Validation images that sets are judged on, at most."""
-WIDTHS = (0.75, 0.5, 0.25)
-"""Shares of its inner channels that a branch is judged with, beside all and none."""
 # Rounds of swaps: a small part of the search, which the chain of removals decides.
 _BRANCHES_PER_SWAP = 5
 
@@ -50,35 +45,6 @@ def judge_masks(context: TrialContext, network: ResidualNetwork, removal: Remova
         swaps=len(costs) // _BRANCHES_PER_SWAP,
         seed=context.seed_for("sets of branches"),
     )
-
-
-def judge_variants(
-    context: TrialContext, network: ResidualNetwork
-) -> dict[int, dict[float, float]]:
-    """Return how far a network's outputs change with each branch narrower, by number and width.
-
-    Each stands alone, and the weakest channels of the branch go, as of `prune_width`. Where no
-    channels can go there is nothing to judge. At width 1 stands what batch statistics change that
-    are measured anew, which all others have in them too.
-
-    Args:
-        context: images.
-        network: a trained network on its device.
-    """
-    module = copied(network.module).cpu()
-    narrowing = find_narrowing(network, module)
-    if not narrowing.groups:
-        return {}
-    narrower = {width: prune_width(network, 1 - width, narrowing) for width in WIDTHS}
-    judge = Judge(network, context.scoring_batches(JUDGED_IMAGES // 2), context.task, narrower)
-    free = [one for one in judge.narrow if one[0] not in narrowing.left_alone]
-    found = judge.with_widths([frozenset(), *(frozenset({one}) for one in free)])
-    whole = found[frozenset()].divergence
-    variants: dict[int, dict[float, float]] = {}
-    for branch, width in free:
-        judged = found[frozenset({(branch, width)})]
-        variants.setdefault(branch, {1.0: whole})[width] = judged.divergence
-    return variants
 
 
 def of_single_branches(judged: Divergences) -> dict[int, float]:

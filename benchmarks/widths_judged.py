@@ -1,0 +1,193 @@
+"""Which widths of a trained ResNet-56's branches go together, and what choosing them takes.
+
+For shares of the MACs and several draws of images: sets of branches judged together (`joint`); a
+width of each branch by what single ones lose, summed up; and widths judged together
+(`joint_widths`). What is left has its statistics measured anew, or is fitted to the whole network's
+features too. Test accuracy and KL divergence as of `masks_judged.py`, and the processor time of
+choosing in epochs of the whole network on 4,500 images, from steps of training timed beside it.
+
+    python benchmarks/widths_judged.py --data folder:CIFAR10 --weights resnet56.th
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from masks_judged import JUDGED, RECALIBRATED, RESULTS, Chooser
+
+from autodepth.networks.pruning.width import prune_width
+from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.policy.choosing.mask_search import closest
+from autodepth.policy.choosing.variants import choose_variants
+from autodepth.policy.policy import Policy
+from autodepth.policy.training_settings import TrainingSettings
+from autodepth.service.search.requests import SearchRequest
+from autodepth.service.search.search import plan_search
+from autodepth.space.file.shipped import default_space
+from autodepth.trial.context import TrialContext
+from autodepth.trial.phases.branches.joint import judge_masks
+from autodepth.trial.phases.branches.joint_widths import JointWidths
+from autodepth.trial.phases.parent import train_parent
+from autodepth.trial.phases.pruning import removal_from
+from autodepth.trial.phases.recovery import fit_features, recalibrate_batch_norm
+
+SHARES = (0.75, 0.5, 0.33)
+HOWS = ("joint sets", "widths in sum", "joint widths")
+RECOVERIES = ("recalibrated", "reconstructed")
+WAYS = [(how, recovery) for how in HOWS for recovery in RECOVERIES]
+EPOCH_IMAGES, TIMED_STEPS, BATCH = 4500, 3, 128
+
+
+def epoch_seconds(context: TrialContext, parent: ResidualNetwork) -> float:
+    """Return the processor time of an epoch of the whole network, from a few steps of it."""
+    network = parent.without(())
+    network.module.train()
+    batches = iter(context.training_batches(BATCH, "timing"))
+    seconds = []
+    for _ in range(TIMED_STEPS):
+        images, labels = next(batches)
+        start = time.process_time()
+        F.cross_entropy(network.module(images), labels).backward()
+        seconds.append(time.process_time() - start)
+    return statistics.median(seconds) * EPOCH_IMAGES / BATCH
+
+
+class Widths:
+    """Chooses widths of one network on one draw of images."""
+
+    def __init__(self, chooser: Chooser) -> None:
+        self._chooser, self.seconds = chooser, dict[str, float]()
+        context, parent = chooser.context, chooser.parent
+        self._removals = {
+            share: removal_from(parent, Policy(removal="joint_widths", macs_target=share))
+            for share in SHARES
+        }
+        start = time.process_time()
+        self._masks = judge_masks(context, parent, self._removals[SHARES[0]])
+        self.seconds["joint sets"] = time.process_time() - start
+        start = time.process_time()
+        self._joint = JointWidths(context, parent)
+        self._alone = self._joint.alone()
+        self.seconds["widths in sum"] = time.process_time() - start
+
+    def by(self, how: str, share: float) -> Mapping[int, float]:
+        """Return widths of the branches that are not whole."""
+        removal = self._removals[share]
+        if how == "joint sets":
+            allowed = {mask: far for mask, far in self._masks.items() if removal.allows(mask)}
+            return dict.fromkeys(closest(allowed, removal.met), 0.0)
+        if how == "widths in sum":
+            chosen = choose_variants(*self._joint.problem(removal, self._alone)) or {}
+            return {b: variant.width for b, variant in chosen.items() if variant.width < 1}
+        start = time.process_time()
+        found = self._joint.chosen(removal, self._alone)
+        self.seconds[f"joint widths, {share:.0%}"] = time.process_time() - start
+        return found
+
+    def tested(self, widths: Mapping[int, float], recovery: str) -> dict[str, float]:
+        """Return accuracy, divergence and share of MACs of what is left."""
+        chooser, parent = self._chooser, self._chooser.parent
+        smaller = parent.without([branch for branch, width in widths.items() if not width])
+        network = prune_width(smaller, {b: 1 - width for b, width in widths.items() if width})
+        batches = chooser.context.training_batches(BATCH, "recalibration")
+        recalibrate_batch_norm(network, batches, RECALIBRATED)
+        if recovery == "reconstructed":
+            fit_features(parent, network, chooser.policy, chooser.context)
+        share = network.total_macs / parent.total_macs
+        return {"macs": share, **chooser.tested_network(network)}
+
+
+def measure(context: TrialContext, seeds: Sequence[int], test_images: int) -> list[dict[str, Any]]:
+    """Return one row per draw of images, share, way to choose and recovery, and one of costs."""
+    rows = []
+    for seed in seeds:
+        setting = replace(context, seed=seed)
+        parent = train_parent(Policy(train=TrainingSettings(epochs=0)), setting, print).network
+        widths = Widths(Chooser(setting, parent, test_images))
+        epoch = epoch_seconds(setting, parent)
+        for share in SHARES:
+            for how in HOWS:
+                chosen = widths.by(how, share)
+                for recovery in RECOVERIES:
+                    told = widths.tested(chosen, recovery)
+                    row = {"seed": seed, "share": share, "how": how, "recovery": recovery, **told}
+                    rows.append({**row, "widths": {str(b): w for b, w in chosen.items()}})
+                    print(rows[-1], flush=True)
+        costs = {name: seconds / epoch for name, seconds in widths.seconds.items()}
+        rows.append({"seed": seed, "epoch_seconds": epoch, "epochs": costs})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def table(rows: list[dict[str, Any]], told: dict[str, Any]) -> str:
+    """Return the rows as Markdown."""
+    tested, costs = [r for r in rows if "share" in r], [r for r in rows if "epochs" in r]
+    lines = [
+        "ResNet-56 with public CIFAR-10 weights on CIFAR-10 JPEG, no fine-tuning; test accuracy in "
+        f"percent and KL divergence from the whole network in nats on {told['test_images']:,} test "
+        f"images, {len(told['seeds'])} draws of {JUDGED} judged training images; one CPU thread, "
+        f"torch {told['torch']}, commit {told['commit']}.",
+        "",
+        f"| share of MACs at most | {' | '.join(f'{h}, {r}' for h, r in WAYS)} |",
+        "|---" * (1 + len(WAYS)) + "|",
+    ]
+    for share in SHARES:
+        cells = []
+        for way in WAYS:
+            found = [r for r in tested if (r["share"], r["how"], r["recovery"]) == (share, *way)]
+            names = ("accuracy", "divergence", "macs")
+            accuracy, far, macs = (statistics.mean(r[name] for r in found) for name in names)
+            cells.append(f"{accuracy:.1%} (KL {far:.2f}, {macs:.0%})")
+        lines.append(f"| {share:.0%} | " + " | ".join(cells) + " |")
+    took = ", ".join(
+        f"{name} {statistics.mean(cost['epochs'][name] for cost in costs):.2f}"
+        for name in costs[0]["epochs"]
+    )
+    told_costs = (
+        f"Choosing takes, in epochs of the whole network on {EPOCH_IMAGES:,} images: {took}."
+    )
+    return "\n".join([*lines, "", told_costs, ""])
+
+
+def main() -> None:
+    """Measure, and write the table and its numbers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--train-images", type=int, default=5000)
+    parser.add_argument("--test-images", type=int, default=2000)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--commit", default="unknown")
+    parser.add_argument("--to", type=Path, default=RESULTS / "widths_judged.md")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    plan = plan_search(
+        SearchRequest(
+            space=default_space(), data=args.data, network="resnet56",
+            weights=args.weights, budget="1trials",
+            settings=[f"data.train_images={args.train_images}"],
+        )
+    )  # fmt: skip
+    rows = measure(plan.context, args.seeds, args.test_images)
+    told = {
+        "test_images": args.test_images, "seeds": args.seeds, "commit": args.commit,
+        "torch": version("torch"),
+    }  # fmt: skip
+    args.to.write_text(table(rows, told))
+    lines = [json.dumps(row) for row in rows]
+    args.to.with_suffix(".jsonl").write_text("\n".join(lines) + "\n")
+    print(table(rows, told))
+
+
+if __name__ == "__main__":
+    main()
