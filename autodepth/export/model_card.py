@@ -166,7 +166,8 @@ def _uses(architecture: Architecture) -> str:
     )
     meant = "It is meant for images like those it was trained on. Nothing is known of others."
     if not architecture.learns.is_classification:
-        return f"{given}{SHIPPED_TASKS[architecture.learns.name].gives}\n\n{meant}"
+        told = f" They stand for: {_plain(', '.join(names[:_SHOWN_CLASSES]))}." if names else ""
+        return f"{given}{SHIPPED_TASKS[architecture.learns.name].gives}{told}\n\n{meant}"
     shown = ", ".join(names[:_SHOWN_CLASSES])
     more = f" and {len(names) - _SHOWN_CLASSES} more" if len(names) > _SHOWN_CLASSES else ""
     return (

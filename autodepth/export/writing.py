@@ -33,6 +33,7 @@ from autodepth.export.verification import (
 )
 from autodepth.long_work import each, long_work
 from autodepth.space.file.yaml_text import write_yaml
+from autodepth.space.sections.task_section import CLASSIFICATION
 from autodepth.trial.device.threads import only_threads_that_pay
 from autodepth.version import __version__
 
@@ -47,6 +48,8 @@ Tell: TypeAlias = Callable[[str], None]
 Write: TypeAlias = Callable[[Path], None]
 CheckFile: TypeAlias = Callable[[Path, Reference], Check]
 
+PREDICTED = (CLASSIFICATION, "embedding", "segmentation", "regression")
+"""Tasks whose outputs `predict.py` can tell of; boxes are decoded by the detector's own code."""
 _PREDICT = Path(__file__).parent / "formats" / files.PREDICT
 
 
@@ -117,7 +120,7 @@ def write_bundle(  # noqa: PLR0913 - what a bundle is made of
     draft = Path(tempfile.mkdtemp(prefix=f".{to.name}.", dir=to.parent))
     try:
         shutil.copyfile(weights, draft / files.WEIGHTS)
-        if architecture.learns.is_classification:
+        if architecture.learns.name in PREDICTED:
             shutil.copyfile(_PREDICT, draft / files.PREDICT)
         record = {"autodepth": __version__, **record}
         checks, failed = list[Check](), list[BundleError]()

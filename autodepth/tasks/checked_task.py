@@ -36,7 +36,8 @@ class CheckedTask(Task):
     def __init__(self, task: Task, name: str) -> None:
         self.inner, self.name = task, name
         self.metrics: Mapping[str, Metric] = _metrics_of(task, name)  # type: ignore[misc]
-        self.outputs, self.normalisation = task.outputs, task.normalisation
+        self.outputs, self.names = task.outputs, task.names
+        self.normalisation = task.normalisation
         self._shape: tuple[int, ...] | None = None
 
     def place(self, method: str) -> str:

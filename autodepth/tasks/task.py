@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
@@ -89,6 +89,8 @@ class Task(ABC):
     """Every metric by its name, letters, digits and `_`; the first one leads the search."""
     outputs: int = 0
     """Numbers the network gives for one input: what its builder gets as `num_classes`."""
+    names: Sequence[str] = ()
+    """What these numbers stand for, such as classes; cards and files tell them."""
     normalisation: Normalisation | None = None
     """What pixels were normalised with, where inputs are images; a network's users need it."""
 

@@ -47,6 +47,7 @@ class TaskData:
         fingerprint: SHA-256 of the content of both, in their order.
         record: which examples these are, by their content; the test split is not opened.
         settings: what they were read from, unless the task brings them along.
+        classes: what the outputs stand for, where the task says.
         normalisation: what their pixels were normalised with, where the task says.
     """
 
@@ -109,6 +110,7 @@ def read_task_data(
         ),
         settings=settings or DataSettings(name=TASK_DATA),
         normalisation=task.normalisation,
+        classes=tuple(task.names),
     )
 
 

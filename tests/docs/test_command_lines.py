@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import typer
+from digit_scenes import write_scenes
 from docs.command_lines import PAGES, command_lines
 from PIL import Image
 from ruamel.yaml import YAML
@@ -59,7 +60,14 @@ SNIPPETS = {
         "images = np.zeros((1, 1, 8, 8), np.float32)"
     },
 }
-PART_OF_A_FILE = ("class Block",)  # no program of their own
+# Pages of tasks that are shipped, and the space file that each begins with.
+OF_TASKS = {
+    "embedding": "faces.yaml",
+    "detection": "boxes.yaml",
+    "segmentation": "maps.yaml",
+    "regression": "ages.yaml",
+}
+PART_OF_A_FILE = ("class Block", "class Backbone")  # no program of their own
 
 
 def snippets(page):
@@ -114,6 +122,7 @@ def belongings(tmp_path_factory):
         ("photos", ("cat", "ship"), 24),
         ("newer", ("cat", "ship"), 24),
         ("cifar10", "abcdefghij", 32),
+        ("faces", "abcdefghij", 16),
     ):
         for name in classes:
             (place / folder / name).mkdir(parents=True)
@@ -138,6 +147,22 @@ def belongings(tmp_path_factory):
     (place / "ink.py").write_text(snippets(guide)[0])
     space, _ = re.findall(r"^```yaml\n(.*?)^```", guide.read_text(), re.MULTILINE | re.DOTALL)
     (place / "ink.yaml").write_text(space)
+    for page in PAGES:
+        if page.stem in OF_TASKS:
+            pattern = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+            (space,) = pattern.findall(page.read_text())
+            (place / OF_TASKS[page.stem]).write_text(space)
+    shipped = Path(__file__).parents[1] / "tasks" / "shipped"
+    for name in ("small_detector.py", "small_maps.py"):
+        (place / name).write_text((shipped / name).read_text())
+    write_scenes(place / "scenes", {"train": 60, "valid": 12, "test": 12})
+    (place / "ages").mkdir()
+    rows = ["image,age"]
+    for i in range(120):
+        pixels = draw.integers(0, 255, (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / "ages" / f"{i}.png")
+        rows.append(f"{i}.png,{pixels.mean():.2f}")
+    (place / "ages" / "ages.csv").write_text("\n".join(rows))
     (place / "token.txt").write_text("a-token-of-some-length-0123456789")
     return place
 

@@ -10,7 +10,7 @@ policy.yaml          what was done to get it
 record.json          study, trial, seed, what was measured on which split
 images.safetensors   which images of a person's own were set apart for the test, by their content
 verification.json    how each format was compared with the searched network, and the result
-predict.py           classifies images with onnxruntime and numpy alone; of no other task
+predict.py           says what it gives by onnxruntime and numpy alone; not of boxes and own tasks
 README.md            the model card
 checksums.json       SHA-256 of all of the above, and of itself
 test_openings.json   written by `evaluate`: when the test split was opened, and what it said

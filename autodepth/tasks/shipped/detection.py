@@ -48,7 +48,8 @@ class Detection(FileTask):
         scenes = {split: parts[role].subset(index) for split, (role, index) in splits.items()}
         size, channels = size_of(scenes["train"].paths, data)
         super().__init__(data, {s: _Boxed(found, size, channels) for s, found in scenes.items()})
-        self.outputs = len(scenes["train"].classes) + 1  # 0 is the background
+        self.names = ("background", *scenes["train"].classes)
+        self.outputs = len(self.names)
         self._decoder: Decoder | None = None
 
     def for_network(self, network: NetworkSpec) -> Detection:

@@ -42,7 +42,8 @@ class Regression(FileTask):
         size, channels = size_of(found["train"].paths, data)
         super().__init__(data, {split: _Rows(f, size, channels) for split, f in found.items()})
         train = torch.from_numpy(found["train"].targets)
-        self.outputs = train.shape[1]
+        self.names = found["train"].names
+        self.outputs = len(self.names)
         self._mean, self._sd = train.mean(0), train.std(0).clamp_min(1e-12)
         guessed = float((train - train.mean(0)).abs().mean())  # by who always tells the mean
         self.metrics = {  # type: ignore[misc]

@@ -32,12 +32,12 @@ class Segmentation(FileTask):
 
     Args:
         data: `masks:PATH`.
-        classes: how many there are; numbers in masks are below that, or 255 for pixels that do
-            not count.
+        classes: how many there are, or their names; numbers in masks are below that, or 255 for
+            pixels that do not count.
 
     Raises:
         DataError: images or masks cannot be read, or a mask has other numbers.
-        TaskError: `classes` is no number above 1.
+        TaskError: `classes` are not two or more.
     """
 
     metrics: ClassVar[Mapping[str, Metric]] = {
@@ -45,10 +45,12 @@ class Segmentation(FileTask):
         "pixel_accuracy": Metric(unit="%"),
     }
 
-    def __init__(self, data: DataSettings, *, classes: int) -> None:
-        if not isinstance(classes, int) or isinstance(classes, bool) or not 1 < classes < IGNORED:
+    def __init__(self, data: DataSettings, *, classes: int | Sequence[str]) -> None:
+        self.names = tuple(map(str, range(classes) if isinstance(classes, int) else classes))
+        self.outputs = len(self.names)
+        if isinstance(classes, str) or not 1 < self.outputs < IGNORED:
             raise TaskError(
-                f"task.arguments.classes must be a whole number from 2 to 254, but got {classes!r}"
+                f"task.arguments.classes must be 2 to 254, or their names, but got {classes!r}"
             )
         kind, _, place = data.name.partition(":")
         if kind != "masks":
@@ -57,10 +59,8 @@ class Segmentation(FileTask):
         splits = drawn_splits({role: found.paths for role, found in parts.items()}, data)
         masked = {split: parts[role].subset(index) for split, (role, index) in splits.items()}
         size, channels = size_of(masked["train"].paths, data)
-        self.outputs = classes
-        super().__init__(
-            data, {split: _Maps(found, size, channels, classes) for split, found in masked.items()}
-        )
+        maps = {s: _Maps(found, size, channels, self.outputs) for s, found in masked.items()}
+        super().__init__(data, maps)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy of the pixels that count."""

@@ -91,7 +91,7 @@ def test_what_cannot_be_read_is_said_without_a_traceback(predict, tmp_path):
     for done, told in (
         (predict("a.png", without=["PIL"]), "a.png: only .npy and .npz are read without Pillow"),
         (predict("large.npy"), "large.npy: images must be 8x8 of 1 channel"),
-        (predict(), "Classify images"),
+        (predict(), "Say what the model.onnx"),
     ):
         assert done.returncode == 1
         assert told in done.stderr

@@ -1,5 +1,7 @@
 """A small real study of a task that is shipped, to an exported network."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,12 @@ class Studied:
     front: list
     unpruned: dict
     bundle: Path
+
+    def predicted(self, *images):
+        """Return the lines that predict.py writes of images."""
+        command = [sys.executable, self.bundle / "predict.py", *images]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return [line.partition(": ")[2] for line in done.stdout.splitlines()]
 
     @property
     def card(self):

@@ -49,6 +49,8 @@ def test_digits_are_found_by_shallower_detectors(studied, scenes):
     assert numbers.shape == (2, 64, 3 + 4 + 1)  # a cell each; scores, edges, how central it is
     assert "object-detection" in found.card
     assert "for every anchor" in found.card
+    assert "They stand for: background, 0, 1." in found.card
+    assert not (found.bundle / "predict.py").exists()
     result = evaluate_bundle(found.bundle, own_code=True)
     assert list(result.metrics) == ["test_map", "test_map_50"]
     assert result.metrics["test_map_50"] > 0.15

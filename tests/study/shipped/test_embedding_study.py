@@ -54,6 +54,10 @@ def test_identities_never_seen_are_told_apart(studied, tmp_path):
     ]
     assert result.metrics["test_recall_at_1"] > 0.8
     assert result.data == "folder:people"
+    first, *_, last = sorted((tmp_path / "people" / "person3").iterdir())
+    same, other = found.predicted(first, first, last)[1:]
+    assert same == "1.000 (cosine to the first image)"
+    assert -1 < float(other.split()[0]) < 1
     (tmp_path / "people").rename(tmp_path / "moved")
     moved = evaluate_bundle(found.bundle, f"folder:{tmp_path / 'moved'}")
     assert moved.metrics == result.metrics

@@ -40,6 +40,11 @@ def test_where_the_ink_is_is_told_by_shallower_networks(studied, tmp_path):
 
     assert min(member.point.macs for member in found.front) < found.unpruned["macs"]
     assert "the numbers themselves" in found.card
+    assert "They stand for: across, down." in found.card
+    (told,) = found.predicted(tmp_path / "ink" / "0.png")
+    across, down = (part.split() for part in told.split(", "))
+    assert (across[0], down[0]) == ("across", "down")
+    assert 2 < float(across[1]) < 5
     result = evaluate_bundle(found.bundle)
     assert list(result.metrics) == ["test_mae", "test_r2"]
     assert result.metrics["test_mae"] < 0.35  # of who always tells the mean: 0.37

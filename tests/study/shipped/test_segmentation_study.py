@@ -12,7 +12,7 @@ NETWORK = Path(__file__).parents[2] / "tasks" / "shipped" / "small_maps.py"
 SPACE = """
 version: 1
 network: "small_maps:Maps"
-task: {name: segmentation, arguments: {classes: 3}}
+task: {name: segmentation, arguments: {classes: [ground, nought, one]}}
 data: {name: masks:scenes, augment: none}
 search:
   p_L: {min: 0.5, max: 1.0}
@@ -34,6 +34,9 @@ def test_pixels_of_digits_are_told_by_shallower_networks(studied, tmp_path, monk
 
     assert min(member.point.macs for member in found.front) < found.unpruned["macs"]
     assert "image-segmentation" in found.card
+    assert "They stand for: ground, nought, one." in found.card
+    (told,) = found.predicted(tmp_path / "scenes" / "test" / "images" / "0000.png")
+    assert told.startswith("ground ")
     result = evaluate_bundle(found.bundle, own_code=True)
     assert list(result.metrics) == ["test_miou", "test_pixel_accuracy"]
     assert result.metrics["test_miou"] > 0.4  # of the ground alone: 0.3

@@ -77,7 +77,7 @@ def test_masks_that_do_not_fit_are_told_together(settings, tmp_path):
 
 
 def test_arguments_and_data_of_another_kind_are_told(settings):
-    with pytest.raises(TaskError, match="classes must be a whole number from 2"):
+    with pytest.raises(TaskError, match="classes must be 2 to 254, or their names"):
         Segmentation(settings(), classes=1)
     with pytest.raises(DataError, match="segmentation learns from masks:PATH"):
         Segmentation(DataSettings(name="digits"), classes=3)
