@@ -50,6 +50,14 @@ NewBundle = Annotated[Path, typer.Option(help="Folder to export to; must not exi
 TrackingStore = Annotated[
     str | None, typer.Option(help="MLflow store; else a SQLite file beside the studies.")
 ]
+Notify = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="URL",
+        help="Tell a webhook, or what apprise knows, when it matters; better env:NAME or "
+        "file:PATH of what holds the URL: others on this machine see a command line. Repeatable.",
+    ),
+]
 OwnCode = Annotated[
     bool,
     typer.Option(

@@ -25,7 +25,8 @@ _CHILD = "AUTODEPTH_SUPERVISED"
 _SAFE = "PYTHONSAFEPATH"  # known to Python: no folder of a script, and not the current one
 _DRIVING = ("search", "resume")
 _NOT_DRIVING = ("--help", "-h", "--dry-run")
-_CARRIED = ("--tracking-uri", "--ray-address", "--storage", "--concurrency")  # with a value each
+# With a value each.
+_CARRIED = ("--tracking-uri", "--notify", "--ray-address", "--storage", "--concurrency")
 _MOST_DEATHS = 5  # in a row, without a trial that ended in between
 # A batch system may give notice of its time limit by any of the last three.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)

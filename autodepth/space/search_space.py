@@ -58,6 +58,7 @@ class SearchSpace:
         seed: the study's seed.
         branches: numbers of exactly the branches that go; None where something else decides.
         task: what is learned; `data` are its own unless it is classification.
+        notify: who is told when it matters, as `env:NAME` or `file:PATH` of what holds a URL.
     """
 
     network: NetworkSection
@@ -75,6 +76,7 @@ class SearchSpace:
     seed: int
     branches: tuple[int, ...] | None = None
     task: TaskSection = field(default_factory=TaskSection)
+    notify: tuple[str, ...] = ()
 
     @classmethod
     def from_model(cls, model: SpaceModel) -> SearchSpace:
@@ -107,6 +109,7 @@ class SearchSpace:
             seed=model.seed,
             branches=model.search.branches,
             task=model.task,
+            notify=model.notify,
         )
 
     @classmethod
@@ -153,6 +156,7 @@ class SearchSpace:
             "confirmation": self.confirmation.model_dump(mode="json"),
             "limits": self.limits.model_dump(mode="json"),
             "seed": self.seed,
+            **({"notify": list(self.notify)} if self.notify else {}),
         }
 
     def dimensions_for(self, num_stages: int, num_branches: int) -> tuple[Dimension, ...]:

@@ -37,6 +37,8 @@ SPENT = "the budget was spent"
 """How a study ends that ran to its end."""
 EXHAUSTED = "nothing is left to try: every policy that was suggested came to a known network"
 """How a study ends whose space is smaller than its budget."""
+INTERRUPTED = "interrupted"
+"""How a study ends that a person or the system ended early."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +137,7 @@ def run_study(
         with suppress(OSError):  # what stays there is taken away when the study ends again
             transit.clear()
     outcome = (
-        driver.halted or driver.reason_to_stop or ("interrupted" if driver.interrupted else SPENT)
+        driver.halted or driver.reason_to_stop or (INTERRUPTED if driver.interrupted else SPENT)
     )
     if outcome == SPENT and request is not None:
         outcome = ledger.study.outcome or SPENT

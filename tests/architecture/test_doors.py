@@ -38,6 +38,8 @@ DOORS = {
         "records/mlflow/client.py",
         "records/mlflow/store.py",
     },
+    "apprise": {"service/notify/places.py"},
+    "requests": {"service/notify/places.py"},
     "moocore": {"front/hypervolume.py"},
     "plotille": {"cli/tables.py"},
     "ruamel": {"space/file/yaml_text.py"},

@@ -16,6 +16,7 @@ from autodepth.cli.options import (
     Moved,
     MovedWeights,
     Network,
+    Notify,
     OwnCode,
     RayAddress,
     Seed,
@@ -96,6 +97,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         ),
     ] = None,
     tracking_uri: TrackingStore = None,
+    notify: Notify = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and train nothing.")
     ] = False,
@@ -124,6 +126,7 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         trust_data=trust_data,
         formats=_formats(formats),
         tracking_uri=tracking_uri,
+        notify=tuple(notify or ()),
         ray_address=ray_address,
         storage=storage,
     )
@@ -183,6 +186,7 @@ def resume(  # noqa: PLR0913, PLR0917 - an option each
     ] = False,
     own_code: OwnCode = False,
     tracking_uri: TrackingStore = None,
+    notify: Notify = None,
     json: Json = False,
 ) -> None:
     """Go on with a study that was interrupted or has spent its budget.
@@ -200,6 +204,7 @@ def resume(  # noqa: PLR0913, PLR0917 - an option each
         own_code=own_code,
         takeover=takeover,
         tracking_uri=tracking_uri,
+        notify=tuple(notify or ()),
         ray_address=ray_address,
         storage=storage,
     )

@@ -15,13 +15,17 @@ from autodepth.records.storage import refused
 from autodepth.records.trial_record import BROKEN_OFF
 
 Mode = Literal["create", "write", "read"]
-VERSION = 7
+VERSION = 8
 _RESERVATION = (
     "reservation (id INTEGER PRIMARY KEY AUTOINCREMENT, devices REAL NOT NULL CHECK (devices > 0),"
     " spent REAL NOT NULL)"
 )
 _LOST = " OR ".join(f"reason LIKE '{reason}%'" for reason in BROKEN_OFF)
 _WAITING = "waiting (trial INTEGER PRIMARY KEY REFERENCES trial)"
+_NOTICE = (
+    "notice (number INTEGER PRIMARY KEY AUTOINCREMENT, place TEXT NOT NULL, key TEXT NOT NULL,"
+    " noted_at TEXT NOT NULL, state TEXT NOT NULL, content TEXT NOT NULL, UNIQUE (place, key))"
+)
 # By the version they lead from. What is only read is read as it is.
 _MIGRATIONS = {
     2: (
@@ -47,6 +51,7 @@ _MIGRATIONS = {
         "ALTER TABLE epoch ADD COLUMN metrics TEXT NOT NULL DEFAULT '{}'",
         "ALTER TABLE epoch ADD COLUMN unit TEXT NOT NULL DEFAULT '%'",
     ),
+    7: (f"CREATE TABLE {_NOTICE}",),
 }
 BUSY_SECONDS = 30.0
 _NO_LOG = (
@@ -83,6 +88,7 @@ CREATE TABLE verdict (
     PRIMARY KEY (trial, rung)) WITHOUT ROWID;
 CREATE TABLE {_RESERVATION};
 CREATE TABLE {_WAITING};
+CREATE TABLE {_NOTICE};
 CREATE INDEX spending_of_trial ON spending (trial);
 CREATE TABLE tracking (
     store TEXT NOT NULL, trial INTEGER NOT NULL, run_id TEXT NOT NULL, epochs_sent INTEGER NOT NULL,

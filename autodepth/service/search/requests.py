@@ -26,6 +26,8 @@ class RunRequest:
         own_code: whether a network or a task `package.module:callable` in a space file may be
             imported and called; a network given as `network` of a search always is.
         tracking_uri: MLflow store; None for a SQLite file beside the studies.
+        notify: who else is told when it matters, beside those that the space names: a webhook or
+            another URL, or where one is, `env:NAME` or `file:PATH`.
         runner: `ray`, or `in-process` for one trial after the other in this process.
         ray_address: `HOST:PORT` of an existing Ray cluster, or `auto` on one of its nodes; None
             starts a Ray of this study's own.
@@ -34,6 +36,7 @@ class RunRequest:
 
     own_code: bool = False
     tracking_uri: str | None = None
+    notify: Sequence[str] = ()
     runner: Runner = "ray"
     ray_address: str | None = None
     storage: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from autodepth.records.driver_lock.lock import DriverLock
 from autodepth.records.ledger import Ledger
 from autodepth.records.mlflow.sync import unsent_trials
 from autodepth.records.studies import StudyFolder, find_study, study_folders
+from autodepth.service.notify.places import read_places
 from autodepth.service.search.one_search import only_search
 from autodepth.service.search.replan import keep_paths, plan_again
 from autodepth.service.search.requests import Concurrency, ResumeRequest, SearchRequest
@@ -38,6 +39,7 @@ def resume(  # noqa: PLR0913 - as `search`
     own_task: bool | None = None,
     takeover: bool = False,
     tracking_uri: str | None = None,
+    notify: Sequence[str] = (),
     runner: Runner = "ray",
     ray_address: str | None = None,
     storage: str | None = None,
@@ -65,6 +67,7 @@ def resume(  # noqa: PLR0913 - as `search`
         own_task=own_task,
         takeover=takeover,
         tracking_uri=tracking_uri,
+        notify=notify,
         runner=runner,
         ray_address=ray_address,
         storage=storage,
@@ -117,6 +120,7 @@ def resumption_of(request: SearchRequest) -> ResumeRequest | None:
         own_code=request.own_code or request.network is not None,
         own_task=request.own_code,
         tracking_uri=request.tracking_uri,
+        notify=request.notify,
         runner=request.runner,
         ray_address=request.ray_address,
         storage=request.storage,
@@ -146,14 +150,16 @@ def carry_on(
         request: who is told, how it runs, and whether the study is taken over.
         watch: as of `resume`.
     """
+    read_places((*plan.space.notify, *request.notify))  # before anything is written
     with (
         DriverLock(folder, takeover=request.takeover, wait=True) as lock,
         Ledger.open(folder.ledger_path) as ledger,
     ):
         _begin_driving(ledger, lock.taken_from)  # before the first write
+        died = ledger.study.outcome is None
         keep_paths(folder, plan)
         ledger.extend(plan.to_dict())
-        return drive(plan, folder, ledger, request, watch=watch)
+        return drive(plan, folder, ledger, request, watch=watch, taken_up=died)
 
 
 def _begin_driving(ledger: Ledger, taken_from: Driver | None) -> None:

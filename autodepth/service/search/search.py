@@ -19,6 +19,8 @@ from autodepth.records.mlflow.sync import Tracker
 from autodepth.records.storage import taking
 from autodepth.records.studies import StudyFolder, check_free, create_study_folder
 from autodepth.report.study_files import write_study_files
+from autodepth.service.notify.notifier import telling
+from autodepth.service.notify.places import read_places
 from autodepth.service.search.one_search import only_search
 from autodepth.service.search.rehearsal import rehearse, with_formats_tried
 from autodepth.service.search.requests import RunRequest, SearchRequest
@@ -60,6 +62,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
     trust_data: bool = False,
     formats: Sequence[Format] = (),
     tracking_uri: str | None = None,
+    notify: Sequence[str] = (),
     runner: Runner = "ray",
     ray_address: str | None = None,
     storage: str | None = None,
@@ -93,6 +96,7 @@ def search(  # noqa: PLR0913 - a wish each, all but one optional
         trust_data=trust_data,
         formats=formats,
         tracking_uri=tracking_uri,
+        notify=notify,
         runner=runner,
         ray_address=ray_address,
         storage=storage,
@@ -171,6 +175,7 @@ def carry_out_plan(
         request: what name it is to have, who is told of it, and how it runs.
         watch: as of `search`.
     """
+    read_places((*plan.space.notify, *request.notify))  # before anything is written
     rehearse(plan)
     folder = create_study_folder(request.study or _study_name(plan))
     with DriverLock(folder):
@@ -191,8 +196,9 @@ def drive(
     *,
     watch: Watch,
     confirmation: ConfirmationRequest | None = None,
+    taken_up: bool = False,
 ) -> StudyResult:
-    """Spend what is left of a study's budget, MLflow being told meanwhile; hold its lock.
+    """Spend what is left of a study's budget, others being told meanwhile; hold its lock.
 
     Args:
         plan: what to do.
@@ -201,10 +207,26 @@ def drive(
         request: by which runner, and who is told.
         watch: as of `search`.
         confirmation: what is asked of the front, with no search; None searches.
+        taken_up: whether an earlier driver died.
     """
     token = ledger.begin_driving() if ledger.token is None else ledger.token
+    places = read_places((*plan.space.notify, *request.notify))
+    with telling(folder, places, token=token, taken_up=taken_up):
+        return _drive(plan, folder, ledger, request, watch=watch, confirmation=confirmation)
+
+
+def _drive(
+    plan: StudyPlan,
+    folder: StudyFolder,
+    ledger: Ledger,
+    request: RunRequest,
+    *,
+    watch: Watch,
+    confirmation: ConfirmationRequest | None,
+) -> StudyResult:
+    """Spend what is left of a study's budget, MLflow being told meanwhile."""
     tracker = Tracker(
-        folder, tracking_uri=request.tracking_uri, write_files=write_study_files, token=token
+        folder, tracking_uri=request.tracking_uri, write_files=write_study_files, token=ledger.token
     )
     try:
         result = run_study(

@@ -276,6 +276,18 @@ class SpaceModel(Section):
     seed: Annotated[int, Field(ge=0), must("a whole number of at least 0")] = Field(
         0, description="every draw of the study derives from it"
     )
+    notify: Annotated[
+        tuple[
+            Annotated[
+                str,
+                Field(pattern=r"^(env:\w+|file:.+)$"),
+                must("env:NAME or file:PATH of what holds a URL, which may be a secret"),
+            ],
+            ...,
+        ],
+        Strict(strict=False),
+        must("a list of env:NAME and file:PATH"),
+    ] = Field((), description="who is told when it matters: variables or files that hold a URL")
 
 
 SECTIONS: dict[str, type[Section]] = {

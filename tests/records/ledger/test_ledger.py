@@ -204,7 +204,7 @@ def test_what_is_no_ledger_is_refused_in_words(tmp_path: Path, ledger: Ledger) -
 
 
 @pytest.mark.parametrize(
-    ("version", "hint"), [(0, "never finished starting"), (1, "an older autodepth"), (8, "update")]
+    ("version", "hint"), [(0, "never finished starting"), (1, "an older autodepth"), (9, "update")]
 )
 def test_another_version_is_refused(tmp_path: Path, version: int, hint: str) -> None:
     path = tmp_path / "ledger.sqlite"
@@ -212,7 +212,7 @@ def test_another_version_is_refused(tmp_path: Path, version: int, hint: str) -> 
     connection.execute(f"PRAGMA user_version = {version}")
     connection.execute("CREATE TABLE t (a)")
     connection.close()
-    with pytest.raises(StudyError, match=f"must have version 7, but .* has {version}: .*{hint}"):
+    with pytest.raises(StudyError, match=f"must have version 8, but .* has {version}: .*{hint}"):
         Ledger.open(path)
 
 
@@ -229,6 +229,7 @@ def test_a_ledger_of_two_versions_before_is_read_as_it_is_and_brought_on_when_wr
         connection.execute("ALTER TABLE trial DROP COLUMN node")
         connection.execute("DROP TABLE reservation")
         connection.execute("DROP TABLE waiting")
+        connection.execute("DROP TABLE notice")
         connection.execute("PRAGMA user_version = 2")
     ledger.close()
     with Ledger.open(path, read_only=True) as old:
@@ -241,7 +242,7 @@ def test_a_ledger_of_two_versions_before_is_read_as_it_is_and_brought_on_when_wr
         assert len(new.trials()) == 1
         new.record([(number, replace(EPOCH, step=2))])
         assert [bool(epoch.sensitivities) for epoch in new.epochs(number)] == [False, True]
-        assert new.database.query("PRAGMA user_version")[0][0] == 7
+        assert new.database.query("PRAGMA user_version")[0][0] == 8
 
 
 def lose(ledger: Ledger, policy: dict[str, int], reason: str = WORKER_DIED) -> int:
@@ -274,6 +275,7 @@ def test_a_ledger_of_a_version_that_kept_no_retries_gets_those_that_are_due(
         ledger.end_trial(number, state, reason, 1.0)
     with ledger.database.transaction() as connection:
         connection.execute("DROP TABLE waiting")
+        connection.execute("DROP TABLE notice")
         for name in ("metrics", "unit"):
             connection.execute(f"ALTER TABLE epoch DROP COLUMN {name}")
         connection.execute("PRAGMA user_version = 5")

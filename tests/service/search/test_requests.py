@@ -55,12 +55,14 @@ def test_a_search_is_asked_for_alike_by_command_line_and_python(asked):
         "--set", "train.epochs=3", "--set", "rungs.stages=[]", "--concurrency", "2",
         "--per-trial", "2x1cpu", "--formats", "torch,onnx", "--own-code", "--study", "s",
         "--weights-key", "ema", "--start-from", "latest", "--trust-data", "--tracking-uri", "u",
+        "--notify", "env:HOOK",
     ]  # fmt: skip
     wishes = {
         "budget": "2h,9trials", "data": "npz:x.npz", "network": "resnet14", "seed": 3,
         "settings": ["train.epochs=3", "rungs.stages=[]"], "concurrency": 2,
         "per_trial": "2x1cpu", "formats": ("torch", "onnx"), "own_code": True, "study": "s",
         "weights_key": "ema", "start_from": "latest", "trust_data": True, "tracking_uri": "u",
+        "notify": ("env:HOOK",),
     }  # fmt: skip
 
     assert asked("search", *words) == asked(search, **wishes) == SearchRequest(**wishes)
@@ -69,11 +71,11 @@ def test_a_search_is_asked_for_alike_by_command_line_and_python(asked):
 def test_a_resumption_is_asked_for_alike_by_command_line_and_python(asked):
     words = [
         "s", "--budget", "+1trials", "--concurrency", "auto", "--data", "npz:x.npz", "--own-code",
-        "--takeover", "--tracking-uri", "u",
+        "--takeover", "--tracking-uri", "u", "--notify", "env:A", "--notify", "http://b",
     ]  # fmt: skip
     wishes = {
         "budget": "+1trials", "concurrency": "auto", "data": "npz:x.npz", "own_code": True,
-        "takeover": True, "tracking_uri": "u",
+        "takeover": True, "tracking_uri": "u", "notify": ("env:A", "http://b"),
     }  # fmt: skip
 
     assert asked("resume", *words) == asked(resume, "s", **wishes)
