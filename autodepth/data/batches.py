@@ -14,6 +14,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,6 +24,7 @@ from torch.nn import functional
 from torch.utils.dlpack import from_dlpack
 
 from autodepth.data.images import ArrayImages, FileImages, Images, Pixels, decoding_threads
+from autodepth.data.load import ImageData
 from autodepth.data.prepare import Augmentation
 from autodepth.data.settings import Normalisation
 from autodepth.data.strong_augmentation import StrongAugmentation
@@ -240,3 +242,46 @@ def _decode_ahead(
     finally:
         # A pass that is left early, or meets an unreadable file, does not decode the rest.
         pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledImages:
+    """Images as a network takes them.
+
+    Args:
+        data: the images, split.
+        normalisation: per channel the network takes.
+        augmentation: what training images go through.
+        channels: what the network takes.
+        device: where batches are wanted.
+        strong: what training images go through besides.
+    """
+
+    data: ImageData
+    normalisation: Normalisation
+    augmentation: Augmentation
+    channels: int
+    device: torch.device
+    strong: StrongAugmentation = field(default_factory=StrongAugmentation)
+
+    def batches(
+        self, images: Images, batch_size: int, generator: torch.Generator | None = None
+    ) -> Batches:
+        """Return images in batches; with a generator they are shuffled and augmented."""
+        return Batches(
+            images,
+            batch_size=batch_size,
+            device=self.device,
+            normalisation=self.normalisation,
+            channels=self.channels,
+            augment=Augmentation() if generator is None else self.augmentation,
+            generator=generator,
+        ).strengthened(self.strong)
+
+    def spread(self, count: int | None) -> Images:
+        """Return so many images of the validation split, evenly spread; None takes all."""
+        validation = self.data.validation
+        if count is None or count >= len(validation):
+            return validation
+        index = np.linspace(0, len(validation) - 1, count).round()
+        return validation.subset(index.astype(np.int64))

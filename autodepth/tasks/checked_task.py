@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from autodepth.errors import AutodepthError, TaskError, did_you_mean
 from autodepth.networks.catalogue import NetworkSpec
 from autodepth.networks.running.own_modules import is_installed
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.tasks.task import Batch, Meter, Metric, Split, Task
 
 
@@ -107,6 +108,12 @@ class CheckedTask(Task):
         """Return the task as it is for one network."""
         with self.told("for_network"):
             inner = self.inner.for_network(network)
+        return self if inner is self.inner else CheckedTask(inner, self.name)
+
+    def trained_by(self, settings: TrainingSettings) -> CheckedTask:
+        """Return the task as training by settings has it."""
+        with self.told("trained_by"):
+            inner = self.inner.trained_by(settings)
         return self if inner is self.inner else CheckedTask(inner, self.name)
 
     def _number(self, method: str, compute: Callable[[], Tensor]) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,57 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autodepth.data.batches import Batches
-from autodepth.data.images import Images
+from autodepth.data.batches import Batches, LabelledImages
 from autodepth.data.load import ImageData
-from autodepth.data.prepare import Augmentation
-from autodepth.data.settings import Normalisation
 from autodepth.data.strong_augmentation import StrongAugmentation
 from autodepth.policy.training_settings import TrainingSettings
 from autodepth.tasks.task import Metric, Split, Task
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelledImages:
-    """Images as a network takes them.
-
-    Args:
-        data: the images, split.
-        normalisation: per channel the network takes.
-        augmentation: what training images go through.
-        channels: what the network takes.
-        device: where batches are wanted.
-        strong: what training images go through besides.
-    """
-
-    data: ImageData
-    normalisation: Normalisation
-    augmentation: Augmentation
-    channels: int
-    device: torch.device
-    strong: StrongAugmentation = field(default_factory=StrongAugmentation)
-
-    def batches(
-        self, images: Images, batch_size: int, generator: torch.Generator | None = None
-    ) -> Batches:
-        """Return images in batches; with a generator they are shuffled and augmented."""
-        return Batches(
-            images,
-            batch_size=batch_size,
-            device=self.device,
-            normalisation=self.normalisation,
-            channels=self.channels,
-            augment=Augmentation() if generator is None else self.augmentation,
-            generator=generator,
-        ).strengthened(self.strong)
-
-    def spread(self, count: int | None) -> Images:
-        """Return so many images of the validation split, evenly spread; None takes all."""
-        validation = self.data.validation
-        if count is None or count >= len(validation):
-            return validation
-        index = np.linspace(0, len(validation) - 1, count).round()
-        return validation.subset(index.astype(np.int64))
 
 
 class Classification(Task):
@@ -73,6 +27,7 @@ class Classification(Task):
     """
 
     metrics: ClassVar[Mapping[str, Metric]] = {"accuracy": Metric(unit="%")}
+    tells_metrics = False
 
     def __init__(
         self, images: LabelledImages | None = None, class_weights: Tensor | None = None

@@ -28,9 +28,11 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from autodepth.data.batches import LabelledImages
 from autodepth.data.settings import Normalisation
 from autodepth.errors import InputError
 from autodepth.networks.catalogue import NetworkSpec
+from autodepth.policy.training_settings import TrainingSettings
 
 Split: TypeAlias = Literal["train", "validation", "test"]
 Batch: TypeAlias = tuple[Tensor, Any]
@@ -94,6 +96,11 @@ class Task(ABC):
     normalisation: Normalisation | None = None
     """What pixels were normalised with, where inputs are images; a network's users need it."""
 
+    images: LabelledImages | None = None
+    """Where batches come from that autodepth makes itself; None where the task gives them."""
+    tells_metrics: ClassVar[bool] = True
+    """Whether figures go by the names of its metrics; those of classification are `accuracy`."""
+
     @abstractmethod
     def batches(
         self, split: Split, *, batch_size: int, generator: torch.Generator | None
@@ -140,6 +147,10 @@ class Task(ABC):
 
     def for_network(self, network: NetworkSpec) -> Task:  # noqa: ARG002
         """Return the task as it is for one network."""
+        return self
+
+    def trained_by(self, settings: TrainingSettings) -> Task:  # noqa: ARG002
+        """Return the task as training by settings has it."""
         return self
 
     def training_loss(self, outputs: Any, targets: Any, label_smoothing: float) -> Tensor:  # noqa: ARG002

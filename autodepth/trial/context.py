@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from autodepth.data.batches import LabelledImages
 from autodepth.data.load import ImageData
 from autodepth.data.prepare import Augmentation
 from autodepth.data.settings import Normalisation
@@ -20,7 +21,7 @@ from autodepth.policy.settings import Origin
 from autodepth.policy.training_settings import TrainingSettings
 from autodepth.seeding import derive_seed
 from autodepth.space.objectives import Constraint
-from autodepth.tasks.classification import Classification, LabelledImages
+from autodepth.tasks.classification import Classification
 from autodepth.tasks.loading import Batches, LoadedBatches
 from autodepth.tasks.own_task import TaskSpec, make_task
 from autodepth.tasks.task import Split, Task
@@ -133,8 +134,7 @@ class TrialContext:
 
     def task_of(self, settings: TrainingSettings) -> Task:
         """Return the task as training by settings has it: how images are augmented and weighted."""
-        task = self.task
-        return task.trained_by(settings) if isinstance(task, Classification) else task
+        return self.task.trained_by(settings)
 
     def training_batches(self, batch_size: int, purpose: str, task: Task | None = None) -> Batches:
         """Return the training split, shuffled and augmented by the purpose's generator.
@@ -161,7 +161,7 @@ class TrialContext:
         """
         counts = [count for count in (self.sensitivity_images, most) if count is not None]
         task, wanted = self.task, min(counts, default=None)
-        if isinstance(task, Classification) and task.images is not None:
+        if task.images is not None:
             images = task.images.spread(wanted)
             count = math.ceil(len(images) / _JUDGED_AT_ONCE)
             return task.images.batches(images, math.ceil(len(images) / count))
@@ -180,7 +180,7 @@ class TrialContext:
             purpose: names this use of randomness.
         """
         chosen, task = self.generator(purpose), self.task
-        if isinstance(task, Classification) and task.images is not None:
+        if task.images is not None:
             some = torch.randperm(len(task.images.data.train), generator=chosen)[:count]
             images = task.images.data.train.subset(some.numpy())
             size = min(_FITTED_AT_ONCE, math.ceil(len(images) / 5))
@@ -204,7 +204,7 @@ class TrialContext:
         task: Task | None = None,
     ) -> Batches:
         task = task or self.task
-        if isinstance(task, Classification):
-            return task.batches(split, batch_size=batch_size, generator=generator)
         given: Any = task.batches(split, batch_size=batch_size, generator=generator)
+        if task.images is not None:  # they are on the device
+            return given  # type: ignore[no-any-return]
         return LoadedBatches(given, device=self.device, generator=generator, every=every)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autodepth.errors import DivergenceError
 from autodepth.long_work import each
-from autodepth.tasks.classification import CLASSIFICATION, Classification
+from autodepth.tasks.classification import CLASSIFICATION
 from autodepth.tasks.loading import SizedBatches
 from autodepth.tasks.task import Task
 
@@ -77,7 +77,7 @@ class Measured:
         return Evaluation(
             accuracy=metric.share(found[leading]),
             loss=self._loss_sum / self._seen,
-            metrics={} if isinstance(self._task, Classification) else found,
+            metrics=found if self._task.tells_metrics else {},
         )
 
 
