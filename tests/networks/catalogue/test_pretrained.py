@@ -11,6 +11,9 @@ from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.catalogue.build import build_module
 from autodepth.networks.catalogue.pixel_constants import constants_of
 from autodepth.networks.catalogue.pretrained import PRETRAINED, weights_file
+from autodepth.space.file.shipped import default_space
+from autodepth.space.file.space_file import load_space
+from autodepth.study.plan.make_plan import _with_absolute_paths
 
 RESNET18, TINY = "torchvision:resnet18", "timm:test_resnet"
 FILES = {RESNET18: "resnet18-f37072fd.pth", TINY: "test_resnet.r160_in1k.safetensors"}
@@ -76,3 +79,13 @@ def test_without_a_way_out_it_is_said_what_to_put_where(checkpoints, name):
 def test_networks_without_any_are_told(name, rule):
     with pytest.raises(WeightsError, match=rule):
         weights_file(name, Path(PRETRAINED))
+
+
+def test_a_plan_has_the_file_in_place_of_the_word(checkpoints):
+    (checkpoints / FILES[RESNET18]).touch()
+    space = load_space(
+        default_space(),
+        [f"network={{name: '{RESNET18}', weights: {PRETRAINED}}}", "train.epochs=0"],
+    )
+
+    assert _with_absolute_paths(space).network.weights == str(checkpoints / FILES[RESNET18])

@@ -7,6 +7,7 @@ import torch
 
 from autodepth.networks.gates.features import Features
 from autodepth.networks.gates.gates import GatedNetwork
+from autodepth.networks.pruning.magnitude import apply_masks, magnitude_masks
 from autodepth.policy.policy import Policy
 from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.phases.fine_tuning import fine_tune
@@ -66,3 +67,16 @@ def test_a_narrower_stream_has_no_teacher_of_features():
 
 def test_at_its_default_it_is_not_written():
     assert "feature_distillation" not in POLICY.to_dict()
+
+
+def test_weights_that_are_zero_are_zero_in_their_mean(context, parent):
+    mean = replace(POLICY, train=replace(TRAIN, ema=0.9))
+    network = parent.without(POLICY.branches)
+    masks = magnitude_masks(network, 0.5)
+    apply_masks(network, masks)
+    fine_tune(
+        network, mean, context, parent=parent, epochs=2, masks=masks, on_epoch=lambda _: None,
+    )  # fmt: skip
+
+    for name, mask in masks.items():
+        assert not network.module.get_parameter(name)[~mask.bool()].any()

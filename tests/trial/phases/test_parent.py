@@ -7,6 +7,7 @@ from autodepth.networks.catalogue import build_network
 from autodepth.policy.policy import Policy
 from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.phases.parent import train_parent
+from autodepth.trial.training.evaluation import evaluate
 
 TRAIN = TrainingSettings(epochs=1, batch_size=32, learning_rate=0.1)
 
@@ -34,3 +35,13 @@ def test_the_settings_make_no_difference_when_nothing_is_dropped(context):
 
     one, other = (parent.network.module.state_dict() for parent in parents)
     assert all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_what_is_left_of_mean_weights_is_what_the_last_epoch_was_judged_by(context):
+    """Survival probabilities are folded into the mean."""
+    train = TrainingSettings(epochs=2, batch_size=32, ema=0.9, precision="float32")
+    epochs = []
+    parent = train_parent(Policy(survival_prob_last=0.5, train=train), context, epochs.append)
+
+    left = evaluate(parent.network.module, context.validation_batches())
+    assert left.loss == pytest.approx(epochs[-1].evaluation.loss, rel=1e-4)
