@@ -130,13 +130,12 @@ class CachedPhases:
         return {frozenset(mask): far for mask, far in self._told(key, judged)}
 
     def variants(self, parent: Parent) -> dict[int, dict[float, float]]:
-        """Return how far the parent's outputs change with each branch narrower, where sets count.
+        """Return how far the parent's outputs change with each branch narrower or gone.
 
-        What goes by sets does not need it: it is kept for whoever asks for other bounds, and what
-        is chosen with widths begins with it.
+        Where widths are chosen; whoever asks for other bounds later finds it in the record.
         """
         policy, context = self._policy, self._context
-        if policy.base is not None or not policy.removes_jointly:
+        if not policy.chooses_widths:
             return {}
         key = content_key(
             kind="variants", parent=self._parent_key, images=context.sensitivity_images

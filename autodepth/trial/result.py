@@ -228,8 +228,8 @@ class TrialResult:
             `filter_sparsity` and `widths`, weight tensors for `weight_sparsity`; without those the
             policy has at 0. Records of earlier versions tell none.
         variants: how far the parent's outputs change with each branch narrower, by its number and
-            the share of channels left, where sets of branches were judged: as `sensitivities` then
-            are without it. At 1 they change by batch statistics alone, at 0 the branch is gone.
+            the share of channels left, where widths were chosen: as `sensitivities` then are
+            without it. At 1 they change by batch statistics alone, at 0 the branch is gone.
         widths: share of inner channels left to branches that were chosen to be narrower; those that
             the policy names are not among them.
     """

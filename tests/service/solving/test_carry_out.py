@@ -19,7 +19,7 @@ SMALL = (
     "data.train_images=96",
     "data.validation=60",
     "train.epochs=1",
-    "search={branches_removed: {type: int, min: 0, max: 3}, removal: joint, fine_tune_epochs: 1}",
+    "search={macs_target: {min: 0.4, max: 0.9}, removal: joint_widths, fine_tune_epochs: 1}",
 )
 
 
@@ -31,7 +31,7 @@ def test_an_answer_is_carried_out_as_a_trial_and_equals_its_policy_replayed():
     search(budget="3trials", study="small", settings=SMALL, seed=3, runner="in-process")
     with ledger_of("small") as ledger:
         answer = Solver(read_evidence(ledger)).answer(read_bounds("macs<=60%,params<=90%"))
-    assert answer.policy.widths  # what narrower branches lose is known where sets were judged
+    assert answer.policy.widths  # what narrower branches lose is known where widths were chosen
     request = StudyRequest(study="small", runner="in-process")
     record = carry_out_answer(answer, request)
 
