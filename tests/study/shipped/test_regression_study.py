@@ -47,4 +47,4 @@ def test_where_the_ink_is_is_told_by_shallower_networks(studied, tmp_path):
     assert 2 < float(across[1]) < 5
     result = evaluate_bundle(found.bundle)
     assert list(result.metrics) == ["test_mae", "test_r2"]
-    assert result.metrics["test_mae"] < 0.35  # of who always tells the mean: 0.37
+    assert result.metrics["test_mae"] < 0.2  # of who always tells the mean: 0.26
