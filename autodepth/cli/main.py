@@ -35,6 +35,7 @@ from autodepth.cli.search.submit_jobs import jobs, submit
 from autodepth.cli.upkeep.cache import cache
 from autodepth.cli.upkeep.doctor import doctor
 from autodepth.cli.upkeep.fsck import fsck
+from autodepth.cli.upkeep.mcp import mcp
 from autodepth.cli.upkeep.save_load import load, save
 from autodepth.errors import (
     AccessError,
@@ -58,7 +59,7 @@ for command in (
     *(search, resume, init, check, inspect, sensitivity, trial, prune),
     *(studies, status, front, confirm, controls, importance, compare),
     *(dashboard, mlflow, report),
-    *(submit, jobs),
+    *(submit, jobs, mcp),
     *(export, evaluate, bench, register, push, sync, stop, save, load, cache, fsck, doctor),
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.

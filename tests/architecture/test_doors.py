@@ -40,6 +40,7 @@ DOORS = {
     },
     "apprise": {"service/notify/places.py"},
     "requests": {"service/notify/places.py"},
+    "mcp": {"service/agents/server.py"},
     "moocore": {"front/hypervolume.py"},
     "plotille": {"cli/tables.py"},
     "ruamel": {"space/file/yaml_text.py"},

@@ -38,6 +38,7 @@ LINES = {  # what needs neither training nor a cluster; {here} is the test's fol
     "load": "load {here}/other.tar.gz --study again",
     "cache": "cache",
     "fsck": "fsck digits",
+    "mcp": "mcp --steer",
 }
 SMALL = (
     "network.name=resnet14", "data.train_images=64", "data.validation=60", "train.epochs=1",
