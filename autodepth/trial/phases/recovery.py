@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx
 
 from autodepth.networks.gates.batch_statistics import following_batches
@@ -13,6 +12,7 @@ from autodepth.networks.pruning.reconstruction.reconstruct import reconstruct
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.tasks.loading import Batches
+from autodepth.tasks.task import Task
 from autodepth.trial.context import TrialContext
 
 _MOST_NUMBERS = 2**26  # that one operation may give for all images together: 256 MB
@@ -71,10 +71,10 @@ def fit_features(
         return 0
     apart, fitted_to = images[: len(images) // 5], images[len(images) // 5 :]
     before = {name: value.clone() for name, value in network.module.state_dict().items()}
-    far = _divergence(parent, network, apart)
+    far = _divergence(parent, network, apart, context.task)
     generator = context.generator("fitted features")
     found = reconstruct(parent, network, fitted_to, generator)
-    if apart and not _divergence(parent, network, apart) < far:
+    if apart and not _divergence(parent, network, apart, context.task) < far:
         network.module.load_state_dict(before)
         return 0
     return len(found.solved)
@@ -82,14 +82,13 @@ def fit_features(
 
 @torch.no_grad()
 def _divergence(
-    parent: ResidualNetwork, network: ResidualNetwork, batches: Sequence[Tensor]
+    parent: ResidualNetwork, network: ResidualNetwork, batches: Sequence[Tensor], task: Task
 ) -> float:
-    """Return KL(parent || network) of the class probabilities, in nats, summed over images."""
+    """Return how far the network is from the parent as its task says, summed over images."""
     network.module.eval()
     total = 0.0
     for images in batches:
-        logs, whole = (n.module(images).log_softmax(1) for n in (network, parent))
-        total += F.kl_div(logs, whole, log_target=True, reduction="sum").item()
+        total += task.divergence(network.module(images), parent.module(images)).item()
     return total
 
 

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.pruning.reconstruction.reconstruct import Reconstructed
 from autodepth.policy.policy import Policy
 from autodepth.policy.training_settings import TrainingSettings
+from autodepth.tasks.task import Task
 from autodepth.trial.phases import recovery
 from autodepth.trial.phases.parent import train_parent
 from autodepth.trial.phases.recovery import fit_features
@@ -92,3 +94,24 @@ def test_what_does_not_answer_more_like_the_parent_is_taken_back(context, monkey
     assert fit_features(network, smaller, POLICY, context) == 0
     after = smaller.module.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+class OneNumber(Task):
+    def batches(self, split, *, batch_size, generator):
+        raise NotImplementedError
+
+    def loss(self, outputs, targets):
+        raise NotImplementedError
+
+
+def test_how_far_from_its_parent_a_network_is_the_task_says():
+    spec = NetworkSpec(name="resnet8", classes=1)
+    parent, network = (build_network(spec, seed=seed) for seed in (0, 1))
+    images = [torch.randn(4, 3, 32, 32), torch.randn(2, 3, 32, 32)]
+
+    parent.module.eval()
+    found = recovery._divergence(parent, network, images, OneNumber())
+
+    expected = sum((network.module(x) - parent.module(x)).square().sum().item() for x in images)
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert recovery._divergence(parent, parent, images, OneNumber()) == 0
