@@ -19,7 +19,7 @@ AXE_VERSION := 4.14.1
 .DEFAULT_GOAL := help
 .PHONY: help setup search test run-tests test-fast test-long browser-test browser-tools lint format docs schema \
 	cluster-test faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
-	bench-speed bench-latency bench-driver bench-gpus bench-mlflow bench-masks bench-hybrid bench-search own-data \
+	bench-speed bench-latency bench-driver bench-gpus gpu-check bench-mlflow bench-masks bench-hybrid bench-search own-data \
 	constraints clean deploy-test metrics-test
 
 help: ## Show this list
@@ -117,6 +117,9 @@ bench-scale: $(VENV)/.tools ## The driver in a study of 10,000 made-up trials (6
 
 bench-driver: $(VENV)/.tools ## How many workers one driver keeps busy, on a simulated clock (10 minutes)
 	$(BIN)/python benchmarks/driver_scaling.py
+
+gpu-check: $(VENV)/.tools ## What is looked at first where a GPU is lent (9 minutes)
+	$(BIN)/python benchmarks/gpu_check.py
 
 bench-gpus: $(VENV)/.tools ## Four trials on one GPU beside one by one; needs a GPU
 	$(BIN)/python benchmarks/fractional_gpus.py
