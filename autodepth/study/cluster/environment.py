@@ -30,11 +30,13 @@ def prepare_for_ray(*, own: bool = False) -> None:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if own and "ray" not in sys.modules:  # Ray's core reads them once
+    if not own:
+        return
+    # Trials are as nice as the command that starts them. Ray's own 15 gives way to all else: on a
+    # machine that others use a budget would go by without a trial.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    if "ray" not in sys.modules:  # Ray's core reads it once
         os.environ.setdefault("RAY_AUTH_MODE", "token")
-        # Trials are as nice as the command that starts them. Ray's own 15 gives way to all else: on
-        # a machine that others use a budget would go by without a trial.
-        os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 def no_code_of_ours() -> Any:
