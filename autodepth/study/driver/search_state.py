@@ -141,7 +141,9 @@ class SearchState:
         new_parent = running.parent_trained
         if new_parent is None:
             return
-        work = self.proposer.cost_model.work(running.policy, new_parent=new_parent)
+        policy, work = running.policy.carried_out, None
+        if policy.fine_tune_epochs or (new_parent and policy.train.epochs):
+            work = self.proposer.cost_model.work(running.policy, new_parent=new_parent)
         self.meter.trial_completed(seconds, work, new_parent=new_parent)
 
     @property

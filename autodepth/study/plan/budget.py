@@ -153,13 +153,17 @@ class BudgetMeter:
         """Note that a trial was broken off, and its policy is to be tried again."""
         self.trials_started -= 1
 
-    def trial_completed(self, seconds: float, work: float, *, new_parent: bool = False) -> None:
+    def trial_completed(
+        self, seconds: float, work: float | None, *, new_parent: bool = False
+    ) -> None:
         """Note how long the phases of a complete trial took, all on one place.
 
         Args:
             seconds: how long.
-            work: in epochs of the whole network, above 0.
+            work: in epochs of the whole network, above 0; None where it trained nothing, so that
+                its time is that of loading and measuring and tells no pace.
             new_parent: whether it trained its parent.
         """
         self._durations[new_parent].append(seconds)
-        self._paces[new_parent].append(seconds / work)
+        if work is not None:
+            self._paces[new_parent].append(seconds / work)

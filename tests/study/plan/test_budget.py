@@ -71,6 +71,17 @@ def test_a_trial_of_more_work_needs_more_time(clock):
     assert made.leaves_time_for(5.1, new_parent=False)
 
 
+def test_a_trial_that_trains_nothing_tells_no_pace(clock):
+    """A control of given weights: seconds of loading and measuring, and next to no work."""
+    made = meter("60cpu-s", clock)
+    made.trial_completed(7, None)
+    assert made.leaves_time_for(100.0, new_parent=False)
+    assert made.usual(new_parent=False) == 7
+    made.trial_completed(10, 1.0)
+    assert made.leaves_time_for(2.0, new_parent=False)
+    assert not made.leaves_time_for(100.0, new_parent=False)
+
+
 def test_a_count_limits_what_is_started(clock):
     made = meter("2trials", clock)
     made.trial_started()
