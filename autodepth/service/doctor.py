@@ -31,9 +31,9 @@ _ENOUGH, _LITTLE = 5e9, 0.5e9  # bytes free: a study keeps its front's weights a
 _MLFLOW_SECONDS = 5
 _RAY_SECONDS = 120
 _TRY_RAY = """
-import logging, ray
-ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False,
-         logging_level=logging.ERROR)
+from autodepth.study.plan.resources import Resources
+from autodepth.study.ray.local import ray, start_local
+start_local(Resources(device="cpu", count=1, cpus=1, gpus=0))
 print("answer", ray.get(ray.remote(lambda: 6 * 7).remote(), timeout=60))
 """
 
@@ -211,7 +211,7 @@ def _ray() -> tuple[Verdict, str]:
     """Start a Ray of its own in a process of its own, and have it compute something."""
     try:
         done = subprocess.run(  # noqa: S603 - nothing from outside
-            [sys.executable, "-c", _TRY_RAY],
+            [sys.executable, "-P", "-c", _TRY_RAY],  # nothing of the current folder
             capture_output=True, text=True, timeout=_RAY_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
