@@ -17,7 +17,7 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -43,6 +43,9 @@ from autodepth.trial.phases.pruning import Means, prune, removal_from
 from autodepth.trial.phases.recovery import fit_features, recalibrate_batch_norm
 
 RESULTS = Path(__file__).parent / "results"
+Rows = list[dict[str, Any]]
+Measure = Callable[[TrialContext, Sequence[int], int], Rows]
+Table = Callable[[Rows, dict[str, Any]], str]
 COUNTS = (8, 18)
 JUDGED, RECALIBRATED, RANDOM_DRAWS = 250, 10, 4
 HOWS = (
@@ -220,16 +223,26 @@ def table(rows: list[dict[str, Any]], told: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def main() -> None:
-    """Measure, and write the table and its numbers."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def judge_trained(
+    about: str | None, measure: Measure, table: Table, *, to: str, seeds: Sequence[int]
+) -> None:
+    """Measure a trained ResNet-56 as the command line says, and write the table and its numbers.
+
+    Args:
+        about: what the benchmark is, for --help.
+        measure: gives a row for each draw of images and way to choose.
+        table: makes Markdown of rows and conditions.
+        to: name of the page among the results.
+        seeds: of the draws, where none are named.
+    """
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--data", required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--train-images", type=int, default=5000)
     parser.add_argument("--test-images", type=int, default=2000)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--seeds", type=int, nargs="+", default=seeds)
     parser.add_argument("--commit", default="unknown")
-    parser.add_argument("--to", type=Path, default=RESULTS / "masks_judged.md")
+    parser.add_argument("--to", type=Path, default=RESULTS / to)
     args = parser.parse_args()
     torch.set_num_threads(1)
     plan = plan_search(
@@ -248,6 +261,11 @@ def main() -> None:
     lines = [json.dumps(row) for row in rows]
     args.to.with_suffix(".jsonl").write_text("\n".join(lines) + "\n")
     print(table(rows, told))
+
+
+def main() -> None:
+    """Judge sets of branches."""
+    judge_trained(__doc__, measure, table, to="masks_judged.md", seeds=(0, 1, 2, 3, 4))
 
 
 if __name__ == "__main__":

@@ -11,19 +11,14 @@ choosing in epochs of the whole network on 4,500 images, from steps of training 
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import torch
 import torch.nn.functional as F
-from masks_judged import JUDGED, RECALIBRATED, RESULTS, Chooser
+from masks_judged import JUDGED, RECALIBRATED, Chooser, judge_trained
 
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
@@ -31,9 +26,6 @@ from autodepth.policy.choosing.mask_search import closest
 from autodepth.policy.choosing.variants import choose_variants
 from autodepth.policy.policy import Policy
 from autodepth.policy.training_settings import TrainingSettings
-from autodepth.service.search.requests import SearchRequest
-from autodepth.service.search.search import plan_search
-from autodepth.space.file.shipped import default_space
 from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.branches.joint import judge_masks
 from autodepth.trial.phases.branches.joint_widths import JointWidths
@@ -160,33 +152,8 @@ def table(rows: list[dict[str, Any]], told: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure, and write the table and its numbers."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--train-images", type=int, default=5000)
-    parser.add_argument("--test-images", type=int, default=2000)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--commit", default="unknown")
-    parser.add_argument("--to", type=Path, default=RESULTS / "widths_judged.md")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    plan = plan_search(
-        SearchRequest(
-            space=default_space(), data=args.data, network="resnet56",
-            weights=args.weights, budget="1trials",
-            settings=[f"data.train_images={args.train_images}"],
-        )
-    )  # fmt: skip
-    rows = measure(plan.context, args.seeds, args.test_images)
-    told = {
-        "test_images": args.test_images, "seeds": args.seeds, "commit": args.commit,
-        "torch": version("torch"),
-    }  # fmt: skip
-    args.to.write_text(table(rows, told))
-    lines = [json.dumps(row) for row in rows]
-    args.to.with_suffix(".jsonl").write_text("\n".join(lines) + "\n")
-    print(table(rows, told))
+    """Judge widths of branches."""
+    judge_trained(__doc__, measure, table, to="widths_judged.md", seeds=(0, 1, 2))
 
 
 if __name__ == "__main__":

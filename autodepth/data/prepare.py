@@ -75,8 +75,7 @@ def resolve_normalisation(
         chosen = "imagenet" if pretrained and channels == 3 else "data"
     if isinstance(chosen, str):
         chosen = IMAGENET if chosen == "imagenet" else channel_statistics(train)
-    if len(chosen.mean) == 1:
-        return Normalisation(mean=chosen.mean * channels, std=chosen.std * channels)
+    chosen = chosen.filling(channels)
     if len(chosen.mean) != channels:
         raise DataError(
             f"data.normalisation must have {channels} values, one per channel the network takes, "

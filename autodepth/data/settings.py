@@ -50,6 +50,12 @@ class Normalisation:
         if not all(0 < value < math.inf for value in self.std):
             raise DataError(f"data.normalisation.std must be above 0, but got {self.std}")
 
+    def filling(self, channels: int) -> Normalisation:
+        """Return the constants of so many channels: those of grey images are repeated for each."""
+        if len(self.mean) > 1:
+            return self
+        return Normalisation(mean=self.mean * channels, std=self.std * channels)
+
 
 IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 

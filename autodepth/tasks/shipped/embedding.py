@@ -88,10 +88,8 @@ class Embedding(Task):
     def for_network(self, network: NetworkSpec) -> Task:
         """Return the same task; grey images fill the channels that the network takes."""
         same = copy.copy(self)
-        same._channels, given = network.channels, self.normalisation  # noqa: SLF001 - its own kind
-        if len(given.mean) == 1:
-            repeated = given.mean * network.channels, given.std * network.channels
-            same.normalisation = Normalisation(*repeated)
+        same._channels = network.channels  # noqa: SLF001 - its own kind
+        same.normalisation = self.normalisation.filling(network.channels)
         return same
 
     def batches(

@@ -53,11 +53,9 @@ class FileTask(Task):
 
     def for_network(self, network: NetworkSpec) -> Self:
         """Return the same task; grey images fill the channels that the network takes."""
-        same, given = copy.copy(self), self.normalisation
+        same = copy.copy(self)
         same._channels = network.channels  # noqa: SLF001 - its own kind
-        if len(given.mean) == 1:
-            repeated = given.mean * network.channels, given.std * network.channels
-            same.normalisation = Normalisation(*repeated)
+        same.normalisation = self.normalisation.filling(network.channels)
         return same
 
     def batches(
