@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from autodepth.errors import InputError
-from autodepth.front.objective import Goal
+from autodepth.space.objectives import Goal
 
 
 def dominates(a: Sequence[float], b: Sequence[float], goals: Sequence[Goal]) -> bool:

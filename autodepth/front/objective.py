@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from autodepth.errors import InputError, did_you_mean
-from autodepth.space.objectives import is_of_task
+from autodepth.space.objectives import Goal, is_of_task
 from autodepth.trial.result import OperatingPoint
 
-Goal = Literal["maximize", "minimize"]
 GOALS: tuple[Goal, ...] = get_args(Goal)
 _NO_METRICS = {"metrics", "metric", "unit", "goal"}
 METRICS: tuple[str, ...] = tuple(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from autodepth.errors import InputError
 from autodepth.front.dominance import as_costs
-from autodepth.front.objective import Goal
+from autodepth.space.objectives import Goal
 
 # The corner lies this share of the range beyond the worst values, so that the ends of a front,
 # which nothing lies behind, contribute something.

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from autodepth.errors import InputError
-from autodepth.front.objective import Goal
 from autodepth.front.ranking import contributions, ranks
+from autodepth.space.objectives import Goal
 
 _GOALS: tuple[Goal, Goal] = ("maximize", "minimize")
 _FEWEST = 4  # two weights, a mean and a deviation need so many

@@ -24,9 +24,10 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 
 from autodepth.front.dominance import pareto_front
-from autodepth.front.objective import Goal, Objective
+from autodepth.front.objective import Objective
 from autodepth.policy.values import Scalar
 from autodepth.space.domains import Choice, Dimension, Fixed, FloatRange, IntRange
+from autodepth.space.objectives import Goal
 from autodepth.space.sections.search_models import SamplerSection
 from autodepth.study.propose.sampling.samplers import make_sampler
 
