@@ -37,7 +37,7 @@ class TrialHooks(Protocol):
     """
 
     def reserved(self) -> AbstractContextManager[None]:
-        """Charge the study's devices as long as the block is entered."""
+        """Charge the study's devices from the first trial in the block until it is left."""
 
     def next(self) -> TrialTask | Nothing:
         """Return the next trial, entered as running; else whether to ask again."""

@@ -68,7 +68,6 @@ class SimulatedStudy:
         self.driver = make_driver(
             self.plan, self.folder, self.ledger, side_by_side=True, clock=self.clock
         )
-        self.driver.meter.start()
 
     def next(self):
         """Ask for a task as a free worker does; None for none, and `waits` says if one may come."""

@@ -133,8 +133,7 @@ class StudyDriver:
 
     @contextmanager
     def reserved(self) -> Iterator[None]:
-        """Charge the study's devices as long as the block is entered."""
-        self.meter.start()
+        """Charge the study's devices from the first trial in the block until it is left."""
         try:
             yield
         finally:
@@ -150,6 +149,8 @@ class StudyDriver:
         if self.stop_requested:
             return "done"
         task = None if self._at_asked_concurrency() else self._next_task()
+        if task is not None:
+            self.meter.start()  # runners reserve devices once they know what for
         return task or ("wait" if self._running else "done")
 
     def _next_task(self) -> TrialTask | None:

@@ -49,8 +49,9 @@ class BudgetMeter:
         self.trials_started = 0
 
     def start(self) -> None:
-        """Begin to charge: the devices are reserved from now on."""
-        self._started = self.now()
+        """Begin to charge: the devices are reserved from now on. Only the first call counts."""
+        if self._started is None:
+            self._started = self.now()
 
     def stop(self) -> None:
         """Charge no more: the devices are released. Only the first call counts."""

@@ -22,6 +22,10 @@ from autodepth.study.cluster.token import keep_token_private
 from autodepth.study.plan.metric_names import metrics_port
 from autodepth.study.plan.resources import Resources
 
+# What a trial imports, 3 s of work: workers do that while the driver is still about to begin, and
+# not when devices are reserved.
+_LOADED_AHEAD = ("autodepth.study.ray.worker", "torch._dynamo", "torch.utils.benchmark")
+
 
 def start_local(resources: Resources) -> None:
     """Start a Ray with as many devices as the places have, and connect to it.
@@ -43,7 +47,10 @@ def start_local(resources: Resources) -> None:
                 logging_level=logging.ERROR,
                 job_config=no_code_of_ours(),
                 _metrics_export_port=port,
-                _system_config={"enable_metrics_collection": port is not None},
+                _system_config={
+                    "enable_metrics_collection": port is not None,
+                    "preload_python_modules": list(_LOADED_AHEAD),
+                },
             )
         except Exception as error:  # on a busy machine its parts have half a minute to find another
             raise ClusterError(f"a local Ray does not start: {error}") from error

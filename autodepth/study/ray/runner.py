@@ -66,6 +66,7 @@ def run_on_ray(
         logging.getLogger(name).setLevel(logging.ERROR)
     scratch = Path(tempfile.mkdtemp(prefix="autodepth-ray-"))
     if local:
+        take_workers_that_wait()
         start_local(resources)
     metrics, stopped = StudyMetrics(driver, unsent), StoppedWorkers(driver.on_standstill)
     trainable = tune.with_parameters(work, context=context, resources=resources, remote=remote)
@@ -101,6 +102,16 @@ def run_on_ray(
         if local:
             shut_down_ray()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def take_workers_that_wait() -> None:
+    """Have Tune use the workers that a Ray of our own starts ahead, with what they loaded.
+
+    Tune gives its workers an environment, so that new ones are started. On a Ray that this process
+    starts they have its environment anyway.
+    """
+    class_cache.DEFAULT_ENV_VARS.clear()
+    class_cache.ENV_VARS_TO_PROPAGATE.clear()
 
 
 def _last_words(trial: Any) -> str:

@@ -29,6 +29,19 @@ def test_a_worker_that_asked_in_vain_is_asked_again_while_a_trial_runs():
     assert not study.waits
 
 
+def test_what_is_thought_of_before_the_first_trial_is_charged_to_nobody():
+    study = SimulatedStudy("thinking", "3trials", *PLAIN)
+    with study.driver.reserved():
+        study.clock.seconds += 7
+        first = study.next()
+        study.clock.seconds += 2
+        study.next()
+        study.clock.seconds += 1
+
+    assert first is not None
+    assert study.driver.meter.wall_spent == 3
+
+
 def test_a_policy_is_tried_again_though_the_space_is_exhausted():
     study = SimulatedStudy("exhausted", "50trials", *PLAIN, FEW, concurrency=2)
     study.complete(study.next())
@@ -161,6 +174,7 @@ def test_a_count_of_trials_that_is_used_up_leaves_the_time_for_confirmation():
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 def test_wall_time_is_what_a_clock_on_the_wall_says_whatever_the_devices(before, after):
     study = SimulatedStudy("wall", "2h", *PLAIN, concurrency=before)
+    study.next()
     study.clock.seconds += 3600
     study.interrupt()
     study.resume(concurrency=after)

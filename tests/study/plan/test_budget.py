@@ -105,9 +105,11 @@ def test_nothing_is_charged_before_and_after(clock):
     assert made.spent == 5
 
 
-def test_only_the_first_stop_counts():
+def test_only_the_first_start_and_the_first_stop_count():
     now = [0.0]
     meter = BudgetMeter(parse_budget("1cpu-h"), device="cpu", devices=2.0, clock=lambda: now[0])
+    meter.start()
+    now[0] = 5.0
     meter.start()
     now[0] = 10.0
     meter.stop()
