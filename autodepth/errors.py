@@ -11,6 +11,8 @@ AutodepthError
 │   ├── TaskError                  a task of one's own that fails, or gives what cannot be used
 │   ├── StudyError                 a study that is unknown, or exists already
 │   │   └── StudyInUseError        another process drives it: exit 75
+│   ├── NotNowError                what is asked for does not go together with what is there now
+│   ├── NotAllowedError            whoever asks may not have it
 │   └── SelectionError             no point of a front fits what was asked for
 ├── ClusterError                   a Ray cluster that cannot be reached, or cannot carry trials out
 │   └── AccessError                it wants another token than it was given: exit 77
@@ -77,6 +79,14 @@ class StudyError(InputError):
 
 class StudyInUseError(StudyError):
     """A study that another process drives; the command line exits with status 75."""
+
+
+class NotNowError(InputError):
+    """What is asked for does not go together with what is there now; later it may."""
+
+
+class NotAllowedError(InputError):
+    """Whoever asks may not have what is asked for."""
 
 
 class SelectionError(InputError):

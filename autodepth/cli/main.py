@@ -26,13 +26,16 @@ from autodepth.cli.results.dashboard import dashboard
 from autodepth.cli.results.front_studies_sync import front, studies, sync
 from autodepth.cli.results.mlflow import mlflow
 from autodepth.cli.results.report import report
+from autodepth.cli.results.serve import serve
 from autodepth.cli.results.status import status
 from autodepth.cli.search.check_init import check, init
 from autodepth.cli.search.controls_importance import confirm, controls, importance
+from autodepth.cli.search.enqueue import enqueue
 from autodepth.cli.search.search import resume, search
 from autodepth.cli.search.stop_set import set_running, stop
 from autodepth.cli.search.submit_jobs import jobs, submit
 from autodepth.cli.upkeep.cache import cache
+from autodepth.cli.upkeep.delete import delete
 from autodepth.cli.upkeep.doctor import doctor
 from autodepth.cli.upkeep.fsck import fsck
 from autodepth.cli.upkeep.mcp import mcp
@@ -58,9 +61,24 @@ app = typer.Typer(
 for command in (
     *(search, resume, init, check, inspect, sensitivity, trial, prune),
     *(studies, status, front, confirm, controls, importance, compare),
-    *(dashboard, mlflow, report),
+    *(dashboard, serve, mlflow, report),
     *(submit, jobs, mcp),
-    *(export, evaluate, bench, register, push, sync, stop, save, load, cache, fsck, doctor),
+    *(
+        export,
+        evaluate,
+        bench,
+        register,
+        push,
+        sync,
+        stop,
+        enqueue,
+        save,
+        load,
+        delete,
+        cache,
+        fsck,
+        doctor,
+    ),
 ):
     # Typer shows an epilog apart; the docstring's last paragraph is the worked example.
     app.command()(command)

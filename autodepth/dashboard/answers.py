@@ -68,7 +68,24 @@ def _knee(found: Snapshot) -> int | None:
     return select(found.front, "knee", confirmed_means(found.records)).trial
 
 
-def front_answer(found: Snapshot) -> Answer:
+def front_answer(found: Snapshot) -> list[Answer]:
+    """Return the front, a member each, as `front --json` does."""
+    members = {member.point.trial: member for member in found.members}
+    told = []
+    for point in found.front:
+        member = members.get(point.trial)
+        tried = member is not None and (member.accuracy is not None or member.replicates.failed)
+        confirmed = {"confirmed": member.to_dict()["confirmed"]} if member and tried else {}
+        told.append({**point.to_dict(), **confirmed})
+    return told
+
+
+def controls_answer(found: Snapshot) -> list[Answer]:
+    """Return how members of the front did on fresh seeds and beside controls, as `controls`."""
+    return [member.to_dict() for member in found.members]
+
+
+def front_columns_answer(found: Snapshot) -> Answer:
     """Return the front alone, in columns, to draw another study's beside one's own."""
     records = [found.records[member.trial] for member in found.front]
     return {"columns": _columns(records, _metrics(found.study))}

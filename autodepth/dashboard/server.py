@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import uvicorn
 
 from autodepth.dashboard.explorer import explorer
 from autodepth.dashboard.guard import Access
 from autodepth.errors import InputError
+from autodepth.service.queue.owners import Owner
+from autodepth.service.queue.steering import Steering
 
 _SHORTEST_TOKEN = 16
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_WANTED = {False: "set $AUTODEPTH_DASHBOARD_TOKEN", True: "name who may ask by --tokens FILE"}
 _SECONDS_TO_END = 3
 
 
-def serve(host: str, port: int, token: str | None, told: Callable[[str], None]) -> None:
+def serve(
+    host: str,
+    port: int,
+    token: str | None,
+    told: Callable[[str], None],
+    *,
+    steering: Steering | None = None,
+    owners: Sequence[Owner] = (),
+    root_path: str = "",
+    name: str | None = None,
+) -> None:
     """Serve until SIGINT or SIGTERM, which are then raised anew.
 
     Args:
@@ -24,22 +39,33 @@ def serve(host: str, port: int, token: str | None, told: Callable[[str], None]) 
         port: 0 for any that is free.
         token: what browsers have to show; None only on a loopback address.
         told: called with the page's address as soon as it can be opened.
+        steering: what people may do; None serves those who look alone.
+        owners: who may ask by tokens of their own.
+        root_path: where a proxy shows the server, such as `/autodepth`.
+        name: under which name it does so; None for this machine's own.
 
     Raises:
-        InputError: the address or the port cannot be had, or a token is missing or too short.
+        InputError: the address or the port cannot be had, a token is missing or too short, or the
+            path is none.
     """
+    if root_path and not _ROOT_PATH.fullmatch(root_path):
+        raise InputError(f"--root-path must be like /autodepth, but got {root_path!r}")
     if token is not None and len(token) < _SHORTEST_TOKEN:
         raise InputError(f"a token must be {_SHORTEST_TOKEN} characters or longer")
     listening = _listen(host, port)
     address, port = listening.getsockname()[:2]
-    if token is None and not ipaddress.ip_address(address).is_loopback:
+    if token is None and not owners and not ipaddress.ip_address(address).is_loopback:
         listening.close()
         raise InputError(
-            f"an address other machines reach needs a token, but got --host {host} alone: set "
-            "$AUTODEPTH_DASHBOARD_TOKEN, or keep to 127.0.0.1 and reach it by ssh -L"
+            f"an address other machines reach needs a token, but got --host {host} alone: "
+            f"{_WANTED[steering is not None]}, or keep to 127.0.0.1 and reach it by ssh -L"
         )
     server: uvicorn.Server
-    app = explorer(Access(host=host, token=token), lambda: server.should_exit)
+    access = Access(
+        host=host, token=token, owners=tuple(owners), steers=steering is not None,
+        root_path=root_path, name=name,
+    )  # fmt: skip
+    app = explorer(access, lambda: server.should_exit, steering)
     config = uvicorn.Config(
         app,
         log_level="warning",

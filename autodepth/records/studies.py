@@ -21,10 +21,12 @@ LATEST = "latest"
 MLFLOW_STORE = "mlflow.db"
 MLFLOW_ARTIFACTS = "mlartifacts"
 CACHE = "cache"
+QUEUE = "queue"
+EXPORTS = "exports"
 IMAGES = "images.safetensors"
 _BEFORE_LEDGER = ("driver.lock", "space.yaml", IMAGES, "wishes.lock")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-_RESERVED = (LATEST, MLFLOW_STORE, MLFLOW_ARTIFACTS, CACHE)
+_RESERVED = (LATEST, MLFLOW_STORE, MLFLOW_ARTIFACTS, CACHE, QUEUE, EXPORTS)
 _log = logging.getLogger(__name__)
 
 

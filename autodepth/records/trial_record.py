@@ -15,6 +15,12 @@ from autodepth.trial.result import TrialResult, TrialState
 TrialKind = Literal["search", "unpruned", "confirm", "control"]
 LOST = "its driver ended while it ran"
 """Why a trial failed that is found running though nothing drives its study."""
+SPENT = "the budget was spent"
+"""How a study ends that ran to its end."""
+EXHAUSTED = "nothing is left to try: every policy that was suggested came to a known network"
+"""How a study ends whose space is smaller than its budget."""
+INTERRUPTED = "interrupted"
+"""How a study ends that a person or the system ended early."""
 BEGUN_AGAIN = "begun again"
 EXPECTED = "expected"
 NO_RUNGS = (BEGUN_AGAIN, EXPECTED)

@@ -17,7 +17,7 @@ from autodepth.front.selection import FrontPoint
 from autodepth.records.cache_place import cache_limit_bytes, cache_location
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
-from autodepth.records.trial_record import StudyRecord
+from autodepth.records.trial_record import EXHAUSTED, INTERRUPTED, SPENT, StudyRecord
 from autodepth.study.cluster.shipping import pack
 from autodepth.study.confirm.scheduler import ConfirmationRequest
 from autodepth.study.driver.build import make_driver
@@ -31,14 +31,6 @@ from autodepth.trial.result import EpochReport
 
 Runner = Literal["ray", "in-process"]
 Watch = Callable[[StudyDriver], AbstractContextManager[None]]
-
-
-SPENT = "the budget was spent"
-"""How a study ends that ran to its end."""
-EXHAUSTED = "nothing is left to try: every policy that was suggested came to a known network"
-"""How a study ends whose space is smaller than its budget."""
-INTERRUPTED = "interrupted"
-"""How a study ends that a person or the system ended early."""
 
 
 @dataclass(frozen=True, kw_only=True)

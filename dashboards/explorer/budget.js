@@ -59,9 +59,9 @@ export async function showHypervolume(state) {
   const names = [state.study, ...state.beside];
   let told;
   try {
-    told = await ask(`api/hypervolume?${names.map((name) => `study=${encodeURIComponent(name)}`).join("&")}`);
+    told = await ask(`api/v1/hypervolume?${names.map((name) => `study=${encodeURIComponent(name)}`).join("&")}`);
   } catch (error) { // they cannot be compared: say why, and show the study alone
-    told = await ask(`api/hypervolume?study=${encodeURIComponent(state.study)}`);
+    told = await ask(`api/v1/hypervolume?study=${encodeURIComponent(state.study)}`);
     told.notes = [error.message];
   }
   await draw(byId("hypervolume"), told.studies.map((study, i) => {

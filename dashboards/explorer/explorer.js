@@ -145,7 +145,7 @@ async function refresh() {
 
 function listen() {
   events?.close();
-  const own = events = new EventSource(`api/events?study=${encodeURIComponent(state.study)}`);
+  const own = events = new EventSource(`api/v1/events?study=${encodeURIComponent(state.study)}`);
   const hear = (event) => {
     heard = Date.now();
     const back = lost !== null;
@@ -189,7 +189,7 @@ function listOthers() {
 }
 
 async function listStudies() {
-  state.studies = await ask("api/studies");
+  state.studies = await ask("api/v1/studies");
   const running = (s) => (s.running ? " (running)" : "");
   byId("study").replaceChildren(...state.studies.map((s) => element("option", { value: s.study }, s.study + running(s))));
 }

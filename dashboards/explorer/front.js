@@ -170,7 +170,7 @@ function confirmed(state, numbers) {
 }
 
 async function ofOthers(state) {
-  const told = await Promise.all(state.beside.map((name) => ask(`${apiOf(name)}/front`).catch(() => null)));
+  const told = await Promise.all(state.beside.map((name) => ask(`${apiOf(name)}/front/columns`).catch(() => null)));
   const unit = (name) => state.trials.metrics[name] !== undefined;
   if (!unit(state.x) || !unit(state.y)) return [];
   return told.map((answer, i) => answer && {

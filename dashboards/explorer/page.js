@@ -43,7 +43,7 @@ export function duration(seconds) {
   return told.slice(0, 2).filter(([count]) => count).map(([count, unit]) => `${count} ${unit}`).join(" ");
 }
 
-export const apiOf = (study) => `api/studies/${encodeURIComponent(study)}`;
+export const apiOf = (study) => `api/v1/studies/${encodeURIComponent(study)}`;
 
 export async function ask(address, body) {
   const options = body === undefined ? {} : {

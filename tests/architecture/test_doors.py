@@ -39,7 +39,7 @@ DOORS = {
         "records/mlflow/store.py",
     },
     "apprise": {"service/notify/places.py"},
-    "requests": {"service/notify/places.py"},
+    "requests": {"client.py", "service/notify/places.py"},
     "mcp": {"service/agents/server.py"},
     "moocore": {"front/hypervolume.py"},
     "plotille": {"cli/tables.py"},
@@ -51,7 +51,13 @@ DOORS = {
         "study/propose/predict/accuracy_model.py",
     },
     "torchvision": set(),  # by name only, in torchvision_door.py
-    "fastapi": {"dashboard/explorer.py"},
+    "fastapi": {
+        "dashboard/explorer.py",
+        "dashboard/rest/application.py",
+        "dashboard/rest/events.py",
+        "dashboard/rest/reading.py",
+        "dashboard/rest/steering.py",
+    },
     "starlette": {"dashboard/guard.py"},
     "uvicorn": {"dashboard/server.py"},
     "plotly": {

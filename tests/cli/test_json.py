@@ -39,6 +39,8 @@ LINES = {  # what needs neither training nor a cluster; {here} is the test's fol
     "cache": "cache",
     "fsck": "fsck digits",
     "mcp": "mcp --steer",
+    "enqueue": "enqueue digits {here}/policy.yaml",
+    "delete": "delete other --yes",
 }
 SMALL = (
     "network.name=resnet14", "data.train_images=64", "data.validation=60", "train.epochs=1",
@@ -60,7 +62,7 @@ TRAINED = {  # what takes a study that trained, or what it exported; {place} is 
     "doctor": "doctor",
 }
 ON_RAY = {"resume", "confirm"}  # further down
-BESIDE = {"dashboard", "mlflow", "submit", "jobs"}  # elsewhere: a server, a cluster
+BESIDE = {"dashboard", "serve", "mlflow", "submit", "jobs"}  # elsewhere: a server, a cluster
 
 
 @pytest.fixture
@@ -114,6 +116,7 @@ def test_the_keys_are_those_the_docs_tell(name, give, make_recorded, recorded_re
         for replicate in (1, 2):
             number = ledger.start_trial("confirm", {}, {}, about=1, replicate=replicate)
             ledger.complete_trial(number, recorded_result(0.9, 20_000_000), 10.0)
+    (tmp_path / "policy.yaml").write_text("p_L: 0.5\n")
     if name == "load":
         give(f"save other {tmp_path}/other.tar.gz")
     with DriverLock(folder):  # `set` is for studies that run

@@ -15,10 +15,10 @@ from autodepth.dashboard.explorer import explorer
 
 
 @contextmanager
-def serving(access):
+def serving(access, steering=None):
     """Serve in a thread of this process; give the port."""
     server: uvicorn.Server
-    app = explorer(access, lambda: server.should_exit)
+    app = explorer(access, lambda: server.should_exit, steering)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))

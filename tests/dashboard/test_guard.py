@@ -18,16 +18,16 @@ def test_only_what_is_asked_under_our_name_is_answered(make_recorded):
     make_recorded("digits", TRIALS)
     with serving(Access(host="127.0.0.1")) as port:
         for host in (f"127.0.0.1:{port}", "localhost", "[::1]:80", "10.0.0.7"):
-            assert ask(port, "/api/studies", Host=host)[0].status == 200, host
+            assert ask(port, "/api/v1/studies", Host=host)[0].status == 200, host
         for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", ""):
-            response, text = ask(port, "/api/studies", Host=host)
+            response, text = ask(port, "/api/v1/studies", Host=host)
             assert (response.status, "digits" in text) == (421, False), host
 
 
 def test_answers_carry_the_policy_and_name_no_other_host(make_recorded):
     make_recorded("digits", TRIALS)
     with serving(Access(host="127.0.0.1")) as port:
-        for path in ("/", "/explorer.js", "/api/studies", "/nothing", "/plotly.js"):
+        for path in ("/", "/explorer.js", "/api/v1/studies", "/nothing", "/plotly.js"):
             response, _ = ask(port, path)
             policy = response.headers["Content-Security-Policy"]
             assert "default-src 'none'; script-src 'self';" in policy
@@ -36,7 +36,7 @@ def test_answers_carry_the_policy_and_name_no_other_host(make_recorded):
             assert response.headers["X-Content-Type-Options"] == "nosniff"
         for path in (
             *("/docs", "/openapi.json", "/redoc", "/../pyproject.toml"),
-            *("/%2e%2e/%2e%2e/pyproject.toml", "/api/studies/..%2f..%2fx/trials"),
+            *("/%2e%2e/%2e%2e/pyproject.toml", "/api/v1/studies/..%2f..%2fx/trials"),
         ):
             assert ask(port, path)[0].status == 404, path
 
@@ -46,11 +46,16 @@ def test_a_token_is_asked_for_and_a_cookie_shows_it_from_then_on(make_recorded):
     with serving(Access(host="0.0.0.0", token=TOKEN)) as port:
         page, text = ask(port, "/")
         assert (page.status, 'name="token"' in text) == (401, True)
-        for path in ("/api/studies", "/explorer.js", "/plotly.js", "/api/events?study=digits"):
+        for path in (
+            "/api/v1/studies",
+            "/explorer.js",
+            "/plotly.js",
+            "/api/v1/events?study=digits",
+        ):
             assert ask(port, path)[0].status == 401, path
         for shown in ("", "wrong", "Bearer wrong", f"Basic {TOKEN}"):
-            assert ask(port, "/api/studies", Authorization=shown)[0].status == 401
-        assert ask(port, "/api/studies", Authorization=f"Bearer {TOKEN}")[0].status == 200
+            assert ask(port, "/api/v1/studies", Authorization=shown)[0].status == 401
+        assert ask(port, "/api/v1/studies", Authorization=f"Bearer {TOKEN}")[0].status == 200
 
         start = time.monotonic()
         wrong, _ = ask(port, "/login", "POST", urlencode({"token": "guess"}))
@@ -62,5 +67,5 @@ def test_a_token_is_asked_for_and_a_cookie_shows_it_from_then_on(make_recorded):
         assert "HttpOnly" in cookie
         assert "samesite=strict" in cookie.lower()
         assert TOKEN not in cookie
-        assert ask(port, "/api/studies", Cookie=cookie.partition(";")[0])[0].status == 200
-        assert ask(port, "/api/studies", Cookie="autodepth_dashboard=")[0].status == 401
+        assert ask(port, "/api/v1/studies", Cookie=cookie.partition(";")[0])[0].status == 200
+        assert ask(port, "/api/v1/studies", Cookie="autodepth_dashboard=")[0].status == 401

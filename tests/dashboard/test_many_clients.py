@@ -20,16 +20,16 @@ from autodepth.networks.catalogue import NetworkSpec, build_network
 PEOPLE = 16
 TRIALS = ((0.9, 40_000_000, 40.0), (0.8, 10_000_000, 30.0), (0.7, 20_000_000, 20.0))
 ROUTES = {
-    "/api/studies": "/api/studies",
-    "/api/studies/{name}/trials": "/api/studies/digits/trials",
-    "/api/studies/{name}/front": "/api/studies/digits/front",
-    "/api/studies/{name}/status": "/api/studies/digits/status",
-    "/api/studies/{name}/branches": "/api/studies/digits/branches",
-    "/api/studies/{name}/trials/{number}": "/api/studies/digits/trials/1",
-    "/api/studies/{name}/trials/{number}/blocks": "/api/studies/digits/trials/1/blocks",
-    "/api/studies/{name}/importance": "/api/studies/digits/importance",
-    "/api/hypervolume": "/api/hypervolume?study=digits&study=other",
-    "/api/events": "/api/events?study=digits",
+    "/api/v1/studies": "/api/v1/studies",
+    "/api/v1/studies/{name}/trials": "/api/v1/studies/digits/trials",
+    "/api/v1/studies/{name}/front": "/api/v1/studies/digits/front",
+    "/api/v1/studies/{name}/status": "/api/v1/studies/digits/status",
+    "/api/v1/studies/{name}/branches": "/api/v1/studies/digits/branches",
+    "/api/v1/studies/{name}/trials/{number}": "/api/v1/studies/digits/trials/1",
+    "/api/v1/studies/{name}/trials/{number}/blocks": "/api/v1/studies/digits/trials/1/blocks",
+    "/api/v1/studies/{name}/importance": "/api/v1/studies/digits/importance",
+    "/api/v1/hypervolume": "/api/v1/hypervolume?study=digits&study=other",
+    "/api/v1/events": "/api/v1/events?study=digits",
     "/plotly.js": "/plotly.js",
     "/": "/",
 }
@@ -93,7 +93,7 @@ def test_sixteen_at_once_right_after_a_start_are_told_what_one_is_told():
         server.kill()
         server.communicate()
 
-    blocks = alone[ROUTES["/api/studies/{name}/trials/{number}/blocks"]][1]["blocks"]
+    blocks = alone[ROUTES["/api/v1/studies/{name}/trials/{number}/blocks"]][1]["blocks"]
     assert blocks
     assert None not in [block["macs"] for block in blocks]
     for path, answer in zip(wanted, told, strict=True):

@@ -32,10 +32,10 @@ def ask(port, path, method="GET", body=None, **headers):
 @pytest.mark.parametrize(
     ("path", "status", "told"),
     [
-        ("/api/studies/nothing/trials", 404, "no study is called 'nothing'"),
-        ("/api/studies/digits/trials/9", 400, "numbered from 0, but got 9"),
-        ("/api/studies/digits/trials/x", 422, "int_parsing"),
-        ("/api/hypervolume?study=digits&study=other", 400, "start from equal networks"),
+        ("/api/v1/studies/nothing/trials", 404, "no study is called 'nothing'"),
+        ("/api/v1/studies/digits/trials/9", 400, "numbered from 0, but got 9"),
+        ("/api/v1/studies/digits/trials/x", 422, "number: input should be a valid integer"),
+        ("/api/v1/hypervolume?study=digits&study=other", 400, "start from equal networks"),
     ],
 )
 def test_what_cannot_be_answered_is_said(make_recorded, path, status, told):
@@ -44,7 +44,7 @@ def test_what_cannot_be_answered_is_said(make_recorded, path, status, told):
     with serving(Access(host="127.0.0.1")) as port:
         response, text = ask(port, path)
         assert (response.status, told in text) == (status, True)
-        long = ask(port, "/api/studies/digits/branches", "POST", "x", Content_Length="9999999")
+        long = ask(port, "/api/v1/studies/digits/branches", "POST", "x", Content_Length="9999999")
         assert long[0].status == 413
 
 
@@ -58,7 +58,7 @@ def test_it_ends_on_a_signal_without_a_traceback_while_a_page_listens(
     port = int(server.stdout.readline().rstrip("/\n").rpartition(":")[2])
     stream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
-        stream.request("GET", "/api/events?study=digits")
+        stream.request("GET", "/api/v1/events?study=digits")
         first = stream.getresponse().readline()
         server.send_signal(number)
         _, told = server.communicate(timeout=60)
@@ -78,7 +78,7 @@ def test_a_script_is_told_where_it_is_and_not_the_token(make_recorded):
     try:
         told = json.loads(server.stdout.readline())
         port = int(told["address"].rpartition(":")[2])
-        answer, _ = ask(port, "/api/studies", Authorization=f"Bearer {TOKEN}")
+        answer, _ = ask(port, "/api/v1/studies", Authorization=f"Bearer {TOKEN}")
         server.send_signal(signal.SIGINT)
         out, _ = server.communicate(timeout=60)
     finally:

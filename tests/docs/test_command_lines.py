@@ -55,6 +55,17 @@ SNIPPETS = {
     ("README.md", "from autodepth"): {"autodepth.yaml": "tiny.yaml", "4cpu-min": "1trials"},
     ("tutorial.md", "from PIL"): {},
     ("own_task.md", '"""A task in one file'): {},
+    ("serve.md", "from autodepth.client"): {
+        "from autodepth.client": "import subprocess, sys\n"
+        'serve = [sys.executable, "-m", "autodepth", "serve", "--port", "0"]\n'
+        "server = subprocess.Popen(serve, stdout=subprocess.PIPE, text=True)\n"
+        "address = server.stdout.readline().strip()\n"
+        "from autodepth.client",
+        '"http://127.0.0.1:8700"': "address",
+        '"4cpu-min", settings=["network.name=resnet14"]': '"1trials", '
+        'space_text=open("tiny.yaml").read()',
+        'print(client.front("small"))': 'assert client.front("small")\nserver.terminate()',
+    },
     ("export.md", "import numpy"): {
         "import numpy as np, onnxruntime": "import numpy as np, onnxruntime\n"
         "images = np.zeros((1, 1, 8, 8), np.float32)"
@@ -163,6 +174,10 @@ def belongings(tmp_path_factory):
         Image.fromarray(pixels).save(place / "ages" / f"{i}.png")
         rows.append(f"{i}.png,{pixels.mean():.2f}")
     (place / "ages" / "ages.csv").write_text("\n".join(rows))
+    (place / "tokens.toml").write_text(
+        '[alice]\ntoken = "a-token-of-some-length"\nrole = "steer"\n'
+    )
+    (place / "tokens.toml").chmod(0o600)
     (place / "token.txt").write_text("a-token-of-some-length-0123456789")
     return place
 

@@ -13,7 +13,7 @@ from autodepth.export.bundles.bundle import read_architecture
 from autodepth.networks.catalogue import NetworkSpec, build_module
 from autodepth.networks.catalogue.timm_models import import_timm
 from autodepth.policy.policy import Policy
-from autodepth.service.policies import carry_out_policy
+from autodepth.service.one_policy.policies import carry_out_policy
 from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.torchvision_door import import_torchvision

@@ -169,7 +169,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - an option each
                 Path(network), data, own_code=own_code, only=only, renamed=renamed
             )
         else:
-            from autodepth.service.from_scratch import evaluate_beside_scratch
+            from autodepth.service.one_policy.from_scratch import evaluate_beside_scratch
 
             result = evaluate_beside_scratch(
                 Path(network), from_scratch, data, own_code=own_code, only=only, renamed=renamed

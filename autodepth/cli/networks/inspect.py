@@ -94,7 +94,7 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
 def _left_by(path: Path, network: ResidualNetwork) -> ResidualNetwork:
     """Return what the policy of a file leaves of a network, as far as it names it."""
     from autodepth.networks.pruning.width import prune_width
-    from autodepth.service.policies import read_policy
+    from autodepth.service.one_policy.policies import read_policy
     from autodepth.trial.phases.pruning import removal_from
 
     policy = read_policy(path)

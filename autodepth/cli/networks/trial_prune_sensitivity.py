@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from autodepth.networks.residual_network import ResidualNetwork
     from autodepth.policy.policy import Policy
     from autodepth.policy.settings import Criterion
-    from autodepth.service.policies import Sensitivity
+    from autodepth.service.one_policy.policies import Sensitivity
     from autodepth.service.search.requests import SearchRequest
     from autodepth.study.plan.plan import StudyPlan
     from autodepth.trial.result import EpochReport
@@ -81,7 +81,7 @@ def trial(  # noqa: PLR0913, PLR0917 - an option each
 
     Example: autodepth trial exports/digits/policy.yaml --to exports/again
     """
-    from autodepth.service.policies import read_policy
+    from autodepth.service.one_policy.policies import read_policy
     from autodepth.service.search.requests import SearchRequest
 
     if formats is not None and to is None:
@@ -135,7 +135,7 @@ def prune(  # noqa: PLR0913, PLR0917 - an option each
 
     Example: autodepth prune resnet56 --weights r56.th --data cifar10 --macs 60% --to slim
     """
-    from autodepth.service.policies import read_policy, without_fine_tuning
+    from autodepth.service.one_policy.policies import read_policy, without_fine_tuning
 
     if (policy is None) == (macs is None):
         raise InputError(
@@ -180,7 +180,7 @@ def sensitivity(  # noqa: PLR0913, PLR0917 - an option each
         check_figure_file,
         draw_sensitivities,
     )
-    from autodepth.service.policies import measure_sensitivities
+    from autodepth.service.one_policy.policies import measure_sensitivities
 
     # The order within stages is the same for every network, and eleven columns are too many.
     shown = tuple(name for name in CRITERIA if name != "stage_ends")
@@ -270,7 +270,7 @@ def _formats(text: str | None) -> Sequence[Format]:
 def _carry_out(
     plan: StudyPlan, policy: Policy, *, to: Path | None, formats: Sequence[Format], json: bool
 ) -> None:
-    from autodepth.service.policies import carry_out_policy
+    from autodepth.service.one_policy.policies import carry_out_policy
     from autodepth.units import format_bytes, format_macs
 
     result = carry_out_policy(plan, policy, to=to, formats=formats, on_epoch=_tell, tell=say)

@@ -144,8 +144,8 @@ def _print_result(result: StudyResult, plan: StudyPlan) -> None:
     from autodepth.cli.tables import print_front
     from autodepth.records.ledger import Ledger
     from autodepth.records.studies import find_study
+    from autodepth.records.trial_record import SPENT
     from autodepth.report.analysis.confirmed import confirmed_front
-    from autodepth.study.run import SPENT
     from autodepth.units import format_device_time
 
     spent = format_device_time(result.spent_device_seconds, plan.resources.device)
@@ -182,7 +182,7 @@ def _print_result(result: StudyResult, plan: StudyPlan) -> None:
 
 
 def _status(result: StudyResult) -> int:
-    from autodepth.study.run import SPENT
+    from autodepth.records.trial_record import SPENT
 
     if result.signal:
         return 128 + result.signal

@@ -29,7 +29,7 @@ from autodepth.cli.options import (
     read_concurrency,
 )
 from autodepth.cli.search.plan_and_result import plan_lines, plan_values, result_values, tell
-from autodepth.errors import BudgetSpentError
+from autodepth.errors import BudgetSpentError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,10 +144,10 @@ def _begin(request: SearchRequest, *, dry_run: bool, json: bool) -> None:
     from autodepth.records.studies import check_free
     from autodepth.service.search.search import (
         carry_out_plan,
-        choose_space,
         on_cluster,
         plan_search,
     )
+    from autodepth.service.search.wanted_space import choose_space
 
     if request.study is not None and not dry_run:
         check_free(request.study)  # before data are read and steps are timed
@@ -175,6 +175,10 @@ def resume(  # noqa: PLR0913, PLR0917 - an option each
     budget: Annotated[
         str | None, typer.Option(help="What to add: +10gpu-h, +50trials; else what is left.")
     ] = None,
+    total: Annotated[
+        str | None,
+        typer.Option(help="In its place: what it may spend in all, however often this is said."),
+    ] = None,
     concurrency: ConcurrencyAsBefore = None,
     data: Moved = None,
     weights: MovedWeights = None,
@@ -195,9 +199,12 @@ def resume(  # noqa: PLR0913, PLR0917 - an option each
     """
     from autodepth.service.search.requests import ResumeRequest
 
+    if budget is not None and total is not None:
+        raise InputError("--budget adds and --total says what in all: give one of them")
     request = ResumeRequest(
         study=study,
         budget=budget,
+        total=total,
         concurrency=read_concurrency(concurrency),
         data=data,
         weights=weights,

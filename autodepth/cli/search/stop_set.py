@@ -10,7 +10,7 @@ import typer
 
 from autodepth.cli.console import give, give_json, say
 from autodepth.cli.options import Json, RunningStudy
-from autodepth.errors import ClusterError, InputError, StudyError, did_you_mean
+from autodepth.errors import ClusterError, InputError, did_you_mean
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _NAMES = ("concurrency",)
@@ -32,14 +32,14 @@ def stop(
     if address is not None:
         _stop_job(study, address, json=json)
         return
-    from autodepth.records.driver_lock.lock import driver_of, wish
+    from autodepth.records.driver_lock.asking import ask_to_end
+    from autodepth.records.driver_lock.lock import driver_of
     from autodepth.records.ledger import Ledger
     from autodepth.records.studies import find_study
 
     folder = find_study(study)
-    driver = driver_of(folder)
+    driver = ask_to_end(folder)
     if driver is not None:
-        wish(folder, stop=True)
         say(f"{folder.name}: process {driver.pid} on {driver.host} was asked to end the study")
         if not wait:
             if json:
@@ -79,16 +79,12 @@ def set_running(
 
     Example: autodepth set latest concurrency=1
     """
-    from autodepth.records.driver_lock.lock import driver_of, wish
+    from autodepth.records.driver_lock.asking import ask_for_concurrency
     from autodepth.records.studies import find_study
 
     folder = find_study(study)
-    count = read_concurrency(setting, folder.plan["concurrency"])
-    if driver_of(folder) is None:
-        raise StudyError(
-            f"only a study that runs can be changed, but no process drives {folder.name}"
-        )
-    wish(folder, concurrency=count)
+    count = read_concurrency(setting)
+    ask_for_concurrency(folder, count)
     trials = "1 trial" if count == 1 else f"{count} trials"
     say(
         f"{folder.name}: {trials} at a time, as soon as a trial ends; "
@@ -98,15 +94,11 @@ def set_running(
         give_json({"study": folder.name, "concurrency": count})
 
 
-def read_concurrency(setting: str, places: int) -> int:
+def read_concurrency(setting: str) -> int:
     """Return N of `concurrency=N`.
 
-    Args:
-        setting: what a person wrote.
-        places: how many trials the study's devices were reserved for.
-
     Raises:
-        InputError: the name is another, or N is no whole number in [1, places].
+        InputError: the name is another, or N is no whole number of at least 1.
     """
     name, separator, value = setting.partition("=")
     name, value = name.strip(), value.strip()
@@ -115,9 +107,4 @@ def read_concurrency(setting: str, places: int) -> int:
         raise InputError(f"what can be set is {', '.join(_NAMES)}=N, but got {setting!r}{hint}")
     if not re.fullmatch(r"0*[1-9][0-9]{0,8}", value):
         raise InputError(f"{name} must be a whole number of at least 1, but got {value!r}")
-    if int(value) > places:
-        raise InputError(
-            f"{name} must be at most {places}, the places this study has reserved and is "
-            f"charged for, but got {value}"
-        )
     return int(value)

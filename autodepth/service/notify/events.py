@@ -9,7 +9,7 @@ from typing import Any, Literal
 from autodepth.front.hypervolume import relative_hypervolume
 from autodepth.front.objective import objective_values
 from autodepth.records.ledger import Ledger
-from autodepth.study.run import EXHAUSTED, INTERRUPTED, SPENT
+from autodepth.records.trial_record import EXHAUSTED, INTERRUPTED, SPENT
 from autodepth.units import Budget
 
 Kind = Literal["front", "half", "done", "taken-up", "failed"]

@@ -18,7 +18,8 @@ from autodepth.service.notify.places import read_places
 from autodepth.service.search.one_search import only_search
 from autodepth.service.search.replan import keep_paths, plan_again
 from autodepth.service.search.requests import Concurrency, ResumeRequest, SearchRequest
-from autodepth.service.search.search import drive, on_cluster, space_of
+from autodepth.service.search.search import drive, on_cluster
+from autodepth.service.search.wanted_space import space_of
 from autodepth.study.plan.plan import StudyPlan
 from autodepth.study.run import Runner, StudyResult, Watch, ended_result
 from autodepth.units import Budget, format_device_time

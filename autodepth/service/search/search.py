@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autodepth.atomic import write_atomically
 from autodepth.errors import AutodepthError, InputError, StorageError
@@ -24,11 +23,9 @@ from autodepth.service.notify.places import read_places
 from autodepth.service.search.one_search import only_search
 from autodepth.service.search.rehearsal import rehearse, with_formats_tried
 from autodepth.service.search.requests import RunRequest, SearchRequest
+from autodepth.service.search.wanted_space import space_of
 from autodepth.service.search.warm_start import front_policies
-from autodepth.space.file.shipped import default_space
-from autodepth.space.file.space_file import load_space
 from autodepth.space.file.yaml_text import write_yaml
-from autodepth.space.search_space import SearchSpace
 from autodepth.study.confirm.scheduler import ConfirmationRequest
 from autodepth.study.plan.make_plan import make_plan
 from autodepth.study.plan.plan import StudyPlan
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
     from autodepth.export.writing import Format
     from autodepth.study.cluster.cluster import Cluster
 
-LOCAL_SPACE = Path("autodepth.yaml")
 _LONGEST_NAME = 64  # of a study
 
 
@@ -153,18 +149,6 @@ def plan_search(request: SearchRequest, *, cluster: Cluster | None = None) -> St
     return with_formats_tried(plan, request.formats) if request.formats else plan
 
 
-def space_of(request: SearchRequest) -> SearchSpace:
-    """Read the space a person means, with the changes that the request makes to it."""
-    return load_space(choose_space(request.space), _overrides(request))
-
-
-def choose_space(space: str | Path | None = None) -> Path:
-    """Return the space file a search takes: the one named, else the folder's, else the default."""
-    if space is not None:
-        return Path(space)
-    return LOCAL_SPACE if LOCAL_SPACE.exists() else default_space()
-
-
 def carry_out_plan(
     plan: StudyPlan, request: SearchRequest, *, watch: Watch = lambda _: nullcontext()
 ) -> StudyResult:
@@ -247,23 +231,6 @@ def _drive(
         with suppress(StorageError):  # `fsck` tells, and mends it
             write_mirror(folder)
     return replace(result, unsent=unsent, charts=tracker.charts())
-
-
-def _overrides(request: SearchRequest) -> list[str]:
-    """Return the changes to a space in the order they apply: a person's own settings last."""
-    changes: list[tuple[str, Any]] = []
-    if request.network is not None:
-        changes.append(("network", {"name": request.network}))
-    if request.weights is not None:
-        changes += [("network.weights", str(request.weights)), ("train.epochs", 0)]
-    if request.weights_key is not None:
-        changes.append(("network.weights_key", request.weights_key))
-    if request.data is not None:
-        # The space's own split and limits were made for other images.
-        changes.append(("data", {"name": request.data, "train_images": "auto"}))
-    if request.seed is not None:
-        changes.append(("seed", request.seed))
-    return [f"{path}={json.dumps(value)}" for path, value in changes] + list(request.settings)
 
 
 def _study_name(plan: StudyPlan) -> str:

@@ -4,83 +4,26 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from autodepth.records.driver_lock.lock import DriverLock
-from autodepth.records.ledger import Ledger
-from autodepth.records.studies import StudyFolder, find_study
 from autodepth.records.trial_record import EXPECTED, TrialRecord
-from autodepth.service.search.confirm import limits_with
-from autodepth.service.search.one_search import only_search
-from autodepth.service.search.replan import keep_paths, plan_again
+from autodepth.service.one_policy.asked import AskedPolicy, carry_out_asked
 from autodepth.service.search.requests import StudyRequest
-from autodepth.service.search.search import drive, on_cluster
 from autodepth.service.solving.solve import Answer
-from autodepth.study.confirm.missing import FollowUp
-from autodepth.study.confirm.scheduler import ConfirmationRequest
-from autodepth.study.plan.plan import StudyPlan
 from autodepth.study.run import Watch
-from autodepth.units import Budget
 
 
-@only_search()
 def carry_out_answer(
     answer: Answer, request: StudyRequest, *, watch: Watch = lambda _: nullcontext()
 ) -> TrialRecord:
     """Carry the policy of an answer out as a trial of its study, and return that.
 
-    One that a trial has carried out already is not carried out again. It costs what it costs: the
-    study's budget grows by it.
-
     Args:
         answer: of a `Solver` of that study.
-        request: which study, where its files are now, and how trials run.
-        watch: a context entered while it runs, given the driver.
-
-    Raises:
-        StudyError: as of `resume`.
-        ClusterError: the cluster cannot be used.
+        request: as of `carry_out_asked`, and so are the errors.
+        watch: likewise.
     """
-    with on_cluster(request.ray_address, request.storage) as cluster:
-        folder = find_study(request.study)
-        plan = plan_again(folder, Budget(), request, cluster=cluster)
-        with DriverLock(folder, wait=True), Ledger.open(folder.ledger_path) as ledger:
-            return _known(ledger, answer) or _carry_out(
-                plan, folder, ledger, answer, request, watch
-            )
-
-
-def _known(ledger: Ledger, answer: Answer) -> TrialRecord | None:
-    """Return the trial that has carried the policy out; None where there is none."""
-    policy = answer.policy.to_dict()
-    return next(
-        (r for r in ledger.trials() if r.of_search and r.result and r.carried_out == policy), None
-    )
-
-
-def _carry_out(
-    plan: StudyPlan,
-    folder: StudyFolder,
-    ledger: Ledger,
-    answer: Answer,
-    request: StudyRequest,
-    watch: Watch,
-) -> TrialRecord:
-    wanted = FollowUp(kind="search", role=answer.asked, policy=answer.policy, replicate=0)
-    asked = ConfirmationRequest(
-        seeds=0,
-        roles=(),
-        unpruned_macs=plan.unpruned["macs"],
-        given_weights=plan.context.weights is not None,
-        asked=(wanted,),
-    )
-    spent, wall, number = ledger.spent(), ledger.wall_spent(), len(ledger.trials())
-    keep_paths(folder, plan)
-    result = drive(plan, folder, ledger, request, watch=watch, confirmation=asked)
+    expected = None
     if answer.expected is not None:
         told = f"expected {answer.expected:.1%} +- {answer.spread:.1%} when it was solved for"
-        content = {"rung": EXPECTED, "accuracy": answer.expected, "reason": told}
-        ledger.record([], [(number, EXPECTED, content)])
-    paths = {name: plan.to_dict()[name] for name in ("weights", "data", "space")}
-    limits = limits_with(ledger, spent, wall)
-    ledger.extend({**ledger.study.plan, **paths, "limits": limits})
-    ledger.end_study(result.outcome)
-    return ledger.trial(number)
+        expected = {"rung": EXPECTED, "accuracy": answer.expected, "reason": told}
+    asked = AskedPolicy(policy=answer.policy, role=answer.asked, expected=expected)
+    return carry_out_asked(asked, request, watch=watch)

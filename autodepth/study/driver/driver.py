@@ -23,6 +23,7 @@ from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import EXPECTED, WEIGHTS_LOST
 from autodepth.study.confirm.missing import FollowUp
 from autodepth.study.confirm.scheduler import ConfirmationScheduler
+from autodepth.study.driver.by_hand import next_by_hand
 from autodepth.study.driver.search_state import ActiveTrial, SearchState
 from autodepth.study.hooks import Nothing, TrialReport
 from autodepth.study.plan.budget import BudgetMeter
@@ -159,6 +160,9 @@ class StudyDriver:
         One of them is the unpruned control: the network trained without random depth and left
         whole, against which every other point is read.
         """
+        searches = self._confirming.only is None and self.meter.may_start()
+        if searches and (asked := next_by_hand(self.folder, self.ledger)):
+            return self._start_extra(asked)
         if extra := self._confirming.next(self._front.members):
             return self._start_extra(extra)
         if self._confirming.waits or self._confirming.only:

@@ -3,8 +3,8 @@
 import pytest
 
 from autodepth.records.ledger import Ledger
+from autodepth.records.trial_record import EXHAUSTED, INTERRUPTED, SPENT
 from autodepth.service.notify.events import budget_event, driver_event, front_event
-from autodepth.study.run import EXHAUSTED, INTERRUPTED, SPENT
 
 TRIALS = [(0.95, 40_000_000, 60.0), (0.9, 20_000_000, 60.0), (0.8, 30_000_000, 1.0)]
 

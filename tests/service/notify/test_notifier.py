@@ -10,11 +10,11 @@ from service.notify.receiver import SECRET
 
 from autodepth.records.ledger import Ledger
 from autodepth.records.ledger.notices import Notices
+from autodepth.records.trial_record import SPENT
 from autodepth.service.notify import notifier
 from autodepth.service.notify.notifier import Notifier, telling
 from autodepth.service.notify.places import read_places
 from autodepth.service.search.search import search
-from autodepth.study.run import SPENT
 
 SMALL = (
     "network.name=resnet14", "data.train_images=64", "data.validation=60", "train.epochs=1",

@@ -5,7 +5,7 @@ import pytest
 from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
-from autodepth.service.policies import carry_out_policy
+from autodepth.service.one_policy.policies import carry_out_policy
 from autodepth.service.search.requests import SearchRequest, StudyRequest
 from autodepth.service.search.resume import resume
 from autodepth.service.search.search import plan_search, search

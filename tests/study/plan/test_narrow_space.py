@@ -7,7 +7,7 @@ import pytest
 
 from autodepth.errors import InputError
 from autodepth.policy.policy import Policy
-from autodepth.service.policies import carry_out_policy
+from autodepth.service.one_policy.policies import carry_out_policy
 from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.space.domains import Fixed

@@ -9,7 +9,7 @@ from autodepth.policy.policy import Policy
 from autodepth.records.fsck import broken_invariants
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
-from autodepth.service.from_scratch import evaluate_beside_scratch
+from autodepth.service.one_policy.from_scratch import evaluate_beside_scratch
 from autodepth.service.search.search import search
 from autodepth.study.confirm.baselines import epochs_from_scratch
 

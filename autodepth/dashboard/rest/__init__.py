@@ -1,0 +1,1 @@
+"""REST: what scripts and the page ask of the server, as one documented application."""

@@ -1,0 +1,1 @@
+"""One policy by itself: carried out without a search, from scratch beside it, or by hand."""

@@ -1,0 +1,1 @@
+"""One work carried out: by which process, which command, on which share of the machine."""

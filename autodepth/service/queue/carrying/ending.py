@@ -1,0 +1,60 @@
+"""What becomes of a work when an attempt at it has ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from autodepth.errors import StudyError
+from autodepth.records.ledger import Ledger
+from autodepth.records.studies import StudyFolder
+from autodepth.records.trial_record import INTERRUPTED
+from autodepth.service.queue.work import State, Work
+
+_MOST_ATTEMPTS = 20
+_STOPPED = "it was stopped"
+_BY_SIGNAL = 128  # exit statuses from here on
+
+
+def what_becomes_of(
+    work: Work, status: int | None, outcome: str | None, last_words: Callable[[], str]
+) -> tuple[State, str | None]:
+    """Return the state of a work after an attempt, and why in words.
+
+    Args:
+        work: as it was while the attempt ran.
+        status: the attempt's exit status; None where its process died.
+        outcome: how its study ended; None where it has not, or it drives none.
+        last_words: returns what the attempt said at its end.
+    """
+    died = status is None or status >= _BY_SIGNAL
+    asked_to_end = outcome == INTERRUPTED and status in {0, 1}
+    if work.wanted != "run" and (died or asked_to_end):
+        return ("paused", "it was paused") if work.wanted == "pause" else ("stopped", _STOPPED)
+    if died and work.attempt >= _MOST_ATTEMPTS:
+        return "failed", f"its process died {work.attempt} times: {last_words()}"
+    if died:
+        return "waiting", "its process died; it goes on where it was"
+    if status == os.EX_TEMPFAIL:
+        return "waiting", "another process drives the study"
+    if asked_to_end:
+        return "stopped", f"{_STOPPED} by `autodepth stop`"
+    return ("done", outcome) if status == 0 else ("failed", last_words())
+
+
+def spent_by(study: StudyFolder) -> float:
+    """Return the device seconds that a study has been charged; 0 before it is one."""
+    try:
+        with Ledger.open(study.ledger_path, read_only=True) as ledger:
+            return ledger.spent()
+    except StudyError:
+        return 0.0
+
+
+def outcome_of(study: StudyFolder) -> str | None:
+    """Return how a study ended last, in words; None where it has not, or is none."""
+    try:
+        with Ledger.open(study.ledger_path, read_only=True) as ledger:
+            return ledger.study.outcome
+    except StudyError:
+        return None

@@ -1,0 +1,45 @@
+"""What becomes of a work, by how its process ended and what people wanted."""
+
+import pytest
+from service.queue.queues import steered
+
+from autodepth.records.trial_record import INTERRUPTED, SPENT
+from autodepth.service.queue.carrying.ending import outcome_of, spent_by, what_becomes_of
+from autodepth.service.queue.owners import LOCAL
+from autodepth.service.queue.wishes import SearchWish
+
+
+@pytest.mark.parametrize(
+    ("wanted", "attempt", "status", "outcome", "state", "told"),
+    [
+        ("run", 1, 0, SPENT, "done", SPENT),
+        ("run", 1, 2, None, "failed", "last words"),
+        ("run", 1, 1, SPENT, "failed", "last words"),
+        ("run", 1, None, None, "waiting", "died"),
+        ("run", 1, 143, INTERRUPTED, "waiting", "died"),
+        ("run", 20, None, None, "failed", "died 20 times: last words"),
+        ("run", 1, 75, None, "waiting", "another process"),
+        ("run", 1, 0, INTERRUPTED, "stopped", "autodepth stop"),
+        ("pause", 1, 0, INTERRUPTED, "paused", "paused"),
+        ("pause", 1, 1, INTERRUPTED, "paused", "paused"),
+        ("pause", 1, 143, None, "paused", "paused"),
+        ("pause", 1, 0, SPENT, "done", SPENT),  # it was quicker
+        ("stop", 1, None, None, "stopped", "stopped"),
+        ("stop", 1, 1, INTERRUPTED, "stopped", "stopped"),
+        ("stop", 1, 2, INTERRUPTED, "failed", "last words"),
+    ],
+)
+def test_every_end_has_one_state(wanted, attempt, status, outcome, state, told):
+    with steered() as steering:
+        work, _ = steering.search(LOCAL, SearchWish(study="a", budget="1trials"), "k")
+        work = steering.store.change(work.number, wanted=wanted, attempt=attempt)
+    found, words = what_becomes_of(work, status, outcome, lambda: "last words")
+    assert found == state
+    assert told in words
+
+
+def test_what_a_study_spent_and_how_it_ended_is_read_where_there_is_one(make_recorded):
+    folder = make_recorded("digits", ((0.9, 40_000_000, 40.0),))
+    assert (spent_by(folder), outcome_of(folder)) == (40.0, SPENT)
+    folder.ledger_path.unlink()
+    assert (spent_by(folder), outcome_of(folder)) == (0.0, None)
