@@ -4,6 +4,14 @@ import pytest
 
 from autodepth.errors import InputError, SpaceFileError
 from autodepth.service.queue.wishes import SearchWish, checked_policy, joined_formats
+from autodepth.space.file.shipped import default_space
+
+OWN_TASK = """
+version: 1
+network: {name: resnet20}
+task: {name: "os.path:join"}
+search: {branches_removed: {type: int, min: 0, max: 3}}
+"""
 
 
 @pytest.mark.parametrize(
@@ -17,7 +25,7 @@ from autodepth.service.queue.wishes import SearchWish, checked_policy, joined_fo
         ({"settings": ["train.epoch=3"]}, "epoch"),
         ({"network": "os:system"}, "imports no code of your own, but got 'os:system'"),
         ({"settings": ["network.name=os:system"]}, "imports no code of your own"),
-        ({"space_text": "task: {name: os.path:join}"}, "imports no code of your own"),
+        ({"space_text": OWN_TASK}, "imports no code of your own, but got 'os.path:join'"),
         ({"settings": ["task.name=os.path:join"]}, "^digits_resnet20.yaml:16:1: data: must be"),
         ({"formats": ["int8"]}, "made from onnx"),
         ({"formats": ["tflite"]}, "must be one of torch"),
@@ -29,10 +37,10 @@ def test_what_cannot_be_searched_is_refused(given, message):
 
 
 def test_mistakes_of_a_space_are_told_by_their_place_and_no_other_path():
-    text = "network: {name: resnet20}\ntrain:\n  epoch: 3\n"
+    text = f"nothing: 1\n{default_space().read_text()}"
     with pytest.raises(SpaceFileError) as error:
         SearchWish(study="new", budget="1h", space_text=text).check()
-    assert all(mistake.startswith("space.yaml:3:") for mistake in error.value.mistakes)
+    assert all(mistake.startswith("space.yaml:1:1: nothing") for mistake in error.value.mistakes)
 
 
 def test_what_is_kept_is_what_was_said():

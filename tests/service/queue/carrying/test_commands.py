@@ -16,7 +16,9 @@ from autodepth.service.queue.carrying.commands import (
 )
 from autodepth.service.queue.owners import LOCAL
 from autodepth.service.queue.wishes import SearchWish
+from autodepth.space.file.shipped import default_space
 
+SPACE = default_space().read_text()
 COMMANDS = typer.main.get_command(app).commands
 
 
@@ -30,7 +32,7 @@ def asked(make_recorded):
     make_recorded("digits", TRIALS)
     with steered() as steering:
         wish = SearchWish(
-            study="new", budget="1trials", space_text="version: 1\n", settings=["seed=3"],
+            study="new", budget="1trials", space_text=SPACE, settings=["seed=3"],
             seed=4, concurrency=1, formats=["onnx"], trust_data=True,
         )  # fmt: skip
         steering.search(LOCAL, wish, "1")
@@ -59,7 +61,7 @@ def test_every_work_is_a_command_that_can_be_typed(asked):
     again = asked.store.change(1, attempt=1)
     assert "--go-on" in command_of(again, place)
     assert "--go-on" not in shown(again, place)
-    assert (place.folder(1) / "space.yaml").read_text() == "version: 1\n"
+    assert (place.folder(1) / "space.yaml").read_text() == SPACE
     assert "p_L: 0.5" in (place.folder(5) / "policy.yaml").read_text()
     assert "--total=360.0cpu-s" in command_of(works[2], place)
     assert "--select=--all" in command_of(works[5], place)  # a value is never an option
