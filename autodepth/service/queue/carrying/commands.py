@@ -90,6 +90,7 @@ def command_of(work: Work, place: Place) -> list[str]:
 def write_files(work: Work, place: Place) -> None:
     """Write what a work's command reads into the work's folder."""
     folder = place.folder(work.number)
+    folder.mkdir(parents=True, exist_ok=True)
     if (text := work.arguments.get("space_text")) is not None:
         write_atomically(folder / SPACE_FILE, text)
     if work.kind == "policy":
