@@ -7,6 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 STUDY ?= digits-$(shell date +%Y%m%d-%H%M%S)
 BUDGET ?= 4cpu-min
 DATA ?= cifar10
+SCALE ?= 1
 CIFAR ?= data/cifar10_jpeg
 PEER ?= ../shared/peers/plain_tune.py
 SCRATCH ?= ../shared/peers/small_from_scratch.py
@@ -19,7 +20,7 @@ AXE_VERSION := 4.14.1
 .DEFAULT_GOAL := help
 .PHONY: help setup search test run-tests test-fast test-long browser-test browser-tools lint format docs schema \
 	cluster-test faults networks-table bench-steps bench-sensitivity bench-rungs bench-scale bench-exports \
-	bench-speed bench-latency bench-driver bench-gpus gpu-check bench-mlflow bench-masks bench-hybrid bench-search own-data \
+	bench-speed bench-latency bench-driver bench-gpus gpu-check bench-mlflow bench-masks bench-hybrid bench-rows bench-search own-data \
 	constraints clean deploy-test metrics-test
 
 help: ## Show this list
@@ -145,6 +146,9 @@ bench-masks: $(VENV)/.tools ## Which branches of a trained network go together; 
 
 bench-hybrid: $(VENV)/.tools ## Stochastic depth and removal, alone and together; DATA=folder:DIR (hours)
 	$(BIN)/python benchmarks/hybrid_2x2.py --data $(DATA)
+
+bench-rows: $(VENV)/.tools ## Rows beside the literature; DATA=folder:DIR, BUDGET=4gpu-h, SCALE=1 (hours)
+	$(BIN)/python benchmarks/bench_rows.py --data $(DATA) --budget $(BUDGET) --scale $(SCALE)
 
 bench-search: $(VENV)/.tools ## The search beside plain Ray Tune; CIFAR=folder, PEER=script, SCRATCH=script (five hours)
 	$(BIN)/python benchmarks/search_vs_plain_tune.py --cifar $(CIFAR) --peer $(PEER) \

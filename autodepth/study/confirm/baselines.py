@@ -11,6 +11,7 @@ from scratch, MAC-scaled epochs  the same for what the member's training cost; t
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -111,12 +112,26 @@ def _other_branches(member: FrontMember, criterion: Criterion) -> Made:
         return None, "the member goes on from a network that lacks branches already"
     at_once = "one_shot" if policy.removes_jointly else policy.removal
     control = replace(policy.removing(branches_removed=count), criterion=criterion, removal=at_once)
-    if policy.decay_shape != "sensitivity":
-        return control, ""
-    # The criterion also deals out survival while training: the control takes what came of it.
-    survival = member.searched.survival
-    note = "trained from the start with the survival probabilities that the member ended with"
-    return replace(control, survival=survival, decay_shape="linear"), note
+    notes = []
+    if member.result.widths:
+        width = _mean_width(member)
+        notes.append(f"each branch keeps {width:.0%} of its channels, the member's average")
+        control = replace(control, widths=(), filter_sparsity=1 - width)
+    if policy.decay_shape == "sensitivity":
+        # The criterion also deals out survival while training: the control takes what came of it.
+        notes.append(
+            "trained from the start with the survival probabilities that the member ended with"
+        )
+        control = replace(control, survival=member.searched.survival, decay_shape="linear")
+    return control, "; ".join(notes)
+
+
+def _mean_width(member: FrontMember) -> float:
+    """Return the share of inner channels that is left to a branch of the network on average."""
+    result, policy = member.result, member.policy
+    widths = {**dict(policy.widths), **result.widths}
+    kept = set(range(1, len(result.survival) + 1)) - set(result.removed)
+    return statistics.fmean(widths.get(b, 1 - policy.filter_sparsity) for b in kept)
 
 
 def _unpruned(member: FrontMember) -> Made:

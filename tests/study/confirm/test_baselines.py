@@ -81,6 +81,20 @@ def test_other_controls_there_cannot_be_and_it_is_said_why(policy, why):
         assert why in note
 
 
+@pytest.mark.parametrize("role", ["random removal", "evenly spaced"])
+def test_where_widths_were_chosen_other_branches_are_as_narrow_on_average(role):
+    policy = replace(PARENT, removal="joint_widths", branches_removed=None, macs_target=0.5)
+    result = replace(result_of(), widths={1: 0.5, 3: 0.25, 5: 0.25})  # and 6 keeps all
+    member = FrontMember(
+        policy=policy, searched=result, result=result, unpruned_macs=1000.0, given_weights=False
+    )
+    control, note = ROLES[role](member)
+
+    assert (control.branches_removed, control.removal) == (2, "one_shot")
+    assert (control.filter_sparsity, control.widths) == (0.5, ())
+    assert "keeps 50% of its channels" in note
+
+
 def test_of_a_parent_all_controls_can_be_made():
     made = controls_of(PARENT)
 
