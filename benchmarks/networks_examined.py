@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
 import torch
-from networks_listed import BRANCH_BY_BRANCH
+from networks_listed import BRANCH_BY_BRANCH, HF
 from torch import nn
 
 from autodepth.errors import BundleError, NetworkError
@@ -191,8 +191,9 @@ def checks(module: nn.Module, network: ResidualNetwork, name: str) -> Iterator[s
     """Yield the name of each check, with FAILED after those that fail."""
     images = images_of(network)
     yield _told("same", holds=same(module, network, images))
-    if name in BRANCH_BY_BRANCH:
+    if name in BRANCH_BY_BRANCH or name in HF:
         yield _told("bypass", holds=removing_is_bypassing(network, images[:1]))
+        yield _told("zero", holds=removing_is_zeroing(network, images[:1]))
         yield _told("export", holds=exports(network))
     yield _told("thin", holds=thinned_trains(network, images))
     if find_stream(network).groups:
@@ -220,6 +221,26 @@ def removing_is_bypassing(network: ResidualNetwork, images: torch.Tensor) -> boo
                 return False
             del removed
             gc.collect()  # a graph and its module hold each other: copies would pile up
+    return True
+
+
+@torch.no_grad()
+def removing_is_zeroing(network: ResidualNetwork, images: torch.Tensor) -> bool:
+    """Whether each identity branch leaves what the whole graph gives with zeros in its place."""
+    for branch, site in network.kept():
+        if branch.shortcut != "identity" or not branch.removable:
+            continue
+        by_hand = copied(network.module).eval()
+        nodes = {node.name: node for node in by_hand.graph.nodes}
+        with by_hand.graph.inserting_before(nodes[site.addition]):
+            zeros = by_hand.graph.call_function(torch.zeros_like, (nodes[site.branch],))
+        nodes[site.addition].replace_input_with(nodes[site.branch], zeros)
+        by_hand.recompile()
+        removed = network.without([branch.index]).module.eval()
+        if not torch.equal(by_hand(images), removed(images)):
+            return False
+        del by_hand, removed
+        gc.collect()
     return True
 
 

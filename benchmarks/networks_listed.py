@@ -56,3 +56,53 @@ ese_vovnet39b legacy_xception xception41 xcit_nano_12_p16_224
 WITHOUT = frozenset({"densenet", "inception_v3", "inception_v4", "rdnet", "selecsls", "vgg"})
 # Made for images of 1000 pixels and more; a smaller one shows the same branches.
 SMALLER = {"deepseek_vit_412m": 252, "gemma4_vit_167m": 192, "qwen3_vit_88m": 256}
+# Kinds of network that transformers has a classifier of images for, by values of a configuration
+# that keep it small; all else is the kind's default.
+_VIT = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 3}
+_WIDE = {**_VIT, "intermediate_size": 384}
+_SWIN = {"embed_dim": 24, "depths": [2, 2, 2, 2], "num_heads": [1, 2, 4, 8]}
+HF = {
+    "beit": {**_WIDE, "use_relative_position_bias": True},
+    "bit": {"embedding_size": 32, "hidden_sizes": [64, 128, 256, 512], "depths": [2, 2, 2, 2]},
+    "convnext": {"hidden_sizes": [24, 48, 96, 192], "depths": [2, 2, 4, 2]},
+    "convnextv2": {"hidden_sizes": [24, 48, 96, 192], "depths": [2, 2, 4, 2]},
+    "cvt": {"embed_dim": [24, 48, 96], "num_heads": [1, 2, 4], "depth": [1, 2, 4]},
+    "data2vec-vision": _WIDE,
+    "deit": _WIDE,
+    "dinov2": _VIT,
+    "dinov2_with_registers": _VIT,
+    "donut-swin": _SWIN,
+    "efficientnet": {
+        "width_coefficient": 1.0, "depth_coefficient": 1.0, "hidden_dim": 1280, "image_size": 224,
+    },
+    "focalnet": {"embed_dim": 24, "depths": [2, 2, 2, 2]},
+    "hgnet_v2": {},
+    "hiera": {"embed_dim": 24, "depths": [1, 2, 3, 1], "num_heads": [1, 2, 4, 8]},
+    "ijepa": {**_WIDE, "patch_size": 16},
+    "levit": {"hidden_sizes": [64, 128, 192], "num_attention_heads": [2, 4, 6]},
+    "mobilenet_v1": {},
+    "mobilenet_v2": {},
+    "mobilevit": {
+        "hidden_sizes": [64, 80, 96], "neck_hidden_sizes": [16, 16, 24, 48, 64, 80, 320],
+    },
+    "mobilevitv2": {"width_multiplier": 0.5},
+    "poolformer": {"hidden_sizes": [16, 32, 64, 128]},
+    "pp_lcnet": {},
+    "pvt": {"hidden_sizes": [16, 32, 64, 128]},
+    "pvt_v2": {},
+    "regnet": {
+        "embedding_size": 32, "hidden_sizes": [48, 104, 208, 440], "depths": [1, 3, 6, 6],
+        "groups_width": 8,
+    },
+    "resnet": {
+        "embedding_size": 32, "hidden_sizes": [32, 64, 128, 256], "depths": [2, 2, 2, 2],
+        "layer_type": "basic",
+    },
+    "segformer": {},
+    "swiftformer": {"embed_dims": [24, 48, 96, 192], "depths": [2, 2, 4, 2]},
+    "swin": _SWIN,
+    "swinv2": {**_SWIN, "image_size": 256, "window_size": 8},
+    "textnet": {},
+    "vit": _WIDE,
+    "vit_msn": _WIDE,
+}  # fmt: skip

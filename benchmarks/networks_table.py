@@ -1,12 +1,14 @@
 """Which networks autodepth finds residual branches in: writes docs/networks.md.
 
-Every classification model of torchvision, and one of each module of `timm.models`, is built with
-random weights, traced and measured. Those that are small enough are checked further, image size
-reduced where they allow it:
+Every classification model of torchvision, one of each module of `timm.models`, and one of each kind
+that transformers classifies images with, is built with random weights, traced and measured. Those
+that are small enough are checked further, image size reduced where they allow it:
 
 - same: the traced network gives what the original gives, bit for bit;
 - bypass (of some): for every identity branch, removing it gives what leaving it out gives, bit
   for bit;
+- zero (of Hugging Face's): for every identity branch, removing it gives what the whole network
+  gives with zeros in place of the branch, bit for bit;
 - thin: with one branch left in each stage it trains a step, and its state dict reloads;
 - stream: with the residual stream narrowed to a half and a quarter, where it can be, it runs
   forward and backward;
@@ -15,7 +17,7 @@ reduced where they allow it:
 
 All are made narrower by half, and the CPU seconds told that reading and narrowing take.
 
-Run: python benchmarks/networks_table.py   (about 25 minutes on one core; needs the extra timm)
+Run: python benchmarks/networks_table.py   (25 minutes on one core; needs the extras timm and hf)
 With --rows FILE a run that was broken off goes on: rows are kept there, a line of JSON each. With
 --as-is nothing is examined: the page has the rows that are there, and says how many are not. With
 --streams what rows of before lack about streams is found out, of small networks first.
@@ -36,11 +38,12 @@ from pathlib import Path
 
 import torch
 from networks_examined import CHECK_SIZE, Row, add_stream_apart, examine_apart
-from networks_listed import SMALLER, TIMM, TORCHVISION, WITHOUT
+from networks_listed import HF, SMALLER, TIMM, TORCHVISION, WITHOUT
 from networks_rows import KeptRows
 
 from autodepth.networks.catalogue import NetworkSpec, default_input
-from autodepth.networks.catalogue.timm_models import import_timm
+from autodepth.networks.catalogue.libraries.hf_models import import_transformers
+from autodepth.networks.catalogue.libraries.timm_models import import_timm
 from autodepth.torchvision_door import import_torchvision
 
 PAGE = Path(__file__).parents[1] / "docs" / "networks.md"
@@ -77,6 +80,13 @@ def timm_rows(only: str) -> Iterator[tuple[str, Row]]:
             yield module, row
 
 
+def hf_rows(only: str) -> Iterator[Row]:
+    """Yield a row for each kind of network of transformers that classifies images."""
+    for kind in fnmatch.filter(sorted(HF), only):
+        if (row := examined(f"hf:{kind}")) is not None:
+            yield row
+
+
 def examined(name: str) -> Row | None:
     """Return the row of a network, from the file of rows where it is there."""
     if name not in ROWS and AS_IS:
@@ -90,9 +100,16 @@ def examined(name: str) -> Row | None:
 def spec_of(name: str) -> NetworkSpec:
     """Return a network with its usual input and 1000 classes."""
     channels, height, width = default_input(name)
-    size = SMALLER.get(name.partition(":")[2])
+    library, _, known = name.partition(":")
+    arguments = dict(HF[known]) if library == "hf" else {}
+    size = SMALLER.get(known) or arguments.pop("image_size", None)
     return NetworkSpec(
-        name=name, classes=1000, channels=channels, height=size or height, width=size or width
+        name=name,
+        classes=1000,
+        channels=channels,
+        height=size or height,
+        width=size or width,
+        arguments=arguments,
     )
 
 
@@ -113,15 +130,18 @@ def main() -> None:
     if arguments.streams:
         add_streams(arguments.only)
     start = time.monotonic()
-    vision, families = [], []
+    vision, families, kinds = [], [], []
     for row in torchvision_rows(arguments.only):
         print(f"{time.monotonic() - start:4.0f} s {memory():.1f} GiB torchvision", row, flush=True)
         vision.append(row)
     for module, row in timm_rows(arguments.only):
         print(f"{time.monotonic() - start:4.0f} s {memory():.1f} GiB {module}", row, flush=True)
         families.append((module, row))
+    for row in hf_rows(arguments.only):
+        print(f"{time.monotonic() - start:4.0f} s {memory():.1f} GiB hf", row, flush=True)
+        kinds.append(row)
     if arguments.only == "*":
-        text = page(vision, families, time.monotonic() - start)
+        text = page(vision, families, kinds, time.monotonic() - start)
         arguments.to.write_text(text, encoding="utf-8")
 
 
@@ -138,8 +158,10 @@ def memory() -> float:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
 
 
-def page(vision: list[Row], families: list[tuple[str, Row]], seconds: float) -> str:
-    """Return the page: figures, how it was run, both tables."""
+def page(
+    vision: list[Row], families: list[tuple[str, Row]], kinds: list[Row], seconds: float
+) -> str:
+    """Return the page: figures, how it was run, the tables."""
     timm, torchvision = import_timm().__version__, import_torchvision().__version__
     lines = [
         INTRODUCTION,
@@ -147,9 +169,11 @@ def page(vision: list[Row], families: list[tuple[str, Row]], seconds: float) -> 
         "",
         *figures_of_torchvision(vision),
         *figures_of_timm(families),
-        *figures_of_checks([*vision, *(row for _, row in families)]),
+        *figures_of_hf(kinds),
+        *figures_of_checks([*vision, *(row for _, row in families), *kinds]),
         "",
-        f"Run on {datetime.now(UTC):%Y-%m-%d} with torchvision {torchvision}, timm {timm}, torch "
+        f"Run on {datetime.now(UTC):%Y-%m-%d} with torchvision {torchvision}, timm {timm}, "
+        f"transformers {import_transformers().__version__}, torch "
         f"{torch.__version__}, Python {platform.python_version()}; random weights of seed {SEED}; "
         + (_left_out() if AS_IS else f"{seconds / 60:.0f} minutes on one core, {_memory()}."),
         "",
@@ -162,6 +186,14 @@ def page(vision: list[Row], families: list[tuple[str, Row]], seconds: float) -> 
         "",
         HEADER.replace("| network", "| module | network").replace("|---", "|---|---", 1),
         *(f"| {module} {row}" for module, row in families),
+        "",
+        "## Hugging Face, one small configuration of each kind",
+        "",
+        "`autodepth inspect hf:vit` reads a kind at random, `hf:OWNER/NAME` and `hf:./FOLDER` what "
+        "their `config.json` describes. The configurations are in `benchmarks/networks_listed.py`.",
+        "",
+        HEADER,
+        *map(str, kinds),
         "",
     ]
     return "\n".join(lines)
@@ -218,6 +250,15 @@ def figures_of_timm(families: list[tuple[str, Row]]) -> Iterator[str]:
         yield f"  - in part, as the table says: {', '.join(gap)}."
 
 
+def figures_of_hf(rows: list[Row]) -> Iterator[str]:
+    """Yield the share of the kinds in which branches are found, and what is said of the rest."""
+    found = [row for row in rows if row.found]
+    yield f"- Hugging Face: {len(rows)} kinds; branches are found in {len(found)}."
+    for row in rows:
+        if not row.found:
+            yield f"  - not in `{row.name}`: {row.remark}."
+
+
 def figures_of_checks(rows: list[Row]) -> Iterator[str]:
     """Yield how many networks passed each check."""
     told = {row.name: row.checks + row.remark + row.widths + row.stream for row in rows}
@@ -250,6 +291,8 @@ def figures_of_checks(rows: list[Row]) -> Iterator[str]:
 CHECKS = {
     "same": "the traced network gives what the original gives",
     "bypass": "removing any single identity branch gives what leaving it out gives",
+    "zero": "removing any single identity branch gives what the whole network gives with zeros in "
+    "place of the branch",
     "thin": "with one branch left in each stage it runs forward and backward, and its state dict "
     "reloads",
     "stream": "with the residual stream at a half and a quarter of its width, where it can be "

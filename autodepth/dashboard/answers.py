@@ -175,7 +175,7 @@ def export_command(view: StudyView, found: Snapshot, number: int) -> str:
     words = ["autodepth", "export", name, "--select", f"trial:{number}"]
     words += ["--to", f"exports/{name}-trial-{number}"]
     builder, called, _ = str(found.study.plan["network"]["name"]).partition(":")
-    if (called and builder not in {"torchvision", "timm"}) or "task" in found.study.plan:
+    if (called and builder not in {"torchvision", "timm", "hf"}) or "task" in found.study.plan:
         words.append("--own-code")
     home = os.environ.get(HOME_VARIABLE)
     place = f"{HOME_VARIABLE}={shlex.quote(str(studies_root()))} " if home else ""

@@ -14,7 +14,8 @@ Augment = Literal["auto", "none", "flip-crop"]
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 NAMES = ("digits", "cifar10", "cifar100", "svhn", "fashion-mnist")
 UNLABELLED = "unlabelled:"
-PREFIXES = ("folder:", "npz:", UNLABELLED, "coco:", "masks:", "csv:")
+HUB = "hf-data:"
+PREFIXES = ("folder:", "npz:", HUB, UNLABELLED, "coco:", "voc:", "masks:", "csv:")
 TASK_DATA = "task"
 """Name of the examples that a task brings along itself."""
 _NORMALISATIONS = ("auto", "data", "imagenet")
@@ -66,9 +67,9 @@ class DataSettings:
 
     Args:
         name: `digits`, `cifar10`, `cifar100`, `svhn`, `fashion-mnist`, `folder:PATH`,
-            `npz:PATH`, `unlabelled:PATH` for images whose labels nobody knows, `coco:PATH` for
-            images with boxes, `masks:PATH` with masks, `csv:FILE` with numbers, or `task` where
-            the task brings examples of its own.
+            `npz:PATH`, `hf-data:PATH` or `hf-data:OWNER/NAME`, `unlabelled:PATH` for images whose
+            labels nobody knows, `coco:PATH` and `voc:PATH` for images with boxes, `masks:PATH` with
+            masks, `csv:FILE` with numbers, or `task` where the task brings examples of its own.
         root: folder that named sets are downloaded to.
         validation: share of the training images in (0, 1), or their number.
         validation_from: `train` takes them from the training part, or from a validation part that
@@ -166,6 +167,8 @@ def absolute_paths(name: str, root: str) -> dict[str, str]:
         InputError: as of `autodepth.paths.absolute`.
     """
     kind, _, place = name.partition(":")
+    if kind == HUB.rstrip(":") and not Path(place).expanduser().exists():
+        return {}  # a repository
     if place:
         return {"name": f"{kind}:{absolute(place)}"}
     return {} if name in {"digits", TASK_DATA} else {"root": str(absolute(root))}
@@ -174,6 +177,8 @@ def absolute_paths(name: str, root: str) -> dict[str, str]:
 def without_place(name: str) -> str:
     """Return the name of a data set as it may leave this machine: `folder:birds` of its path."""
     kind, _, place = name.partition(":")
+    if kind == HUB.rstrip(":") and not Path(place).expanduser().exists():
+        return name
     return f"{kind}:{Path(place).absolute().name}" if place else kind
 
 

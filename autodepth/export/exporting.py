@@ -212,7 +212,7 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
             **record,
             "data": _without_places(plan["data"]),
             "data_fingerprint": plan["data_fingerprint"],
-            **({} if learns.is_classification else {"task": plan["task"]}),
+            **({} if learns.is_plain else {"task": plan["task"]}),
             "measured_on": "validation split",
             "point": result.point.to_dict(),
             "parent_accuracy": result.parent_accuracy,

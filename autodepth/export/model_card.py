@@ -150,7 +150,7 @@ def _reached(record: Mapping[str, Any]) -> dict[str, str]:
 
 def _uses(architecture: Architecture) -> str:
     network, names = architecture.network, architecture.classes
-    shape = f"[batch, {network.channels}, {network.height}, {network.width}]"
+    shape = f"[batch, {', '.join(map(str, network.input_shape))}]"
     if architecture.learns.is_own:
         return (
             f"Input `images`: float32 {shape}, any batch size, as the task "
@@ -266,9 +266,12 @@ def _hardware(record: Mapping[str, Any]) -> str:
 
 def _limits(architecture: Architecture, record: Mapping[str, Any]) -> str:
     point, network = record["point"], architecture.network
+    size = "x".join(map(str, network.input_shape[1:]))
+    what = (
+        f"Images must be brought to {size} pixels" if network.height else f"Inputs are {size} long"
+    )
     lines = [
-        f"Images must be brought to {network.height}x{network.width} pixels; no other size was "
-        "tried.",
+        f"{what}; no other size was tried.",
         "Accuracy was measured on images from the same source as the training images. How it "
         "holds on others, and on each class or group alone, was not measured.",
         "Fewer MACs are not always less time: see the latency on the device in question.",

@@ -77,13 +77,13 @@ class ResidualNetwork:
         sites: Sequence[ResidualSite],
         branches: Sequence[ResidualBranch],
         total_macs: int,
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         removed: Collection[int] = (),
         around: Sequence[Part] = (),
         notes: Sequence[str] = (),
         free: Sequence[str] = (),
         off_by: float = 0.0,
-        read_on: tuple[int, int, int] | None = None,
+        read_on: tuple[int, ...] | None = None,
     ) -> None:
         self.module = module
         self.sites = tuple(sites)
@@ -102,7 +102,7 @@ class ResidualNetwork:
     def from_module(
         cls,
         module: nn.Module,
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         *,
         classes: int | None = None,
         free: Sequence[str] = (),

@@ -139,7 +139,7 @@ class SearchSpace:
             settings[section][key] = setting
         if self.branches is not None:
             settings["search"]["branches"] = list(self.branches)
-        classifies = self.task.name == CLASSIFICATION
+        classifies = self.task.name == CLASSIFICATION and not self.task.arguments
         objectives = [objective.model_dump(mode="json") for objective in self.objectives]
         return {
             "version": 1,

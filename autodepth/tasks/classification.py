@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -15,7 +15,16 @@ from autodepth.data.batches import Batches, LabelledImages
 from autodepth.data.load import ImageData
 from autodepth.data.strong_augmentation import StrongAugmentation
 from autodepth.policy.training_settings import TrainingSettings
-from autodepth.tasks.task import Metric, Split, Task
+from autodepth.tasks.task import Meter, Metric, Split, Task
+
+
+class Measures(Protocol):
+    """What else a classification is measured by, where somebody asks."""
+
+    metrics: Mapping[str, Metric]
+
+    def meter(self) -> Meter:
+        """Return what measures a whole split, by `accuracy` too."""
 
 
 class Classification(Task):
@@ -24,15 +33,22 @@ class Classification(Task):
     Args:
         images: where batches come from; None for outputs and labels that come from elsewhere.
         class_weights: what each class counts in the training loss, [classes]; None is the same.
+        measures: what it is measured by beside accuracy; None for nothing.
     """
 
     metrics: ClassVar[Mapping[str, Metric]] = {"accuracy": Metric(unit="%")}
     tells_metrics = False
 
     def __init__(
-        self, images: LabelledImages | None = None, class_weights: Tensor | None = None
+        self,
+        images: LabelledImages | None = None,
+        class_weights: Tensor | None = None,
+        measures: Measures | None = None,
     ) -> None:
-        self.images, self._class_weights = images, class_weights
+        self.images, self._class_weights, self._measures = images, class_weights, measures
+        if measures is not None:
+            self.metrics = measures.metrics  # type: ignore[misc]
+            self.tells_metrics = True  # type: ignore[misc]
 
     def trained_by(self, settings: TrainingSettings) -> Classification:
         """Return the same as training by settings has it: augmented, mixed, weighted."""
@@ -48,7 +64,7 @@ class Classification(Task):
         weights = None
         if settings.class_weights == "balanced":
             weights = balanced(self.images.data).to(self.images.device)
-        return Classification(replace(self.images, strong=strong), weights)
+        return Classification(replace(self.images, strong=strong), weights, self._measures)
 
     def batches(
         self, split: Split, *, batch_size: int, generator: torch.Generator | None
@@ -99,9 +115,9 @@ class Classification(Task):
         wanted = whole.log_softmax(1)
         return F.kl_div(outputs.log_softmax(1), wanted, log_target=True, reduction="sum")
 
-    def meter(self) -> Top1:
-        """Return what counts hits."""
-        return Top1()
+    def meter(self) -> Meter:
+        """Return what counts hits, and what else is asked for."""
+        return Top1() if self._measures is None else self._measures.meter()
 
     def distillation(self, outputs: Tensor, teachers: Tensor, temperature: float) -> Tensor:
         """Return T^2 KL(teacher || student) of softened scores (Hinton et al. 2015)."""

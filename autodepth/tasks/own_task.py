@@ -47,6 +47,11 @@ class TaskSpec:
         return self.name == CLASSIFICATION
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is classification as it is where nobody asks for anything of it."""
+        return self.is_classification and not self.arguments
+
+    @property
     def is_own(self) -> bool:
         """Whether it is code of a person's own, which brings its examples along."""
         return is_own(self.name)

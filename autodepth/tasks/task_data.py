@@ -42,7 +42,7 @@ class TaskData:
         name: of the task.
         train: examples to train on.
         validation: examples a search may judge by.
-        shape: of one input, (C, H, W).
+        shape: of one input, (C, H, W) or (C, T).
         outputs: numbers the network gives for one, 0 where its builder knows.
         fingerprint: SHA-256 of the content of both, in their order.
         record: which examples these are, by their content; the test split is not opened.
@@ -54,7 +54,7 @@ class TaskData:
     name: str
     train: Examples
     validation: Examples
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     outputs: int
     fingerprint: str
     record: ContentRecord
@@ -71,13 +71,13 @@ class TaskData:
 
     @property
     def height(self) -> int:
-        """H of one input."""
-        return self.shape[1]
+        """H of one input, 0 of a sequence."""
+        return self.shape[-2] if len(self.shape) > 2 else 0
 
     @property
     def width(self) -> int:
-        """W of one input."""
-        return self.shape[2]
+        """W of one input, or the length of a sequence."""
+        return self.shape[-1]
 
 
 def read_task_data(
@@ -101,7 +101,7 @@ def read_task_data(
         name=task.name,
         train=Examples(count=len(train)),
         validation=Examples(count=len(validation)),
-        shape=_image_shape(task, shape),
+        shape=_input_shape(task, shape),
         outputs=task.outputs,
         fingerprint=digest.hexdigest(),
         record=ContentRecord(
@@ -114,10 +114,12 @@ def read_task_data(
     )
 
 
-def _image_shape(task: CheckedTask, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    if len(shape) != 3:
+def _input_shape(task: CheckedTask, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if len(shape) not in {2, 3}:
         raise task.mistake(
-            "batches", f"inputs must be [batch, channels, height, width], but one is of {shape}"
+            "batches",
+            "inputs must be [batch, channels, height, width] or [batch, channels, length], but "
+            f"one is of {shape}",
         )
     return shape
 

@@ -24,6 +24,7 @@ from autodepth.space.objectives import Constraint
 from autodepth.tasks.classification import Classification
 from autodepth.tasks.loading import Batches, LoadedBatches
 from autodepth.tasks.own_task import TaskSpec, make_task
+from autodepth.tasks.shipped.measures.of_classes import class_measures
 from autodepth.tasks.task import Split, Task
 from autodepth.tasks.task_data import TaskData
 from autodepth.trial.cache.cache import LIMIT_BYTES
@@ -123,7 +124,8 @@ class TrialContext:
                 augmentation=self.augmentation,
                 channels=self.spec.channels,
                 device=self.device,
-            )
+            ),
+            measures=class_measures(self.learns.arguments, self.data.classes),
         )
 
     def training_head(self) -> nn.Module | None:

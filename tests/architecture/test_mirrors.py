@@ -43,7 +43,7 @@ ELSEWHERE = {
     "export/formats/onnx_session.py": "export/test_verification.py",
     "export/formats/torch_program.py": "export/test_verification.py",
     # Networks are read and changed whole.
-    "networks/catalogue/timm_models.py": "networks/catalogue/test_build.py",
+    "networks/catalogue/libraries/timm_models.py": "networks/catalogue/test_build.py",
     "networks/gates/insertion.py": "networks/test_gate_modes.py",
     "networks/pruning/channels/cut.py": "networks/pruning/channels/test_groups.py",
     "networks/pruning/channels/flow.py": "networks/pruning/channels/test_groups.py",

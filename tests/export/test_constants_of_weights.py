@@ -11,7 +11,7 @@ import torch
 from autodepth import load
 from autodepth.export.bundles.bundle import read_architecture
 from autodepth.networks.catalogue import NetworkSpec, build_module
-from autodepth.networks.catalogue.timm_models import import_timm
+from autodepth.networks.catalogue.libraries.timm_models import import_timm
 from autodepth.policy.policy import Policy
 from autodepth.service.one_policy.policies import carry_out_policy
 from autodepth.service.search.requests import SearchRequest

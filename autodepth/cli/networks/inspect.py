@@ -26,7 +26,7 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
     ] = None,
     weights_key: WeightsKey = None,
     input: Annotated[  # noqa: A002 - the option's name
-        str | None, typer.Option(metavar="CxHxW", help="Shape of an image.")
+        str | None, typer.Option(metavar="CxHxW", help="Shape of an image, or CxT of a sequence.")
     ] = None,
     classes: Annotated[int | None, typer.Option(min=1, help="Size of the output.")] = None,
     shortcut: Annotated[str, typer.Option(help="A or B, for the CIFAR ResNets.")] = "A",
@@ -60,15 +60,15 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
         from autodepth.networks.catalogue.pretrained import weights_file
         from autodepth.networks.pruning.channels.stream import find_widths
 
-        channels, height, width = _shape(input) if input else default_input(network)
+        channels, *sides = _shape(input) if input else default_input(network)
         if shortcut not in {"A", "B"}:
             raise InputError(f"shortcut must be A or B, but got {shortcut!r}")
         spec = NetworkSpec(
             name=network,
             classes=default_classes(network) if classes is None else classes,
             channels=channels,
-            height=height,
-            width=width,
+            height=sides[0] if len(sides) > 1 else 0,
+            width=sides[-1],
             shortcut="B" if shortcut == "B" else "A",
             arguments=dict(map(_argument, argument or [])),
             free=tuple(free or ()),
@@ -115,12 +115,14 @@ def _argument(text: str) -> tuple[str, object]:
         raise InputError(f"argument {text!r}: {error}") from error
 
 
-def _shape(text: str) -> tuple[int, int, int]:
+def _shape(text: str) -> tuple[int, ...]:
     parts = text.lower().split("x")
-    if len(parts) != 3 or not all(part.isdecimal() and int(part) for part in parts):
-        raise InputError(f"input must be CxHxW, for example 3x224x224, but got {text!r}")
-    channels, height, width = map(int, parts)
-    return channels, height, width
+    if len(parts) not in {2, 3} or not all(part.isdecimal() and int(part) for part in parts):
+        raise InputError(
+            "input must be CxHxW, for example 3x224x224, or CxT of sequences, for example 1x1000, "
+            f"but got {text!r}"
+        )
+    return tuple(map(int, parts))
 
 
 def _plain(network: ResidualNetwork, widths: Narrowing, stream: Stream) -> dict[str, object]:

@@ -15,8 +15,9 @@ import numpy as np
 from autodepth.data.images import ArrayImages, keys_of
 from autodepth.data.reading.array_images import class_names, labelled_images
 from autodepth.data.reading.folders import Parts, read_folder, read_unlabelled
+from autodepth.data.reading.hub_images import read_hub_images
 from autodepth.data.reading.npz_file import read_npz
-from autodepth.data.settings import DataSettings
+from autodepth.data.settings import HUB, DataSettings
 from autodepth.data.splits import Part, halve_test, split_test
 from autodepth.errors import DataError
 from autodepth.long_work import long_work
@@ -68,6 +69,8 @@ def _read_source(settings: DataSettings) -> Parts:
     if kind == "folder":
         by_content = settings.split_rule == "content"
         return read_folder(Path(path).expanduser(), settings.image_size, by_content=by_content)
+    if settings.name.startswith(HUB):
+        return read_hub_images(path, settings.image_size)
     if settings.unlabelled:
         return read_unlabelled(Path(path).expanduser(), settings.image_size)
     if kind == "npz":

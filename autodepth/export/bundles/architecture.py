@@ -43,7 +43,7 @@ class Architecture:
         """Return the content of `architecture.json`."""
         values = asdict(self)
         del values["learns"]
-        if not self.learns.is_classification:
+        if not self.learns.is_plain:
             values["task"] = self.learns.to_dict()
         return to_json({"format": _FORMAT, **values, "network": self.network.to_dict()})
 

@@ -50,7 +50,7 @@ def load_quantisation() -> ModuleType:
     return module
 
 
-def peak_bytes(path: Path, batch: int, shape: tuple[int, int, int], *, threads: int) -> int | None:
+def peak_bytes(path: Path, batch: int, shape: tuple[int, ...], *, threads: int) -> int | None:
     """Return how far the memory of a fresh process rises when it opens and runs an ONNX file.
 
     Python, numpy and onnxruntime are loaded before the count begins.
@@ -77,7 +77,7 @@ def peak_bytes(path: Path, batch: int, shape: tuple[int, int, int], *, threads: 
     return int(done.stdout)
 
 
-def _measure(path: Path, batch: int, shape: tuple[int, int, int], threads: int) -> int:
+def _measure(path: Path, batch: int, shape: tuple[int, ...], threads: int) -> int:
     import onnxruntime  # noqa: F401, PLC0415 - loaded before the count begins
 
     images = np.zeros((batch, *shape), dtype=np.float32)

@@ -19,7 +19,7 @@ from autodepth.networks.costs.cost import counting, is_operator
 from autodepth.networks.pruning.plain_weights import with_plain_weights
 from autodepth.networks.running.one_thread import one_thread
 
-Shape: TypeAlias = tuple[int, int, int]
+Shape: TypeAlias = tuple[int, ...]
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of terminals
 # Of batch sizes 0 and 1 torch.export makes constants, so the example has two images; the program

@@ -34,8 +34,10 @@ from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.catalogue.image_channels import with_channels
 from autodepth.networks.catalogue.pretrained import weights_file
 from autodepth.networks.costs.cost import count_macs
+from autodepth.tasks.classification import Classification
 from autodepth.tasks.loading import LoadedBatches
 from autodepth.tasks.own_task import make_task
+from autodepth.tasks.shipped.measures.of_classes import ClassMeasures, class_measures
 from autodepth.tasks.task_data import keys_of_test, refuse_shared
 from autodepth.trial.device.device import choose_device
 from autodepth.trial.phases.given_normalisation import choose_normalisation
@@ -164,6 +166,7 @@ def evaluate_bundle(
             images,
             data=opened.data,
             normalisation=architecture.normalisation,
+            measures=class_measures(architecture.learns.arguments, architecture.classes),
         )
 
     told = None
@@ -297,6 +300,7 @@ def _measure(
     *,
     data: str,
     normalisation: Normalisation,
+    measures: ClassMeasures | None = None,
 ) -> TestResult:
     device = choose_device()
     macs = count_macs(module, torch.zeros(1, *spec.input_shape), free=spec.free)
@@ -307,7 +311,7 @@ def _measure(
         normalisation=normalisation,
         channels=spec.channels,
     )
-    evaluation = evaluate(module.to(device), batches)
+    evaluation = evaluate(module.to(device), batches, Classification(measures=measures))
     return TestResult(
         data=data,
         images=len(images),
@@ -317,4 +321,5 @@ def _measure(
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         opened_at=datetime.now(UTC).isoformat(timespec="seconds"),
         openings_before=0,
+        metrics={f"test_{name}": value for name, value in evaluation.metrics.items()},
     )

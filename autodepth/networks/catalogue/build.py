@@ -1,14 +1,14 @@
 """Networks by name.
 
-`resnet20` ... `resnet1202` (6n+2 layers, small images), `torchvision:NAME`, `timm:NAME`, and
-`package.module:callable` for code of one's own.
+`resnet20` ... `resnet1202` (6n+2 layers, small images), `torchvision:NAME`, `timm:NAME`, `hf:NAME`
+of Hugging Face, and `package.module:callable` for code of one's own.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from autodepth.errors import NetworkError, did_you_mean
-from autodepth.networks.catalogue import timm_models
 from autodepth.networks.catalogue.cifar_resnet import CifarResNet
 from autodepth.networks.catalogue.detectors import DENSE_KINDS, DenseDetector, dense_part
+from autodepth.networks.catalogue.libraries import hf_files, hf_models, timm_models
 from autodepth.networks.catalogue.own_builder import is_own, own_module
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.as_given import as_given
@@ -28,7 +28,7 @@ from autodepth.torchvision_door import import_torchvision
 
 _CIFAR = re.compile(r"resnet([0-9]{1,4})")
 _USUAL_CIFAR = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202")
-_TORCHVISION, _TIMM = "torchvision:", "timm:"
+_TORCHVISION, _TIMM, _HF = "torchvision:", "timm:", "hf:"
 _NOT_WRITTEN = ("own_code", "code_folder")
 # Every trial of a study begins with the same network: reading it, and the proof that it is the one
 # given, take as long as a step or two of training a small one. A copy takes a tenth of that.
@@ -44,7 +44,7 @@ class NetworkSpec:
         name: a name of the catalogue.
         classes: size of the output; 0 takes what a builder of one's own gives.
         channels: colour channels of the input.
-        height: image height in pixels.
+        height: image height in pixels; 0 where inputs are sequences (C, T), of width T.
         width: image width in pixels.
         shortcut: option `A` or `B` of the CIFAR ResNets.
         arguments: what the builder of any other network is called with besides; plain values.
@@ -68,9 +68,10 @@ class NetworkSpec:
     code_folder: Path | None = None
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return (self.channels, self.height, self.width)
+    def input_shape(self) -> tuple[int, ...]:
+        """(C, H, W) of one image, or (C, T) of one sequence."""
+        sides = (self.height, self.width) if self.height else (self.width,)
+        return (self.channels, *sides)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values fit for JSON; what is not written to files is not among them."""
@@ -148,7 +149,10 @@ def _build(
     taken: list[str] = []
     if weights is not None:
         classes = spec.classes if any_head else 0
-        taken = load_weights(given.module, weights, key=weights_key, classes=classes)
+        renamed = hf_models.renamed if spec.name.startswith(_HF) else None
+        taken = load_weights(
+            given.module, weights, key=weights_key, classes=classes, renamed=renamed
+        )
     return ResidualNetwork.from_module(
         given.module,
         spec.input_shape,
@@ -158,12 +162,14 @@ def _build(
     )
 
 
-def default_input(name: str) -> tuple[int, int, int]:
+def default_input(name: str) -> tuple[int, ...]:
     """Return the shape (C, H, W) of the images a network is usually fed with.
 
     Raises:
-        NetworkError: timm has no such model.
+        NetworkError: timm has no such model, or nothing describes it.
     """
+    if name.startswith(_HF):
+        return hf_models.default_input(name.removeprefix(_HF))
     if name.startswith(_TIMM):
         return timm_models.default_input(name.removeprefix(_TIMM))
     if name.startswith(_TORCHVISION):
@@ -172,7 +178,13 @@ def default_input(name: str) -> tuple[int, int, int]:
 
 
 def default_classes(name: str) -> int:
-    """Return the size of the output a network usually has; 0 leaves it to its builder."""
+    """Return the size of the output a network usually has; 0 leaves it to its builder.
+
+    Raises:
+        NetworkError: nothing describes it.
+    """
+    if name.startswith(_HF):
+        return hf_models.default_classes(name.removeprefix(_HF))
     if is_for_colour(name):
         return 1000
     return 0 if is_own(name) else 10
@@ -181,6 +193,35 @@ def default_classes(name: str) -> int:
 def is_for_colour(name: str) -> bool:
     """Whether a network is of a library whose networks are built for colour images."""
     return name.startswith((_TORCHVISION, _TIMM))
+
+
+def complete(spec: NetworkSpec) -> NetworkSpec:
+    """Return a description by which a network is built wherever its own files are not.
+
+    Raises:
+        NetworkError: nothing describes it.
+    """
+    if not spec.name.startswith(_HF):
+        return spec
+    name = spec.name.removeprefix(_HF)
+    known = hf_models.complete_arguments(name, spec.input_shape, spec.arguments)
+    return replace(spec, arguments=known)
+
+
+def from_root(name: str) -> str:
+    """Return a name of a network whose folder, where it has one, begins at the root."""
+    return (
+        f"{_HF}{hf_files.absolute_name(name.removeprefix(_HF))}" if name.startswith(_HF) else name
+    )
+
+
+def trained_on(name: str) -> int | None:
+    """Return the pixels of a side of the square images that a network's own weights know.
+
+    None where nothing says so.
+    """
+    size = hf_files.trained_on(name.removeprefix(_HF)) if name.startswith(_HF) else None
+    return size[0] if size and size[0] == size[1] else None
 
 
 def build_module(spec: NetworkSpec) -> nn.Module:
@@ -212,8 +253,11 @@ def whole_module(spec: NetworkSpec) -> nn.Module:
                 "it"
             )
         return own_module(spec.name, spec.classes, spec.arguments, spec.code_folder)
-    for prefix, build in ((_TORCHVISION, _torchvision_module), (_TIMM, _timm_module)):
+    for prefix, build in _LIBRARIES.items():
         if spec.name.startswith(prefix):
+            if not spec.height:
+                shape = "x".join(map(str, spec.input_shape))
+                raise NetworkError(f"{spec.name} takes images CxHxW, but inputs are of {shape}")
             try:
                 return build(spec.name.removeprefix(prefix), spec)
             except (AssertionError, TypeError, ValueError, RuntimeError) as error:
@@ -223,8 +267,8 @@ def whole_module(spec: NetworkSpec) -> nn.Module:
                 raise NetworkError(f"{spec.name} cannot be built{given}: {error}") from error
     raise NetworkError(
         f"unknown network {spec.name!r}{did_you_mean(spec.name, _USUAL_CIFAR)}; known are "
-        f"{', '.join(_USUAL_CIFAR)} (any resnet of 6n+2 layers), torchvision:NAME, timm:NAME and "
-        "package.module:callable"
+        f"{', '.join(_USUAL_CIFAR)} (any resnet of 6n+2 layers), torchvision:NAME, timm:NAME, "
+        "hf:NAME and package.module:callable"
     )
 
 
@@ -245,3 +289,10 @@ def _torchvision_module(name: str, spec: NetworkSpec) -> nn.Module:
 
 def _timm_module(name: str, spec: NetworkSpec) -> nn.Module:
     return timm_models.timm_module(name, spec.classes, spec.input_shape, spec.arguments)
+
+
+def _hf_module(name: str, spec: NetworkSpec) -> nn.Module:
+    return hf_models.hf_module(name, spec.classes, spec.input_shape, spec.arguments)
+
+
+_LIBRARIES = {_TORCHVISION: _torchvision_module, _TIMM: _timm_module, _HF: _hf_module}

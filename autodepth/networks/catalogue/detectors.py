@@ -98,7 +98,7 @@ class Decoder:
         input_shape: (C, H, W) of the images.
     """
 
-    def __init__(self, detector: Any, input_shape: tuple[int, int, int]) -> None:
+    def __init__(self, detector: Any, input_shape: tuple[int, ...]) -> None:
         detector.eval()
         with torch.no_grad():
             features = detector.backbone(torch.zeros(1, *input_shape))

@@ -17,13 +17,15 @@ from autodepth.networks.running.own_modules import home_of, import_from
 from autodepth.paths import absolute
 from autodepth.torchvision_door import import_torchvision, lacks_operators
 
+LIBRARIES = ("torchvision", "timm", "hf")
+"""What stands before the colon of a network of a library."""
 _OWN = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
 
 
 def is_own(name: str) -> bool:
     """Whether a name is of the form `package.module:callable`, and no catalogue's."""
     match = _OWN.fullmatch(name)
-    return match is not None and match[1] not in {"torchvision", "timm"}
+    return match is not None and match[1] not in LIBRARIES
 
 
 def code_folder(name: str) -> Path | None:

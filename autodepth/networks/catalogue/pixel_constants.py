@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autodepth.networks.catalogue import timm_models
+from autodepth.networks.catalogue.libraries import timm_models
 from autodepth.networks.weights.checkpoint_file import Unread, read_checkpoint
 from autodepth.torchvision_door import pixel_constants
 

@@ -18,7 +18,7 @@ from autodepth.networks.running.preserve import undisturbed
 from autodepth.networks.tracing.sites.data_flow import parameters_read
 from autodepth.networks.tracing.sites.residual_sites import ResidualSite
 
-InputShape = tuple[int, int, int]
+InputShape = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

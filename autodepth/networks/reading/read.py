@@ -31,7 +31,7 @@ from autodepth.networks.tracing.sites.residual_sites import (
 )
 from autodepth.networks.tracing.trace import Traced, drop_unread, fold_sizes, trace
 
-InputShape = tuple[int, int, int]
+InputShape = tuple[int, ...]
 
 _IMAGES = 2
 _SMALL = 40  # pixels; a graph for which no size was asked computes the same at any

@@ -39,7 +39,7 @@ class Given:
     notes: tuple[str, ...]
 
 
-def as_given(module: nn.Module, input_shape: tuple[int, int, int]) -> Given:
+def as_given(module: nn.Module, input_shape: tuple[int, ...]) -> Given:
     """Unwrap, initialise and convert a network where it takes no more than that to read it.
 
     Args:
@@ -157,7 +157,7 @@ def _check_signature(module: nn.Module) -> None:
     )
 
 
-def _initialise(module: nn.Module, input_shape: tuple[int, int, int]) -> None:
+def _initialise(module: nn.Module, input_shape: tuple[int, ...]) -> None:
     try:
         with torch.no_grad(), evaluating(module):
             module(torch.zeros(2, *input_shape))

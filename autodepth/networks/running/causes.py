@@ -94,7 +94,7 @@ def advice(error: BaseException) -> str:
     return f"it cannot be recorded there: move it {_ELSEWHERE}"
 
 
-def told_misfit(error: BaseException, input_shape: tuple[int, int, int]) -> str:
+def told_misfit(error: BaseException, input_shape: tuple[int, ...]) -> str:
     """Return why a network does not run on images of a shape, and which it might take."""
     shape = "x".join(map(str, input_shape))
     return f"the network does not take images of {shape}: {told(error)}{_cause(error)}"
@@ -120,9 +120,7 @@ def told_output(output: Any) -> str:
     return f"a {kind}{parts}, no tensor; wrap it:{WRAPPER.format(call=call)}"
 
 
-def misread(
-    module: nn.Module, input_shape: tuple[int, int, int], error: BaseException
-) -> NetworkError:
+def misread(module: nn.Module, input_shape: tuple[int, ...], error: BaseException) -> NetworkError:
     """Return why what was recorded of a network does not run, after running that itself."""
     try:
         with left_as_it_was(module), torch.no_grad(), evaluating(module):
@@ -136,9 +134,7 @@ def misread(
     )
 
 
-def told_not_finite(
-    module: nn.Module, input_shape: tuple[int, int, int], output: object
-) -> list[str]:
+def told_not_finite(module: nn.Module, input_shape: tuple[int, ...], output: object) -> list[str]:
     """Return a sentence if a network gives NaN or infinity, for an image of zeros and for others.
 
     Args:
@@ -159,7 +155,7 @@ def told_not_finite(
 
 
 def refusal(
-    module: nn.Module, input_shape: tuple[int, int, int] | None, error: BaseException
+    module: nn.Module, input_shape: tuple[int, ...] | None, error: BaseException
 ) -> NetworkError:
     """Return why a network cannot be traced, after running it as it is.
 

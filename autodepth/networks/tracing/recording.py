@@ -26,7 +26,7 @@ from autodepth.networks.tracing.inplace_ops import (
 )
 from autodepth.networks.tracing.tracer import CANNOT_TRACE, Call, SymbolicTracer
 
-InputShape = tuple[int, int, int]
+InputShape = tuple[int, ...]
 
 
 class Recording:

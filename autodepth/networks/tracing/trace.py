@@ -57,7 +57,7 @@ class Traced:
 
 def trace(
     module: nn.Module,
-    input_shape: tuple[int, int, int] | None = None,
+    input_shape: tuple[int, ...] | None = None,
     kept_whole: Mapping[str, str] | None = None,
 ) -> Traced:
     """Return a network as a graph.
@@ -106,7 +106,7 @@ def drop_unread(traced: fx.GraphModule, keep: Collection[str]) -> None:
     traced.recompile()
 
 
-def fold_sizes(traced: fx.GraphModule, input_shape: tuple[int, int, int]) -> None:
+def fold_sizes(traced: fx.GraphModule, input_shape: tuple[int, ...]) -> None:
     """Write sizes that do not depend on the batch into the graph, for images of one shape.
 
     A branch whose size is read further on (`x, height, width = attention(x)`) could not go else.

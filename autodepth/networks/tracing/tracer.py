@@ -84,7 +84,7 @@ class SymbolicTracer(fx.Tracer):
     def __init__(
         self,
         kept_whole: dict[str, str],
-        input_shape: tuple[int, int, int] | None,
+        input_shape: tuple[int, ...] | None,
         *,
         own_depth: Collection[str] = (),
         largest: bool = False,

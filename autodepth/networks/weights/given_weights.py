@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -12,9 +12,16 @@ from autodepth.errors import WeightsError
 from autodepth.networks.weights.checkpoint_file import read_checkpoint
 from autodepth.networks.weights.keys_in_file import Place, find_place, listing
 
+Renamed = Callable[[nn.Module, Mapping[str, Tensor]], tuple[dict[str, Tensor], list[str]]]
+
 
 def load_weights(
-    module: nn.Module, path: Path, *, key: str | None = None, classes: int = 0
+    module: nn.Module,
+    path: Path,
+    *,
+    key: str | None = None,
+    classes: int = 0,
+    renamed: Renamed | None = None,
 ) -> list[str]:
     """Give a network the weights of a file, wherever in it they lie.
 
@@ -25,6 +32,8 @@ def load_weights(
         path: see `read_checkpoint`.
         key: where in the file they are, such as `state_dict_ema`; None finds them.
         classes: size of the network's output; 0 lets no layer differ.
+        renamed: what a library makes of a state dict of another version of it, where it has a way:
+            weights by the network's names, and which of them are the network's own.
 
     Returns:
         What was taken and what was not, where that is not plain to see: a sentence each.
@@ -34,15 +43,31 @@ def load_weights(
     """
     wanted = module.state_dict()
     content = read_checkpoint(path)
+    lacking: list[str] = []
     try:
-        place, others = find_place(content, wanted, key=key, classes=classes)
+        try:
+            place, others = find_place(content, wanted, key=key, classes=classes)
+        except WeightsError:
+            if renamed is None or not _is_state(content):
+                raise
+            content, lacking = renamed(module, content)
+            if lacking and not classes:
+                raise
+            place, others = find_place(content, wanted, key=None, classes=classes)
         for name, tensor in place.found.items():
             _check_values(name, tensor, wanted[name])
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
     taken = {name: t for name, t in place.found.items() if name not in place.reshaped}
     module.load_state_dict(taken, strict=False)
+    if lacking:
+        others_told = f"{listing(lacking)} start at random: {path.name} has none; train them"
+        return [*_told(path, place, others, wanted), others_told]
     return _told(path, place, others, wanted)
+
+
+def _is_state(content: object) -> bool:
+    return isinstance(content, Mapping) and all(isinstance(v, Tensor) for v in content.values())
 
 
 def _check_values(name: str, tensor: Tensor, own: Tensor) -> None:

@@ -67,7 +67,7 @@ class Files:
     folder: Path
     digest: str
     card: str
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     classes: int
     tags: Mapping[str, str]
 

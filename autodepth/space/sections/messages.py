@@ -18,7 +18,7 @@ from autodepth.space.objectives import is_of_task, unknown_metric
 from autodepth.space.sections.models import SECTIONS, TASK_DATA, SpaceModel
 from autodepth.space.sections.section import Place
 from autodepth.space.sections.setting_models import DOMAIN_SECTIONS
-from autodepth.space.sections.task_section import CLASSIFICATION, is_own
+from autodepth.space.sections.task_section import CLASSIFICATION, class_metrics, is_own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,10 +130,12 @@ def task_mistakes(content: Any) -> list[Mistake]:
         told = f"must be left out, since the task {task} brings its own"
         return [Mistake(place=("data",), message=told, at_key=True)]
     classifies = task in {None, CLASSIFICATION}  # the metrics of others are known when it is made
+    section = content.get("task")
+    asked = class_metrics(section.get("arguments")) if isinstance(section, dict) else ()
     mistakes = [
         Mistake(place=place, message=unknown_metric(name))
         for place, name in _metrics_in(content)
-        if classifies and is_of_task(name)
+        if classifies and is_of_task(name) and name.removeprefix("validation_") not in asked
     ]
     if data == TASK_DATA:
         told = f"must be what {task or CLASSIFICATION} learns from, which no task brings along"

@@ -119,8 +119,9 @@ class DataSection(Section):
 
     name: Name = Field(
         description="digits, cifar10, cifar100, svhn, fashion-mnist, folder:PATH, npz:FILE, "
-        "coco:PATH of boxes, masks:PATH, csv:FILE of numbers, or unlabelled:PATH, whose labels are "
-        "the answers of the network given; left out where the task brings its own"
+        "hf-data:OWNER/NAME or PATH, coco:PATH or voc:PATH of boxes, masks:PATH, csv:FILE of "
+        "numbers, or unlabelled:PATH, whose labels are the answers of the network given; left out "
+        "where the task brings its own"
     )
     root: Annotated[str, must("a folder")] = Field("data", description="where downloads are kept")
     validation: Annotated[

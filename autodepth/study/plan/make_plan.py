@@ -12,19 +12,14 @@ from autodepth.data.batches import Batches
 from autodepth.data.images import FileImages
 from autodepth.data.load import ImageData, load_data
 from autodepth.data.prepare import Augmentation, resolve_augment
-from autodepth.data.settings import Normalisation, SplitRule, absolute_paths
+from autodepth.data.settings import Normalisation, SplitRule
 from autodepth.errors import InputError
 from autodepth.front.objective import Objective
-from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.catalogue.build import default_classes
+from autodepth.networks.catalogue import NetworkSpec, build_network, complete, default_classes
 from autodepth.networks.catalogue.image_channels import with_channels
 from autodepth.networks.catalogue.own_builder import code_folder
-from autodepth.networks.catalogue.pretrained import weights_file
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.paths import absolute
-from autodepth.policy.policy import Policy
-from autodepth.policy.settings import RANDOM_DEPTH
-from autodepth.space.domains import Dimension, Fixed, largest_value
+from autodepth.space.domains import Fixed, largest_value
 from autodepth.space.search_space import SearchSpace
 from autodepth.space.sections.task_section import CLASSIFICATION
 from autodepth.study.plan.estimate import (
@@ -34,17 +29,22 @@ from autodepth.study.plan.estimate import (
     macs_range,
     typical_policy,
 )
-from autodepth.study.plan.metric_names import check_metrics_port
-from autodepth.study.plan.narrow_space import (
+from autodepth.study.plan.fitted_space import (
+    sized_as_weights,
     weights_told,
+    with_absolute_paths,
+    without_idle_dimensions,
     without_idle_streams,
     without_idle_widths,
 )
+from autodepth.study.plan.metric_names import check_metrics_port
 from autodepth.study.plan.plan import PlanRequest, StudyPlan
 from autodepth.study.plan.resources import Resources, choose_resources
 from autodepth.study.plan.timing import table_on_a_place, time_on_a_place
 from autodepth.tasks.first_step import data_settings, read_task, try_task
+from autodepth.tasks.in_space import with_task_metrics
 from autodepth.tasks.own_task import TaskSpec, make_task
+from autodepth.tasks.shipped.measures.of_classes import class_measures
 from autodepth.tasks.task_data import TaskData
 from autodepth.trial.context import TrialContext
 from autodepth.trial.device.latency_table import LatencyTable
@@ -97,13 +97,14 @@ def make_plan(
         raise InputError(
             f"limits.memory needs Linux, which counts it, but this is {sys.platform}: leave it out"
         )
-    space, of_space = _without_idle_dimensions(_with_absolute_paths(space))
+    space, of_size = sized_as_weights(with_absolute_paths(space))
+    space, of_space = without_idle_dimensions(space)
     weights = None if space.network.weights is None else Path(space.network.weights)
     weights_key = space.network.weights_key
     if space.task.name != CLASSIFICATION:
         _check_place(resources, cluster)
     space, learns, data, automatic = _learned(space, request, split_rule)
-    notes, unlabelled = [*data.notes], data.settings.unlabelled
+    notes, unlabelled = [*of_size, *data.notes], data.settings.unlabelled
     if cluster is not None and isinstance(data.train, FileImages):
         cluster.check_sees(Path(data.train.folder, data.train.paths[0]))
     spec = NetworkSpec(
@@ -119,6 +120,7 @@ def make_plan(
     )
     if not learns.is_own:
         spec = with_channels(spec, weights=weights, weights_key=weights_key)
+    spec = complete(spec)
     network = build_network(spec, seed=space.seed, weights=weights, weights_key=weights_key)
     if not learns.is_classification:
         try_task(
@@ -185,35 +187,6 @@ def make_plan(
     )
 
 
-def _with_absolute_paths(space: SearchSpace) -> SearchSpace:
-    """Return the space with its paths from the root; relative ones start at the current folder.
-
-    Here they are said for the last time: trials, the study's own space file and whoever goes on
-    with it from elsewhere all take them from here.
-    """
-    data = space.data.model_copy(update=absolute_paths(space.data.name, space.data.root))
-    network = space.network
-    if network.weights is not None:
-        file = weights_file(network.name, Path(network.weights))
-        network = network.model_copy(update={"weights": str(absolute(file))})
-    return replace(space, data=data, network=network)
-
-
-def _without_idle_dimensions(space: SearchSpace) -> tuple[SearchSpace, list[str]]:
-    """Fix what acts in training only, if there is none: the network starts from given weights."""
-    epochs = next((d.domain for d in space.dimensions if d.name == "train.epochs"), None)
-    if epochs != Fixed(0):
-        return space, []
-    idle = [d.name for d in space.dimensions if d.name in RANDOM_DEPTH]
-    default = Policy()
-    kept = tuple(
-        Dimension(d.name, Fixed(default.value(d.name))) if d.name in idle else d
-        for d in space.dimensions
-    )
-    note = f"no training before pruning (train.epochs 0), so {', '.join(idle)} do not act"
-    return replace(space, dimensions=kept), [note] if idle else []
-
-
 def _learned(
     space: SearchSpace, request: PlanRequest, rule: SplitRule
 ) -> tuple[SearchSpace, TaskSpec, ImageData | TaskData, bool]:
@@ -226,7 +199,10 @@ def _learned(
         name=space.task.name, arguments=dict(space.task.arguments), own_code=request.own_task
     )
     if learns.is_classification:
-        return space, learns, *_read_images(space, request, rule)
+        data, automatic = _read_images(space, request, rule)
+        if measures := class_measures(learns.arguments, data.classes):
+            space = with_task_metrics(space, measures.metrics)
+        return space, learns, data, automatic
     return *read_task(space, learns, rule), False
 
 

@@ -90,7 +90,7 @@ class StudyPlan:
     def to_dict(self) -> dict[str, Any]:
         """Return what is needed to build the study's networks and read its data again; JSON."""
         context = self.context
-        learned = None if context.learns.is_classification else context.learns.to_dict()
+        learned = None if context.learns.is_plain else context.learns.to_dict()
         return {
             "autodepth": __version__,
             "space": self.space.to_dict(),

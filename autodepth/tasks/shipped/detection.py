@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autodepth.data.reading.coco import Scenes, read_coco
+from autodepth.data.reading.annotated.coco import Scenes, read_coco
+from autodepth.data.reading.annotated.voc import read_voc
 from autodepth.data.settings import DataSettings
 from autodepth.errors import DataError, TaskError
 from autodepth.networks.catalogue import NetworkSpec
@@ -24,12 +25,14 @@ from autodepth.tasks.shipped.files import Pixels, Size, drawn_splits, size_of, s
 from autodepth.tasks.shipped.measures.average_precision import AveragePrecision, check_installed
 from autodepth.tasks.task import Metric
 
+_READERS = {"coco": read_coco, "voc": read_voc}
+
 
 class Detection(FileTask):
     """Boxes and classes by a detector of one stage.
 
     Args:
-        data: `coco:PATH`.
+        data: `coco:PATH` or `voc:PATH`.
 
     Raises:
         DataError: the images or boxes cannot be read.
@@ -41,9 +44,11 @@ class Detection(FileTask):
     def __init__(self, data: DataSettings) -> None:
         check_installed()
         kind, _, place = data.name.partition(":")
-        if kind != "coco":
-            raise DataError(f"detection learns from coco:PATH, but data.name is {data.name!r}")
-        parts = read_coco(Path(place).expanduser())
+        if kind not in _READERS:
+            raise DataError(
+                f"detection learns from coco:PATH or voc:PATH, but data.name is {data.name!r}"
+            )
+        parts = _READERS[kind](Path(place).expanduser())
         splits = drawn_splits({role: scenes.paths for role, scenes in parts.items()}, data)
         scenes = {split: parts[role].subset(index) for split, (role, index) in splits.items()}
         size, channels = size_of(scenes["train"].paths, data)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autodepth.data.reading.csv_targets import Numbered, read_csv
+from autodepth.data.reading.annotated.csv_targets import Numbered, read_csv
 from autodepth.data.settings import DataSettings
 from autodepth.errors import DataError
 from autodepth.tasks.shipped.file_task import FileTask

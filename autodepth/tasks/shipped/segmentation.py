@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from autodepth.data.images import UNREADABLE, decoding_threads
-from autodepth.data.reading.masks import Masked, read_masks
+from autodepth.data.reading.annotated.masks import Masked, read_masks
 from autodepth.data.settings import DataSettings
 from autodepth.errors import DataError, TaskError
 from autodepth.tasks.shipped.file_task import FileTask

@@ -32,7 +32,7 @@ _ROUNDS = (9, 100)
 
 @torch.inference_mode()
 def latencies_ms(
-    modules: Sequence[nn.Module], input_shape: tuple[int, int, int], batch: int = 1
+    modules: Sequence[nn.Module], input_shape: tuple[int, ...], batch: int = 1
 ) -> list[float]:
     """Return the latency of each network, milliseconds.
 

@@ -66,7 +66,7 @@ def parent_content(
         "seed": [context.seed, context.replicate],
         "device": [context.device.type, computes_bfloat16(context.device)],
         "policy": shaping,
-        **({} if context.learns.is_classification else {"task": _task(context)}),
+        **({} if context.learns.is_plain else {"task": _task(context)}),
     }
 
 
@@ -163,6 +163,8 @@ def _architecture(network: ResidualNetwork) -> str:
 
 def _task(context: TrialContext) -> list[Any]:
     """Return what shapes a task: how it is made, and every file of its code."""
+    if context.learns.is_classification:
+        return [context.learns.to_dict()]
     files = code_of(make_task(context.learns))
     prepared = {} if context.learns.data is None else context.learns.data.to_dict()
     where = ("name", "root")  # the examples themselves count by their content

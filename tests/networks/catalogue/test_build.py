@@ -215,7 +215,7 @@ def test_without_timm_the_extra_is_named(monkeypatch):
 
 def timm_is_here():
     """Skip where the extra is not installed."""
-    from autodepth.networks.catalogue.timm_models import import_timm
+    from autodepth.networks.catalogue.libraries.timm_models import import_timm
 
     try:
         import_timm()

@@ -13,7 +13,7 @@ from autodepth.networks.catalogue.pixel_constants import constants_of
 from autodepth.networks.catalogue.pretrained import PRETRAINED, weights_file
 from autodepth.space.file.shipped import default_space
 from autodepth.space.file.space_file import load_space
-from autodepth.study.plan.make_plan import _with_absolute_paths
+from autodepth.study.plan.fitted_space import with_absolute_paths
 
 RESNET18, TINY = "torchvision:resnet18", "timm:test_resnet"
 FILES = {RESNET18: "resnet18-f37072fd.pth", TINY: "test_resnet.r160_in1k.safetensors"}
@@ -71,7 +71,7 @@ def test_without_a_way_out_it_is_said_what_to_put_where(checkpoints, name):
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("resnet20", "are for torchvision:NAME and timm:NAME"),
+        ("resnet20", "are for torchvision:NAME, timm:NAME and hf:NAME"),
         ("torchvision:resnet19", "torchvision offers no weights of torchvision:resnet19"),
         ("timm:resnet19", "timm offers no weights of timm:resnet19"),
     ],
@@ -88,4 +88,4 @@ def test_a_plan_has_the_file_in_place_of_the_word(checkpoints):
         [f"network={{name: '{RESNET18}', weights: {PRETRAINED}}}", "train.epochs=0"],
     )
 
-    assert _with_absolute_paths(space).network.weights == str(checkpoints / FILES[RESNET18])
+    assert with_absolute_paths(space).network.weights == str(checkpoints / FILES[RESNET18])

@@ -13,7 +13,7 @@ from autodepth.data.load import load_data
 from autodepth.data.prepare import resolve_normalisation
 from autodepth.data.settings import DataSettings
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.catalogue.timm_models import import_timm
+from autodepth.networks.catalogue.libraries.timm_models import import_timm
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.policy.training_settings import TrainingSettings
 from autodepth.trial.cache.cache import StageCache

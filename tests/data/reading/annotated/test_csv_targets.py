@@ -2,7 +2,7 @@
 
 import pytest
 
-from autodepth.data.reading.csv_targets import read_csv
+from autodepth.data.reading.annotated.csv_targets import read_csv
 from autodepth.errors import DataError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autodepth.data.reading.coco import read_coco
+from autodepth.data.reading.annotated.coco import read_coco
 from autodepth.errors import DataError
 
 

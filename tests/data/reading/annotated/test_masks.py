@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autodepth.data.reading.masks import read_masks
+from autodepth.data.reading.annotated.masks import read_masks
 from autodepth.errors import DataError
 
 

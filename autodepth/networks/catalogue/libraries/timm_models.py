@@ -12,7 +12,7 @@ from torch import nn
 from autodepth.errors import NetworkError, did_you_mean
 from autodepth.torchvision_door import import_torchvision
 
-InputShape = tuple[int, int, int]
+InputShape = tuple[int, ...]
 
 
 def import_timm() -> ModuleType:

@@ -1,19 +1,67 @@
-"""What sparsity can reach: layers with channels that can go, and single weights."""
+"""The space as this machine, its network and weights have it: what holds, and what cannot act."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+from autodepth.data.settings import absolute_paths
 from autodepth.errors import InputError
+from autodepth.networks.catalogue import from_root, trained_on
+from autodepth.networks.catalogue.pretrained import weights_file
 from autodepth.networks.pruning.channels.narrowing import find_narrowing
 from autodepth.networks.pruning.channels.stream import find_stream
 from autodepth.networks.pruning.magnitude import weights_left_alone
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
+from autodepth.paths import absolute
+from autodepth.policy.policy import Policy
+from autodepth.policy.settings import RANDOM_DEPTH
 from autodepth.space.domains import Dimension, Fixed, largest_value
 from autodepth.space.search_space import SearchSpace
 
 _SETTING, _STREAM = "filter_sparsity", "stream_width"
+
+
+def with_absolute_paths(space: SearchSpace) -> SearchSpace:
+    """Return the space with its paths from the root; relative ones start at the current folder.
+
+    Here they are said for the last time: trials, the study's own space file and whoever goes on
+    with it from elsewhere all take them from here.
+    """
+    data = space.data.model_copy(update=absolute_paths(space.data.name, space.data.root))
+    network = space.network
+    if network.weights is not None:
+        file = weights_file(network.name, Path(network.weights))
+        network = network.model_copy(update={"weights": str(absolute(file))})
+    network = network.model_copy(update={"name": from_root(network.name)})
+    return replace(space, data=data, network=network)
+
+
+def sized_as_weights(space: SearchSpace) -> tuple[SearchSpace, list[str]]:
+    """Bring images to the size that a network's own weights know, where nobody says another."""
+    network, data = space.network, space.data
+    side = trained_on(network.name) if network.weights and data.image_size is None else None
+    if side is None:
+        return space, []
+    note = f"images are brought to {side}x{side}, as {network.name} was trained on"
+    data = data.model_copy(update={"image_size": side})
+    return replace(space, data=data), [f"{note}; data.image_size may say another size"]
+
+
+def without_idle_dimensions(space: SearchSpace) -> tuple[SearchSpace, list[str]]:
+    """Fix what acts in training only, if there is none: the network starts from given weights."""
+    epochs = next((d.domain for d in space.dimensions if d.name == "train.epochs"), None)
+    if epochs != Fixed(0):
+        return space, []
+    idle = [d.name for d in space.dimensions if d.name in RANDOM_DEPTH]
+    default = Policy()
+    kept = tuple(
+        Dimension(d.name, Fixed(default.value(d.name))) if d.name in idle else d
+        for d in space.dimensions
+    )
+    note = f"no training before pruning (train.epochs 0), so {', '.join(idle)} do not act"
+    return replace(space, dimensions=kept), [note] if idle else []
 
 
 def without_idle_widths(

@@ -1,0 +1,1 @@
+"""What stands beside images: boxes, masks, numbers."""

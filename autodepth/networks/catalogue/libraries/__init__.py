@@ -1,0 +1,1 @@
+"""Networks of other people's libraries: torchvision's door is `autodepth.torchvision_door`."""
