@@ -188,7 +188,7 @@ def _run_on_ray(
 
     remote = None
     if plan.cluster is not None:
-        shipped_files = pack(context.spec, context.weights)
+        shipped_files = pack(context.spec, context.weights, context.learns)
         remote = RemoteContext(shipped_files=shipped_files, transit=transit)
     run_on_ray(driver, context, plan.resources, remote, unsent)
 

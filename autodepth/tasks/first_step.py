@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from autodepth.data.settings import DataSettings, SplitRule
+from autodepth.data.settings import DataSettings, Normalisation, SplitRule
 from autodepth.errors import InputError, TaskError
 from autodepth.networks.catalogue.own_builder import is_own
+from autodepth.networks.catalogue.pixel_constants import constants_of
 from autodepth.policy.setting import settings_of
 from autodepth.policy.training_settings import TrainingSettings
 from autodepth.space.domains import Choice, Fixed
@@ -53,7 +55,9 @@ def read_task(
     if not learns.is_own:
         settings, _ = data_settings(space, rule)
         if settings.normalisation == "auto" and space.network.weights is not None:
-            settings = replace(settings, normalisation="imagenet")
+            told = constants_of(space.network.name, Path(space.network.weights))
+            known = told and Normalisation(mean=told.mean, std=told.std)
+            settings = replace(settings, normalisation=known or "imagenet")
         learns = replace(learns, data=settings)
     task = make_task(learns)
     space = with_task_metrics(space, task.metrics)

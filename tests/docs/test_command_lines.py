@@ -78,7 +78,7 @@ OF_TASKS = {
     "segmentation": "maps.yaml",
     "regression": "ages.yaml",
 }
-PART_OF_A_FILE = ("class Block", "class Backbone")  # no program of their own
+PART_OF_A_FILE = ("class Block", "class Backbone", "class WithAge")  # no program of their own
 
 
 def snippets(page):

@@ -6,7 +6,7 @@ from networks.sequences import Named, Sequences, WithAge
 
 from autodepth.errors import NetworkError
 from autodepth.export.formats.onnx_file import write_onnx
-from autodepth.export.formats.onnx_session import open_scores
+from autodepth.export.formats.onnx_session import open_onnx
 from autodepth.export.formats.torch_program import make_program
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.gates.gates import GatedNetwork
@@ -56,7 +56,7 @@ def test_it_is_made_narrower_gated_and_exported_as_others_are(tmp_path):
         assert torch.equal(gated(given), network.without([2]).module.eval()(given))
         wanted = slim.module.eval()(given)
     write_onnx(make_program(slim.module, (1, 64)), tmp_path / "slim.onnx")
-    found = open_scores(tmp_path / "slim.onnx")(given.numpy())
+    found = open_onnx(tmp_path / "slim.onnx", threads=1)(given.numpy())
     torch.testing.assert_close(torch.from_numpy(found), wanted, atol=1e-5, rtol=1e-5)
 
 

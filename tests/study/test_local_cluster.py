@@ -134,3 +134,40 @@ def test_a_storage_with_a_password_is_refused():
     ):
         pass
     assert "canary" not in str(refused.value)
+
+
+TASK_SPACE = """
+version: 1
+network: resnet8
+task: regression
+data: csv:ink/ink.csv
+search:
+  branches_removed: {type: int, min: 0, max: 2}
+  fine_tune_epochs: {type: int, min: 0, max: 1}
+train: {epochs: 1, batch_size: 32}
+sensitivity: {images: 20}
+confirmation: {share: 0}
+"""
+SEARCHING_A_TASK = """
+import json, sys
+from autodepth.service.search.search import search
+result = search("space.yaml", budget="3trials", study="ink", ray_address=sys.argv[1])
+print(json.dumps([result.complete, [p.point.metric for p in result.front]]))
+"""
+
+
+@pytest.mark.slow
+def test_a_task_that_is_shipped_runs_on_a_ray_that_was_there(ray_head, a_person, tmp_path):
+    from study.shipped.test_regression_study import write_ink
+
+    write_ink(tmp_path / "ink", 80)
+    (tmp_path / "space.yaml").write_text(TASK_SPACE)
+    done = subprocess.run(
+        [sys.executable, "-c", SEARCHING_A_TASK, ray_head()],
+        capture_output=True, text=True, check=False, env=a_person, cwd=tmp_path,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    complete, metrics = json.loads(done.stdout.splitlines()[-1])
+    assert complete == 3
+    assert set(metrics) == {"validation_mae"}

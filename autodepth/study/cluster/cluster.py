@@ -31,7 +31,9 @@ import ray  # noqa: E402
 from ray.exceptions import AuthenticationError, GetTimeoutError, RayError  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
+from autodepth.study.cluster.shipping import ShippedFiles  # noqa: E402
 from autodepth.study.cluster.shutdown import shut_down_ray  # noqa: E402
+from autodepth.tasks.own_task import TaskSpec  # noqa: E402
 
 _Answer = TypeVar("_Answer")
 _ANSWER_SECONDS = 120.0  # a node may have to start a process and import torch for its answer
@@ -87,6 +89,30 @@ class Cluster:
             raise ClusterError(
                 f"images too many for memory stay files, so every node must have {path}, but "
                 f"{', '.join(blind)} has not"
+            )
+
+    def check_examples(self, learns: TaskSpec, shipped_files: ShippedFiles, known: str) -> None:
+        """Refuse nodes whose examples of a task are not the driver's.
+
+        Args:
+            learns: a task that reads its examples itself.
+            shipped_files: its code.
+            known: the fingerprint of the driver's.
+
+        Raises:
+            ClusterError: some have none or others; all of them are named.
+        """
+        others = [node for node in self.nodes if not node.here]
+        told = _ask(others, node_probe.examples_of, lambda _: (learns, shipped_files))
+        wrong = [
+            f"{name}: {error or 'it has others'}"
+            for name, (found, error) in told.items()
+            if found != known
+        ]
+        if wrong:
+            raise ClusterError(
+                f"every node must have the examples of {learns.name} where the driver has them, "
+                f"but {'; '.join(wrong)}"
             )
 
 

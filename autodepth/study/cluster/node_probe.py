@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from autodepth.trial.cache.cache import open_store
 from autodepth.trial.cache.entry import seal
@@ -33,6 +34,23 @@ def versions() -> dict[str, str]:
 def sees(path: str) -> bool:
     """Whether this node has something at a path."""
     return Path(path).exists()
+
+
+def examples_of(learns: Any, shipped_files: Any) -> tuple[str, str]:
+    """Return the fingerprint of a task's examples as this node has them, or what went wrong.
+
+    Args:
+        learns: the task, a `TaskSpec`.
+        shipped_files: its code, `ShippedFiles`.
+    """
+    from autodepth.tasks.own_task import make_task  # noqa: PLC0415 - it imports torch
+    from autodepth.tasks.task_data import read_task_data  # noqa: PLC0415
+
+    try:
+        here = shipped_files.unpack_code(learns)
+        return read_task_data(make_task(here), here.data).fingerprint, ""
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person has to be told
+        return "", f"{type(error).__name__}: {error}"
 
 
 def leave_word(where: str, word: str, host: str) -> None:

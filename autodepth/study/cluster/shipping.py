@@ -14,13 +14,16 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from autodepth.errors import InputError
 from autodepth.networks.catalogue import NetworkSpec
 from autodepth.networks.running.own_modules import is_installed
 from autodepth.networks.weights.checkpoint_file import files_of
+from autodepth.tasks.own_task import TaskSpec
 from autodepth.trial.context import TrialContext
 
+_Made = TypeVar("_Made", NetworkSpec, TaskSpec)
 _MOST_CODE_BYTES = 20_000_000
 _CODE, _WEIGHTS = "code", "weights"
 
@@ -32,7 +35,8 @@ class ShippedFiles:
     Args:
         weights: the files the network starts from by their names, the first naming the others;
             empty where it starts from the seed.
-        code: files of the network's own code by their path from the folder they are imported from.
+        code: files of the network's and the task's own code, by their path from the folder they are
+            imported from.
     """
 
     weights: Mapping[str, bytes]
@@ -51,32 +55,47 @@ class ShippedFiles:
         folder = self.unpack_files()
         first = next(iter(self.weights), None)
         weights = None if folder is None or first is None else folder / _WEIGHTS / first
-        return replace(context, weights=weights, spec=self.unpack_code(context.spec))
+        spec, learns = self.unpack_code(context.spec), self.unpack_code(context.learns)
+        return replace(context, weights=weights, spec=spec, learns=learns)
 
-    def unpack_code(self, spec: NetworkSpec) -> NetworkSpec:
-        """Return a network that is built by the code on this node."""
-        return replace(spec, code_folder=_written(self) / _CODE) if self.code else spec
+    def unpack_code(self, made: _Made) -> _Made:
+        """Return a network or a task that is made by the code on this node."""
+        if made.code_folder is None or not self.code:
+            return made
+        return replace(made, code_folder=_written(self) / _CODE)
 
     def __hash__(self) -> int:
         return hash((tuple(self.weights.items()), tuple(sorted(self.code.items()))))
 
 
-def pack(spec: NetworkSpec, weights: Path | None) -> ShippedFiles:
-    """Pack what a network needs; its builder was called before, so its modules are imported.
+def pack(
+    spec: NetworkSpec, weights: Path | None = None, learns: TaskSpec | None = None
+) -> ShippedFiles:
+    """Pack what a network and a task need; both were made before, so their modules are imported.
 
     Args:
         spec: the network; code is taken along from where its own lies, if it has any.
         weights: the file it starts from, if any.
+        learns: the task, likewise.
 
     Raises:
-        InputError: the code is too large to be code.
+        InputError: the code is too large to be code, or two folders have other files of one name.
     """
-    code = {} if spec.code_folder is None else _code_of(spec.code_folder)
+    code: dict[str, bytes] = {}
+    folders = {made.code_folder for made in (spec, learns) if made is not None}
+    for folder in filter(None, folders):
+        found = _code_of(folder)
+        if others := [name for name in found if code.get(name, found[name]) != found[name]]:
+            raise InputError(
+                f"the code of network and task must not have two files {others[0]}: they travel to "
+                "other nodes in one folder"
+            )
+        code |= found
     size = sum(map(len, code.values()))
     if size > _MOST_CODE_BYTES:
         raise InputError(
             f"code of one's own must be at most {_MOST_CODE_BYTES:,} bytes to travel to other "
-            f"nodes, but the modules imported from {spec.code_folder} have {size:,}"
+            f"nodes, but the modules imported from {', '.join(map(str, folders))} have {size:,}"
         )
     files = () if weights is None else files_of(weights)
     return ShippedFiles(weights={file.name: file.read_bytes() for file in files}, code=code)

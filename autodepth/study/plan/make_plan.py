@@ -22,6 +22,7 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.space.domains import Fixed, largest_value
 from autodepth.space.search_space import SearchSpace
 from autodepth.space.sections.task_section import CLASSIFICATION
+from autodepth.study.cluster.shipping import pack
 from autodepth.study.plan.estimate import (
     StepTime,
     TrialCost,
@@ -102,11 +103,11 @@ def make_plan(
     weights = None if space.network.weights is None else Path(space.network.weights)
     weights_key = space.network.weights_key
     if space.task.name != CLASSIFICATION:
-        _check_place(resources, cluster)
+        _check_ranks(resources)
     space, learns, data, automatic = _learned(space, request, split_rule)
     notes, unlabelled = [*of_size, *data.notes], data.settings.unlabelled
-    if cluster is not None and isinstance(data.train, FileImages):
-        cluster.check_sees(Path(data.train.folder, data.train.paths[0]))
+    if cluster is not None:
+        _check_nodes(cluster, data, learns)
     spec = NetworkSpec(
         name=space.network.name,
         classes=default_classes(space.network.name) if unlabelled else data.outputs,
@@ -291,18 +292,26 @@ def _own_answers(
     return data.answered(train, validation, classes=classes)
 
 
-def _check_place(resources: Resources, cluster: Cluster | None) -> None:
-    """Refuse places where only classification can train."""
+def _check_ranks(resources: Resources) -> None:
+    """Refuse several processes for what is no mean over the examples of a batch."""
     if resources.ranks > 1:
         raise InputError(
             f"only classification trains in several processes per trial, but --per-trial asks for "
             f"{resources.ranks}"
         )
-    if cluster is not None:
-        raise InputError(
-            "only classification runs on a Ray cluster: other tasks have their examples on this "
-            "machine, so they take no --ray-address"
-        )
+
+
+def _check_nodes(cluster: Cluster, data: ImageData | TaskData, learns: TaskSpec) -> None:
+    """Refuse nodes that lack what does not travel to them.
+
+    Raises:
+        ClusterError: some do.
+    """
+    if isinstance(data, TaskData):
+        files = pack(NetworkSpec(name=learns.name), learns=learns)
+        cluster.check_examples(learns, files, data.fingerprint)
+    elif isinstance(data.train, FileImages):
+        cluster.check_sees(Path(data.train.folder, data.train.paths[0]))
 
 
 def _distils(space: SearchSpace) -> bool:

@@ -58,7 +58,7 @@ def test_parquet_has_its_test_images_drawn_by_content(digits, tmp_path):
     pixels, labels = digits
     file = tmp_path / "digits.parquet"
     table(pixels, labels).to_parquet(file)
-    settings = DataSettings(name=f"hf-data:{file}", image_size=16)
+    settings = DataSettings(name=f"hf-data:{file}", image_size=16, validation=0.3)
 
     data = load_data(settings)
     again = load_data(settings)

@@ -4,13 +4,21 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from autodepth.data.settings import DataSettings
+from autodepth.errors import InputError
 from autodepth.networks.catalogue import NetworkSpec
 from autodepth.networks.catalogue.own_builder import code_folder
 from autodepth.networks.running.own_modules import import_from
 from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.space.file.shipped import default_space
+from autodepth.study.cluster.node_probe import examples_of
 from autodepth.study.cluster.shipping import pack
+from autodepth.tasks import own_task
+from autodepth.tasks.own_task import TaskSpec, make_task
+from autodepth.tasks.task_data import read_task_data
 
 
 def test_luggage_takes_weights_and_the_code_that_was_imported(tmp_path, monkeypatch):
@@ -53,3 +61,49 @@ def test_weights_of_the_drivers_host_are_read_from_the_nodes_own_copy(tmp_path):
     assert unpacked.weights not in {None, file}
     assert Path(unpacked.weights).read_bytes() == b"given"
     assert Path(unpacked.weights).suffix == ".safetensors"  # by which its kind is told
+
+
+def test_the_code_of_a_task_travels_with_that_of_the_network(tmp_path, monkeypatch):
+    ink = Path(__file__).parents[2] / "tasks" / "ink.py"
+    (tmp_path / "ink.py").write_text(ink.read_text())
+    learns = TaskSpec(name="ink:Ink", own_code=True, code_folder=tmp_path)
+    known = read_task_data(make_task(learns)).fingerprint
+    files = pack(NetworkSpec(name="resnet14"), learns=learns)
+    own_task._made.cache_clear()
+    del sys.modules["ink"]
+    (tmp_path / "ink.py").unlink()  # as on another node
+    try:
+        assert list(files.code) == ["ink.py"]
+        assert files.unpack_code(NetworkSpec(name="resnet14")).code_folder is None
+        assert examples_of(learns, files) == (known, "")
+    finally:
+        own_task._made.cache_clear()
+        sys.modules.pop("ink", None)
+
+
+def test_a_node_without_the_examples_says_so(tmp_path):
+    learns = TaskSpec(name="regression", data=DataSettings(name=f"csv:{tmp_path / 'gone.csv'}"))
+    found, told = examples_of(learns, pack(NetworkSpec(name="resnet14"), learns=learns))
+
+    assert found == ""
+    assert told.startswith("DataError: ")
+    assert "gone.csv" in told
+
+
+def test_two_files_of_one_name_are_refused(tmp_path, monkeypatch):
+    for name in ("nets", "tasks"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}_made.py").write_text("import shared_name\n")
+        (tmp_path / name / "shared_name.py").write_text(f"OF = {name!r}\n")
+    try:
+        import_from(tmp_path / "nets", "nets_made")
+        first = sys.modules.pop("shared_name")
+        import_from(tmp_path / "tasks", "tasks_made")
+        sys.modules["first_shared"] = first
+        spec = NetworkSpec(name="nets_made:build", code_folder=tmp_path / "nets")
+        learns = TaskSpec(name="tasks_made:Made", code_folder=tmp_path / "tasks")
+        with pytest.raises(InputError, match=r"must not have two files shared_name\.py"):
+            pack(spec, learns=learns)
+    finally:
+        for name in ("nets_made", "tasks_made", "shared_name", "first_shared"):
+            sys.modules.pop(name, None)

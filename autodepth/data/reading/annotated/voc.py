@@ -127,8 +127,8 @@ def _read(file: Path, mistakes: list[str]) -> _Image:
 def _image_of(file: Path, name: str) -> Path:
     """Return where the image of an XML file is: as it says, or as it is called."""
     images = file.parent.parent / "JPEGImages"
-    stem = file.stem
-    places = [place / n for place in (images, file.parent) for n in (name, stem) if n]
+    folders = [images, file.parent] if images.is_dir() else [file.parent]
+    places = [folder / each for folder in folders for each in (name, file.stem) if each]
     paths = [p.with_name(p.name + end) for p in places for end in ("", *sorted(EXTENSIONS))]
     return next((path for path in paths if path.is_file()), places[0])
 

@@ -56,7 +56,9 @@ def test_a_class_without_examples_counts_for_nothing(answers):
     meter.update(scores[there], labels[there])
     found = meter.compute()
 
-    of_class = recall_score(labels[there], scores[there].argmax(1), average=None, labels=range(7), zero_division=0)
+    of_class = recall_score(
+        labels[there], scores[there].argmax(1), average=None, labels=range(7), zero_division=0
+    )
     assert found["class_accuracy"] == pytest.approx(np.delete(of_class, 3).mean())
     assert found["accuracy_of_d"] == 0.0
 
