@@ -36,10 +36,12 @@ RunningStudy = Annotated[
     ),
 ]
 NetworkName = Annotated[
-    str, typer.Argument(help="resnet56, torchvision:NAME, timm:NAME or package.module:callable")
+    str, typer.Argument(help="resnet56, torchvision:, timm: or hf:NAME, or package.module:callable")
 ]
 Network = Annotated[str | None, typer.Option(help="resnet56, torchvision:NAME, ...")]
-Data = Annotated[str | None, typer.Option(help="digits, cifar10, ..., folder:PATH or npz:FILE.")]
+Data = Annotated[
+    str | None, typer.Option(help="digits, cifar10, ..., folder:PATH, npz:FILE or hf-data:NAME.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Change the space: train.epochs=3."),

@@ -53,7 +53,7 @@ class SearchRequest(RunRequest):
         study: name of the study; None makes one from network, data and time.
         data: takes the place of the space's data.
         network: takes the place of the space's network.
-        weights: a file to start from, or `pretrained` for those of torchvision or timm; training
+        weights: a file to start from, or `pretrained` for those of its library; training
             before pruning is then off unless a setting `train.epochs=N` says otherwise.
         weights_key: where in that file they are, such as `state_dict_ema`; None finds them.
         settings: `path=value` changes to the space, as `--set` on the command line.

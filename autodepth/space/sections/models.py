@@ -56,7 +56,7 @@ class NetworkSection(Section):
     """The network to thin out."""
 
     name: Name = Field(
-        description="resnet20, resnet56, ..., torchvision:NAME, timm:NAME, "
+        description="resnet20, resnet56, ..., torchvision:NAME, timm:NAME, hf:NAME, "
         "or package.module:callable"
     )
     shortcut: Annotated[Literal["A", "B"], one_of("A", "B")] = Field(
@@ -64,8 +64,8 @@ class NetworkSection(Section):
     )
     weights: Annotated[str | None, must("a file name or null")] = Field(
         None,
-        description="file of weights to start from, or `pretrained` for those that torchvision "
-        "or timm offer",
+        description="file of weights to start from, or `pretrained` for those that torchvision, "
+        "timm or Hugging Face offer",
     )
     weights_key: Annotated[str | None, must("a key of that file or null")] = Field(
         None, description="where in that file they are, such as state_dict_ema; null finds them"

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -107,6 +108,17 @@ def test_the_input_shape_counts():
     assert told["stem"]["macs"] == 16 * 9 * 16 * 16
 
 
+def test_a_network_of_sequences_takes_two_numbers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "of_sequences.py").write_text(
+        (Path(__file__).parents[2] / "networks" / "sequences.py").read_text()
+    )
+    told = json.loads(inspect("of_sequences:Sequences", "--input", "1x1000", "--json").stdout)
+
+    assert [branch["module"] for branch in told["branches"]] == ["blocks.0", "blocks.1", "blocks.2"]
+    assert {branch["macs"] for branch in told["branches"]} == {2 * 8 * 8 * 5 * 500}
+
+
 def test_weights_that_fit_are_taken_and_others_refused(tmp_path):
     file = tmp_path / "weights.pt"
     torch.save(CifarResNet(8).state_dict(), file)
@@ -208,7 +220,8 @@ def test_what_a_policy_leaves_is_listed(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["resnet20", "--input", "32x32"], "input must be CxHxW"),
+        (["resnet20", "--input", "3x32x32x3"], "input must be CxHxW, .* or CxT of sequences"),
+        (["resnet20", "--input", "3x32"], "does not take images of 3x32"),
         (["resnet20", "--shortcut", "C"], "shortcut must be A or B"),
         (["torchvision:resnet18", "--argument", "depth"], "argument must be NAME=VALUE"),
         (["torchvision:resnet18", "--argument", "depth=["], "argument 'depth=\\['"),
