@@ -21,6 +21,9 @@ from autodepth.networks.catalogue import (
 from autodepth.networks.catalogue.libraries.hf_models import import_transformers
 from autodepth.networks.catalogue.pixel_constants import constants_of
 from autodepth.networks.catalogue.pretrained import PRETRAINED, weights_file
+from autodepth.service.search.requests import SearchRequest
+from autodepth.service.search.search import plan_search
+from autodepth.space.file.shipped import default_space
 
 pytest.importorskip("transformers", exc_type=ImportError)
 VIT = {
@@ -117,6 +120,22 @@ def test_it_is_built_again_where_its_files_are_not(saved, tmp_path):
         k: v.shape for k, v in build_module(spec).state_dict().items()
     }
     assert from_root("hf:./x") == f"hf:{__import__('os').getcwd()}/x"
+
+
+def test_a_plan_takes_their_preprocessing_along_and_needs_no_file_later(saved, monkeypatch):
+    _, folder = saved
+    monkeypatch.chdir(folder)
+    network = "network={name: 'hf:./', weights: pretrained}"
+    few = ("data.train_images=48", "data.validation=60", "train.epochs=0")
+    plan = plan_search(
+        SearchRequest(space=default_space(), budget="1trials", settings=[network, *few])
+    )
+
+    assert plan.space.network.name == f"hf:{folder}"
+    assert (plan.context.data.height, plan.context.data.width) == (32, 32)
+    assert plan.context.normalisation.mean == (0.5, 0.5, 0.5)
+    assert f"images are brought to 32x32, as hf:{folder} was trained on" in " ".join(plan.notes)
+    assert "model_type" in plan.to_dict()["network"]["arguments"]
 
 
 def test_weights_for_other_classes_or_without_a_head_start_that_at_random(saved, tmp_path):
