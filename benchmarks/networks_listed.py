@@ -63,7 +63,7 @@ _WIDE = {**_VIT, "intermediate_size": 384}
 _SWIN = {"embed_dim": 24, "depths": [2, 2, 2, 2], "num_heads": [1, 2, 4, 8]}
 HF = {
     "beit": {**_WIDE, "use_relative_position_bias": True},
-    "bit": {"embedding_size": 32, "hidden_sizes": [64, 128, 256, 512], "depths": [2, 2, 2, 2]},
+    "bit": {"embedding_size": 64, "hidden_sizes": [128, 256, 512, 1024], "depths": [2, 2, 2, 2]},
     "convnext": {"hidden_sizes": [24, 48, 96, 192], "depths": [2, 2, 4, 2]},
     "convnextv2": {"hidden_sizes": [24, 48, 96, 192], "depths": [2, 2, 4, 2]},
     "cvt": {"embed_dim": [24, 48, 96], "num_heads": [1, 2, 4], "depth": [1, 2, 4]},

@@ -79,18 +79,12 @@ def pack(
         learns: the task, likewise.
 
     Raises:
-        InputError: the code is too large to be code, or two folders have other files of one name.
+        InputError: the code is too large to be code.
     """
     code: dict[str, bytes] = {}
     folders = {made.code_folder for made in (spec, learns) if made is not None}
     for folder in filter(None, folders):
-        found = _code_of(folder)
-        if others := [name for name in found if code.get(name, found[name]) != found[name]]:
-            raise InputError(
-                f"the code of network and task must not have two files {others[0]}: they travel to "
-                "other nodes in one folder"
-            )
-        code |= found
+        code |= _code_of(folder)  # one name is one module, so no two files have one
     size = sum(map(len, code.values()))
     if size > _MOST_CODE_BYTES:
         raise InputError(

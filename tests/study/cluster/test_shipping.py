@@ -4,10 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from autodepth.data.settings import DataSettings
-from autodepth.errors import InputError
 from autodepth.networks.catalogue import NetworkSpec
 from autodepth.networks.catalogue.own_builder import code_folder
 from autodepth.networks.running.own_modules import import_from
@@ -88,22 +85,3 @@ def test_a_node_without_the_examples_says_so(tmp_path):
     assert found == ""
     assert told.startswith("DataError: ")
     assert "gone.csv" in told
-
-
-def test_two_files_of_one_name_are_refused(tmp_path, monkeypatch):
-    for name in ("nets", "tasks"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / f"{name}_made.py").write_text("import shared_name\n")
-        (tmp_path / name / "shared_name.py").write_text(f"OF = {name!r}\n")
-    try:
-        import_from(tmp_path / "nets", "nets_made")
-        first = sys.modules.pop("shared_name")
-        import_from(tmp_path / "tasks", "tasks_made")
-        sys.modules["first_shared"] = first
-        spec = NetworkSpec(name="nets_made:build", code_folder=tmp_path / "nets")
-        learns = TaskSpec(name="tasks_made:Made", code_folder=tmp_path / "tasks")
-        with pytest.raises(InputError, match=r"must not have two files shared_name\.py"):
-            pack(spec, learns=learns)
-    finally:
-        for name in ("nets_made", "tasks_made", "shared_name", "first_shared"):
-            sys.modules.pop(name, None)
