@@ -50,10 +50,11 @@ browser-test: $(VENV)/.tools browser-tools ## Run the tests of the web explorer;
 	$(BIN)/pytest -m "long or not long" tests/browser tests/dashboard
 
 deploy-test: $(VENV)/.tools ## Start every part of docker/ from its own command, and check its files (3 minutes)
-	@command -v prometheus >/dev/null && ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 \
-		|| { apt-get update && apt-get install --yes --no-install-recommends postgresql prometheus; } \
-		|| echo "no postgresql or no prometheus here: what needs them is skipped"
-	$(BIN)/pytest -m "long or not long" tests/deploy/test_files.py tests/deploy/test_compose_parts.py
+	@command -v prometheus nginx >/dev/null && ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 \
+		|| { apt-get update && apt-get install --yes --no-install-recommends postgresql prometheus nginx-light; } \
+		|| echo "no postgresql, prometheus or nginx here: what needs them is skipped"
+	$(BIN)/pytest -m "long or not long" tests/deploy/test_files.py tests/deploy/test_compose_parts.py \
+		tests/deploy/test_proxy.py
 
 metrics-test: $(VENV)/.tools ## Ask a search that runs what the Grafana dashboard asks; PANELS=FILE.png draws it (3 minutes)
 	@command -v prometheus >/dev/null \

@@ -136,7 +136,7 @@ class explorer_of:  # noqa: N801 - a context
         address = self.process.stdout.readline().split()[-1].rstrip("/")
 
         def ask(what):
-            with urllib.request.urlopen(f"{address}/api/{what}", timeout=120) as answer:
+            with urllib.request.urlopen(f"{address}/api/v1/{what}", timeout=120) as answer:
                 return json.loads(answer.read())
 
         return ask

@@ -9,6 +9,7 @@ from typing import Any, cast
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
+from fastapi.routing import APIRoute
 
 from autodepth.dashboard.guard import CALLER
 from autodepth.dashboard.rest.models import AboutAnswer, ErrorAnswer
@@ -64,7 +65,7 @@ def rest_application(
     # Neither the pages of OpenAPI: they fetch scripts from elsewhere.
     app = FastAPI(
         title="autodepth", version=__version__, description=_ABOUT,
-        openapi_url=None, docs_url=None, redoc_url=None,
+        openapi_url=None, docs_url=None, redoc_url=None, generate_unique_id_function=_name_of,
     )  # fmt: skip
     app.add_exception_handler(AutodepthError, _told)
     app.add_exception_handler(RequestValidationError, _mistakes)
@@ -114,6 +115,11 @@ def _nobody(_: str) -> str | None:
 
 class _Unused:
     """Stands for what no route is asked of."""
+
+
+def _name_of(route: APIRoute) -> str:
+    """Return what clients that are generated call a route."""
+    return f"{route.tags[0]}_{route.name}"
 
 
 async def _told(_: Request, error: Exception) -> Response:

@@ -28,6 +28,8 @@ from autodepth.service.queue.wishes import SearchWish
 from autodepth.service.queue.work import Work
 from autodepth.space.file.shipped import shipped_spaces
 
+_ARCHIVE = "application/octet-stream"  # that of zip is none that clients are generated for
+_BYTES = {"type": "string", "format": "binary"}
 _LONGEST_LOG = 100_000  # bytes from its end
 
 
@@ -241,12 +243,12 @@ def export_routes(steering: Steering) -> APIRouter:
         "/{name}/archive",
         summary="An export as a zip file",
         response_class=StreamingResponse,
-        responses={200: {"content": {"application/zip": {}}}},
+        responses={200: {"content": {_ARCHIVE: {"schema": _BYTES}}}},
     )
     def archive(name: str) -> StreamingResponse:
         folder = export_folder(steering.scheduler.place.export(name).parent, name)
         headers = {"Content-Disposition": f'attachment; filename="{folder.name}.zip"'}
-        return StreamingResponse(archive_of(folder), media_type="application/zip", headers=headers)
+        return StreamingResponse(archive_of(folder), media_type=_ARCHIVE, headers=headers)
 
     @api.post("/{name}/register", status_code=201, summary="Register an export in MLflow")
     def register(

@@ -106,10 +106,12 @@ class Scheduler:
             return
         status = status_of(self.place.folder(work.number), work.attempt)
         outcome = outcome_of(study) if work.drives else None
-        words = partial(self._last_words, work)
-        state, told = what_becomes_of(work, status, outcome, words)
         charged = max(0.0, spent_by(study) - work.spent_before) if work.drives else 0.0
-        self._store.end(work, state, told, charged)
+        with self._store.transaction():
+            work = self._store.work(work.number)  # somebody may have asked for more meanwhile
+            words = partial(self._last_words, work)
+            state, told = what_becomes_of(work, status, outcome, words)
+            self._store.end(work, state, told, charged)
 
     def _look_for_trial(self, work: Work, study: StudyFolder, *, driven: bool) -> None:
         """See what became of a policy that was handed to the driver of a study that ran."""
@@ -149,7 +151,8 @@ class Scheduler:
     def _start_next(self) -> None:
         works = self._store.works(unfinished=True)
         running = [work for work in works if work.state == "running"]
-        free = sorted(set(range(self.slots)) - {work.slot for work in running})
+        taken = [work.slot for work in running if work.slot is not None]
+        free = sorted(set(range(self.slots)) - set(taken))[: max(0, self.slots - len(taken))]
         beside = _BESIDE - sum(not work.drives for work in running)
         earlier: set[str] = set()
         for work in works:
@@ -171,11 +174,14 @@ class Scheduler:
         study = self.study(work.study)
         if driver_of(study) is None:
             return False
-        ask_for(study, work.arguments["policy"])
-        self._store.change(
-            work.number, state="running", slot=None, started_at=work.started_at or utc_now(),
-            told="the study's driver has it, and carries it out as soon as it has a place",
-        )  # fmt: skip
+        with self._store.transaction():
+            if self._store.work(work.number).state == "waiting":
+                ask_for(study, work.arguments["policy"])
+                self._store.change(
+                    work.number, state="running", slot=None,
+                    started_at=work.started_at or utc_now(),
+                    told="the study's driver has it, and carries it out once it has a place",
+                )  # fmt: skip
         return True
 
     def _is_held(self, work: Work) -> bool:
@@ -188,16 +194,7 @@ class Scheduler:
         if lock is None:
             return
         try:
-            study = self.study(work.study)
-            write_files(work, self.place)
-            total = self._total(work, study)
-            command = command_of(
-                self._store.change(work.number, total=total) if total else work, self.place
-            )
-            work = self._store.change(
-                work.number, state="running", attempt=work.attempt + 1, slot=slot, told=None,
-                started_at=work.started_at or utc_now(), spent_before=spent_by(study),
-            )  # fmt: skip
+            work, command = self._begun(work, slot)
         except AutodepthError as error:
             os.close(lock)
             self._store.end(work, "failed", str(error), 0.0)
@@ -205,9 +202,28 @@ class Scheduler:
         except BaseException:
             os.close(lock)
             raise
+        if not command:
+            os.close(lock)
+            return
         cpus, visible = self._share(slot)
         environment = environment_of(visible, self.place)
         self._children.append(start_attempt(folder, work.attempt, command, environment, lock, cpus))
+
+    def _begun(self, work: Work, slot: int | None) -> tuple[Work, list[str]]:
+        """Enter that an attempt begins; return its command, empty where nobody wants it now."""
+        study = self.study(work.study)
+        with self._store.transaction():
+            work = self._store.work(work.number)
+            if work.state != "waiting":
+                return work, []
+            work = self._store.change(work.number, total=self._total(work, study))
+            write_files(work, self.place)
+            command = command_of(work, self.place)
+            work = self._store.change(
+                work.number, state="running", attempt=work.attempt + 1, slot=slot, told=None,
+                started_at=work.started_at or utc_now(), spent_before=spent_by(study),
+            )  # fmt: skip
+        return work, command
 
     def _share(self, slot: int | None) -> tuple[Sequence[int], dict[str, str]]:
         """Return the CPUs of a slot, and what tells its process which GPUs it has."""

@@ -197,13 +197,14 @@ class Steering:
 
     def cancel(self, owner: Owner, number: int) -> Work:
         """End one piece of work, whatever it is; errors as of `stop`."""
-        work = self.store.work(number)
-        self.check_owner(owner, work.study)
-        if not work.unfinished:
-            raise NotNowError(
-                f"only what is unfinished can be stopped, but work {number} is {work.state}"
-            )
-        return self._end_one(work, "stop")
+        with self.store.transaction():
+            work = self.store.work(number)
+            self.check_owner(owner, work.study)
+            if not work.unfinished:
+                raise NotNowError(
+                    f"only what is unfinished can be stopped, but work {number} is {work.state}"
+                )
+            return self._end_one(work, "stop")
 
     def delete(self, owner: Owner, study: str, confirmation: str) -> None:
         """Delete a study for good.

@@ -16,13 +16,13 @@ GENERATOR = "openapi-python-client==0.29.1"  # wants another typer than ours: a 
 STEPS = """
 import sys
 from autodepth_client import AuthenticatedClient
-from autodepth_client.api.queue import queue_api_v1_queue_get as queue
-from autodepth_client.api.queue import queue_search_api_v1_queue_post as search
-from autodepth_client.api.queue import stop_work_api_v1_queue_number_stop_post as stop_work
-from autodepth_client.api.steering import budget_api_v1_studies_name_budget_post as budget
-from autodepth_client.api.steering import delete_api_v1_studies_name_delete as delete
-from autodepth_client.api.steering import pause_api_v1_studies_name_pause_post as pause
-from autodepth_client.api.studies import status_api_v1_studies_name_status_get as status
+from autodepth_client.api.queue import queue_queue as queue
+from autodepth_client.api.queue import queue_queue_search as search
+from autodepth_client.api.queue import queue_stop_work as stop_work
+from autodepth_client.api.steering import steering_budget as budget
+from autodepth_client.api.steering import steering_delete as delete
+from autodepth_client.api.steering import steering_pause as pause
+from autodepth_client.api.studies import studies_status as status
 from autodepth_client.models import BudgetRequest, ErrorAnswer, SearchRequest
 
 client = AuthenticatedClient(base_url=sys.argv[1], token=sys.argv[2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -35,6 +36,9 @@ role = "steer"
 """
 
 
+TOKEN_OF = ("alices-long-token", "bobs-very-long-token")
+
+
 class Server:
     """`autodepth serve` as a process; whoever asks finds it again where it was."""
 
@@ -62,7 +66,7 @@ class Server:
 def server(tmp_path, make_store):
     make_store()
     tokens = tmp_path / "tokens.toml"
-    tokens.write_text(TOKENS.format(allowance="20cpu-min"))
+    tokens.write_text(TOKENS.format(allowance="100cpu-h"))
     tokens.chmod(0o600)
     server = Server(tokens)
     server.start()
@@ -112,13 +116,13 @@ def test_a_folder_has_one_server():
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_search_is_carried_out_once_though_server_and_driver_are_killed(server):
-    alice = server.client("alices-long-token")
-    alice.search("a", budget="60cpu-s,2trials", settings=SMALL, key="a")
+    alice = server.client(TOKEN_OF[0])
+    alice.search("a", budget="1cpu-h,2trials", settings=SMALL, key="a")
     driver = wait_for(lambda: runs("a"))
     server.kill()
     os.kill(driver.pid, signal.SIGKILL)
     server.start()
-    assert alice.search("a", budget="60cpu-s,2trials", settings=SMALL, key="a")["number"] == 1
+    assert alice.search("a", budget="1cpu-h,2trials", settings=SMALL, key="a")["number"] == 1
     work = alice.wait("a")
     assert (work["state"], work["attempt"]) == ("done", 1)  # its supervisor went on with it
     assert work["charged"] == is_whole("a", 2)
@@ -126,41 +130,50 @@ def test_a_search_is_carried_out_once_though_server_and_driver_are_killed(server
     assert len(work["answer"]["front"]) >= 1
 
 
-@pytest.mark.long
-@pytest.mark.timeout(5400)
-def test_searches_of_several_clients_keep_their_order_and_allowances(server):
-    clients = [server.client(token) for token in ("alices-long-token", "bobs-very-long-token")]
-    names = [f"s{number}" for number in range(8)]
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(
+    ("searches", "clients"),
+    [pytest.param(4, 2, marks=pytest.mark.slow), pytest.param(50, 8, marks=pytest.mark.long)],
+)
+def test_searches_of_several_clients_keep_their_order_and_allowances(server, searches, clients):
+    """Servers and drivers are killed at random while searches wait and run on two slots."""
+    draw = random.Random(searches)
+    names = [f"s{number}" for number in range(searches)]
+    asking = [server.client(TOKEN_OF[number % 2]) for number in range(clients)]
 
-    def ask(number):
-        clients[number % 2].search(
-            names[number], budget="60cpu-s,2trials", settings=SMALL, key=names[number]
-        )
+    def ask(client):
+        for number in range(client, searches, clients):
+            name = names[number]
+            asked = {"budget": "1cpu-h,1trials", "settings": SMALL, "key": name}
+            work = asking[client].search(name, **asked)
+            assert asking[client].search(name, **asked)["number"] == work["number"]
 
-    asking = [threading.Thread(target=ask, args=(number,)) for number in range(len(names))]
-    for thread in asking:
+    threads = [threading.Thread(target=ask, args=(client,)) for client in range(clients)]
+    for thread in threads:
         thread.start()
-    for thread in asking:
-        thread.join()
-    for round_ in range(6):
-        driver = wait_for(lambda: next(filter(None, map(runs, names)), None))
-        if round_ % 2:
+    driver = wait_for(lambda: next(filter(None, map(runs, names)), None))
+    for _ in range(searches // 2):
+        if draw.random() < 0.5:
             server.kill()
             server.start()
-        with suppress(ProcessLookupError):
-            os.kill(driver.pid, signal.SIGKILL)
-        time.sleep(5)
-    works = clients[0].queue()
+        if driver is not None:
+            with suppress(ProcessLookupError):
+                os.kill(driver.pid, signal.SIGKILL)
+        time.sleep(draw.uniform(0.0, 10.0))
+        driver = next(filter(None, map(runs, names)), None)
+    for thread in threads:
+        thread.join()
+    works = asking[0].queue()
     while any(work["state"] in {"waiting", "running"} for work in works):
-        time.sleep(1)
-        works = clients[0].queue()
-    assert [work["state"] for work in works] == ["done"] * len(names)
+        time.sleep(0.5)
+        works = asking[0].queue()
+    assert sorted(work["study"] for work in works) == sorted(names)
+    assert [work["state"] for work in works] == ["done"] * searches
     starts = [work["started_at"] for work in works]
     assert starts == sorted(starts)
-    spent = {work["study"]: is_whole(work["study"], 2) for work in works}
-    for work in works:
-        assert work["charged"] == pytest.approx(spent[work["study"]])
-    for account in clients[0].accounts():
+    spent = {work["study"]: is_whole(work["study"], 1) for work in works}
+    assert {work["study"]: work["charged"] for work in works} == pytest.approx(spent)
+    for account in asking[0].accounts():
         own = [spent[work["study"]] for work in works if work["owner"] == account["name"]]
         assert account["charged"] == pytest.approx(sum(own))
         assert account["reserved"] == 0
@@ -169,7 +182,7 @@ def test_searches_of_several_clients_keep_their_order_and_allowances(server):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_study_is_steered_from_its_beginning_to_its_export(server, tmp_path):
-    bob = server.client("bobs-very-long-token")
+    bob = server.client(TOKEN_OF[1])
     wide = "search={p_L: {min: 0.2, max: 1.0}, macs_target: {min: 0.4, max: 0.9}}"
     bob.search("a", budget="400trials", settings=[*SMALL[:-1], wide])
     wait_for(lambda: runs("a"))

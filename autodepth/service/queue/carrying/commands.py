@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -98,8 +98,12 @@ def write_files(work: Work, place: Place) -> None:
 
 
 def shown(work: Work, place: Place) -> str:
-    """Return the command that does the same, for a shell in the server's folder."""
-    words = [word for word in command_of(work, place) if word not in {"--json", "--go-on"}]
+    """Return the command that does the same, for a shell in the server's folder.
+
+    Where MLflow is and who is told stays with the server: there may be a password in it.
+    """
+    plain = replace(place, tracking_uri=None, notify=())
+    words = [word for word in command_of(work, plain) if word not in {"--json", "--go-on"}]
     return shlex.join(["autodepth", *words])
 
 

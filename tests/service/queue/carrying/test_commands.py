@@ -70,11 +70,12 @@ def test_every_work_is_a_command_that_can_be_typed(asked):
 def test_a_cluster_is_told_to_what_drives(asked):
     place = Place.of(
         asked.scheduler.place.studies, ray_address="auto", storage="/shared",
-        tracking_uri="http://127.0.0.1:5000", notify=("env:X",),
+        tracking_uri="http://me:secret@127.0.0.1:5000", notify=("https://hook.example/secret",),
     )  # fmt: skip
     for work in asked.store.works():
         words = command_of(work, place)
         is_typed_right(words)
         assert ("--ray-address=auto" in words) == work.drives
-        assert ("--notify=env:X" in words) == (work.kind in {"search", "resume"})
+        assert any("hook.example" in word for word in words) == (work.kind in {"search", "resume"})
+        assert "secret" not in shown(work, place)
     assert environment_of({"CUDA_VISIBLE_DEVICES": "1"}, place)["AUTODEPTH_HOME"]
