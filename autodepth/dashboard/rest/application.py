@@ -119,7 +119,7 @@ class _Unused:
 
 def _name_of(route: APIRoute) -> str:
     """Return what clients that are generated call a route."""
-    return f"{route.tags[0]}_{route.name}"
+    return f"{route.tags[0] if route.tags else 'page'}_{route.name}"
 
 
 async def _told(_: Request, error: Exception) -> Response:
