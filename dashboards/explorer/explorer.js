@@ -3,8 +3,13 @@
 import { showBranches } from "./branches.js";
 import { showBudget, showHypervolume } from "./budget.js";
 import { showFront } from "./front.js";
-import { amount, apiOf, ask, byId, duration, element } from "./page.js";
+import { listOthers, recall, remember, showTabs, tellFilters, tellStatus, wireTabs, wireTheme } from "./head.js";
+import { apiOf, ask, byId, element } from "./page.js";
 import { showSettings } from "./settings.js";
+import { follow, onQueue, queue, unfinished } from "./steering/queue.js";
+import { showStudySteps } from "./steering/study_steps.js";
+import { showWorks } from "./steering/works.js";
+import { stream } from "./stream.js";
 import { Trials } from "./table.js";
 import { showTrial } from "./trial.js";
 
@@ -19,92 +24,59 @@ const state = {
   study: "", view: "front", trial: null, x: null, y: null, logarithmic: null, show: "all",
   beside: [], filters: {}, trials: new Trials(), status: null, studies: [], shown: [],
 };
-let events = null, heard = Date.now(), lost = null, waiting = null, fetching = false, again = false;
+let events = null, heard = Date.now(), lost = null, waiting = null, fetching = false, again = false, listing = false;
 
 // Change what is looked at; everything that follows from it is drawn anew.
 async function change(values) {
   Object.assign(state, values);
-  remember();
+  remember(state);
   await draw();
 }
 
-function remember() {
-  const { study, view, trial, x, y, logarithmic, show, beside, filters } = state;
-  const kept = { study, view, trial, x, y, logarithmic, show, beside, filters };
-  history.replaceState(null, "", `#${encodeURIComponent(JSON.stringify(kept))}`);
-}
-
-function recall() {
-  try {
-    const kept = JSON.parse(decodeURIComponent(location.hash.slice(1)));
-    for (const name of ["study", "view", "trial", "x", "y", "logarithmic", "show", "beside", "filters"]) {
-      if (name in kept) state[name] = kept[name];
-    }
-  } catch { /* an address without anything kept */ }
-  if (!(state.view in VIEWS)) state.view = "front";
-}
-
 async function draw() {
-  const { trials } = state;
+  const { trials } = state, inQueue = state.view === "queue";
+  tellSteps();
+  byId("queue").hidden = !inQueue;
+  byId("to-study").hidden = !inQueue || !state.study;
+  byId("study-page").hidden = inQueue || (!state.study && queue.steers);
+  if (inQueue) return;
   state.shown = trials.passing(state.filters, state.show);
-  for (const name of Object.keys(VIEWS)) {
-    const chosen = name === state.view;
-    byId(`view-${name}`).hidden = !chosen;
-    const tab = byId(`tab-${name}`);
-    tab.setAttribute("aria-selected", chosen);
-    tab.tabIndex = chosen ? 0 : -1;
-    if (chosen) tab.scrollIntoView({ block: "nearest", inline: "nearest" });
-  }
-  tellFilters();
-  tellStatus();
+  showTabs(Object.keys(VIEWS), state.view);
+  tellFilters(state, change);
+  tellStatus(state);
   byId("trial").hidden = state.trial === null || !trials.size; // before figures take its room
   await Promise.all([VIEWS[state.view](state, change), showTrial(state, change)]);
 }
 
-function tellFilters() {
-  const count = state.trials.size, filters = Object.entries(state.filters);
-  byId("show").value = state.show;
-  byId("shown").textContent = `${state.shown.length.toLocaleString("en")} of ${count.toLocaleString("en")} trials`;
-  byId("chips").replaceChildren(...filters.map(([name, filter]) => {
-    const range = filter.only ? filter.only.join(", ") : `${amount(filter.min)} to ${amount(filter.max)}`;
-    const without = () => {
-      const { [name]: _, ...rest } = state.filters;
-      change({ filters: rest });
-    };
-    return element("button", { type: "button", class: "chip", onclick: without,
-      "aria-label": `Remove the filter ${name} ${range}` }, `${name} ${range} ×`);
-  }));
-  byId("clear").hidden = !filters.length && state.show === "all";
-}
-
-function tellStatus() {
-  const { status } = state;
-  if (!status) return;
-  byId("state").textContent = status.driver ? "running" : status.state;
-  byId("state").dataset.running = Boolean(status.driver);
-  const { complete } = status.trials;
-  const left = status.driver && status.seconds_left !== null ? `, ${duration(status.seconds_left)} left` : "";
-  byId("told").textContent =
-    `${status.network} on ${status.data} · ${complete.toLocaleString("en")} trials complete, `
-    + `${status.front} on the front · ${status.budget}${left}`;
-  byId("progress").hidden = status.share_spent === null;
-  byId("progress").value = status.share_spent ?? 0;
+// What is steered: the queue, and the study that is looked at.
+function tellSteps() {
+  const button = byId("to-queue"), waits = queue.works.filter(unfinished).length;
+  button.hidden = !queue.steers;
+  if (!queue.steers) return;
+  button.textContent = waits ? `Queue (${waits})` : "Queue";
+  button.setAttribute("aria-pressed", state.view === "queue");
+  if (state.view === "queue") showWorks(look, () => state.studies);
+  showStudySteps(state, gone);
 }
 
 function tellBanner() {
   const banner = byId("banner"), { status } = state;
   let text = "";
-  if (lost || Date.now() - heard > SILENCE_SECONDS * 1000) {
-    const since = new Date(lost ?? heard).toLocaleTimeString();
+  const away = lost ?? queue.lost;
+  if (away || Date.now() - heard > SILENCE_SECONDS * 1000) {
+    const since = new Date(away ?? heard).toLocaleTimeString();
     text = `The server has not answered since ${since}: what is shown is from then. Trying again.`;
-  } else if (state.problem) {
-    text = state.problem;
-  } else if (status && !status.driver && !status.outcome) {
+  } else if (state.problem || queue.problem) {
+    text = state.problem || queue.problem;
+  } else if (state.view !== "queue" && status && !status.driver && !status.outcome && !tended()) {
     text = `No process drives this study, and it has not ended: what is shown changes no more. Carry it on with: autodepth resume ${state.study}`;
   }
-  if (banner.textContent !== text) banner.textContent = text;
+  if (banner.textContent !== text) banner.textContent = text; // else it is read out again
   banner.hidden = !text;
 }
+
+// Whether something in the queue has the study go on, or waits to.
+const tended = () => queue.works.some((work) => work.study === state.study && unfinished(work));
 
 // Fetch what is new. Of many changes at once the last one counts, and fetching never takes more
 // than a tenth of the time, here or at the server.
@@ -128,11 +100,13 @@ async function refresh() {
     const stands = await status;
     if (stands instanceof Error) throw stands;
     state.status = stands;
-    tellStatus();
+    tellStatus(state);
+    tellSteps();
     const last = state.view === "budget" ? draw() : drawn; // not waited for: news go on coming in
     last?.catch((error) => { state.problem = error.message; tellBanner(); });
   } catch (error) {
     if (error instanceof TypeError) lost ??= Date.now();
+    else if (error.status === 404 && study === state.study) gone(study);
     else state.problem = error.message;
   } finally {
     fetching = false;
@@ -145,22 +119,60 @@ async function refresh() {
 
 function listen() {
   events?.close();
-  const own = events = new EventSource(`api/v1/events?study=${encodeURIComponent(state.study)}`);
-  const hear = (event) => {
-    heard = Date.now();
-    const back = lost !== null;
-    lost = null;
-    const { running } = JSON.parse(event.data);
-    if (event.type === "change" || running || back) refresh();
-    tellBanner();
-  };
-  own.addEventListener("change", hear);
-  own.addEventListener("beat", hear);
-  own.onerror = () => {
-    lost ??= Date.now();
-    tellBanner();
-    if (own.readyState === EventSource.CLOSED) setTimeout(() => own === events && listen(), RECOVERY_MS);
-  };
+  events = stream(`api/v1/events?study=${encodeURIComponent(state.study)}`, {
+    hear: (kind, { running }) => {
+      heard = Date.now();
+      const back = lost !== null;
+      lost = null;
+      if (kind === "change" || running || back) refresh();
+      tellBanner();
+    },
+    away: (refused) => {
+      lost ??= Date.now();
+      tellBanner();
+      if (refused) refresh(); // it may be the study that is gone
+    },
+  });
+}
+
+// Look at a study, wherever one is; false where it is not there.
+async function look(study) {
+  const there = () => state.studies.some((s) => s.study === study);
+  if (!there()) await listStudies().catch(() => {});
+  if (!there()) return false;
+  if (state.view === "queue") state.view = "front";
+  if (study !== state.study) Object.assign(state, { trial: null, filters: {}, show: "all", x: null, y: null });
+  await choose(study);
+  await draw();
+  return true;
+}
+
+// A study was deleted, here or elsewhere.
+async function gone(study) {
+  if (study !== state.study) return;
+  events?.close();
+  events = lost = null;
+  Object.assign(state, { study: "", trials: new Trials(), status: null, trial: null, filters: {}, show: "all", x: null, y: null });
+  await listStudies().catch(() => {});
+  if (queue.steers) await change({ view: "queue" });
+  await open();
+  state.problem = `The study ${study} is no longer there.`;
+  tellBanner();
+}
+
+// A search that begins makes a study: it is listed as soon as it is there.
+async function onSteps() {
+  tellSteps();
+  tellBanner();
+  const missing = () => queue.works.some((w) => w.state === "running" && w.kind === "search" && !state.studies.some((s) => s.study === w.study));
+  if (listing || !missing()) return;
+  listing = true;
+  while (missing()) {
+    await new Promise((done) => setTimeout(done, RECOVERY_MS));
+    await listStudies().catch(() => {});
+    byId("study").value = state.study;
+  }
+  listing = false;
 }
 
 async function choose(study) {
@@ -170,34 +182,31 @@ async function choose(study) {
   state.beside = state.beside.filter((name) => name !== study && state.studies.some((s) => s.study === name));
   document.title = `${study} · autodepth`;
   byId("study").value = study;
-  listOthers();
-  remember();
+  listOthers(state, change);
+  remember(state);
   listen();
   await refresh();
-}
-
-function listOthers() {
-  byId("others").replaceChildren(...state.studies.filter((s) => s.study !== state.study).map((s) => {
-    const box = element("input", { type: "checkbox", value: s.study, checked: state.beside.includes(s.study) });
-    box.addEventListener("change", () => {
-      const rest = state.beside.filter((name) => name !== s.study);
-      change({ beside: box.checked ? [...rest, s.study] : rest });
-    });
-    return element("label", {}, box, ` ${s.study} (${s.network} on ${s.data}, ${s.sampler ?? "unknown"} sampler)`);
-  }));
-  byId("beside").hidden = state.studies.length < 2;
 }
 
 async function listStudies() {
   state.studies = await ask("api/v1/studies");
   const running = (s) => (s.running ? " (running)" : "");
+  byId("study-choice").hidden = !state.studies.length && queue.steers;
   byId("study").replaceChildren(...state.studies.map((s) => element("option", { value: s.study }, s.study + running(s))));
 }
 
 async function open() {
   try {
+    if (!queue.me) await follow();
+    if (!queue.steers && state.view === "queue") state.view = "front";
     await listStudies();
-    if (!state.studies.length) {
+    lost = null;
+    if (!state.studies.length && queue.steers) {
+      state.problem = "";
+      heard = Date.now();
+      setTimeout(() => state.study || open(), RECOVERY_MS);
+      if (state.view !== "queue") await change({ view: "queue" });
+    } else if (!state.studies.length) {
       state.problem = "There are no studies in this folder yet. Start one: autodepth search --budget 4cpu-min";
       heard = Date.now();
       setTimeout(open, RECOVERY_MS);
@@ -213,47 +222,27 @@ async function open() {
   tellBanner();
 }
 
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  byId("theme").textContent = theme === "dark" ? "Light" : "Dark";
-}
-
 function wire() {
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  setTheme(localStorage.getItem("theme") ?? (dark.matches ? "dark" : "light"));
-  byId("theme").addEventListener("click", () => {
-    const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-    localStorage.setItem("theme", theme);
-    setTheme(theme);
-    draw();
-  });
-  byId("study").addEventListener("change", (event) => {
-    Object.assign(state, { trial: null, filters: {}, show: "all", x: null, y: null });
-    choose(event.target.value);
-  });
-  byId("study").addEventListener("focus", () => listStudies().then(() => { byId("study").value = state.study; listOthers(); }).catch(() => {}));
+  wireTheme(draw);
+  byId("study").addEventListener("change", (event) => look(event.target.value));
+  for (const [id, view] of [["to-queue", "queue"], ["to-study", "front"]]) byId(id).addEventListener("click", () => change({ view }));
+  document.addEventListener("visibilitychange", () => { heard = Date.now(); });
+  onQueue(onSteps);
+  byId("study").addEventListener("focus", () => listStudies().then(() => { byId("study").value = state.study; listOthers(state, change); }).catch(() => {}));
   byId("show").addEventListener("change", (event) => change({ show: event.target.value }));
   byId("clear").addEventListener("click", () => change({ filters: {}, show: "all" }));
-  const names = Object.keys(VIEWS);
-  for (const name of names) byId(`tab-${name}`).addEventListener("click", () => change({ view: name }));
-  byId("tabs").addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
-    const next = names[(names.indexOf(state.view) + step + names.length) % names.length];
-    change({ view: next });
-    byId(`tab-${next}`).focus();
-  });
+  wireTabs(Object.keys(VIEWS), state, change);
   document.addEventListener("pointerdown", (event) => {
     if (!byId("beside").contains(event.target)) byId("beside").open = false;
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     if (byId("beside").open) byId("beside").open = false;
-    else if (state.trial !== null) change({ trial: null });
+    else if (state.trial !== null && state.view !== "queue") change({ trial: null });
   });
   setInterval(tellBanner, 1000);
 }
 
-recall();
+recall(state, [...Object.keys(VIEWS), "queue"]);
 wire();
 open();

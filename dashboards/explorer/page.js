@@ -46,15 +46,41 @@ export function duration(seconds) {
 export const apiOf = (study) => `api/v1/studies/${encodeURIComponent(study)}`;
 
 export async function ask(address, body) {
-  const options = body === undefined ? {} : {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
-  };
-  const response = await fetch(address, options);
-  if (response.status === 401) location.reload(); // the token changed: the server asks for it
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error ?? `the server answered ${response.status}`);
-  return answer;
+  return answered(await fetch(address, body === undefined ? {} : sent("POST", body)));
 }
+
+const sent = (method, body, more = {}) => ({
+  method, headers: { "Content-Type": "application/json", ...more }, body: JSON.stringify(body),
+});
+
+async function answered(response) {
+  if (response.status === 401) location.reload(); // the token changed: the server asks for it
+  const answer = await response.json().catch(() => ({}));
+  if (response.ok) return answer;
+  throw Object.assign(new Error(answer.error ?? `the server answered ${response.status}`), { status: response.status });
+}
+
+// Returns what asks for things to be done. Asked again by the same, because of a double click or
+// because the answer was lost, a thing has the same key: the server does it once.
+export function asker() {
+  const keys = new Map(); // of what was asked and not answered yet
+  return async (address, body, method = "POST") => {
+    const wish = `${method} ${address} ${JSON.stringify(body)}`;
+    if (!keys.has(wish)) keys.set(wish, newKey());
+    const key = { "Idempotency-Key": keys.get(wish) };
+    let response;
+    try {
+      response = await fetch(address, body === undefined ? { method, headers: key } : sent(method, body, key));
+    } catch {
+      throw new Error("The server does not answer. Ask again when it is back: what it has heard is not done twice.");
+    }
+    if (response.status < 500) keys.delete(wish);
+    return answered(response);
+  };
+}
+
+// A page that is not on localhost or https has no crypto.randomUUID.
+const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 // A command to copy. A page that is not on localhost or https has no clipboard of its own.
 export function command(text) {

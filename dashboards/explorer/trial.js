@@ -1,6 +1,7 @@
 // One trial: its network as a strip of blocks, its policy, curves and sensitivity, its export.
 
 import { amount, apiOf, ask, byId, command, element, of, percent } from "./page.js";
+import { trialSteps } from "./steering/trial_steps.js";
 import { axis, colour, draw, PALETTE } from "./plots.js";
 
 const MOST_KEPT = 50;
@@ -53,18 +54,20 @@ export async function showTrial(state, change) {
   drawn = key;
   const curves = mini("Accuracy and loss by epoch"), scores = mini("Sensitivity of each branch"), survival = mini("Survival probability of each branch");
   const measured = told.epochs.step.length > 0, blocks = element("div", {}, strip(told.blocks), legend(told.blocks));
-  node.replaceChildren(
+  const { steps, made } = trialSteps(told, state, change);
+  node.replaceChildren(...[
     heading(number, change),
     element("p", {}, `${told.state}, ${told.kind}${told.on_front ? ", on the front" : ""}`),
     ...(told.point ? [blocks, facts(told)] : []),
+    steps,
     element("h2", {}, "Where it comes from"), lineage(told, change),
-    ...exported(told, state, change),
+    ...exported(told, state, change), made,
     ...(told.verdicts.length ? [element("h2", {}, "What was decided"), element("ul", {}, ...told.verdicts.map((v) => element("li", {}, v)))] : []),
     ...(measured ? [element("h2", {}, "Curves"), curves] : []),
     ...(Object.keys(told.sensitivities).length ? [element("h2", {}, `Sensitivity by ${told.criterion.replaceAll("_", " ")}`), scores] : []),
     ...(told.survival.length ? [element("h2", {}, "Survival probability in training"), survival] : []),
     element("h2", {}, "Policy"), policy(told),
-  );
+  ].filter(Boolean));
   if (told.point) showWidths(blocks, state, number);
   if (measured) await drawCurves(curves, told.epochs, told.leading);
   if (scores.isConnected) await drawScores(scores, told);
@@ -156,12 +159,12 @@ const short = (text) => (text !== "" && Number.isFinite(Number(text)) ? amount(N
 
 function policy(told) {
   const searched = new Set(told.searched);
-  const names = Object.keys(told.policy);
+  const names = Object.keys(told.settings);
   const isSearched = (name) => searched.has(name) || [...searched].some((s) => name.startsWith(`${s}.`));
-  const first = names.filter(isSearched), rest = names.filter((name) => !isSearched(name) && told.policy[name] !== "none");
-  return element("div", {}, list(first.map((name) => [name, short(told.policy[name])])),
+  const first = names.filter(isSearched), rest = names.filter((name) => !isSearched(name) && told.settings[name] !== "none");
+  return element("div", {}, list(first.map((name) => [name, short(told.settings[name])])),
     rest.length ? element("details", {}, element("summary", {}, `${rest.length} more that were not searched`),
-      list(rest.map((name) => [name, short(told.policy[name])]))) : null);
+      list(rest.map((name) => [name, short(told.settings[name])]))) : null);
 }
 
 async function drawCurves(node, epochs, leading) {

@@ -86,6 +86,7 @@ class TrialAnswer(BaseModel):
     state: str
     reason: str | None
     policy: dict[str, Any]
+    settings: dict[str, str]
     on_front: bool
     dominated_by: list[int]
     verdicts: list[dict[str, Any]]

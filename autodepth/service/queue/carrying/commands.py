@@ -104,6 +104,9 @@ def shown(work: Work, place: Place) -> str:
     """
     plain = replace(place, tracking_uri=None, notify=())
     words = [word for word in command_of(work, plain) if word not in {"--json", "--go-on"}]
+    if work.kind == "resume" and "budget" in work.arguments:  # what a person adds, not the sum
+        words = [word for word in words if not word.startswith("--total=")]
+        words[1:1] = options(budget=work.arguments["budget"])
     return shlex.join(["autodepth", *words])
 
 
