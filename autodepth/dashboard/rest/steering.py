@@ -30,6 +30,13 @@ from autodepth.space.file.shipped import shipped_spaces
 
 _ARCHIVE = "application/octet-stream"  # that of zip is none that clients are generated for
 _BYTES = {"type": "string", "format": "binary"}
+# Of routes that enter something in the queue.
+_ENTERS: dict[str, Any] = {
+    "status_code": 201,
+    "responses": {
+        200: {"model": WorkAnswer, "description": "It was asked for under this key before."}
+    },
+}
 _LONGEST_LOG = 100_000  # bytes from its end
 
 
@@ -109,7 +116,7 @@ def queue_routes(  # noqa: C901 - a route each
         async for kind, revision in changes(lambda: steering.store.revision, stopping):
             yield event(kind, revision=revision)
 
-    @api.post("/queue", status_code=201, summary="Queue a search")
+    @api.post("/queue", **_ENTERS, summary="Queue a search")
     def queue_search(
         asked: models.SearchRequest, owner: Steerer, key: Key, response: Response
     ) -> WorkAnswer:
@@ -167,7 +174,7 @@ def study_routes(steering: Steering) -> APIRouter:
     def pause(name: str, owner: Steerer) -> list[WorkAnswer]:
         return answers.works(steering.pause(owner, name))
 
-    @api.post("/go-on", status_code=201, summary="Have a study go on")
+    @api.post("/go-on", **_ENTERS, summary="Have a study go on")
     def go_on(name: str, owner: Steerer, key: Key, response: Response) -> WorkAnswer:
         return answers.entered(response, steering.go_on(owner, name, key))
 
@@ -178,26 +185,30 @@ def study_routes(steering: Steering) -> APIRouter:
         steering.concurrency(owner, name, asked.trials)
         return models.ConcurrencyAnswer(study=name, concurrency=asked.trials)
 
-    @api.post("/budget", status_code=201, summary="Add to a budget, and go on")
+    @api.post("/budget", **_ENTERS, summary="Add to a budget, and go on")
     def budget(
         name: str, asked: models.BudgetRequest, owner: Steerer, key: Key, response: Response
     ) -> WorkAnswer:
         return answers.entered(response, steering.more_budget(owner, name, asked.budget, key))
 
-    @api.post("/policies", status_code=201, summary="Have a policy of your own carried out")
+    @api.post(
+        "/policies",
+        **_ENTERS,
+        summary="Have a policy of your own carried out",
+    )
     def policies(
         name: str, asked: models.PolicyRequest, owner: Steerer, key: Key, response: Response
     ) -> WorkAnswer:
         return answers.entered(response, steering.policy(owner, name, asked.policy, key))
 
-    @api.post("/confirm", status_code=201, summary="Retrain the front on fresh seeds")
+    @api.post("/confirm", **_ENTERS, summary="Retrain the front on fresh seeds")
     def confirm(
         name: str, asked: models.ConfirmRequest, owner: Steerer, key: Key, response: Response
     ) -> WorkAnswer:
         done = steering.confirm(owner, name, asked.seeds, asked.controls, key)
         return answers.entered(response, done)
 
-    @api.post("/exports", status_code=201, summary="Export a network of the front")
+    @api.post("/exports", **_ENTERS, summary="Export a network of the front")
     def export(
         name: str, asked: models.ExportRequest, owner: Steerer, key: Key, response: Response
     ) -> WorkAnswer:
@@ -250,7 +261,11 @@ def export_routes(steering: Steering) -> APIRouter:
         headers = {"Content-Disposition": f'attachment; filename="{folder.name}.zip"'}
         return StreamingResponse(archive_of(folder), media_type=_ARCHIVE, headers=headers)
 
-    @api.post("/{name}/register", status_code=201, summary="Register an export in MLflow")
+    @api.post(
+        "/{name}/register",
+        **_ENTERS,
+        summary="Register an export in MLflow",
+    )
     def register(
         name: str, asked: models.RegisterRequest, owner: Steerer, key: Key, response: Response
     ) -> WorkAnswer:

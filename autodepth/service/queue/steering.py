@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from autodepth.errors import InputError, NotAllowedError, NotNowError, StudyError
+from autodepth.policy.survival import check_choice
 from autodepth.records.archive.delete import delete_study
 from autodepth.records.driver_lock.asking import ask_for_concurrency, ask_to_end
 from autodepth.records.driver_lock.by_hand import role_of, take_back
@@ -22,6 +23,7 @@ from autodepth.service.queue.scheduler import Scheduler
 from autodepth.service.queue.store import QueueStore
 from autodepth.service.queue.wishes import SearchWish, checked_policy, joined_formats
 from autodepth.service.queue.work import Kind, NewWork, Work
+from autodepth.study.confirm.baselines import ROLES
 from autodepth.units import Budget, parse_budget
 
 MOST_WAITING = 1000
@@ -85,6 +87,8 @@ class Steering:
         """Queue that a front is retrained on fresh seeds; errors as of `more_budget`."""
         if seeds < 1:
             raise InputError(f"seeds must be at least 1, but got {seeds}")
+        for role in controls if list(controls) != ["all"] else ():
+            check_choice("control", role, tuple(ROLES))
         told = {"seeds": seeds, "control": list(controls)}
         return self._enter(owner, "confirm", study, told, key)
 

@@ -137,4 +137,6 @@ def test_what_nobody_can_say_the_cost_of_needs_something_left(steering):
     steering.search(ALICE, SearchWish(study="a", budget="10cpu-min"), "a")
     with pytest.raises(NotAllowedError, match="nothing is left of alice's allowance"):
         steering.confirm(ALICE, "a", 2, [], "k")
-    steering.confirm(LOCAL, "digits", 2, [], "k")
+    steering.confirm(LOCAL, "digits", 2, ["all"], "k")
+    with pytest.raises(InputError, match="control must be one of"):
+        steering.confirm(LOCAL, "digits", 2, ["nothing"], "l")
