@@ -24,6 +24,7 @@ from autodepth.atomic import write_atomically
 LOCK_FILE, LOG_FILE = "lock", "log.txt"
 _END = "end-{attempt}.json"
 _ANSWER = "answer-{attempt}.json"
+_TRACEBACK = "Traceback (most recent call last)"
 _LONGEST_TOLD = 4000  # characters of an error
 _TOLD_LINES = 20
 
@@ -96,14 +97,19 @@ def answer_of(folder: Path, attempt: int) -> Any:
 
 
 def told_of(folder: Path) -> str:
-    """Return the error that the last attempt at a work ended with, else its last lines."""
+    """Return the error that the last attempt at a work ended with, else its last lines.
+
+    Of a traceback only its last line is for people; the log has the rest.
+    """
     try:
         text = (folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
     lines = text.strip().splitlines()
-    begun = [place for place, line in enumerate(lines) if line.startswith("error: ")]
+    begun = [place for place, line in enumerate(lines) if line.startswith(("error: ", _TRACEBACK))]
     kept = lines[begun[-1] :] if begun else lines[-_TOLD_LINES:]
+    if kept and kept[0].startswith(_TRACEBACK):
+        kept = [line for line in kept if not line.startswith(" ")][-1:]
     return "\n".join(kept).removeprefix("error: ")[:_LONGEST_TOLD]
 
 

@@ -47,6 +47,13 @@ def test_one_that_is_killed_leaves_no_end(tmp_path):
     assert status_of(folder, 1) is None
 
 
+def test_of_a_traceback_its_last_line_is_told(tmp_path):
+    (tmp_path / "log.txt").write_text(
+        "error: of before\nTraceback (most recent call last):\n  File x\n    y\nValueError: why\n"
+    )
+    assert told_of(tmp_path) == "ValueError: why"
+
+
 def test_nothing_is_said_of_what_was_never_started(tmp_path):
     end_attempt(tmp_path)
     assert (told_of(tmp_path), status_of(tmp_path, 1)) == ("", None)
