@@ -130,11 +130,9 @@ def test_a_search_is_carried_out_once_though_server_and_driver_are_killed(server
     assert len(work["answer"]["front"]) >= 1
 
 
+@pytest.mark.long
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize(
-    ("searches", "clients"),
-    [pytest.param(4, 2, marks=pytest.mark.slow), pytest.param(50, 8, marks=pytest.mark.long)],
-)
+@pytest.mark.parametrize(("searches", "clients"), [(4, 2), (50, 8)])
 def test_searches_of_several_clients_keep_their_order_and_allowances(server, searches, clients):
     """Servers and drivers are killed at random while searches wait and run on two slots."""
     draw = random.Random(searches)
@@ -179,7 +177,7 @@ def test_searches_of_several_clients_keep_their_order_and_allowances(server, sea
         assert account["reserved"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_a_study_is_steered_from_its_beginning_to_its_export(server, tmp_path):
     bob = server.client(TOKEN_OF[1])
