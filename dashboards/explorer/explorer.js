@@ -192,6 +192,7 @@ async function listStudies() {
   state.studies = await ask("api/v1/studies");
   const running = (s) => (s.running ? " (running)" : "");
   byId("study-choice").hidden = !state.studies.length && queue.steers;
+  byId("beside").hidden = state.studies.length < 2;
   byId("study").replaceChildren(...state.studies.map((s) => element("option", { value: s.study }, s.study + running(s))));
 }
 
