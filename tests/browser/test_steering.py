@@ -165,7 +165,9 @@ def test_a_study_is_deleted_by_its_name_and_is_gone_elsewhere(look, make_study):
             assert looking.page.locator("#study option").all_text_contents() == ["other"]
 
 
-@pytest.mark.parametrize("owner", [READER, BOB], ids=["reader", "another"])
+@pytest.mark.parametrize(
+    "owner", [pytest.param(READER, marks=pytest.mark.long), BOB], ids=["reader", "another"]
+)
 def test_who_may_not_steer_a_study_sees_its_owner_and_no_step(look, make_study, owner):
     make_study("digits", 8)
     with queue_of(OWNERS) as (steering, address):
@@ -261,6 +263,7 @@ def test_steps_are_accessible_and_fit(look, make_study, width, dark):
         assert looking.errors == []
 
 
+@pytest.mark.long
 def test_studies_are_found_again(look, make_study):
     """The first study of an empty folder is shown as soon as it is there."""
     with queue_of() as (steering, address):
