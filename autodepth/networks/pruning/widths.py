@@ -36,6 +36,7 @@ def take_shapes(module: nn.Module, shapes: Shapes) -> None:
     Raises:
         NetworkError: a key is none of the network's, or of a layer without a width.
     """
+    called = _called(module) if isinstance(module, fx.GraphModule) else None
     for name, shape in shapes.items():
         owner, _, leaf = name.rpartition(".")
         try:
@@ -47,8 +48,8 @@ def take_shapes(module: nn.Module, shapes: Shapes) -> None:
         if isinstance(old, nn.Parameter):
             new = nn.Parameter(new, requires_grad=old.requires_grad)
         setattr(layer, leaf, new)
-        called = not isinstance(module, fx.GraphModule) or owner in _called(module)
-        if called and leaf in {"weight", "running_mean", "in_proj_weight"}:
+        is_called = called is None or owner in called
+        if is_called and leaf in {"weight", "running_mean", "in_proj_weight"}:
             _tell_width(layer, name, tuple(shape))  # a norm may have no weight
 
 
