@@ -30,7 +30,7 @@ from autodepth.export.formats.torch_program import Shape, make_program
 from autodepth.export.speed.energy import EnergyMeter
 from autodepth.long_work import each, long_work
 from autodepth.networks.catalogue import build_network
-from autodepth.networks.running.layout import for_convolutions
+from autodepth.networks.running.layout import for_convolutions, laid_out
 from autodepth.trial.device.device import choose_device, cpu_name, device_name
 
 BATCHES = (1, 128)
@@ -212,7 +212,7 @@ def _in_pytorch(subjects: Sequence[_Subject], shape: Shape, batch: int) -> list[
         module = subject.module.to(device)
         for_convolutions(module)
         images = torch.zeros(batch, *shape, device=device)
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = laid_out(images)
         run = partial(torch.inference_mode()(module), images)
         timing = Timing(
             network=subject.name,

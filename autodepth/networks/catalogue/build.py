@@ -148,11 +148,7 @@ def _build(
         given = as_given(build_module(spec), spec.input_shape)
     taken: list[str] = []
     if weights is not None:
-        classes = spec.classes if any_head else 0
-        renamed = hf_models.renamed if spec.name.startswith(_HF) else None
-        taken = load_weights(
-            given.module, weights, key=weights_key, classes=classes, renamed=renamed
-        )
+        taken = give_weights(given.module, spec, weights, weights_key, any_head=any_head)
     return ResidualNetwork.from_module(
         given.module,
         spec.input_shape,
@@ -160,6 +156,27 @@ def _build(
         free=spec.free,
         notes=(*taken, *given.notes),
     )
+
+
+def give_weights(
+    module: nn.Module,
+    spec: NetworkSpec,
+    weights: Path,
+    weights_key: str | None,
+    *,
+    any_head: bool = True,
+) -> list[str]:
+    """Give a network that was built the weights of a file; arguments as of `build_network`.
+
+    Returns:
+        As of `load_weights`.
+
+    Raises:
+        WeightsError: they do not fit.
+    """
+    classes = spec.classes if any_head else 0
+    renamed = hf_models.renamed if spec.name.startswith(_HF) else None
+    return load_weights(module, weights, key=weights_key, classes=classes, renamed=renamed)
 
 
 def default_input(name: str) -> tuple[int, ...]:

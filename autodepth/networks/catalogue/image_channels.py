@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from autodepth.networks.catalogue import NetworkSpec, build_module, is_for_colour
+from autodepth.networks.catalogue.build import give_weights
 from autodepth.networks.running.one_thread import one_thread
-from autodepth.networks.weights.given_weights import load_weights
 
 _GREY, _COLOUR = 1, 3
 
@@ -45,7 +45,7 @@ def _works(spec: NetworkSpec, weights: Path | None, weights_key: str | None) -> 
         module = build_module(spec).eval()
         try:
             if weights is not None:
-                load_weights(module, weights, key=weights_key, classes=spec.classes)
+                give_weights(module, spec, weights, weights_key)
             with torch.no_grad():
                 module(torch.zeros(1, *spec.input_shape))
         except Exception:  # noqa: BLE001 - code of anyone; reading the network tells what it is

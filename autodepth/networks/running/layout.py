@@ -24,6 +24,13 @@ def for_convolutions(module: nn.Module) -> None:
             layer.__class__ = SubsampledFirst
 
 
+def laid_out(inputs: Tensor) -> Tensor:
+    """Return images [B, C, H, W] in the layout of those weights, other inputs as they are."""
+    if inputs.ndim == 4:
+        return inputs.contiguous(memory_format=torch.channels_last)
+    return inputs
+
+
 class SubsampledFirst(nn.Conv2d):
     """A 1x1 convolution that takes the pixels of its stride first, and then has no stride.
 

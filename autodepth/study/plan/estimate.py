@@ -15,6 +15,7 @@ from autodepth.errors import InputError
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.running.layout import laid_out
 from autodepth.policy.choosing.mask_search import CANDIDATES
 from autodepth.policy.policy import Policy
 from autodepth.policy.settings import ORIGINS, Origin
@@ -191,7 +192,7 @@ def measure_step_time(network: ResidualNetwork, policy: Policy, device: torch.de
     """
     count = int(max(2, min(policy.train.batch_size, _PROBE_MACS / network.total_macs)))
     images = torch.randn(count, *network.input_shape, device=device)
-    images = images.contiguous(memory_format=torch.channels_last)
+    images = laid_out(images)
     gated = GatedNetwork(network)
 
     def step() -> None:

@@ -21,7 +21,7 @@ from torch.utils.benchmark.utils.timer import timer as time_that_passed
 
 from autodepth.networks.residual_network import ResidualBranch, ResidualNetwork
 from autodepth.networks.running.copying import copied
-from autodepth.networks.running.layout import for_convolutions
+from autodepth.networks.running.layout import for_convolutions, laid_out
 from autodepth.trial.device.device import device_name
 from autodepth.trial.device.latency_table import LatencyTable
 
@@ -43,7 +43,7 @@ def latencies_ms(
     """
     device = next(modules[0].parameters()).device
     images = torch.zeros(batch, *input_shape, device=device)
-    images = images.contiguous(memory_format=torch.channels_last)
+    images = laid_out(images)
     calls = [partial(module, images) for module in modules]
     return times_by_turns_ms(calls, on_cpu=device.type == "cpu")
 

@@ -7,7 +7,7 @@ import sys
 import torch
 from torch import nn
 
-from autodepth.networks.running.layout import for_convolutions
+from autodepth.networks.running.layout import for_convolutions, laid_out
 
 
 def is_last(tensor):
@@ -38,7 +38,7 @@ OLDER = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 TRAINED = """
 import torch
 from torch import nn
-from autodepth.networks.running.layout import for_convolutions
+from autodepth.networks.running.layout import for_convolutions, laid_out
 
 torch.manual_seed(0)
 for channels in (1, 2, 3, 5, 6, 7):
@@ -73,3 +73,10 @@ def test_other_convolutions_stay_as_they_are(monkeypatch):
     )
     for_convolutions(module)
     assert [type(layer) for layer in module] == [nn.Conv2d] * 3
+
+
+def test_images_are_laid_out_channels_last_and_sequences_stay():
+    images, sequences = torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 4)
+
+    assert laid_out(images).is_contiguous(memory_format=torch.channels_last)
+    assert laid_out(sequences) is sequences

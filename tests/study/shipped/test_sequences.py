@@ -18,7 +18,6 @@ search:
   p_L: {min: 0.5, max: 1.0}
   branches_removed: {type: int, min: 1, max: 3}
 train: {epochs: 4, batch_size: 40, learning_rate: 0.05}
-fine_tune_epochs: 1
 sensitivity: {images: 40}
 confirmation: {share: 0}
 """
@@ -36,7 +35,7 @@ def _file(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_waves_are_told_apart_by_shallower_networks(studied):
-    found = studied(SPACE.replace("fine_tune_epochs: 1\n", ""), 3, own_code=True)
+    found = studied(SPACE, 3, own_code=True)
 
     assert min(member.point.macs for member in found.front) < found.unpruned["macs"]
     assert "float32 [batch, 1, 96]" in found.card
