@@ -19,6 +19,7 @@ AutodepthError
 ├── StorageError                   a study's folder takes no more: exit 74, and it can go on later
 ├── BundleError                    an exported folder that is damaged or was altered: exit 1
 ├── InfeasibleError                a network that breaks a bound of its study: ends one trial
+├── MeasurementError               a runtime or program that timed nothing: a figure stays unknown
 ├── DivergenceError                training left the finite numbers: ends one trial, not the study
 └── TrackingError                  the tracking server did not take an event: never ends anything
 """
@@ -115,6 +116,10 @@ class InfeasibleError(AutodepthError):
 
 class DivergenceError(AutodepthError):
     """Training produced a loss that is not finite."""
+
+
+class MeasurementError(AutodepthError):
+    """A runtime, or a program of a person's own, that failed, hung or printed no time."""
 
 
 class TrackingError(AutodepthError):

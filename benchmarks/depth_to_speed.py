@@ -29,14 +29,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from autodepth.export.formats.onnx_file import write_onnx
-from autodepth.export.formats.onnx_session import open_onnx
-from autodepth.export.formats.torch_program import make_program
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.trial.device.device import cpu_name
-from autodepth.trial.device.latency import latencies_ms, times_by_turns_ms
+from autodepth.trial.device.latency import clock_of, latencies_ms
+from autodepth.trial.device.turns import times_by_turns
+from autodepth.trial.runtimes.onnx_file import write_onnx
+from autodepth.trial.runtimes.onnx_session import open_onnx
+from autodepth.trial.runtimes.torch_program import make_program
 
 RESULTS = Path(__file__).parent / "results"
 SHARES = (1 / 3, 2 / 3)  # of the branches
@@ -113,7 +114,8 @@ def in_onnxruntime(networks: dict[str, ResidualNetwork]) -> Iterator[dict[str, A
         for batch in BATCHES:
             images = np.zeros((batch, 3, 32, 32), dtype=np.float32)
             calls: list[Callable[[], object]] = [partial(run, images) for run in runs]
-            times = times_by_turns_ms(calls, on_cpu=True)
+            clock = clock_of(torch.device("cpu"))
+            times = [found.ms for found in times_by_turns(calls, clock)]
             yield from rows("onnxruntime", batch, networks, times)
 
 

@@ -17,7 +17,6 @@ from networks_listed import BRANCH_BY_BRANCH, HF
 from torch import nn
 
 from autodepth.errors import BundleError, NetworkError
-from autodepth.export.formats.torch_program import make_program
 from autodepth.networks.catalogue import NetworkSpec, build_module
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.pruning.channels.narrowing import find_narrowing
@@ -26,6 +25,7 @@ from autodepth.networks.pruning.stream_width import with_stream_width
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
+from autodepth.trial.runtimes.torch_program import make_program
 
 LIMIT_SECONDS = 900  # for one network, of CPU time: what else the machine does is no fault of it
 CHECK_MACS = 1.5e9  # a network is checked further up to this size

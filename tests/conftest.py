@@ -137,10 +137,10 @@ def _networks_are_read_once_and_timed_briefly() -> Iterator[None]:
     catalogue = sys.modules.get("autodepth.networks.catalogue.build")
     with pytest.MonkeyPatch.context() as patch:
         if catalogue is not None:  # else no test of this run needs it, and it takes seconds
-            from autodepth.trial.device import latency
+            from autodepth.trial.device import turns
 
             patch.setattr(catalogue, "_kept", Kept())
-            patch.setattr(latency, "_SECONDS", 0.01)
+            patch.setattr(turns, "_SECONDS", 0.01)
         yield
 
 

@@ -13,6 +13,7 @@ from autodepth.front.selection import FrontPoint
 from autodepth.report.analysis.confirmed import ConfirmedMember
 from autodepth.report.lineage import short_origin
 from autodepth.report.wording import shorten, shown_filters, shown_spread
+from autodepth.space.objectives import LATENCY, place_of
 from autodepth.trial.result import OperatingPoint
 from autodepth.units import format_macs
 
@@ -39,9 +40,11 @@ def front_table(
     from_elsewhere = any(short_origin(member.policy) != "parent" for member in front)
     narrower = any(_narrower(member) for member in front) and not from_elsewhere
     leading = front[0].point.column if front else "accuracy"
-    columns = ["trial", leading, "MACs", "share", "params", "latency", "removed"]
+    timed = _timed(front)
+    latencies = [place_of(metric) or "latency" for metric in timed]
+    columns = ["trial", leading, "MACs", "share", "params", *latencies, "removed"]
     if confirmed:  # 80 columns hold no more
-        columns[1:] = [leading, "confirmed", "MACs", "share", "latency", "removed"]
+        columns[1:] = [leading, "confirmed", "MACs", "share", *latencies, "removed"]
     if from_elsewhere:
         columns = [name for name in columns if name != "params"] + ["origin"]
     for name in [*columns, "filters"] if narrower else columns:
@@ -59,12 +62,18 @@ def front_table(
             format_macs(point.macs),
             _share(point.macs / unpruned_macs),
             *([] if confirmed or from_elsewhere else [format_macs(point.parameters)]),
-            f"{point.latency_ms:.2f} ms",
+            *(f"{point.value(metric):.2f} ms" for metric in timed),
             shorten(member.removed),
             *([short_origin(member.policy)] if from_elsewhere else []),
             *([shown_filters(member.policy, "-")] if narrower else []),
         )
     return table
+
+
+def _timed(front: Sequence[FrontPoint]) -> list[str]:
+    """Return the latencies to show: at the first two places, else on the trial's device."""
+    known = front[0].point.elsewhere if front else {}
+    return [metric for metric in known if place_of(metric)][:2] or [LATENCY]
 
 
 def _share(share: float) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 from autodepth.dashboard.study_view import Snapshot, StudyView
 from autodepth.errors import InputError
-from autodepth.front.objective import METRICS
 from autodepth.front.selection import select
 from autodepth.records.ledger import Ledger
 from autodepth.records.mlflow.payload import params
@@ -28,6 +27,7 @@ from autodepth.report.figures.front_figure import axes_of, axis_title, axis_unit
 from autodepth.report.lineage import short_origin
 from autodepth.report.study_status import study_status
 from autodepth.report.trial_explanation import explain_trial
+from autodepth.space.objectives import METRICS, is_at
 from autodepth.trial.result import ACCURACY, EpochReport
 
 Answer = dict[str, Any]
@@ -210,10 +210,11 @@ def _leading(study: StudyRecord) -> dict[str, str]:
 
 def _metrics(study: StudyRecord) -> list[str]:
     """Return what networks are measured by."""
+    at = [name for name in study.plan["unpruned"] if is_at(name)]
     task = study.plan.get("task")
     if task is None:
-        return list(METRICS)
-    others = [name for name in METRICS if name != ACCURACY]
+        return [*METRICS, *at]
+    others = [*(name for name in METRICS if name != ACCURACY), *at]
     return [*(f"validation_{name}" for name in task["metrics"]), *others]
 
 
@@ -223,7 +224,7 @@ def _columns(records: Sequence[TrialRecord], names: Sequence[str]) -> Answer:
     for record in records:
         for name, values in metrics.items():
             point = None if record.result is None else record.result.point
-            values.append(None if point is None else point.value(name) * units[name])
+            values.append(None if point is None else _plain(point.value(name) * units[name]))
     return {
         "number": [record.number for record in records],
         "kind": [record.kind for record in records],

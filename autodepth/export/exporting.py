@@ -22,8 +22,9 @@ from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import confirmed_means
+from autodepth.space.objectives import LATENCY
 from autodepth.tasks.own_task import TaskSpec
-from autodepth.trial.device.latency_table import LatencyTable, covers
+from autodepth.trial.device.latency_table import covers, tables_of
 from autodepth.trial.result import TrialResult
 
 
@@ -194,6 +195,7 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
     if "int8" in formats and not learns.is_classification:
         raise InputError(f"int8 is made for classification alone, but the task is {learns.name}")
     constants = plan["normalisation"]
+    predicted = _predicted_latencies(plan, result, policy)
     smaller = build_network(spec).without(result.removed)
     write_bundle(
         to,
@@ -219,7 +221,8 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
             "origins": [step.origin for step in Policy.from_dict(dict(policy)).chain],
             "reached": {name: list(two) for name, two in result.reached.items()},
             "unpruned": plan["unpruned"],
-            "predicted_latency_ms": _predicted_latency(plan, result, policy),
+            "predicted_latency_ms": predicted.get(LATENCY),
+            "predicted": {metric: ms for metric, ms in predicted.items() if metric != LATENCY},
             # Studies of earlier versions recorded neither.
             "hardware": plan.get("hardware"),
             "threads": plan.get("threads"),
@@ -239,15 +242,15 @@ def _without_places(data: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "name": without_place(data["name"])}
 
 
-def _predicted_latency(
+def _predicted_latencies(
     plan: Mapping[str, Any], result: TrialResult, policy: Mapping[str, Any]
-) -> float | None:
-    """Return what the study's table of branches predicted; None where it cannot."""
-    table = plan.get("latency_table")
-    if not table or not covers(policy):
-        return None
+) -> dict[str, float]:
+    """Return what the study's tables of branches predicted, by metric; none where they cannot."""
+    if not covers(policy):
+        return {}
     sparsity, own = float(policy.get("filter_sparsity", 0.0)), result.own_widths(policy)
-    return LatencyTable.from_dict(table).predict(result.removed, sparsity, own)
+    tables = tables_of(plan)
+    return {m: table.predict(result.removed, sparsity, own) for m, table in tables.items()}
 
 
 def _same_data(plan: Mapping[str, Any]) -> ImageData:

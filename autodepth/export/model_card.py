@@ -11,6 +11,7 @@ from autodepth.export.bundles.architecture import Architecture
 from autodepth.export.bundles.bundle import ONNX, PREDICT
 from autodepth.export.formats.int8 import Quantised
 from autodepth.export.verification import Check
+from autodepth.space.objectives import MEMORY, place_of
 from autodepth.tasks.own_task import TaskSpec
 from autodepth.tasks.shipped.catalogue import SHIPPED_TASKS
 from autodepth.trial.result import OperatingPoint
@@ -239,11 +240,30 @@ def _evaluation(architecture: Architecture, record: Mapping[str, Any]) -> str:
         f"Latency: {point['latency_ms']:.3f} ms for one image in PyTorch, {_hardware(record)}, "
         f"{_circumstances(record)} `autodepth bench . --against parent` measures both on "
         "the device at hand.\n\n"
+        f"{_elsewhere(point, record.get('predicted', {}))}"
         f"{_CONVENTION}\n\n"
         "### Testing Data\n\nAccuracies above are of the validation split, by which the network "
         "was chosen: they are biased upward. `autodepth evaluate` opens the test split and writes "
         "what it says, and how often it was opened, to `test_openings.json`."
     )
+
+
+def _elsewhere(point: Mapping[str, Any], predicted: Mapping[str, float]) -> str:
+    """Return what is known of latencies at other places and of peak memory; or nothing."""
+    rows = [
+        (place, f"{point[metric]:.3f} ms", f"{told:.3f} ms" if told else "")
+        for metric in point
+        if (place := place_of(metric)) is not None
+        for told in [predicted.get(metric)]
+    ]
+    table = f"{_table(('latency at', 'measured', 'predicted before training'), rows)}\n\n"
+    memory = [
+        f"Activations take {point[metric]:.2f} MB at most, "
+        f"{_count(int(metric.partition('@')[2] or 1), 'image')} at a time, parameters not counted."
+        for metric in point
+        if metric.startswith(MEMORY)
+    ]
+    return (table if rows else "") + "".join(f"{line}\n\n" for line in memory)
 
 
 def _circumstances(record: Mapping[str, Any]) -> str:

@@ -20,8 +20,6 @@ from autodepth.export.bundles.architecture import Architecture
 from autodepth.export.bundles.seal import to_json
 from autodepth.export.formats.executorch_file import check_installed, write_executorch
 from autodepth.export.formats.int8 import quantise
-from autodepth.export.formats.onnx_file import write_onnx
-from autodepth.export.formats.torch_program import make_program, write_program
 from autodepth.export.model_card import model_card
 from autodepth.export.verification import (
     Check,
@@ -35,6 +33,8 @@ from autodepth.long_work import each, long_work
 from autodepth.space.file.yaml_text import write_yaml
 from autodepth.space.sections.task_section import CLASSIFICATION
 from autodepth.trial.device.threads import only_threads_that_pay
+from autodepth.trial.runtimes.onnx_file import write_onnx
+from autodepth.trial.runtimes.torch_program import make_program, write_program
 from autodepth.version import __version__
 
 Format = Literal["torch", "onnx", "int8", "executorch"]

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from autodepth.errors import InputError, did_you_mean
-from autodepth.space.objectives import Goal, is_of_task
+from autodepth.space.objectives import METRICS, Goal, is_at, is_of_task
 from autodepth.trial.result import OperatingPoint
 
 GOALS: tuple[Goal, ...] = get_args(Goal)
-_NO_METRICS = {"metrics", "metric", "unit", "goal"}
-METRICS: tuple[str, ...] = tuple(
-    field.name for field in fields(OperatingPoint) if field.name not in _NO_METRICS
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +33,9 @@ class Objective:
     reference: float
 
     def __post_init__(self) -> None:
+        own = (self.name,) if is_of_task(self.name) or is_at(self.name) else METRICS
         for what, value, known in (
-            ("an objective", self.name, (self.name,) if is_of_task(self.name) else METRICS),
+            ("an objective", self.name, own),
             (f"the goal of {self.name}", self.goal, GOALS),
         ):
             if value not in known:

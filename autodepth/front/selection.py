@@ -11,14 +11,14 @@ from typing import Any
 
 from autodepth.errors import SelectionError, did_you_mean
 from autodepth.front.dominance import pareto_front
-from autodepth.front.objective import METRICS, Objective, objective_values
-from autodepth.space.objectives import ALIASES, SCALES
+from autodepth.front.objective import Objective, objective_values
+from autodepth.space.objectives import ALIASES, METRICS, SCALES, is_at
 from autodepth.trial.result import ACCURACY, OperatingPoint
 from autodepth.units import format_macs
 
 _UNITS = SCALES | {"%": 0.01}  # of images: a cost is never told in % here
 _LIMIT = re.compile(
-    r"(?P<metric>\w+)\s*(?P<sign><=|>=)\s*"
+    r"(?P<metric>\w+(?:@[\w.-]+)?)\s*(?P<sign><=|>=)\s*"
     r"(?P<best>best\s*-\s*)?"
     r"(?P<number>[0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(?P<unit>[kMG%]?)"
 )
@@ -56,7 +56,12 @@ class FrontPoint:
 def front_points(
     candidates: Sequence[FrontPoint], objectives: Sequence[Objective]
 ) -> list[FrontPoint]:
-    """Return the candidates that no other dominates, in the order they came."""
+    """Return the candidates that no other dominates, in the order they came.
+
+    One of which an objective is not known is no member.
+    """
+    names = [objective.name for objective in objectives]
+    candidates = [candidate for candidate in candidates if candidate.point.knows(names)]
     values = objective_values([candidate.point for candidate in candidates], objectives)
     front = pareto_front(values, [objective.goal for objective in objectives])
     return [candidates[index] for index in front]
@@ -159,7 +164,7 @@ def _parse_limit(part: str, wish: str, best: float, of_task: Sequence[str]) -> _
     metric = ALIASES.get(match["metric"], match["metric"])
     if f"validation_{metric}" in of_task:
         metric = f"validation_{metric}"
-    if metric not in known:
+    if metric not in known and not is_at(metric):
         raise SelectionError(
             f"a selection's metric must be one of {', '.join(known)}, but got {match['metric']!r}"
             + did_you_mean(match["metric"], known)

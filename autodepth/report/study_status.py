@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -15,11 +15,13 @@ from autodepth.records.driver_lock.heartbeat import Driver
 from autodepth.records.ledger import Ledger
 from autodepth.records.ledger.spending import useful_share
 from autodepth.records.trial_record import TrialRecord, front_of
+from autodepth.space.objectives import LATENCY
 from autodepth.trial.device.latency_table import (
     LatencyTable,
     PredictionError,
     covers,
     prediction_error,
+    tables_of,
 )
 from autodepth.trial.result import EpochReport, TrialState
 from autodepth.units import Budget, Device
@@ -77,6 +79,7 @@ class StudyStatus:
         hypervolume: of the front, each cost in units of its reference.
         running: the trials that run now.
         latency: how well latencies were predicted before training; None where none were.
+        latency_at: the same of other places than the trial's device, by metric.
         accuracy_error: mean absolute error of the accuracies (validation split, fractions) that
             were expected of the latest trials before they began; None where none were.
     """
@@ -99,6 +102,7 @@ class StudyStatus:
     hypervolume: float
     running: tuple[RunningTrial, ...]
     latency: PredictionError | None = None
+    latency_at: Mapping[str, PredictionError] = field(default_factory=dict)
     accuracy_error: float | None = None
 
     @property
@@ -140,6 +144,7 @@ def study_status(
     spent, wall = charged + devices * running, ledger.wall_spent() + running
     budget = Budget(**plan["limits"])
     left = budget.seconds_left(devices, device_seconds=spent, wall_seconds=wall)
+    errors = latency_errors(records, tables_of(plan))
     front = front_of(records, study.objectives)
     values = objective_values([member.point for member in front], study.objectives)
     counts = Counter(record.state for record in records)
@@ -165,7 +170,8 @@ def study_status(
             for record in records
             if record.state is TrialState.RUNNING and driver is not None
         ),
-        latency=latency_error(records, plan.get("latency_table")),
+        latency=errors.pop(LATENCY, None),
+        latency_at=errors,
         accuracy_error=accuracy_error(records, ledger.expectations()),
     )
 
@@ -185,30 +191,34 @@ def accuracy_error(records: Sequence[TrialRecord], expected: Mapping[int, float]
     return math.fsum(errors) / len(errors) if errors else None
 
 
-def latency_error(
-    records: Sequence[TrialRecord], table: Mapping[str, Any] | None
-) -> PredictionError | None:
-    """Compare the latencies that a table predicts with those that trials measured.
+def latency_errors(
+    records: Sequence[TrialRecord], tables: Mapping[str, LatencyTable]
+) -> dict[str, PredictionError]:
+    """Compare the latencies that tables predict with those that trials measured, by metric.
 
     Args:
         records: of one study.
-        table: as its plan has it; None where latencies were not asked for.
+        tables: as its plan has them; those of latencies that were asked for.
     """
-    results = [
-        (record.policy, record.result)
-        for record in records
-        if record.result is not None and covers(record.policy)
-    ]
-    if table is None or not results:
-        return None
-    predict = LatencyTable.from_dict(table).predict
-    return prediction_error(
-        [
-            predict(r.removed, policy.get("filter_sparsity", 0.0), r.own_widths(policy))
-            for policy, r in results
-        ],
-        [r.point.latency_ms for _, r in results],
-    )
+    found = {}
+    for metric, table in tables.items():
+        results = [
+            (
+                table.predict(
+                    record.result.removed,
+                    record.policy.get("filter_sparsity", 0.0),
+                    record.result.own_widths(record.policy),
+                ),
+                record.result.point.value(metric),
+            )
+            for record in records
+            if record.result is not None
+            and covers(record.policy)
+            and record.result.point.knows([metric])
+        ]
+        if results:
+            found[metric] = prediction_error(*zip(*results, strict=True))
+    return found
 
 
 def _in_order(spending: Mapping[str, float]) -> list[str]:

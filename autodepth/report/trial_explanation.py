@@ -96,7 +96,7 @@ def better(
 
     A trial is measured whatever its kind; one that brought nothing back is dominated by none.
     """
-    if record.result is None:
+    if record.result is None or not record.result.point.knows([o.name for o in objectives]):
         return ()
     goals = [objective.goal for objective in objectives]
     (own,) = objective_values([record.result.point], objectives)

@@ -18,6 +18,7 @@ KnownMetric = Literal[
     "parameters",
     "size_bytes",
     "latency_ms",
+    "peak_memory_mb",
 ]
 Relation: TypeAlias = Literal["<=", ">="]
 
@@ -31,16 +32,21 @@ COSTS: tuple[KnownMetric, ...] = (
     "parameters",
     "size_bytes",
     "latency_ms",
+    "peak_memory_mb",
 )
 """What a network costs: never below 0, and to be compared with the unpruned network's."""
+LATENCY, MEMORY = "latency_ms", "peak_memory_mb"
+PLACE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+AT_PATTERN = rf"{LATENCY}@{PLACE_PATTERN}|{MEMORY}@[1-9][0-9]{{0,3}}"
+"""A cost somewhere: the latency at a place, peak memory of a batch."""
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 QUANTITY_PATTERN = rf"^{_NUMBER}\s*[kMG%]?$"
 OF_TASK_PATTERN = r"validation_[A-Za-z_]\w*"
-CONSTRAINT_PATTERN = rf"^\s*[A-Za-z_]\w*\s*(<=|>=)\s*{_NUMBER}\s*[kMG%]?\s*$"
+CONSTRAINT_PATTERN = rf"^\s*[A-Za-z_]\w*(@[\w.-]+)?\s*(<=|>=)\s*{_NUMBER}\s*[kMG%]?\s*$"
 
 _QUANTITY = re.compile(rf"({_NUMBER})\s*([kMG%]?)")
-_CONSTRAINT = re.compile(r"([A-Za-z_]\w*)\s*(<=|>=)\s*(\S.*)")
+_CONSTRAINT = re.compile(r"([A-Za-z_]\w*(?:@[\w.-]+)?)\s*(<=|>=)\s*(\S.*)")
 ALIASES: dict[str, KnownMetric] = {"accuracy": "validation_accuracy", "params": "parameters"}
 SCALES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
@@ -50,8 +56,30 @@ def is_of_task(metric: Metric) -> bool:
     return metric not in METRICS and re.fullmatch(OF_TASK_PATTERN, metric, re.ASCII) is not None
 
 
+def is_at(metric: Metric) -> bool:
+    """Whether a name is of a cost somewhere: `latency_ms@NAME`, `peak_memory_mb@BATCH`."""
+    return re.fullmatch(AT_PATTERN, metric, re.ASCII) is not None
+
+
+def place_of(metric: Metric) -> str | None:
+    """Return the place that a latency is of; None for other metrics, and for the trial's device."""
+    return metric.partition("@")[2] if is_at(metric) and metric.startswith(LATENCY) else None
+
+
+def is_known(metric: Metric) -> bool:
+    """Whether every network has such a metric, or has it somewhere."""
+    return metric in METRICS or is_at(metric)
+
+
+def is_cost(metric: Metric) -> bool:
+    """Whether a metric is a cost: never below 0, to be compared with the unpruned network's."""
+    return metric in COSTS or is_at(metric)
+
+
 def unknown_metric(name: str) -> str:
     """Return what to say of a name that no metric of classification has."""
+    if name.startswith(f"{LATENCY}@"):
+        return f"must name a place as in {LATENCY}@onnxruntime, but got {name!r}"
     return f"must be one of {', '.join(METRICS)}, but got {name!r}" + did_you_mean(name, METRICS)
 
 
@@ -105,7 +133,7 @@ def parse_quantity(value: object) -> Quantity:
 
 def check_quantity(metric: Metric, quantity: Quantity) -> None:
     """Raise InputError unless the quantity can be one of the metric."""
-    if metric not in COSTS and quantity.relative:
+    if not is_cost(metric) and quantity.relative:
         hint = f"; write {quantity.amount / 100:g}" if metric == "validation_accuracy" else ""
         raise InputError(
             f"{metric} must be a number, since % is a share of the unpruned network's cost, "
@@ -113,7 +141,7 @@ def check_quantity(metric: Metric, quantity: Quantity) -> None:
         )
     if metric == "validation_accuracy" and not 0 <= quantity.amount <= 1:
         raise InputError(f"{metric} must be a fraction in [0, 1], but got {quantity}")
-    if metric in COSTS and quantity.amount <= 0:
+    if is_cost(metric) and quantity.amount <= 0:
         raise InputError(f"{metric} must be above 0, but got {quantity}")
 
 
@@ -153,7 +181,7 @@ def parse_constraint(text: object) -> Constraint:
             f"but got {shown(text)}"
         )
     name = ALIASES.get(match[1], match[1])
-    if name not in METRICS and not is_of_task(name):
+    if not is_known(name) and not is_of_task(name):
         raise InputError(f"metric {unknown_metric(match[1])}")
     bound = parse_quantity(match[3])
     check_quantity(name, bound)

@@ -13,6 +13,8 @@ from autodepth.policy.values import Scalar, shown
 from autodepth.space.conditions import dependency_order
 from autodepth.space.domains import Dimension, Domain, Fixed
 from autodepth.space.objectives import Constraint
+from autodepth.space.objectives import place_of as metric_place
+from autodepth.space.sections.latency_section import LatencySection, place_named
 from autodepth.space.sections.messages import find_mistakes, place_of, shown_place
 from autodepth.space.sections.models import (
     DataSection,
@@ -58,6 +60,7 @@ class SearchSpace:
         seed: the study's seed.
         branches: numbers of exactly the branches that go; None where something else decides.
         task: what is learned; `data` are its own unless it is classification.
+        latency: places where networks are timed, by name.
         notify: who is told when it matters, as `env:NAME` or `file:PATH` of what holds a URL.
     """
 
@@ -77,6 +80,20 @@ class SearchSpace:
     branches: tuple[int, ...] | None = None
     task: TaskSection = field(default_factory=TaskSection)
     notify: tuple[str, ...] = ()
+    latency: Mapping[str, LatencySection] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Every metric that an objective or a constraint names."""
+        named = [*(o.name for o in self.objectives), *(c.metric for c in self.constraints)]
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def places(self) -> dict[str, LatencySection]:
+        """Where networks are timed beside the trial's device: what is listed, and what is asked."""
+        asked = (name for metric in self.asked if (name := metric_place(metric)) is not None)
+        named = {name: place_named(name, self.latency) for name in (*self.latency, *asked)}
+        return {name: place for name, place in named.items() if place is not None}
 
     @classmethod
     def from_model(cls, model: SpaceModel) -> SearchSpace:
@@ -110,6 +127,7 @@ class SearchSpace:
             branches=model.search.branches,
             task=model.task,
             notify=model.notify,
+            latency=model.latency,
         )
 
     @classmethod
@@ -141,6 +159,10 @@ class SearchSpace:
             settings["search"]["branches"] = list(self.branches)
         classifies = self.task.name == CLASSIFICATION and not self.task.arguments
         objectives = [objective.model_dump(mode="json") for objective in self.objectives]
+        latency = {
+            name: place.model_dump(mode="json", exclude_unset=True)
+            for name, place in self.latency.items()
+        }
         return {
             "version": 1,
             "network": self.network.model_dump(mode="json", exclude_unset=True),
@@ -157,6 +179,7 @@ class SearchSpace:
             "limits": self.limits.model_dump(mode="json"),
             "seed": self.seed,
             **({"notify": list(self.notify)} if self.notify else {}),
+            **({"latency": latency} if latency else {}),
         }
 
     def dimensions_for(self, num_stages: int, num_branches: int) -> tuple[Dimension, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from autodepth.errors import InputError, did_you_mean
-from autodepth.space.objectives import COSTS
+from autodepth.space.objectives import COSTS, is_at
 from autodepth.space.search_space import SearchSpace
 from autodepth.space.sections.models import ObjectiveSection
 from autodepth.tasks.task import Metric
@@ -54,7 +54,7 @@ def _default(known: Mapping[str, Metric]) -> tuple[ObjectiveSection, ...]:
 
 def _unknown(place: str, name: str, known: Iterable[str]) -> list[str]:
     names = (*known, _LOSS, *COSTS)
-    if name in names:
+    if name in names or is_at(name):
         return []
     told = f"{place}: must be one of {', '.join(names)}, but got {name!r}"
     return [told + did_you_mean(name, names)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from autodepth.policy.settings import Origin
 from autodepth.policy.training_settings import TrainingSettings
 from autodepth.seeding import derive_seed
 from autodepth.space.objectives import Constraint
+from autodepth.space.sections.latency_section import LatencySection
 from autodepth.tasks.classification import Classification
 from autodepth.tasks.loading import Batches, LoadedBatches
 from autodepth.tasks.own_task import TaskSpec, make_task
@@ -68,7 +69,9 @@ class TrialContext:
         memory_bytes: host memory that a trial may take on top of its process; None for any.
         evaluation_batch: images at a time where nothing is learned. That needs no gradients, so
             larger batches than in training cost little memory; results do not depend on it.
-        latency_table: what each branch adds to the latency; None where nothing asks for it.
+        latency_tables: what each branch adds to a latency, by metric; those that are asked for.
+        places: where networks are timed beside the device.
+        memory_batches: sizes of batches that peak memory is measured of, beside single images.
         ranks: the processes that train together, this one among them.
     """
 
@@ -91,7 +94,9 @@ class TrialContext:
     replicate: int = 0
     memory_bytes: int | None = None
     evaluation_batch: int = 256
-    latency_table: LatencyTable | None = None
+    latency_tables: Mapping[str, LatencyTable] = field(default_factory=dict)
+    places: Mapping[str, LatencySection] = field(default_factory=dict)
+    memory_batches: tuple[int, ...] = ()
     ranks: Ranks = ALONE
 
     def started_from(self, origin: Origin) -> TrialContext:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from autodepth.errors import InputError
 from autodepth.policy.policy import widths_in
+from autodepth.space.objectives import MEMORY, is_at
 
 Phase = Literal["parent", "sensitivity", "prune", "fine_tune", "measure"]
 """What a trial goes through, in this order."""
@@ -49,6 +50,9 @@ class OperatingPoint:
         parameters: number of parameters.
         size_bytes: size of the weights file.
         latency_ms: median time of one image (batch 1) on the trial's device, milliseconds.
+        elsewhere: costs that were measured besides, by name: `latency_ms@NAME` of a place,
+            `peak_memory_mb`, `peak_memory_mb@BATCH`.
+        unknown: why others of these could not be measured, by name.
         metrics: of another task than classification every metric, by its name on this split, such
             as `validation_miou`; the leading one is `metric`.
         metric: name of the leading metric.
@@ -63,6 +67,8 @@ class OperatingPoint:
     parameters: int
     size_bytes: int
     latency_ms: float
+    elsewhere: Mapping[str, float] = field(default_factory=dict)
+    unknown: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     metric: str = ACCURACY
     unit: str = "%"
@@ -79,9 +85,17 @@ class OperatingPoint:
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} must be at least 0, but got {getattr(self, name)}")
 
+    def knows(self, names: Iterable[str]) -> bool:
+        """Whether all of some metrics are known."""
+        return all(math.isfinite(self.value(name)) for name in names)
+
     def value(self, name: str) -> float:
-        """Return a metric of the task, or a cost, by its name."""
-        return float(self.metrics[name] if name in self.metrics else getattr(self, name))
+        """Return a metric of the task, or a cost, by its name; a cost not known is infinite."""
+        if name in self.metrics:
+            return float(self.metrics[name])
+        if is_at(name) or name == MEMORY:
+            return float(self.elsewhere.get(name, math.inf))
+        return float(getattr(self, name))
 
     @property
     def leading(self) -> float:
@@ -112,6 +126,9 @@ class OperatingPoint:
         values = asdict(self)
         about = {name: values.pop(name) for name in ("metric", "unit", "goal")}
         metrics = values.pop("metrics")
+        values |= values.pop("elsewhere")
+        if not values["unknown"]:
+            del values["unknown"]
         if not metrics:
             return values
         quality = values.pop(ACCURACY)
@@ -120,12 +137,17 @@ class OperatingPoint:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> OperatingPoint:
         """Read what `to_dict` wrote."""
+        elsewhere = {name: v for name, v in values.items() if is_at(name) or name == MEMORY}
         if "quality" not in values:
-            return cls(**values)
+            plain = {name: v for name, v in values.items() if name not in elsewhere}
+            return cls(**plain, elsewhere=elsewhere)
         known = {item.name for item in fields(cls)} - {ACCURACY}
         plain = {name: value for name, value in values.items() if name in known}
-        metrics = {n: v for n, v in values.items() if n not in known and n != "quality"}
-        return cls(**plain, validation_accuracy=values["quality"], metrics=metrics)
+        beside = {"quality", *elsewhere}
+        metrics = {n: v for n, v in values.items() if n not in known and n not in beside}
+        return cls(
+            **plain, validation_accuracy=values["quality"], metrics=metrics, elsewhere=elsewhere
+        )
 
 
 def format_metric(value: float, unit: str, digits: int = 1) -> str:

@@ -22,11 +22,12 @@ from autodepth.networks.gates.training_head import without_training_head
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights.own_files import save_weights
 from autodepth.policy.policy import Policy
+from autodepth.space.objectives import LATENCY
 from autodepth.tasks.task import Task
 from autodepth.trial.cached_phases import CachedPhases
 from autodepth.trial.context import TrialContext
 from autodepth.trial.device.latency import latency_beside
-from autodepth.trial.phases.measurement import operating_point, told_by
+from autodepth.trial.phases.measurement import costs_elsewhere, operating_point, told_by
 from autodepth.trial.phases.parent import Parent, untrained_network
 from autodepth.trial.phases.pruning import Means, Pruned, prune
 from autodepth.trial.phases.recovery import fit_features, recalibrate_batch_norm
@@ -79,7 +80,8 @@ def run_trial(
             network,
             _measured(network, context),
             size_bytes=save_weights(network.module, folder / WEIGHTS_FILE),
-            latency=latency_beside(network, parent.network, context.latency_table),
+            latency=latency_beside(network, parent.network, context.latency_tables.get(LATENCY)),
+            elsewhere=costs_elsewhere(network, parent.network, context),
             task=context.task,
         )
     return TrialResult(
@@ -156,9 +158,10 @@ def _pruned(
 
 
 def _check_bounds(pruned: Pruned, parent: Parent, policy: Policy, context: TrialContext) -> None:
-    network, table = pruned.network, context.latency_table
+    network = pruned.network
     for constraint in context.constraints:
-        if constraint.metric == "latency_ms" and table is not None:
+        table = context.latency_tables.get(constraint.metric)
+        if table is not None:
             if policy.stream_width < 1 or policy.base is not None:
                 continue  # the table knows networks of whole streams, cut out of a parent
             widths = {**dict(policy.widths), **pruned.widths}

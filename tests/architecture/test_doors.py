@@ -30,7 +30,8 @@ DOORS = {
     },
     "onnx": set(),  # torch.onnx needs it, and onnxscript
     "onnxscript": set(),
-    "onnxruntime": {"export/formats/onnx_session.py", "export/formats/predict.py"},
+    "onnxruntime": {"trial/runtimes/onnx_session.py", "export/formats/predict.py"},
+    "openvino": {"trial/runtimes/openvino_model.py"},
     "optuna": {
         "study/propose/sampling/optuna_export.py",
         "study/propose/sampling/samplers.py",

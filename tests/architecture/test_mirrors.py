@@ -39,9 +39,9 @@ ELSEWHERE = {
     "dashboard/explorer.py": "dashboard/test_many_clients.py",
     "data/images.py": "data/test_looking.py",
     "export/bundles/architecture.py": "export/test_stream_widths.py",
-    "export/formats/onnx_file.py": "export/test_verification.py",
-    "export/formats/onnx_session.py": "export/test_verification.py",
-    "export/formats/torch_program.py": "export/test_verification.py",
+    "trial/runtimes/onnx_file.py": "export/test_verification.py",
+    "trial/runtimes/onnx_session.py": "export/test_verification.py",
+    "trial/runtimes/torch_program.py": "export/test_verification.py",
     # Networks are read and changed whole.
     "networks/catalogue/libraries/timm_models.py": "networks/catalogue/test_build.py",
     "networks/gates/insertion.py": "networks/test_gate_modes.py",

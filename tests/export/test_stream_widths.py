@@ -14,13 +14,13 @@ from autodepth.data.settings import Normalisation
 from autodepth.errors import AutodepthError
 from autodepth.export.bundles.architecture import Architecture
 from autodepth.export.bundles.bundle import rebuild
-from autodepth.export.formats.torch_program import make_program
 from autodepth.export.writing import write_bundle
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.pruning.stream_width import with_stream_width
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.pruning.widths import changed_shapes
 from autodepth.networks.weights.own_files import save_weights
+from autodepth.trial.runtimes.torch_program import make_program
 
 # Runs a program of torch.export where autodepth is not installed.
 PROGRAM = """

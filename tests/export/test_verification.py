@@ -10,12 +10,12 @@ from torch import nn
 from autodepth import load
 from autodepth.errors import BundleError
 from autodepth.export.bundles.bundle import read_architecture
-from autodepth.export.formats.torch_program import write_program
 from autodepth.export.verification import (
     Reference,
     check_onnx,
     check_program,
 )
+from autodepth.trial.runtimes.torch_program import write_program
 
 
 class Batched(nn.Module):

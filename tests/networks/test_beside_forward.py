@@ -13,13 +13,13 @@ from autodepth.data.settings import Normalisation
 from autodepth.errors import NetworkError
 from autodepth.export.bundles.architecture import Architecture
 from autodepth.export.bundles.bundle import rebuild
-from autodepth.export.formats.torch_program import make_program
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
 from autodepth.networks.weights.own_files import save_weights
 from autodepth.trial.phases.recovery import recalibrate_batch_norm
+from autodepth.trial.runtimes.torch_program import make_program
 
 # torch.jit's own: it is deprecated, and looks for gradients of what no optimizer holds
 pytestmark = [

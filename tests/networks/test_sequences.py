@@ -5,14 +5,14 @@ import torch
 from networks.sequences import Named, Sequences, WithAge
 
 from autodepth.errors import NetworkError
-from autodepth.export.formats.onnx_file import write_onnx
-from autodepth.export.formats.onnx_session import open_onnx
-from autodepth.export.formats.torch_program import make_program
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.pruning.stream_width import with_stream_width
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.trial.runtimes.onnx_file import write_onnx
+from autodepth.trial.runtimes.onnx_session import open_onnx
+from autodepth.trial.runtimes.torch_program import make_program
 
 
 def inputs(*shape):

@@ -10,7 +10,8 @@ import pytest
 from autodepth.records.driver_lock.lock import Driver
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
-from autodepth.report.study_status import StudyStatus, latency_error, study_status
+from autodepth.report.study_status import StudyStatus, latency_errors, study_status
+from autodepth.trial.device.latency_table import LatencyTable
 
 TRIALS = (
     (0.9, 40_000_000, 40.0), (0.8, 10_000_000, 30.0), (None, 0, 10.0), (0.7, 20_000_000, 20.0),
@@ -86,11 +87,11 @@ def test_predicted_latencies_are_compared_with_measured_ones(make_recorded: Make
     with Ledger.open(make_recorded("digits", TRIALS).ledger_path, read_only=True) as ledger:
         records = ledger.trials()
     measured = next(r.result for r in records if r.result is not None).point.latency_ms
-    table = {
-        "device": "a CPU", "threads": 1, "whole_ms": 3.0, "around_ms": measured, "branches_ms": {},
-    }  # fmt: skip
-    error = latency_error(records, table)
+    table = LatencyTable(
+        device="a CPU", threads=1, whole_ms=3.0, around_ms=measured, branches_ms={}
+    )
+    nobody_told = {"latency_ms": table, "latency_ms@phone": table}
+    (error,) = latency_errors(records, nobody_told).values()
 
-    assert error is not None
     assert (error.networks, error.median_error) == (5, 0.0)
-    assert latency_error(records, None) is None
+    assert latency_errors(records, {}) == {}

@@ -41,6 +41,26 @@ def test_a_point_that_cannot_be_is_refused(change, told):
     assert told in str(error.value)
 
 
+@pytest.mark.parametrize("metrics", [{}, {"validation_miou": 0.5}])
+def test_costs_elsewhere_come_back_beside_the_others_and_what_is_unknown_is_infinite(metrics):
+    more = {"metrics": metrics, "metric": "validation_miou"} if metrics else {}
+    point = replace(
+        POINT,
+        elsewhere={"latency_ms@phone": 2.5, "peak_memory_mb": 0.5, "peak_memory_mb@32": 16.0},
+        unknown={"latency_ms@pi": "took longer than 30 s"},
+        **more,
+    )
+    values = json.loads(json.dumps(point.to_dict()))
+
+    assert OperatingPoint.from_dict(values) == point
+    assert (values["latency_ms@phone"], values["peak_memory_mb@32"]) == (2.5, 16.0)
+    assert point.value("latency_ms@phone") == 2.5
+    assert point.value("latency_ms@pi") == math.inf
+    assert point.knows(["macs", "peak_memory_mb"])
+    assert not point.knows(["macs", "latency_ms@pi"])
+    assert "unknown" not in POINT.to_dict()
+
+
 def test_an_epoch_comes_back_from_text_with_its_branches_by_number():
     assert EpochReport.from_json(EPOCH.to_json()) == EPOCH
     assert EPOCH.generalisation_gap == pytest.approx(0.05)

@@ -35,6 +35,8 @@ def status_view(status: StudyStatus) -> RenderableType:
         facts.add_row(name, Text(text))  # as text: a name may hold what rich takes for a style
     if status.latency is not None:
         facts.add_row("latency", _predicted(status.latency))
+    for metric, error in status.latency_at.items():
+        facts.add_row("latency", Text(f"at {metric.partition('@')[2]} {_predicted(error)}"))
     if status.accuracy_error is not None:
         off = f"expected to {100 * status.accuracy_error:.1f} points (mean of the latest trials)"
         facts.add_row("accuracy", off)

@@ -21,8 +21,8 @@ from autodepth.data.images import Images
 from autodepth.data.load import ImageData
 from autodepth.errors import BundleError
 from autodepth.export.bundles.architecture import Architecture
-from autodepth.export.formats.onnx_session import INPUT, Array, load_quantisation, open_onnx
-from autodepth.export.formats.torch_program import cause, quiet
+from autodepth.trial.runtimes.onnx_session import INPUT, Array, load_quantisation, open_onnx
+from autodepth.trial.runtimes.torch_program import cause, quiet
 
 CALIBRATION_IMAGES = 256
 _BATCH = 64

@@ -6,39 +6,37 @@ slows them all.
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
-from torch.utils.benchmark import Measurement, Timer
 
-from autodepth.errors import InputError
+from autodepth.errors import InputError, MeasurementError, did_you_mean
 from autodepth.export.bundles.bundle import ONNX, load, read_architecture
-from autodepth.export.formats.onnx_file import write_onnx
-from autodepth.export.formats.onnx_session import open_onnx, peak_bytes
-from autodepth.export.formats.torch_program import Shape, make_program
-from autodepth.export.speed.energy import EnergyMeter
-from autodepth.long_work import each, long_work
+from autodepth.long_work import long_work
 from autodepth.networks.catalogue import build_network
-from autodepth.networks.running.layout import for_convolutions, laid_out
+from autodepth.policy.values import shown
+from autodepth.space.sections.latency_section import RUNNERS, LatencySection
 from autodepth.trial.device.device import choose_device, cpu_name, device_name
+from autodepth.trial.runtimes.onnx_file import write_onnx
+from autodepth.trial.runtimes.onnx_session import peak_bytes
+from autodepth.trial.runtimes.runners import open_runner
+from autodepth.trial.runtimes.torch_program import Shape, make_program
 
 BATCHES = (1, 128)
+RUNTIMES = ("torch", "onnxruntime")
 PARENT = "parent"
-_WARM_UP = 3
-# A timed call is at least this long, so that reading the clock is nothing beside it.
-_SHORTEST_SECONDS = 1e-3
-_ROUNDS = (7, 400)
+_NAMES = {"torch": "PyTorch", "torch-compile": "torch.compile", "openvino": "OpenVINO"}
+_LIBRARIES = {
+    "torch": "torch", "torch-compile": "torch", "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +45,11 @@ class Timing:
 
     Args:
         network: `export`, or what it is compared with.
-        runtime: `PyTorch` or `onnxruntime`.
+        runtime: `PyTorch`, `torch.compile`, `onnxruntime`, `OpenVINO` or `command`.
         device: the name of the CPU or GPU it ran on.
         batch: images per call.
         median_ms: median time of a call, milliseconds.
-        iqr_ms: distance of the quartiles of the same.
+        iqr_ms: distance of the quartiles of the same; None where one time is known.
         calls: timed calls, or short runs of calls where one is below a millisecond.
         peak_bytes: PyTorch on a GPU: most memory allocated on it; onnxruntime: how far the
             memory of a fresh process rises; None where it is not known.
@@ -62,8 +60,8 @@ class Timing:
     runtime: str
     device: str
     batch: int
-    median_ms: float = math.nan
-    iqr_ms: float = math.nan
+    median_ms: float
+    iqr_ms: float | None = None
     calls: int = 0
     peak_bytes: int | None = None
     joules_per_image: float | None = None
@@ -80,6 +78,7 @@ class Benchmark:
         macs: multiply-accumulates per image, by network.
         onnx_bytes: size of the ONNX file, by network; without those that have none.
         timings: in the order of runtime, batch size, network.
+        unknown: why a runtime told no times at a batch size.
     """
 
     networks: Mapping[str, str]
@@ -88,6 +87,30 @@ class Benchmark:
     macs: Mapping[str, int]
     onnx_bytes: Mapping[str, int]
     timings: tuple[Timing, ...]
+    unknown: Mapping[str, str] = field(default_factory=dict)
+
+    def beside(self, timing: Timing) -> Timing | None:
+        """Return what the export is compared with, in the same runtime at the same batch."""
+        return next(
+            (
+                other
+                for other in self.timings
+                if (other.runtime, other.batch) == (timing.runtime, timing.batch)
+                and other.network != timing.network
+            ),
+            None,
+        )
+
+    def arrives(self, timing: Timing) -> float | None:
+        """Return what share of the multiply-accumulates removed arrives as time saved.
+
+        1 where time falls as MACs do; None where fewer MACs are not what the export has.
+        """
+        other = self.beside(timing)
+        if other is None or self.macs[timing.network] >= self.macs[other.network]:
+            return None
+        removed = 1 - self.macs[timing.network] / self.macs[other.network]
+        return (1 - timing.median_ms / other.median_ms) / removed
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values fit for JSON."""
@@ -109,20 +132,22 @@ def benchmark_bundle(
     folder: Path,
     *,
     against: str | None = None,
+    places: Sequence[LatencySection] | None = None,
     threads: int | None = None,
     seconds: float = 1.0,
     own_code: bool = False,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Benchmark:
-    """Time an exported network in PyTorch and in onnxruntime.
+    """Time an exported network, by default in PyTorch and in onnxruntime.
 
-    PyTorch takes the GPU where there is one, onnxruntime the CPU.
+    PyTorch takes the GPU where there is one, all others the CPU.
 
     Args:
         folder: a bundle.
         against: `parent` (the same network with nothing removed, random weights, since times do
             not depend on them), another bundle, or None.
-        threads: CPU threads; None takes the processors this process may use.
+        places: where to time, see `places_to_time`; None for PyTorch and onnxruntime.
+        threads: CPU threads of these two; None takes the processors this process may use.
         seconds: time for each network in each runtime at each batch size.
         own_code: whether the network's builder may be code of one's own.
         tell: told of what is being measured.
@@ -131,9 +156,9 @@ def benchmark_bundle(
         BundleError: a bundle is damaged or was altered.
         InputError: the networks take images of different shapes.
     """
-    threads = threads or len(os.sched_getaffinity(0))
+    places = places or places_to_time(threads=threads)
     shape = read_architecture(folder, own_code=own_code).network.input_shape
-    with _threads(threads), tempfile.TemporaryDirectory(prefix="autodepth-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="autodepth-") as scratch:
         subjects = [_exported("export", folder, own_code=own_code)]
         if against == PARENT:
             tell("writing the unpruned parent as ONNX, to compare with")
@@ -141,22 +166,69 @@ def benchmark_bundle(
         elif against is not None:
             subjects.append(_exported("other", Path(against), own_code=own_code))
             _refuse_other_images(folder, Path(against), own_code=own_code)
-        timings = []
-        for runtime in (_in_pytorch, _in_onnxruntime):
-            for batch in BATCHES:
-                with long_work(f"starting at batch {batch}, and measuring memory"):
-                    calls = runtime(subjects, shape, batch)
-                if calls:
-                    tell(f"timing {calls[0].timing.runtime} at batch {batch}")
-                    timings += _take_turns(calls, seconds)
+        timings: list[Timing] = []
+        unknown: dict[str, str] = {}
+        for place in places:
+            try:
+                timings += _timed(subjects, place, shape, seconds, tell)
+            except MeasurementError as error:
+                name = _NAMES.get(str(place.on), str(place.on))
+                unknown[f"{name} at batch {place.batch}"] = str(error)
         return Benchmark(
             networks={subject.name: subject.what for subject in subjects},
-            threads=threads,
-            versions={"PyTorch": torch.__version__, "onnxruntime": version("onnxruntime")},
+            threads=places[0].threads,
+            versions={
+                _NAMES.get(name, name): version(library)
+                for name, library in _LIBRARIES.items()
+                if name in {place.on for place in places}
+            },
             macs={subject.name: subject.macs for subject in subjects},
             onnx_bytes={s.name: s.onnx.stat().st_size for s in subjects if s.onnx is not None},
             timings=tuple(timings),
+            unknown=unknown,
         )
+
+
+def places_to_time(
+    on: Sequence[str] = RUNTIMES,
+    *,
+    command: str | None = None,
+    batches: Sequence[int] = BATCHES,
+    threads: int | None = None,
+    limit: str = "10min",
+) -> list[LatencySection]:
+    """Return where to time a network.
+
+    Args:
+        on: runners, as `latency` in a space file names them.
+        command: of the runner `command`, see there.
+        batches: images per pass.
+        threads: CPU threads; None takes the processors this process may use.
+        limit: longest time of a network at a batch size, beyond which its time is unknown.
+
+    Raises:
+        InputError: there is no such runner, or a command is missing or belongs to none.
+    """
+    threads = threads or len(os.sched_getaffinity(0))
+    if unknown := [name for name in on if name not in RUNNERS]:
+        hint = did_you_mean(unknown[0], RUNNERS)
+        raise InputError(f"--on must be of {', '.join(RUNNERS)}, but got {unknown[0]!r}{hint}")
+    if ("command" in on) != (command is not None):
+        raise InputError("--command and --on command must be given together")
+    if command is not None and "{onnx}" not in command:
+        raise InputError(f"--command must name {{onnx}}, the file, but got {shown(command)}")
+    return [
+        LatencySection(
+            on=runner,
+            command=command if runner == "command" else None,
+            batch=batch,
+            threads=threads,
+            limit=limit,
+        )
+        for runner in RUNNERS
+        if runner in on
+        for batch in batches
+    ]
 
 
 def _exported(name: str, folder: Path, *, own_code: bool) -> _Subject:
@@ -197,103 +269,63 @@ def _refuse_other_images(folder: Path, other: Path, *, own_code: bool) -> None:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Call:
-    """One network, ready to be run on one batch."""
-
-    run: Callable[[], Any]
-    timing: Timing  # with times still to come
+def _form(subject: _Subject, place: LatencySection) -> nn.Module | Path | None:
+    """Return a network in the form a runner takes, as it was exported; None where there is none."""
+    return subject.module if place.on in {"torch", "torch-compile"} else subject.onnx
 
 
-def _in_pytorch(subjects: Sequence[_Subject], shape: Shape, batch: int) -> list[_Call]:
-    device = choose_device()
-    calls = []
-    for subject in subjects:
-        module = subject.module.to(device)
-        for_convolutions(module)
-        images = torch.zeros(batch, *shape, device=device)
-        images = laid_out(images)
-        run = partial(torch.inference_mode()(module), images)
-        timing = Timing(
-            network=subject.name,
-            runtime="PyTorch",
-            device=device_name(device),
-            batch=batch,
-            peak_bytes=_cuda_peak_bytes(run) if device.type == "cuda" else None,
-        )
-        calls.append(_Call(run=run, timing=timing))
-    return calls
+def _timed(
+    subjects: Sequence[_Subject],
+    place: LatencySection,
+    shape: Shape,
+    seconds: float,
+    tell: Callable[[str], None],
+) -> list[Timing]:
+    """Time networks at a place, by turns.
 
-
-def _cuda_peak_bytes(run: Callable[[], Any]) -> int:
-    run()
-    torch.cuda.reset_peak_memory_stats()
-    run()
-    return torch.cuda.max_memory_allocated()
-
-
-def _in_onnxruntime(subjects: Sequence[_Subject], shape: Shape, batch: int) -> list[_Call]:
-    threads = torch.get_num_threads()
-    return [
-        _Call(
-            run=partial(
-                open_onnx(subject.onnx, threads=threads),
-                np.zeros((batch, *shape), dtype=np.float32),
-            ),
-            timing=Timing(
-                network=subject.name,
-                runtime="onnxruntime",
-                device=cpu_name(),
-                batch=batch,
-                peak_bytes=peak_bytes(subject.onnx, batch, shape, threads=threads),
-            ),
-        )
-        for subject in subjects
-        if subject.onnx is not None
-    ]
-
-
-def _take_turns(calls: Sequence[_Call], seconds: float) -> list[Timing]:
-    """Time calls in turn, each for about so many seconds."""
-    timers = [
-        Timer("run()", globals={"run": call.run}, num_threads=torch.get_num_threads())
-        for call in calls
-    ]
-    once = [max(timer.timeit(_WARM_UP).median, 1e-9) for timer in timers]
-    numbers = [math.ceil(_SHORTEST_SECONDS / time) for time in once]
-    longest = max(number * time for number, time in zip(numbers, once, strict=True))
-    rounds = min(max(round(seconds / longest), _ROUNDS[0]), _ROUNDS[1])
-    meter = EnergyMeter()
-    taken: list[list[Measurement]] = [[] for _ in calls]
-    joules = [0.0 for _ in calls]
-    what = f"timing {calls[0].timing.runtime} at batch {calls[0].timing.batch}"
-    for turn in each(range(rounds), what, rounds):
-        order = range(len(calls))
-        for i in order if turn % 2 else reversed(order):  # nobody is always second
-            before = meter.read()
-            taken[i].append(timers[i].timeit(numbers[i]))
-            joules[i] += meter.joules_since(before)
-    timings = []
-    for i, call in enumerate(calls):
-        (merged,) = Measurement.merge(taken[i])
-        images = rounds * numbers[i] * call.timing.batch
-        timings.append(
-            replace(
-                call.timing,
-                median_ms=merged.median * 1e3,
-                iqr_ms=merged.iqr * 1e3,
-                calls=rounds,
-                joules_per_image=joules[i] / images if meter.present else None,
-            )
-        )
-    return timings
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    Raises:
+        MeasurementError: it tells no times.
+    """
+    name, device = _NAMES.get(str(place.on), str(place.on)), choose_device()
+    forms = [(s, form) for s in subjects if (form := _form(s, place)) is not None]
+    if not forms:
+        raise MeasurementError(f"{ONNX} is not among the exported files")
+    runner = open_runner(place, device)
     try:
-        yield
+        with long_work(f"starting {name} at batch {place.batch}"):
+            prepared = [runner.prepare(form, shape) for _, form in forms]
+        tell(f"timing {name} at batch {place.batch}")
+        with long_work(f"timing {name} at batch {place.batch}"):
+            found = runner.measure(prepared, seconds)
     finally:
-        torch.set_num_threads(before)
+        runner.close()
+    told = "a program of your own" if place.command else cpu_name()
+    return [
+        Timing(
+            network=subject.name,
+            runtime=name,
+            device=device_name(device) if place.on == "torch" else told,
+            batch=place.batch,
+            median_ms=latency.ms,
+            iqr_ms=latency.iqr_ms,
+            calls=latency.calls,
+            peak_bytes=_peak_bytes(subject, place, shape, device),
+            joules_per_image=None if latency.joules is None else latency.joules / place.batch,
+        )
+        for (subject, _), latency in zip(forms, found, strict=True)
+    ]
+
+
+def _peak_bytes(
+    subject: _Subject, place: LatencySection, shape: Shape, device: torch.device
+) -> int | None:
+    if place.on == "onnxruntime" and subject.onnx is not None:
+        return peak_bytes(subject.onnx, place.batch, shape, threads=place.threads)
+    if place.on != "torch" or device.type != "cuda":
+        return None
+    module = subject.module.to(device)
+    images = torch.zeros(place.batch, *shape, device=device)
+    torch.cuda.reset_peak_memory_stats()
+    with torch.inference_mode():
+        module(images)
+    return torch.cuda.max_memory_allocated()

@@ -205,9 +205,16 @@ class Ledger(LedgerReader):
         Raises:
             InputError: the trial is unknown or has ended, or the time is negative.
         """
-        reason = f"breaks {', '.join(broken)}" if broken else None
+        reasons = [f"breaks {', '.join(broken)}"] if broken else []
+        names = [objective.name for objective in self._objectives]
+        reasons += [
+            f"{metric} is unknown: {why}"
+            for metric, why in result.point.unknown.items()
+            if metric in names or any(bound.startswith(f"{metric} ") for bound in broken)
+        ]
+        reason = "; ".join(reasons) or None
         values = [objective.value(result.point) for objective in self._objectives]
-        brought = (json.dumps(result.to_dict()), None if broken else json.dumps(values))
+        brought = (json.dumps(result.to_dict()), None if reason else json.dumps(values))
         shares = shares_of_result(result)
         self._end(number, TrialState.COMPLETE, reason, device_seconds, shares, brought, spent=spent)
 

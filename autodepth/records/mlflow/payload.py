@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -217,6 +218,7 @@ def point_metrics(point: OperatingPoint) -> dict[str, float]:
         "macs_effective_m": point.effective_macs / 1e6,
         "latency_ms": point.latency_ms,
         "size_mb": point.size_bytes / 1e6,
+        **{name.replace("@", "_at_"): value for name, value in point.elsewhere.items()},
     }
 
 
@@ -238,7 +240,8 @@ def hypervolume_curve(
     points = objective_values([r.result.point for r, _ in complete if r.result], study.objectives)
     for step, (record, spent) in enumerate(complete[after:], start=after + 1):
         time = milliseconds(record.ended_at or record.started_at)
-        volume = relative_hypervolume(points[:step], study.objectives)
+        known = [point for point in points[:step] if all(map(math.isfinite, point))]
+        volume = relative_hypervolume(known, study.objectives)
         for key, value in (("hypervolume", volume), ("spent_device_s", spent)):
             yield Measurement(key=key, value=value, step=step, timestamp=time)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autodepth.front.objective import Objective
 from autodepth.records.mlflow.payload import params
 from autodepth.records.trial_record import TrialRecord, front_of
-from autodepth.space.objectives import COSTS, is_of_task
+from autodepth.space.objectives import is_cost, is_of_task, place_of
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure, Scatter
@@ -23,6 +23,7 @@ _METRICS = {  # name -> what an axis says, and what a value is multiplied by
     "effective_macs": ("MACs with a weight that is not zero (M)", 1e-6),
     "size_bytes": ("weights file (MB)", 1e-6),
     "latency_ms": ("latency of one image (ms)", 1.0),
+    "peak_memory_mb": ("peak memory of activations, one image (MB)", 1.0),
 }
 
 
@@ -38,9 +39,9 @@ def front_figure(records: Sequence[TrialRecord], objectives: Sequence[Objective]
     """
     import plotly.graph_objects as go  # noqa: PLC0415  (half a second)
 
-    complete = [record for record in records if record.result]
-    members = {point.trial for point in front_of(complete, objectives)}
     x, y = axes_of(objectives)
+    complete = [r for r in records if r.result is not None and r.result.point.knows((x, y))]
+    members = {point.trial for point in front_of(complete, objectives)}
     front = [record for record in complete if record.number in members]
     front.sort(key=lambda record: (value(record, x), value(record, y)))
     # "hv": between two members, the best to be had at a cost is the cheaper member's.
@@ -98,6 +99,8 @@ def value(record: TrialRecord, metric: str) -> float:
 
 def axis_title(metric: str) -> str:
     """Return what an axis of a metric says, its unit included."""
+    if place := place_of(metric):
+        return f"latency at {place} (ms)"
     return _METRICS[metric][0] if metric in _METRICS else metric
 
 
@@ -108,7 +111,7 @@ def axis_unit(metric: str) -> float:
 
 def axes_of(objectives: Sequence[Objective]) -> tuple[str, str]:
     """Return the metrics that lie across and stand up in a figure of a front."""
-    measured = [objective for objective in objectives if objective.name not in COSTS]
+    measured = [objective for objective in objectives if not is_cost(objective.name)]
     costs = [o.name for o in objectives if o.goal == "minimize" and not is_of_task(o.name)]
     gains = [o.name for o in measured if o.goal == "maximize" or is_of_task(o.name)]
     return [*costs, "macs"][0], [*gains, "validation_accuracy"][0]

@@ -11,8 +11,6 @@ from torch.export import ExportedProgram
 
 from autodepth.errors import AutodepthError, BundleError, InputError, NetworkError
 from autodepth.export.formats.executorch_file import write_executorch
-from autodepth.export.formats.onnx_file import write_onnx
-from autodepth.export.formats.torch_program import cause, make_program, write_program
 from autodepth.export.writing import Format
 from autodepth.long_work import long_work
 from autodepth.networks.pruning.width import prune_width
@@ -22,6 +20,8 @@ from autodepth.networks.running.layout import for_convolutions
 from autodepth.networks.weights.own_files import load_saved, save_weights
 from autodepth.policy.policy import Policy
 from autodepth.study.plan.plan import StudyPlan
+from autodepth.trial.runtimes.onnx_file import write_onnx
+from autodepth.trial.runtimes.torch_program import cause, make_program, write_program
 
 _TRIED = "tried before anything is trained"
 

@@ -20,7 +20,7 @@ from autodepth.space.sections.section import Section
 from autodepth.study.plan.make_plan import make_plan
 from autodepth.study.plan.plan import PlanRequest, StudyPlan
 from autodepth.study.plan.resource_request import parse_per_trial
-from autodepth.trial.device.latency_table import LatencyTable
+from autodepth.trial.device.latency_table import tables_of
 from autodepth.units import Budget
 from autodepth.version import __version__
 
@@ -64,7 +64,7 @@ def plan_again(
         WeightsError: nor can its weights.
     """
     before = folder.plan
-    table, count = before.get("latency_table"), request.concurrency
+    count = request.concurrency
     wanted = PlanRequest(
         budget=limits,
         concurrency=None if count == "auto" else count or before["concurrency"],
@@ -77,7 +77,7 @@ def plan_again(
             _space_again(folder, before, request),
             wanted,
             cluster=cluster,
-            latency_table=LatencyTable.from_dict(table) if table else None,
+            latency_tables=tables_of(before),
             split_rule=before["data"].get("split_rule", "position"),
         )
     except (DataError, WeightsError) as error:
@@ -158,7 +158,7 @@ def _changes(before: Any, now: Any, name: str) -> list[str]:
         return [
             change
             for key in sorted(before.keys() | now.keys())
-            if f"{name}.{key}" not in _RESOLVED
+            if f"{name}.{key}".partition("@")[0] not in _RESOLVED
             for change in _changes(before.get(key), now.get(key), f"{name}.{key}")
         ]
     return [] if before == now else [f"{name.removeprefix('space.')}: {before} -> {now}"]

@@ -25,7 +25,7 @@ from autodepth.service.solving.expectation import Expectation
 from autodepth.service.solving.template import Template
 from autodepth.space.objectives import Constraint, parse_constraint
 from autodepth.trial.device.latency import measure_table
-from autodepth.trial.device.latency_table import LatencyTable
+from autodepth.trial.device.latency_table import tables_of
 
 Asked = tuple[Constraint, ...]
 """Bounds that have to hold together."""
@@ -109,10 +109,9 @@ class Solver:
         self._evidence = evidence
         plan = evidence.plan
         self._network = build_network(NetworkSpec.from_dict(plan["network"], own_code=own_code))
-        table = plan.get("latency_table")
         judged = {w for t in evidence.templates for lost in t.narrower.values() for w in lost}
         self._widths = sorted(judged - {0.0, 1.0})
-        latencies = table and LatencyTable.from_dict(table)
+        latencies = tables_of(plan).get("latency_ms")
         self._costs = branch_table(self._network, latencies, self._widths)
         self._unpruned = {**self._costs.without(()), **plan["unpruned"]}
         self.expectation = Expectation(evidence.known)

@@ -15,6 +15,8 @@ from autodepth.policy.settings import SEARCHED, THRESHOLD
 from autodepth.policy.values import shown
 from autodepth.space.conditions import condition_mistakes
 from autodepth.space.objectives import is_of_task, unknown_metric
+from autodepth.space.objectives import place_of as metric_place
+from autodepth.space.sections.latency_section import PLACES
 from autodepth.space.sections.models import SECTIONS, TASK_DATA, SpaceModel
 from autodepth.space.sections.section import Place
 from autodepth.space.sections.setting_models import DOMAIN_SECTIONS
@@ -51,7 +53,7 @@ def find_mistakes(content: Any) -> tuple[SpaceModel | None, list[Mistake]]:
     except ValidationError as error:
         mistakes = mistakes_of(error)
     told = {mistake.place for mistake in mistakes}
-    more = [*task_mistakes(content), *_condition_mistakes(content)]
+    more = [*task_mistakes(content), *_place_mistakes(content), *_condition_mistakes(content)]
     mistakes += [mistake for mistake in more if mistake.place not in told]
     mistakes.sort(key=lambda mistake: _needed_first(mistake.place))
     return (None if mistakes else model), mistakes
@@ -105,7 +107,7 @@ def _translate(detail: ErrorDetails) -> Iterator[Mistake]:
 def _unknown_key(loc: Place) -> str:
     *parents, key = loc
     names = [part for part in parents if isinstance(part, str)]
-    section = names[-1] if names else ""
+    section = "latency" if names[:1] == ["latency"] else names[-1] if names else ""
     setting = next((name for name in SEARCHED if key == place_of(name)[1]), None)
     if setting and section in {"", "search", "train"}:
         return f"unknown key here; this setting belongs under {place_of(setting)[0]}"
@@ -145,6 +147,20 @@ def task_mistakes(content: Any) -> list[Mistake]:
     return mistakes
 
 
+def _place_mistakes(content: Any) -> list[Mistake]:
+    """Judge whether the places are there that latencies are asked for at."""
+    places = content.get("latency", {}) if isinstance(content, dict) else None
+    if not isinstance(places, dict):
+        return []
+    known = tuple(dict.fromkeys((*map(str, places), *PLACES)))
+    return [
+        Mistake(place=at, message=f"there is no place {place!r} under latency" + hint)
+        for at, name in _metrics_in(content)
+        if (place := metric_place(name)) is not None and place not in known
+        for hint in [did_you_mean(place, known) or f"; known are {', '.join(known)}"]
+    ]
+
+
 def _needed_first(place: Place) -> int:
     """Return the rank of a key that has to be there among all, as the file has them."""
     first = ("network", "data")
@@ -161,7 +177,7 @@ def _metrics_in(content: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
         if isinstance(objective, dict) and isinstance(name := objective.get("name"), str):
             yield ("objectives", i, "name"), name
     for i, text in enumerate(constraints if isinstance(constraints, list) else []):
-        if isinstance(text, str) and (match := re.match(r"\s*(\w+)", text)):
+        if isinstance(text, str) and (match := re.match(r"\s*(\w+(?:@[\w.-]+)?)", text)):
             yield ("constraints", i), match[1]
 
 

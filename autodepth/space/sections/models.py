@@ -20,6 +20,7 @@ from pydantic import (
 from autodepth.errors import InputError
 from autodepth.policy.values import shown
 from autodepth.space.objectives import (
+    AT_PATTERN,
     CONSTRAINT_PATTERN,
     METRICS,
     OF_TASK_PATTERN,
@@ -30,11 +31,13 @@ from autodepth.space.objectives import (
     Quantity,
     check_quantity,
     goal_of,
+    is_known,
     is_of_task,
     parse_constraint,
     parse_quantity,
     unknown_metric,
 )
+from autodepth.space.sections.latency_section import LatencySection, Places
 from autodepth.space.sections.search_models import (
     ConfirmationSection,
     LimitsSection,
@@ -154,7 +157,7 @@ class DataSection(Section):
 
 
 def _metric(name: object) -> object:
-    if isinstance(name, str) and (name in METRICS or is_of_task(name)):
+    if isinstance(name, str) and (is_known(name) or is_of_task(name)):
         return name
     raise ValueError(unknown_metric(name) if isinstance(name, str) else _no_metric(name))
 
@@ -171,9 +174,12 @@ class ObjectiveSection(Section):
         PlainValidator(
             _metric,
             json_schema_input_type=KnownMetric
-            | Annotated[str, Field(pattern=f"^{OF_TASK_PATTERN}$")],
+            | Annotated[str, Field(pattern=f"^({OF_TASK_PATTERN}|{AT_PATTERN})$")],
         ),
-    ] = Field(description="what is measured; validation_NAME is the metric NAME of a task")
+    ] = Field(
+        description="what is measured; validation_NAME is the metric NAME of a task, "
+        "latency_ms@NAME the latency at a place, peak_memory_mb@32 the memory of batches of 32"
+    )
     goal: Annotated[Goal, one_of("maximize", "minimize")] = Field(
         default_factory=lambda section: goal_of(section["name"]),
         description="the one that makes the metric better; it may be left out",
@@ -189,7 +195,7 @@ class ObjectiveSection(Section):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> ObjectiveSection:
-        if self.name in METRICS and self.goal != goal_of(self.name):
+        if is_known(self.name) and self.goal != goal_of(self.name):
             message = f"goal of {self.name} must be {goal_of(self.name)}, but got {self.goal!r}"
             raise several([(("goal",), message)])
         try:
@@ -262,6 +268,11 @@ class SpaceModel(Section):
         ],
         Strict(strict=False),
     ] = Field((), description="bounds every network of the front keeps, such as 'macs <= 70%'")
+    latency: Places = Field(
+        default_factory=dict,
+        description="places where networks are timed, by name; torch, torch-compile, onnxruntime "
+        "and openvino are there without a word",
+    )
     search: PolicySection
     train: TrainSection = Field(default_factory=TrainSection)
     sensitivity: SensitivitySection = SensitivitySection()
@@ -297,6 +308,7 @@ SECTIONS: dict[str, type[Section]] = {
     "data": DataSection,
     "task": TaskSection,
     "objectives": ObjectiveSection,
+    "latency": LatencySection,
     "search": PolicySection,
     "train": TrainSection,
     "sensitivity": SensitivitySection,

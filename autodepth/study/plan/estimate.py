@@ -69,12 +69,12 @@ def constraint_verdict(
         constraint: the bound.
         network: the whole network.
         space: what is searched.
-        table: latencies, where they were measured.
+        table: of the latency that it bounds, where that was measured.
 
     Raises:
         InputError: it is a bound on MACs, parameters or latency that no pruning can keep.
     """
-    if constraint.metric == "latency_ms" and table is not None:
+    if table is not None:
         return _latency_verdict(constraint, network, space, table)
     whole = {"macs": network.total_macs, "parameters": network.total_parameters}
     if constraint.metric not in whole:

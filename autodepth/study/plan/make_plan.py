@@ -19,7 +19,9 @@ from autodepth.networks.catalogue import NetworkSpec, build_network, complete, d
 from autodepth.networks.catalogue.image_channels import with_channels
 from autodepth.networks.catalogue.own_builder import code_folder
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.policy.values import shown
 from autodepth.space.domains import Fixed, largest_value
+from autodepth.space.objectives import MEMORY
 from autodepth.space.search_space import SearchSpace
 from autodepth.space.sections.task_section import CLASSIFICATION
 from autodepth.study.cluster.shipping import pack
@@ -41,15 +43,17 @@ from autodepth.study.plan.fitted_space import (
 from autodepth.study.plan.metric_names import check_metrics_port
 from autodepth.study.plan.plan import PlanRequest, StudyPlan
 from autodepth.study.plan.resources import Resources, choose_resources
-from autodepth.study.plan.timing import table_on_a_place, time_on_a_place
+from autodepth.study.plan.timing import latency_tables_of, time_on_a_place
 from autodepth.tasks.first_step import data_settings, read_task, try_task
 from autodepth.tasks.in_space import with_task_metrics
 from autodepth.tasks.own_task import TaskSpec, make_task
 from autodepth.tasks.shipped.measures.of_classes import class_measures
 from autodepth.tasks.task_data import TaskData
 from autodepth.trial.context import TrialContext
+from autodepth.trial.device.activation_memory import peak_memory_mb
 from autodepth.trial.device.latency_table import LatencyTable
 from autodepth.trial.phases.given_normalisation import choose_normalisation
+from autodepth.trial.phases.measurement import memory_metrics
 from autodepth.trial.training.evaluation import answers
 
 if TYPE_CHECKING:
@@ -70,7 +74,7 @@ def make_plan(
     request: PlanRequest,
     *,
     cluster: Cluster | None = None,
-    latency_table: LatencyTable | None = None,
+    latency_tables: Mapping[str, LatencyTable] | None = None,
     split_rule: SplitRule = "content",
 ) -> StudyPlan:
     """Load the data, build the network, time a step, and check that the wishes can be met.
@@ -79,8 +83,8 @@ def make_plan(
         space: what is searched.
         request: what may be spent on it, and on what.
         cluster: where trials run; None for this machine.
-        latency_table: that of the network, where it was measured already; one of another device
-            or number of threads is measured anew.
+        latency_tables: those of the network, by metric, that were measured already; those of
+            another device or number of threads are measured anew.
         split_rule: how a folder is split; a study goes on with the one it began with.
 
     Raises:
@@ -141,15 +145,11 @@ def make_plan(
         data, note = _affordable(data, cost, seconds)
         notes += note
     notes += _coarse(data)
-    if _asks_for_latency(space):
-        here = (timed.hardware, resources.threads)
-        if latency_table is None or (latency_table.device, latency_table.threads) != here:
-            latency_table = table_on_a_place(spec, network, resources, cluster)
-    else:
-        latency_table = None
-    unpruned = _unpruned(network, latency_table)
+    _check_commands(space, request)
+    tables = latency_tables_of(space, spec, network, resources, cluster, known=latency_tables or {})
+    unpruned = _unpruned(space, network, tables)
     bounds = {
-        str(bound): constraint_verdict(bound, network, space, latency_table)
+        str(bound): constraint_verdict(bound, network, space, tables.get(bound.metric))
         for bound in space.constraints
     }
     normalisation, augmentation, told = _preparation(data, spec, weights)
@@ -169,7 +169,9 @@ def make_plan(
         device=resources.torch_device,
         threads=resources.threads,
         seed=space.seed,
-        latency_table=latency_table,
+        latency_tables=tables,
+        places=space.places,
+        memory_batches=_memory_batches(space),
     )
     return StudyPlan(
         space=space,
@@ -352,20 +354,39 @@ def _coarse(data: ImageData | TaskData) -> list[str]:
     ]
 
 
-def _asks_for_latency(space: SearchSpace) -> bool:
-    asked = {o.name for o in space.objectives} | {c.metric for c in space.constraints}
-    return "latency_ms" in asked
+def _check_commands(space: SearchSpace, request: PlanRequest) -> None:
+    """Refuse a space file's programs, unless a person allows them."""
+    if request.own_task:
+        return
+    for name, place in space.places.items():
+        if place.command is not None:
+            raise InputError(
+                f"latency.{name}.command is a program that the space file names: look at it, and "
+                f"allow it with --own-code: {shown(place.command)}"
+            )
 
 
-def _unpruned(network: ResidualNetwork, table: LatencyTable | None) -> dict[str, float]:
-    """Return what the untouched network costs; its latency only where something asks for it."""
+def _memory_batches(space: SearchSpace) -> tuple[int, ...]:
+    named = (metric.partition("@") for metric in space.asked)
+    return tuple(sorted({int(batch) for name, at, batch in named if name == MEMORY and at}))
+
+
+def _unpruned(
+    space: SearchSpace, network: ResidualNetwork, tables: Mapping[str, LatencyTable]
+) -> dict[str, float]:
+    """Return what the untouched network costs; its latencies only where something asks for them."""
     costs = {
         "macs": float(network.total_macs),
         "effective_macs": float(network.total_macs),
         "parameters": float(network.total_parameters),
         "size_bytes": float(4 * network.total_parameters),
     }
-    return costs if table is None else {**costs, "latency_ms": table.whole_ms}
+    batches = _memory_batches(space)
+    if MEMORY in space.asked or batches:
+        module = network.without(()).module.eval()
+        for metric, batch in memory_metrics(batches):
+            costs[metric] = peak_memory_mb(module, network.input_shape, batch)
+    return costs | {metric: table.whole_ms for metric, table in tables.items()}
 
 
 def _objectives(space: SearchSpace, unpruned: Mapping[str, float]) -> tuple[Objective, ...]:

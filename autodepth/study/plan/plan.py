@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from autodepth.front.objective import Objective
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.weights.checkpoint_file import digest_of
+from autodepth.space.objectives import LATENCY
 from autodepth.space.search_space import SearchSpace
 from autodepth.study.plan.resource_request import ResourceRequest
 from autodepth.study.plan.resources import Resources
@@ -90,6 +91,7 @@ class StudyPlan:
     def to_dict(self) -> dict[str, Any]:
         """Return what is needed to build the study's networks and read its data again; JSON."""
         context = self.context
+        tables = {m: table.to_dict() for m, table in context.latency_tables.items()}
         learned = None if context.learns.is_plain else context.learns.to_dict()
         return {
             "autodepth": __version__,
@@ -117,7 +119,8 @@ class StudyPlan:
             "device": self.resources.device,
             "hardware": self.hardware,
             "threads": self.resources.threads,
-            "latency_table": context.latency_table and context.latency_table.to_dict(),
+            "latency_table": tables.pop(LATENCY, None),
+            **({"latency_tables": tables} if tables else {}),
             "devices": self.resources.devices,
             "concurrency": self.resources.count,
             "per_trial": self.resources.per_trial,

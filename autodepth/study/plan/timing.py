@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from autodepth.atomic import write_atomically
+from autodepth.errors import InputError, MeasurementError
 from autodepth.long_work import long_work
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.layout import for_convolutions
 from autodepth.policy.policy import Policy
+from autodepth.records.studies import studies_root
+from autodepth.space.domains import Fixed, largest_value
+from autodepth.space.objectives import LATENCY
+from autodepth.space.search_space import SearchSpace
+from autodepth.space.sections.latency_section import LatencySection
 from autodepth.study.cluster.shipping import ShippedFiles, pack
 from autodepth.study.plan.estimate import StepTime, measure_step_time
 from autodepth.study.plan.resources import Resources
 from autodepth.trial.device.device import device_name
 from autodepth.trial.device.latency import measure_table
 from autodepth.trial.device.latency_table import LatencyTable
+from autodepth.trial.runtimes.places import table_at, where
 
 if TYPE_CHECKING:
     from autodepth.study.cluster.cluster import Cluster
+
+KNOWN_TABLES = ".latencies"
+"""Folder beside the studies, of tables that they share by the name of the device."""
+_WIDTHS = (0.5, 0.25)
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,19 +80,6 @@ def time_on_a_place(
     )  # fmt: skip
 
 
-def table_on_a_place(
-    spec: NetworkSpec, network: ResidualNetwork, resources: Resources, cluster: Cluster | None
-) -> LatencyTable:
-    """Measure where trials will run what branches add to the latency."""
-    if cluster is None:
-        with long_work("measuring what each branch adds to the latency"):
-            return measure_table(network, resources.torch_device, resources.threads)
-    return cluster.run(
-        measure_table_elsewhere, spec, pack(spec, None), resources,
-        cpus=resources.cpus, gpus=resources.gpus,
-    )  # fmt: skip
-
-
 def time_steps(network: ResidualNetwork, policy: Policy, resources: Resources) -> Timing:
     """Time steps with the device and threads of one place; the network is used up."""
     device = resources.torch_device
@@ -96,9 +101,111 @@ def time_steps_elsewhere(
     return time_steps(build_network(shipped_files.unpack_code(spec), seed=0), policy, resources)
 
 
-def measure_table_elsewhere(
-    spec: NetworkSpec, shipped_files: ShippedFiles, resources: Resources
+def latency_tables_of(
+    space: SearchSpace,
+    spec: NetworkSpec,
+    network: ResidualNetwork,
+    resources: Resources,
+    cluster: Cluster | None,
+    *,
+    known: Mapping[str, LatencyTable],
+) -> dict[str, LatencyTable]:
+    """Return what branches add to every latency that a space asks for, by metric.
+
+    Args:
+        space: what is searched.
+        spec: what builds the network elsewhere.
+        network: the same, built; left as it is.
+        resources: where trials run.
+        cluster: whose nodes have these places; None for this machine.
+        known: tables that the study has already; those measured elsewhere are measured anew.
+
+    Raises:
+        InputError: a place tells no times.
+    """
+    widths = _WIDTHS if _makes_narrower(space) else ()
+    asked: dict[str, LatencySection | None] = {LATENCY: None} if LATENCY in space.asked else {}
+    asked |= {f"{LATENCY}@{name}": place for name, place in space.places.items()}
+    found = {}
+    for metric, place in asked.items():
+
+        def there(
+            function: Callable[..., Answer], *given: Any, of: Any = (metric, place)
+        ) -> Answer:
+            if cluster is None:
+                return function(network, *of, resources, *given)
+            return cluster.run(
+                _elsewhere, spec, pack(spec, None), function, (*of, resources, *given),
+                cpus=resources.cpus, gpus=resources.gpus,
+            )  # fmt: skip
+
+        device, table = there(_device), known.get(metric)
+        threads = resources.threads if place is None else place.threads
+        shared = None if place is None else _shared(metric, place, device, spec, widths)
+        if table is None and shared is not None:
+            with suppress(OSError, ValueError, TypeError, KeyError):
+                table = LatencyTable.from_dict(json.loads(shared.read_text()))
+        if table is None or (table.device, table.threads) != (device, threads):
+            with long_work(f"measuring what each branch adds to {metric}"):
+                table = there(_table, widths)
+            if shared is not None:
+                shared.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(shared, json.dumps(table.to_dict()))
+        found[metric] = table
+    return found
+
+
+def _makes_narrower(space: SearchSpace) -> bool:
+    """Whether policies of a space make single branches narrower."""
+    domains = {d.name: d.domain for d in space.dimensions}
+    sparsity = domains.get("filter_sparsity", Fixed(0.0))
+    return bool(largest_value(sparsity)) or domains.get("removal", Fixed("")).contains(
+        "joint_widths"
+    )
+
+
+def _shared(
+    metric: str, place: LatencySection, device: str, spec: NetworkSpec, widths: Sequence[float]
+) -> Path:
+    """Return the file of a table that studies of the same network share."""
+    settings = place.model_dump(mode="json", exclude={"limit", "warm_up"})
+    content = [metric, settings, device, spec.to_dict(), list(widths)]
+    key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return studies_root() / KNOWN_TABLES / f"{metric.partition('@')[2]}-{key}.json"
+
+
+def _device(
+    _network: ResidualNetwork, metric: str, place: LatencySection | None, resources: Resources
+) -> str:
+    """Return what the place is called, where trials run."""
+    device = resources.torch_device
+    return device_name(device) if place is None else where(_name(metric), place, device)
+
+
+def _table(
+    network: ResidualNetwork,
+    metric: str,
+    place: LatencySection | None,
+    resources: Resources,
+    widths: Sequence[float],
 ) -> LatencyTable:
-    """Build the network on a node and measure there what its branches add to the latency."""
-    network = build_network(shipped_files.unpack_code(spec), seed=0)
-    return measure_table(network, resources.torch_device, resources.threads)
+    if place is None:
+        return measure_table(network, resources.torch_device, resources.threads, widths)
+    try:
+        return table_at(_name(metric), place, network, resources.torch_device, widths)
+    except MeasurementError as error:
+        raise InputError(str(error)) from error
+
+
+def _name(metric: str) -> str:
+    return metric.partition("@")[2]
+
+
+def _elsewhere(
+    spec: NetworkSpec,
+    shipped_files: ShippedFiles,
+    function: Callable[..., Answer],
+    given: Sequence[Any],
+) -> Answer:
+    """Build the network on a node and ask there; weights change no time."""
+    return function(build_network(shipped_files.unpack_code(spec), seed=0), *given)

@@ -6,28 +6,23 @@ threads and on a GPU it is the time that passed.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
-from statistics import median
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.benchmark import Timer
 from torch.utils.benchmark.utils.timer import timer as time_that_passed
 
+from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualBranch, ResidualNetwork
 from autodepth.networks.running.copying import copied
 from autodepth.networks.running.layout import for_convolutions, laid_out
 from autodepth.trial.device.device import device_name
 from autodepth.trial.device.latency_table import LatencyTable
-
-_SECONDS = 0.2  # for each network
-_SHORTEST = 1e-3  # seconds of a timed call, so that reading the clock is nothing beside it
-_ROUNDS = (9, 100)
+from autodepth.trial.device.turns import Clock, times_by_turns
 
 
 @torch.inference_mode()
@@ -45,40 +40,13 @@ def latencies_ms(
     images = torch.zeros(batch, *input_shape, device=device)
     images = laid_out(images)
     calls = [partial(module, images) for module in modules]
-    return times_by_turns_ms(calls, on_cpu=device.type == "cpu")
+    return [found.ms for found in times_by_turns(calls, clock_of(device))]
 
 
-def times_by_turns_ms(calls: Sequence[Callable[[], object]], *, on_cpu: bool) -> list[float]:
-    """Return how long each call takes, milliseconds.
-
-    Calls take turns, and each is compared with the first of the same round; the medians of these
-    ratios are told in the median time of the first.
-
-    Args:
-        calls: what to time.
-        on_cpu: whether they compute on the CPU, in as many threads as PyTorch has.
-    """
-    threads = torch.get_num_threads()
-    timers = [
-        Timer(
-            "run()",
-            globals={"run": call},
-            num_threads=threads,
-            timer=time.thread_time if on_cpu and threads == 1 else time_that_passed,
-        )
-        for call in calls
-    ]
-    once = [max(timer.timeit(2).median, 1e-9) for timer in timers]
-    numbers = [math.ceil(_SHORTEST / seconds) for seconds in once]
-    longest = max(number * seconds for number, seconds in zip(numbers, once, strict=True))
-    rounds = min(max(round(_SECONDS / longest), _ROUNDS[0]), _ROUNDS[1])
-    taken: list[list[float]] = []
-    for turn in range(rounds):
-        order = list(range(len(timers)))[:: 1 if turn % 2 else -1]  # nobody is always second
-        row = {i: timers[i].timeit(numbers[i]).median for i in order}
-        taken.append([row[i] for i in range(len(timers))])
-    first = median(row[0] for row in taken)
-    return [1e3 * first * median(row[i] / row[0] for row in taken) for i in range(len(timers))]
+def clock_of(device: torch.device) -> Clock:
+    """Return what times a device: of one CPU thread its own time, else the time that passed."""
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    return time.thread_time if alone else time_that_passed
 
 
 def own_latency_ms(network: ResidualNetwork) -> float:
@@ -106,40 +74,85 @@ def latency_beside(
     return own / beside * table.whole_ms
 
 
-def measure_table(network: ResidualNetwork, device: torch.device, threads: int) -> LatencyTable:
-    """Measure what each removable branch adds to the latency of a network.
-
-    Branches of one stage with equal MACs and parameters take equal time. So for each such kind
-    the network is measured without all of them and with them alone, besides the whole and the
-    barest one, and the times that explain these measurements best are each kind's.
+def measure_table(
+    network: ResidualNetwork, device: torch.device, threads: int, widths: Sequence[float] = ()
+) -> LatencyTable:
+    """Measure in PyTorch what each removable branch adds to the latency of a network.
 
     Args:
         network: the whole network; it is copied.
         device: where to measure.
         threads: CPU threads.
+        widths: see `fit_table`.
+    """
+
+    def measure(networks: Sequence[ResidualNetwork]) -> list[float]:
+        return latencies_ms([_ready(n, device) for n in networks], network.input_shape)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return fit_table(network, measure, device_name(device), threads, widths)
+    finally:
+        torch.set_num_threads(before)
+
+
+def fit_table(
+    network: ResidualNetwork,
+    measure: Callable[[Sequence[ResidualNetwork]], Sequence[float]],
+    device: str,
+    threads: int,
+    widths: Sequence[float] = (),
+) -> LatencyTable:
+    """Measure what each removable branch adds to the latency of a network.
+
+    Branches of one stage with equal MACs and parameters take equal time. So for each such kind
+    the network is measured without all of them and with them alone, besides the whole and the
+    barest one, and the times that explain these measurements best are each kind's: runtimes fuse
+    layers across branches, so none is timed by itself.
+
+    Args:
+        network: the whole network; left as it is.
+        measure: returns the latency of networks in evaluation mode, milliseconds, by turns.
+        device: what to call the place.
+        threads: CPU threads there.
+        widths: shares of inner channels, below 1, to measure kinds at besides.
     """
     kinds = _kinds(network.branches)
     everything = frozenset(b.index for b in network.branches if b.removable)
     removals = [frozenset[int](), everything]
     removals += [kind for kind in kinds if kind != everything]
     removals += [everything - kind for kind in kinds if kind != everything]
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        modules = [_ready(network, removed, device) for removed in removals]
-        times = np.array(latencies_ms(modules, network.input_shape))
-    finally:
-        torch.set_num_threads(before)
-    counts = np.array([[1, *(len(kind - gone) for kind in kinds)] for gone in removals])
+    alone = [frozenset[int](), *(everything - kind for kind in kinds if kind != everything)]
+    variants = [(gone, 1.0) for gone in removals]
+    variants += [(gone, width) for width in widths for gone in alone]
+    networks = [_variant(network, *variant) for variant in variants]
+    times = np.array(measure(networks))
+    shares = (1.0, *widths)
+    counts = np.array(
+        [
+            [1, *(len(kind - gone) * (share == width) for share in shares for kind in kinds)]
+            for gone, width in variants
+        ]
+    )
     # Relative errors count, so that the small networks say as much as the large ones.
     solution, *_ = np.linalg.lstsq(counts / times[:, None], np.ones(len(times)), rcond=None)
     around, *each = (max(0.0, float(ms)) for ms in solution)
+    found = {
+        share: {
+            n: ms
+            for kind, ms in zip(kinds, each[i * len(kinds) :], strict=False)
+            for n in sorted(kind)
+        }
+        for i, share in enumerate(shares)
+    }
     return LatencyTable(
-        device=device_name(device),
+        device=device,
         threads=threads,
         whole_ms=float(times[0]),
         around_ms=around,
-        branches_ms={n: ms for kind, ms in zip(kinds, each, strict=True) for n in sorted(kind)},
+        branches_ms=found.pop(1.0),
+        narrow_ms=found,
     )
 
 
@@ -151,8 +164,12 @@ def _kinds(branches: Sequence[ResidualBranch]) -> list[frozenset[int]]:
     return [frozenset(kind) for kind in kinds.values()]
 
 
-def _ready(network: ResidualNetwork, removed: frozenset[int], device: torch.device) -> nn.Module:
-    smaller = network.without(removed) if removed else network
-    module = copied(smaller.module).eval().to(device)
+def _variant(network: ResidualNetwork, gone: frozenset[int], width: float) -> ResidualNetwork:
+    smaller = network.without(gone) if gone else network
+    return prune_width(smaller, 1 - width) if width < 1 else smaller
+
+
+def _ready(network: ResidualNetwork, device: torch.device) -> nn.Module:
+    module = copied(network.module).eval().to(device)
     for_convolutions(module)
     return module

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from statistics import correlation, median
 from typing import Any
 
-from autodepth.space.objectives import Constraint
+from autodepth.space.objectives import LATENCY, Constraint
 
 MARGIN = 0.1
 """The share by which a prediction must be over a bound to count as over it for certain."""
@@ -24,6 +25,8 @@ class LatencyTable:
         whole_ms: of the whole network, measured, milliseconds.
         around_ms: of what cannot be removed: stem, head, shortcuts.
         branches_ms: what each removable branch adds, by number.
+        narrow_ms: the same with shares of its inner channels left, by share; where there are none,
+            time is taken to shrink as channels do.
     """
 
     device: str
@@ -31,6 +34,7 @@ class LatencyTable:
     whole_ms: float
     around_ms: float
     branches_ms: Mapping[int, float]
+    narrow_ms: Mapping[float, Mapping[int, float]] = field(default_factory=dict)
 
     def predict(
         self,
@@ -42,16 +46,25 @@ class LatencyTable:
 
         Args:
             removed: numbers of the branches that go.
-            filter_sparsity: share of channels that goes from every branch left; their time is
-                taken to shrink as their MACs do.
+            filter_sparsity: share of channels that goes from every branch left.
             widths: share that is left to some branches, by number, in its place.
         """
-        if widths:
-            left = {n: widths.get(n, 1 - filter_sparsity) for n in self.branches_ms}
-            own = [ms * left[n] for n, ms in self.branches_ms.items() if n not in removed]
-            return self.around_ms + sum(own)
-        kept = sum(ms for number, ms in self.branches_ms.items() if number not in removed)
-        return self.around_ms + kept * (1 - filter_sparsity)
+        left = dict.fromkeys(self.branches_ms, 1 - filter_sparsity) | dict(widths or {})
+        kept = (n for n in self.branches_ms if n not in removed)
+        return self.around_ms + sum(self._branch_ms(n, left[n]) for n in kept)
+
+    def _branch_ms(self, number: int, width: float) -> float:
+        """Return what a branch adds with a share of its channels left: between what was measured.
+
+        Below the narrowest that was, the line goes on, but not below its share of that.
+        """
+        known = [(share, ms[number]) for share, ms in sorted(self.narrow_ms.items())]
+        known = [*(known or [(0.0, 0.0)]), (1.0, self.branches_ms[number])]
+        (share, ms), (next_share, next_ms) = next(
+            pair for pair in pairwise(known) if width <= pair[1][0] or pair[1][0] >= 1
+        )
+        told = ms + (next_ms - ms) * (width - share) / (next_share - share)
+        return max(told, ms * width / share) if width < share else told
 
     def breaks(self, bound: Constraint, predicted: float) -> float:
         """Return by what share a prediction breaks a bound on latency for certain; 0 if not."""
@@ -60,13 +73,30 @@ class LatencyTable:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values fit for JSON."""
-        return {**asdict(self), "branches_ms": {str(k): v for k, v in self.branches_ms.items()}}
+        values = {**asdict(self), "branches_ms": _by_text(self.branches_ms)}
+        narrow = {str(share): _by_text(ms) for share, ms in values.pop("narrow_ms").items()}
+        return {**values, "narrow_ms": narrow} if narrow else values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LatencyTable:
         """Read what `to_dict` wrote."""
-        branches = {int(number): ms for number, ms in values["branches_ms"].items()}
-        return cls(**{**values, "branches_ms": branches})
+        narrow = {float(share): _by_number(ms) for share, ms in values.get("narrow_ms", {}).items()}
+        branches = _by_number(values["branches_ms"])
+        return cls(**{**values, "branches_ms": branches, "narrow_ms": narrow})
+
+
+def tables_of(plan: Mapping[str, Any]) -> dict[str, LatencyTable]:
+    """Return the tables that a study's plan has, by metric."""
+    told = {LATENCY: plan.get("latency_table"), **plan.get("latency_tables", {})}
+    return {metric: LatencyTable.from_dict(table) for metric, table in told.items() if table}
+
+
+def _by_text(values: Mapping[int, float]) -> dict[str, float]:
+    return {str(number): value for number, value in values.items()}
+
+
+def _by_number(values: Mapping[str, float]) -> dict[int, float]:
+    return {int(number): value for number, value in values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

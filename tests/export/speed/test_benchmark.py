@@ -8,12 +8,12 @@ import pytest
 
 from autodepth.errors import BundleError, InputError
 from autodepth.export.bundles.bundle import read_architecture
-from autodepth.export.formats.onnx_file import write_onnx
-from autodepth.export.formats.onnx_session import peak_bytes
-from autodepth.export.formats.torch_program import make_program
-from autodepth.export.speed.benchmark import benchmark_bundle
-from autodepth.export.speed.energy import EnergyMeter
+from autodepth.export.speed.benchmark import benchmark_bundle, places_to_time
 from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.trial.device.energy import EnergyMeter
+from autodepth.trial.runtimes.onnx_file import write_onnx
+from autodepth.trial.runtimes.onnx_session import peak_bytes
+from autodepth.trial.runtimes.torch_program import make_program
 
 
 def test_an_export_is_timed_beside_its_parent_in_both_runtimes(exported, heard):
@@ -36,11 +36,52 @@ def test_an_export_is_timed_beside_its_parent_in_both_runtimes(exported, heard):
         assert 0 < timing.median_ms < 10_000
         assert timing.iqr_ms >= 0
         assert timing.calls >= 7
+        arrives = found.arrives(timing)
+        assert arrives is None if timing.network == "parent" else arrives < 1.5
         assert timing.device
     json.dumps(found.to_dict(), allow_nan=False)
-    timed = [counts for what, counts in heard.items() if what.startswith("timing ")]
-    assert len(timed) == 4
-    assert all(told == steps for steps, told in timed)
+    assert sum(what.startswith("timing ") for what in heard) == 4
+
+
+def test_every_runner_is_one_of_the_table_and_one_that_fails_is_told(exported):
+    to, _, _ = exported
+    found = benchmark_bundle(
+        to,
+        against="parent",
+        places=places_to_time(
+            ["onnxruntime", "openvino", "command"],
+            command="test {batch} = 1 && stat -c %s {onnx}",
+            batches=(1, 4),
+            threads=1,
+        ),
+        seconds=0.05,
+    )
+    rows = {(t.runtime, t.batch, t.network): t for t in found.timings}
+
+    assert {(name, batch) for name, batch, _ in rows} == {
+        ("onnxruntime", 1), ("onnxruntime", 4), ("OpenVINO", 1), ("OpenVINO", 4), ("command", 1),
+    }  # fmt: skip
+    assert found.unknown == {"command at batch 4": "ended with status 1"}
+    timing = rows["command", 1, "export"]
+    sizes = [found.onnx_bytes[name] for name in ("export", "parent")]
+    assert timing.median_ms == sizes[0]
+    removed = 1 - found.macs["export"] / found.macs["parent"]
+    assert found.arrives(timing) == pytest.approx((1 - sizes[0] / sizes[1]) / removed)
+    assert found.arrives(rows["command", 1, "parent"]) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"on": ["onnx"]}, "--on must be of torch, .* but got 'onnx', did you mean 'onnxruntime'"),
+        ({"on": ["command"]}, "--command and --on command must be given together"),
+        ({"command": "x {onnx}"}, "--command and --on command must be given together"),
+        ({"on": ["command"], "command": "x"}, r"--command must name \{onnx\}"),
+    ],
+)
+def test_runners_that_are_none_are_told(asked, said):
+    with pytest.raises(InputError, match=said):
+        places_to_time(**asked)
 
 
 def test_memory_rises_with_the_batch(tmp_path):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from autodepth.space.objectives import parse_constraint
-from autodepth.trial.device.latency_table import LatencyTable, prediction_error
+from autodepth.trial.device.latency_table import LatencyTable, prediction_error, tables_of
 
 TABLE = LatencyTable(
     device="a CPU", threads=1, whole_ms=10.0, around_ms=4.0, branches_ms={1: 1.0, 2: 2.0, 3: 3.0}
@@ -23,6 +23,38 @@ def test_a_network_takes_what_is_around_and_what_is_left(removed, sparsity, expe
 def test_a_branch_of_its_own_width_takes_its_share():
     assert TABLE.predict((2,), widths={1: 0.5, 2: 0.5}) == pytest.approx(4.0 + 0.5 + 3.0)
     assert TABLE.predict((), 0.5, {3: 1.0}) == pytest.approx(4.0 + 0.5 + 1.0 + 3.0)
+
+
+NARROW = LatencyTable(
+    device="a CPU",
+    threads=1,
+    whole_ms=10.0,
+    around_ms=4.0,
+    branches_ms={1: 6.0},
+    narrow_ms={0.5: {1: 4.0}, 0.25: {1: 1.0}},
+)
+
+
+@pytest.mark.parametrize(
+    ("width", "ms"),
+    [
+        (1.0, 6.0), (0.75, 5.0), (0.5, 4.0), (0.375, 2.5), (0.25, 1.0),
+        (0.2, 0.8), (0.0, 0.0),  # the line would fall below the share of the narrowest
+    ],
+)  # fmt: skip
+def test_narrower_branches_take_what_lies_between_those_measured(width, ms):
+    assert NARROW.predict((), widths={1: width}) == pytest.approx(4.0 + ms)
+    assert NARROW.predict((1,), widths={1: width}) == 4.0
+
+
+def test_tables_of_a_plan_are_by_metric():
+    plan = {
+        "latency_table": TABLE.to_dict(),
+        "latency_tables": {"latency_ms@phone": json.loads(json.dumps(NARROW.to_dict()))},
+    }
+
+    assert tables_of(plan) == {"latency_ms": TABLE, "latency_ms@phone": NARROW}
+    assert tables_of({"latency_table": None}) == {}
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,8 @@ class CostModel:
     Args:
         network: the whole network, on the CPU.
         context: what all trials share.
-        constraints: the study's bounds; those on MACs and parameters are checked ahead, and that
-            on latency where the setting has a table of it.
+        constraints: the study's bounds; those on MACs and parameters are checked ahead, and those
+            on latencies where the setting has a table of it.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class CostModel:
     ) -> None:
         self._network, self._context = network, context
         self._constraints = [c for c in constraints if c.metric in _COSTS]
-        self._latencies = [c for c in constraints if c.metric == "latency_ms"]
+        self._latencies = [c for c in constraints if c.metric in context.latency_tables]
         self._parents: dict[object, str] = {}
         self._scores: dict[tuple[str, str], Mapping[int, float]] = {}
         pass_macs = len(context.data.train) * network.total_macs
@@ -204,14 +204,14 @@ class CostModel:
     def _too_slow(self, policy: Policy) -> dict[str, float]:
         """Return the bounds on latency that a policy breaks for certain, as predicted."""
         policy = policy.carried_out
-        table = self._context.latency_table
         violations: dict[str, float] = {}
-        if table is None or policy.stream_width < 1 or policy.base is not None:
-            return violations  # it knows networks of whole streams, cut out of a parent
+        if not self._latencies or policy.stream_width < 1 or policy.base is not None:
+            return violations  # tables know networks of whole streams, cut out of a parent
         for bound in self._latencies:
             removed = self.removed(policy)
             if removed is None:
                 removed = self._most_that_may_go(policy) if bound.relation == "<=" else ()
+            table = self._context.latency_tables[bound.metric]
             predicted = table.predict(removed, policy.filter_sparsity, dict(policy.widths))
             if excess := table.breaks(bound, predicted):
                 violations[str(bound)] = excess

@@ -99,8 +99,10 @@ def _frozen(record: TrialRecord, study: StudyRecord, space: SearchSpace) -> Froz
         and (distribution := distribution_of(_dimension(name, dimensions))) is not None
     }
     point = None if record.result is None else record.result.point
+    known = point is None or point.knows([objective.name for objective in study.objectives])
+    point = point if known else None
     trial = optuna.create_trial(
-        state=_STATES.get(record.state, OptunaState.FAIL),
+        state=_STATES.get(record.state, OptunaState.FAIL) if known else OptunaState.FAIL,
         values=None if point is None else [o.value(point) for o in study.objectives],
         params={name: record.point[name] for name in distributions},
         distributions=distributions,

@@ -105,7 +105,7 @@ def test_a_bound_on_latency_is_checked_by_the_table_of_branches(plan):
         branches_ms=dict.fromkeys(SCORES, 1.0),
     )
     bound = (parse_constraint("latency_ms <= 60%"),)
-    context = replace(plan.context, latency_table=table)
+    context = replace(plan.context, latency_tables={"latency_ms": table})
     nothing_goes = Policy(train=TRAIN)
     two_may_go = Policy(branches_removed=2, train=TRAIN)
     three_go = Policy(branches_removed=3, train=TRAIN)

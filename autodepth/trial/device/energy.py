@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 POWERCAP = Path("/sys/class/powercap")
@@ -29,6 +31,11 @@ class EnergyMeter:
         """Whether there is anything to read."""
         return bool(self._zones)
 
+    @property
+    def joules(self) -> Callable[[], float] | None:
+        """What all packages took since now, told when it is called; None without a counter."""
+        return partial(self.joules_since, self.read()) if self.present else None
+
     def read(self) -> dict[Path, int]:
         """Return the present count of each package in microjoules."""
         return {zone: _number(zone / "energy_uj") for zone in self._zones}
@@ -37,6 +44,14 @@ class EnergyMeter:
         """Return what all packages took since a reading; counters that began anew are counted."""
         now = self.read()
         return sum((now[z] - before[z]) % (self._zones[z] + 1) for z in self._zones) / 1e6
+
+
+def no_energy(root: Path = POWERCAP) -> str:
+    """Return in words why there is no energy: no counter, or one that may not be read."""
+    zones = [zone for zone in root.glob("intel-rapl:*") if zone.name.count(":") == 1]
+    if not zones:
+        return f"no counter of it here ({root} has none; virtual machines rarely have)"
+    return f"{zones[0] / 'energy_uj'} may be read by root alone"
 
 
 def _number(path: Path) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,12 +28,7 @@ def open_onnx(path: Path, *, threads: int) -> Run:
         path: the file.
         threads: CPU threads that one operator may use.
     """
-    import onnxruntime  # noqa: PLC0415 - only where an ONNX file is run
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = _session(path, threads)
 
     def run(images: Array) -> Array:
         scores: Array = session.run([OUTPUT], {INPUT: images})[0]
@@ -42,12 +37,35 @@ def open_onnx(path: Path, *, threads: int) -> Run:
     return run
 
 
+def open_to_time(path: Path, *, threads: int, batch: int) -> Callable[[], object]:
+    """Return what runs an ONNX file once, on zeros.
+
+    Args:
+        path: the file.
+        threads: CPU threads that one operator may use.
+        batch: images per pass.
+    """
+    session = _session(path, threads)
+    (given,) = session.get_inputs()
+    images = {given.name: np.zeros((batch, *given.shape[1:]), dtype=np.float32)}
+    return lambda: session.run(None, images)
+
+
 def load_quantisation() -> ModuleType:
     """Return onnxruntime's tools for quantising, their preparation of files among them."""
     import onnxruntime.quantization.shape_inference  # noqa: PLC0415
 
     module: ModuleType = onnxruntime.quantization
     return module
+
+
+def _session(path: Path, threads: int) -> Any:
+    import onnxruntime  # noqa: PLC0415 - only where an ONNX file is run
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def peak_bytes(path: Path, batch: int, shape: tuple[int, ...], *, threads: int) -> int | None:

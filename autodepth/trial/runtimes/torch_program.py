@@ -29,7 +29,11 @@ _EXAMPLE_IMAGES = 2
 
 
 def make_program(
-    module: nn.Module, input_shape: Shape, *, largest_batch: int | None = None
+    module: nn.Module,
+    input_shape: Shape,
+    *,
+    largest_batch: int | None = None,
+    only_batch: int | None = None,
 ) -> ExportedProgram:
     """Return a network as a program for batches of any size.
 
@@ -37,16 +41,17 @@ def make_program(
         module: a network in evaluation mode, on the CPU.
         input_shape: (C, H, W) of one image.
         largest_batch: up to what size, for runtimes that plan their memory; None for any.
+        only_batch: the one size it takes, in place of any.
 
     Raises:
         BundleError: torch.export does not get through the network.
     """
     module = with_plain_weights(module)
-    images = torch.zeros(largest_batch or _EXAMPLE_IMAGES, *input_shape)
-    batch = Dim("batch", max=largest_batch)
+    images = torch.zeros(only_batch or largest_batch or _EXAMPLE_IMAGES, *input_shape)
+    sizes = None if only_batch else ({0: Dim("batch", max=largest_batch)},)
     try:
         with quiet(), torch.no_grad():
-            program = torch.export.export(module, (images,), dynamic_shapes=({0: batch},))
+            program = torch.export.export(module, (images,), dynamic_shapes=sizes)
     except Exception as error:  # torch.export lets through whatever the network raises
         raise BundleError(
             f"torch.export cannot export the network, and ONNX is made from its program; weights "

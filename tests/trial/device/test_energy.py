@@ -2,7 +2,7 @@
 
 import pytest
 
-from autodepth.export.speed.energy import EnergyMeter
+from autodepth.trial.device.energy import EnergyMeter
 
 
 @pytest.fixture

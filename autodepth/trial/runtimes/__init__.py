@@ -1,0 +1,1 @@
+"""Networks in other runtimes than PyTorch: as files, opened, and timed."""
