@@ -13,7 +13,6 @@ test images that nothing was chosen by. What is judged are training images: 250 
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import statistics
 import time
@@ -26,10 +25,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from kept_rows import KeptRows
 
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.gates.masked_runs import WHOLE, outputs_without
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.policy.choosing.mask_search import closest
 from autodepth.policy.policy import Policy
 from autodepth.policy.training_settings import TrainingSettings
 from autodepth.service.search.requests import SearchRequest
@@ -44,10 +45,12 @@ from autodepth.trial.phases.recovery import fit_features, recalibrate_batch_norm
 
 RESULTS = Path(__file__).parent / "results"
 Rows = list[dict[str, Any]]
-Measure = Callable[[TrialContext, Sequence[int], int], Rows]
-Table = Callable[[Rows, dict[str, Any]], str]
+Told = dict[str, Any]
+Measure = Callable[[TrialContext, Told, KeptRows], None]
+Table = Callable[[Rows, Told], str]
 COUNTS = (8, 18)
 JUDGED, RECALIBRATED, RANDOM_DRAWS = 250, 10, 4
+EPOCH_IMAGES, TIMED_STEPS, BATCH = 4500, 3, 128
 HOWS = (
     "single, statistics as they were", "single", "greedy", "joint", "joint, reconstructed",
     "random",
@@ -70,6 +73,7 @@ class Chooser:
         test = context.data.open_test()
         index = np.linspace(0, len(test) - 1, min(test_images, len(test))).round()
         self._test = context.task.images.batches(test.subset(index.astype(np.int64)), 256)
+        self._whole: list[torch.Tensor] = []  # logarithms of what the parent tells of them
         self.branches = [b.index for b, _ in parent.kept() if b.removable]
 
     def single(self) -> dict[int, float]:
@@ -127,77 +131,108 @@ class Chooser:
         network.module.eval()
         right = far = seen = 0.0
         with torch.inference_mode():
-            for images, labels in self._test:
-                scores, whole = (n.module(images).log_softmax(1) for n in (network, self.parent))
+            if not self._whole:
+                self.parent.module.eval()
+                self._whole = [self.parent.module(x).log_softmax(1) for x, _ in self._test]
+            for (images, labels), whole in zip(self._test, self._whole, strict=True):
+                scores = network.module(images).log_softmax(1)
                 right += (scores.argmax(1) == labels).sum().item()
                 far += F.kl_div(scores, whole, log_target=True, reduction="sum").item()
                 seen += len(labels)
         return {"accuracy": right / seen, "divergence": far / seen}
 
 
-def chosen(chooser: Chooser, draws: random.Random) -> tuple[dict[str, Any], dict[str, float]]:
-    """Return which branches go, by how they are chosen, for each count; and the seconds it took."""
-    seconds, start = {}, time.perf_counter()
-    singles = {HOWS[0]: chooser.single_as_they_were(), HOWS[1]: chooser.single()}
-    masks: dict[str, Any] = {
-        how: {n: [chooser.by(scores, n)] for n in COUNTS} for how, scores in singles.items()
-    }
-    start = time.perf_counter()
-    order = chooser.greedy()
-    masks["greedy"] = {n: [order[:n]] for n in COUNTS}
-    seconds["greedy"] = time.perf_counter() - start
-    start = time.perf_counter()
-    removal = removal_from(chooser.parent, chooser.policy)
-    judged = judge_masks(chooser.context, chooser.parent, removal)
-    seconds["joint"], seconds["sets judged"] = time.perf_counter() - start, len(judged)
-    for how in ("joint", "joint, reconstructed"):
-        masks[how] = {
-            n: [
-                min(
-                    (m for m in judged if len(m) == n and removal.allows(m)), key=judged.__getitem__
-                )
-            ]
-            for n in COUNTS
-        }
-    masks["random"] = {
-        n: [_drawn(chooser, n, removal.allows, draws) for _ in range(RANDOM_DRAWS)] for n in COUNTS
-    }
-    return masks, seconds
+class Choices:
+    """What goes by each way to choose, on one draw of images; each is worked out when asked for.
+
+    Args:
+        chooser: of one network on one draw.
+        kept: rows of this draw, whose sets are taken as they are.
+    """
+
+    def __init__(self, chooser: Chooser, kept: KeptRows, seed: int) -> None:
+        self._chooser, self._kept, self._draws = chooser, kept, random.Random(seed)
+        self._seed = seed
+        self._removal = removal_from(chooser.parent, chooser.policy)
+
+    def by(self, how: str) -> tuple[dict[int, list[Sequence[int]]], dict[str, float]]:
+        """Return sets for each count, and what choosing took."""
+        start = time.process_time()
+        if how == HOWS[0]:
+            scores = self._chooser.single_as_they_were()
+            sets = {n: [self._chooser.by(scores, n)] for n in COUNTS}
+        elif how == "single":
+            scores = self._chooser.single()
+            sets = {n: [self._chooser.by(scores, n)] for n in COUNTS}
+        elif how == "greedy":
+            order = self._chooser.greedy()
+            sets = {n: [order[:n]] for n in COUNTS}
+        elif how == "joint":
+            return self._joint()
+        elif how == "random":
+            sets = {n: [self._drawn(n) for _ in range(RANDOM_DRAWS)] for n in COUNTS}
+        else:
+            rows = self._kept.find(seed=self._seed, how=how.split(",", maxsplit=1)[0])
+            return {row["count"]: row["removed"] for row in rows}, {}
+        return sets, {"cpu_seconds_to_choose": time.process_time() - start}
+
+    def _joint(self) -> tuple[dict[int, list[Sequence[int]]], dict[str, float]]:
+        chooser, start = self._chooser, time.process_time()
+        judged = judge_masks(chooser.context, chooser.parent, self._removal)
+        took = time.process_time() - start
+        allowed = {mask: far for mask, far in judged.items() if self._removal.allows(mask)}
+        epochs = took / epoch_seconds(chooser.context, chooser.parent)
+        told = {"cpu_seconds_to_choose": took, "epochs_to_choose": epochs, "sets": len(judged)}
+        return {n: [sorted(closest(allowed, _of_count(n)))] for n in COUNTS}, told
+
+    def _drawn(self, count: int) -> list[int]:
+        while not self._removal.allows(mask := self._draws.sample(self._chooser.branches, count)):
+            pass
+        return mask
 
 
-def _drawn(chooser: Chooser, count: int, allows: Any, draws: random.Random) -> list[int]:
-    while not allows(mask := draws.sample(chooser.branches, count)):
-        pass
-    return mask
+def _of_count(count: int) -> Callable[[frozenset[int]], bool]:
+    return lambda mask: len(mask) == count
 
 
-def measure(context: TrialContext, seeds: Sequence[int], test_images: int) -> list[dict[str, Any]]:
-    """Return one row per draw of images, count and way to choose."""
-    rows = []
-    for seed in seeds:
+def epoch_seconds(context: TrialContext, parent: ResidualNetwork) -> float:
+    """Return the processor time of an epoch of the whole network, from a few steps of it."""
+    network = parent.without(())
+    network.module.train()
+    batches = iter(context.training_batches(BATCH, "timing"))
+    seconds = []
+    for _ in range(TIMED_STEPS):
+        images, labels = next(batches)
+        start = time.process_time()
+        F.cross_entropy(network.module(images), labels).backward()
+        seconds.append(time.process_time() - start)
+    return statistics.median(seconds) * EPOCH_IMAGES / BATCH
+
+
+def measure(context: TrialContext, told: Told, kept: KeptRows) -> None:
+    """Keep one row per draw of images, count and way to choose."""
+    for seed in told["seeds"]:
+        wanted = [how for how in HOWS if how in (told["ways"] or HOWS)]
+        missing = [how for how in wanted if len(kept.find(seed=seed, how=how)) < len(COUNTS)]
+        if not missing:
+            continue
         setting = replace(context, seed=seed)
         parent = train_parent(Policy(train=TrainingSettings(epochs=0)), setting, print).network
-        chooser = Chooser(setting, parent, test_images)
-        masks, seconds = chosen(chooser, random.Random(seed))
-        for count in COUNTS:
-            for how in HOWS:
-                start = time.perf_counter()
-                told = [chooser.tested(mask, how) for mask in masks[how][count]]
-                rows.append({
-                    "seed": seed, "count": count, "how": how,
-                    "removed": [sorted(mask) for mask in masks[how][count]],
-                    **{n: statistics.mean(t[n] for t in told) for n in told[0]},
-                    "seconds_to_choose": seconds.get(how.split(",")[0]),
-                    "seconds_to_test": (time.perf_counter() - start) / len(told),
-                })  # fmt: skip
-                print(rows[-1], flush=True)
-        whole = chooser.tested((), HOWS[0])
-        sets = seconds["sets judged"]
-        rows.append({"seed": seed, "count": 0, "how": "whole", "sets judged": sets, **whole})
-    return rows
+        chooser = Chooser(setting, parent, told["test_images"])
+        choices = Choices(chooser, kept, seed)
+        about = {"seed": seed, "commit": told["commit"]}
+        for how in missing:
+            sets, took = choices.by(how)
+            for count in COUNTS:
+                found = [chooser.tested(mask, how) for mask in sets[count]]
+                means = {n: statistics.mean(t[n] for t in found) for n in found[0]}
+                removed = [sorted(mask) for mask in sets[count]]
+                kept.add({**about, "count": count, "how": how, "removed": removed, **means, **took})
+        if not kept.find(seed=seed, how="whole"):
+            kept.add({**about, "count": 0, "how": "whole", **chooser.tested((), HOWS[0])})
 
 
-def table(rows: list[dict[str, Any]], told: dict[str, Any]) -> str:
+def table(rows: Rows, told: Told) -> str:
     """Return the rows as Markdown."""
     whole = [row["accuracy"] for row in rows if row["how"] == "whole"]
     lines = [
@@ -224,23 +259,29 @@ def table(rows: list[dict[str, Any]], told: dict[str, Any]) -> str:
 
 
 def judge_trained(
-    about: str | None, measure: Measure, table: Table, *, to: str, seeds: Sequence[int]
-) -> None:
+    about: str | None, measure: Measure, table: Table, *, to: str, seeds: Sequence[int],
+    keys: Sequence[str],
+) -> None:  # fmt: skip
     """Measure a trained ResNet-56 as the command line says, and write the table and its numbers.
+
+    Rows that an earlier run has kept are not measured again.
 
     Args:
         about: what the benchmark is, for --help.
-        measure: gives a row for each draw of images and way to choose.
+        measure: keeps a row for each draw of images and way to choose.
         table: makes Markdown of rows and conditions.
         to: name of the page among the results.
         seeds: of the draws, where none are named.
+        keys: what tells a row from others.
     """
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--data", required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--train-images", type=int, default=5000)
-    parser.add_argument("--test-images", type=int, default=2000)
+    parser.add_argument("--test-images", type=int, default=1000)
     parser.add_argument("--seeds", type=int, nargs="+", default=seeds)
+    parser.add_argument("--ways", nargs="+", metavar="WAY", help="only these ways to choose")
+    parser.add_argument("--again", nargs="+", default=(), metavar="WAY", help="measure these anew")
     parser.add_argument("--commit", default="unknown")
     parser.add_argument("--to", type=Path, default=RESULTS / to)
     args = parser.parse_args()
@@ -252,20 +293,21 @@ def judge_trained(
             settings=[f"data.train_images={args.train_images}"],
         )
     )  # fmt: skip
-    rows = measure(plan.context, args.seeds, args.test_images)
+    kept = KeptRows(args.to.with_suffix(".jsonl"), keys)
+    kept.drop([r for r in kept.rows if r.get("how") in args.again and r["seed"] in args.seeds])
     told = {
         "test_images": args.test_images, "seeds": args.seeds, "commit": args.commit,
-        "torch": version("torch"),
+        "torch": version("torch"), "ways": args.ways,
     }  # fmt: skip
-    args.to.write_text(table(rows, told))
-    lines = [json.dumps(row) for row in rows]
-    args.to.with_suffix(".jsonl").write_text("\n".join(lines) + "\n")
-    print(table(rows, told))
+    measure(plan.context, told, kept)
+    args.to.write_text(table(kept.rows, told))
+    print(table(kept.rows, told))
 
 
 def main() -> None:
     """Judge sets of branches."""
-    judge_trained(__doc__, measure, table, to="masks_judged.md", seeds=(0, 1, 2, 3, 4))
+    keys = ("seed", "count", "how")
+    judge_trained(__doc__, measure, table, to="masks_judged.md", seeds=(0, 1, 2, 3, 4), keys=keys)
 
 
 if __name__ == "__main__":

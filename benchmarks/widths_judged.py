@@ -13,15 +13,23 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch.nn.functional as F
-from masks_judged import JUDGED, RECALIBRATED, Chooser, judge_trained
+from kept_rows import KeptRows
+from masks_judged import (
+    BATCH,
+    EPOCH_IMAGES,
+    JUDGED,
+    RECALIBRATED,
+    Chooser,
+    Told,
+    epoch_seconds,
+    judge_trained,
+)
 
 from autodepth.networks.pruning.width import prune_width
-from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.choosing.mask_search import closest
 from autodepth.policy.choosing.variants import choose_variants
 from autodepth.policy.policy import Policy
@@ -37,21 +45,6 @@ SHARES = (0.75, 0.5, 0.33)
 HOWS = ("joint sets", "widths in sum", "joint widths")
 RECOVERIES = ("recalibrated", "reconstructed")
 WAYS = [(how, recovery) for how in HOWS for recovery in RECOVERIES]
-EPOCH_IMAGES, TIMED_STEPS, BATCH = 4500, 3, 128
-
-
-def epoch_seconds(context: TrialContext, parent: ResidualNetwork) -> float:
-    """Return the processor time of an epoch of the whole network, from a few steps of it."""
-    network = parent.without(())
-    network.module.train()
-    batches = iter(context.training_batches(BATCH, "timing"))
-    seconds = []
-    for _ in range(TIMED_STEPS):
-        images, labels = next(batches)
-        start = time.process_time()
-        F.cross_entropy(network.module(images), labels).backward()
-        seconds.append(time.process_time() - start)
-    return statistics.median(seconds) * EPOCH_IMAGES / BATCH
 
 
 class Widths:
@@ -99,29 +92,27 @@ class Widths:
         return {"macs": share, **chooser.tested_network(network)}
 
 
-def measure(context: TrialContext, seeds: Sequence[int], test_images: int) -> list[dict[str, Any]]:
-    """Return one row per draw of images, share, way to choose and recovery, and one of costs."""
-    rows = []
-    for seed in seeds:
+def measure(context: TrialContext, told: Told, kept: KeptRows) -> None:
+    """Keep one row per draw of images, share, way to choose and recovery, and one of costs."""
+    for seed in told["seeds"]:
+        if kept.find(seed=seed, how="costs"):
+            continue
         setting = replace(context, seed=seed)
         parent = train_parent(Policy(train=TrainingSettings(epochs=0)), setting, print).network
-        widths = Widths(Chooser(setting, parent, test_images))
+        widths = Widths(Chooser(setting, parent, told["test_images"]))
         epoch = epoch_seconds(setting, parent)
         for share in SHARES:
             for how in HOWS:
                 chosen = widths.by(how, share)
                 for recovery in RECOVERIES:
-                    told = widths.tested(chosen, recovery)
-                    row = {"seed": seed, "share": share, "how": how, "recovery": recovery, **told}
-                    rows.append({**row, "widths": {str(b): w for b, w in chosen.items()}})
-                    print(rows[-1], flush=True)
+                    found = widths.tested(chosen, recovery)
+                    row = {"seed": seed, "share": share, "how": how, "recovery": recovery, **found}
+                    kept.add({**row, "widths": {str(b): w for b, w in chosen.items()}})
         costs = {name: seconds / epoch for name, seconds in widths.seconds.items()}
-        rows.append({"seed": seed, "epoch_seconds": epoch, "epochs": costs})
-        print(rows[-1], flush=True)
-    return rows
+        kept.add({"seed": seed, "how": "costs", "epoch_seconds": epoch, "epochs": costs})
 
 
-def table(rows: list[dict[str, Any]], told: dict[str, Any]) -> str:
+def table(rows: list[dict[str, Any]], told: Told) -> str:
     """Return the rows as Markdown."""
     tested, costs = [r for r in rows if "share" in r], [r for r in rows if "epochs" in r]
     lines = [
@@ -153,7 +144,8 @@ def table(rows: list[dict[str, Any]], told: dict[str, Any]) -> str:
 
 def main() -> None:
     """Judge widths of branches."""
-    judge_trained(__doc__, measure, table, to="widths_judged.md", seeds=(0, 1, 2))
+    keys = ("seed", "share", "how", "recovery")
+    judge_trained(__doc__, measure, table, to="widths_judged.md", seeds=(0, 1, 2), keys=keys)
 
 
 if __name__ == "__main__":
