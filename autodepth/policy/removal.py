@@ -57,6 +57,19 @@ def branches_back(removal: Removal, removed: Collection[int]) -> tuple[int, ...]
     return tuple(back)
 
 
+def floors(stages: Mapping[int, int], least: int) -> list[tuple[list[int], int]]:
+    """Return the branches of each stage, and how many of them have to stay.
+
+    Args:
+        stages: stage of each branch that is there, by number.
+        least: of every stage as many stay, or all where it has fewer.
+    """
+    members: dict[int, list[int]] = {}
+    for branch, stage in stages.items():
+        members.setdefault(stage, []).append(branch)
+    return [(branches, min(least, len(branches))) for branches in members.values()]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Removal:
     """The rule by which branches of one network go, weakest first.

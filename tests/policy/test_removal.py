@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from autodepth.errors import InputError
 from autodepth.policy.policy import Policy
-from autodepth.policy.removal import Removal, unit_of
+from autodepth.policy.removal import Removal, floors, unit_of
 
 STAGES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 2}
 MACS = {1: 10, 2: 20, 3: 30, 4: 40, 5: 50}
@@ -140,3 +140,9 @@ def test_a_named_branch_has_to_be_there():
     with pytest.raises(InputError, match=r"branches must name .* 1 to 5, but got 6"):
         removal(branches=(2, 6))
     assert removal(branches=()).step({1: -1.0}, ()) == ()
+
+
+def test_floors_of_a_stage_are_what_it_has_at_most():
+    assert floors(STAGES, 2) == [([1, 2], 2), ([3, 4, 5], 2)]
+    assert floors(STAGES, 5) == [([1, 2], 2), ([3, 4, 5], 3)]
+    assert floors({}, 1) == []

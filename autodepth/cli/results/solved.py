@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from autodepth.service.solving.expectation import Expectation
     from autodepth.service.solving.solve import Answer
 
+_REMOVAL_ONLY = (
+    "branches go or stay whole: no trial of this study judged narrower ones, as removal "
+    "joint_widths does"
+)
+
 
 def solve(
     study: str, wishes: Sequence[str], *, carry_out: bool, own_code: bool, json: bool
@@ -40,10 +45,12 @@ def solve(
     answers = [solver.answer(bounds) for bounds in asked]
     trial = _carried_out(folder.name, answers[0], own_code=own_code) if carry_out else None
     if json:
-        give_json(_document(answers, solver.expectation, trial))
+        give_json({"widths": solver.widths, **_document(answers, solver.expectation, trial)})
         return
     _print_answers(answers)
     say(_how_sure(solver.expectation))
+    if not solver.widths:
+        say(_REMOVAL_ONLY)
     if trial is not None:
         give(_told(trial))
 

@@ -66,7 +66,7 @@ def branch_table(
         if latencies is not None:
             costs["latency_ms"] = latencies.branches_ms.get(branch.index, 0.0)
         branches[branch.index] = {1.0: costs}
-    _add_narrower(branches, network, widths)
+    _add_narrower(branches, network, latencies, widths)
     whole = {
         "macs": float(network.total_macs),
         "parameters": float(network.total_parameters),
@@ -84,6 +84,7 @@ def branch_table(
 def _add_narrower(
     branches: dict[int, dict[float, dict[str, float]]],
     network: ResidualNetwork,
+    latencies: LatencyTable | None,
     widths: Sequence[float],
 ) -> None:
     """Enter what branches cost that are narrower, where that is less."""
@@ -95,7 +96,9 @@ def _add_narrower(
             saved = whole["parameters"] - branch.parameters
             costs = {"macs": float(branch.macs), "parameters": float(branch.parameters)}
             costs["size_bytes"] = whole["size_bytes"] - _BYTES * saved
-            if "latency_ms" in whole:
-                costs["latency_ms"] = whole["latency_ms"] * width
+            if latencies is not None:
+                costs["latency_ms"] = latencies.predict(
+                    (), widths={branch.index: width}
+                ) - latencies.predict({branch.index})
             if costs["macs"] < before["macs"]:
                 by_width[width] = costs

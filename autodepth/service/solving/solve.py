@@ -16,9 +16,9 @@ from autodepth.errors import InputError, SelectionError, StudyError
 from autodepth.front.selection import FrontPoint
 from autodepth.front.violations import violations_of
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.choosing.variants import Bounds, Variant, choose_variants
 from autodepth.policy.policy import Policy
+from autodepth.policy.removal import floors
 from autodepth.service.solving.branch_table import METRICS, branch_table
 from autodepth.service.solving.evidence import Evidence
 from autodepth.service.solving.expectation import Expectation
@@ -110,9 +110,10 @@ class Solver:
         plan = evidence.plan
         self._network = build_network(NetworkSpec.from_dict(plan["network"], own_code=own_code))
         judged = {w for t in evidence.templates for lost in t.narrower.values() for w in lost}
-        self._widths = sorted(judged - {0.0, 1.0})
+        self.widths = sorted(judged - {0.0, 1.0})
+        """Shares of channels that branches may be left with; none where no trial judged any."""
         latencies = tables_of(plan).get("latency_ms")
-        self._costs = branch_table(self._network, latencies, self._widths)
+        self._costs = branch_table(self._network, latencies, self.widths)
         self._unpruned = {**self._costs.without(()), **plan["unpruned"]}
         self.expectation = Expectation(evidence.known)
         """What accuracies are predicted by."""
@@ -162,7 +163,8 @@ class Solver:
             for branch, by_width in self._costs.branches.items()
         }
         limits = self._limits(bounds)
-        staying = _floors(self._network, template.policy.least_per_stage)
+        stages = {branch.index: branch.stage for branch in self._network.branches}
+        staying = floors(stages, template.policy.least_per_stage)
         chosen = choose_variants(variants, replace(limits, staying=staying))
         if chosen is None:
             return None
@@ -209,7 +211,7 @@ class Solver:
             )
         device = torch.device("cuda" if plan["device"] == "gpu" else "cpu")
         table = measure_table(self._network, device, plan["threads"])
-        self._costs = branch_table(self._network, table, self._widths)
+        self._costs = branch_table(self._network, table, self.widths)
         self._unpruned = {**self._unpruned, "latency_ms": table.whole_ms}
 
 
@@ -230,11 +232,3 @@ def _variants(
         if width < 1 and cost is not None
     ]
     return variants
-
-
-def _floors(network: ResidualNetwork, least: int) -> list[tuple[list[int], int]]:
-    """Return the branches of each stage, and how many of them have to stay."""
-    stages: dict[int, list[int]] = {}
-    for branch in network.branches:
-        stages.setdefault(branch.stage, []).append(branch.index)
-    return [(branches, min(least, len(branches))) for branches in stages.values()]

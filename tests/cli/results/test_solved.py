@@ -17,6 +17,19 @@ def test_bounds_are_answered_as_a_table_and_as_a_document(scored, run):
     assert document["trial"] is None
 
 
+def test_whether_branches_can_become_narrower_is_said(scored, run):
+    scored("narrower", narrower=True)
+    scored("removal")
+    wish = ("--solve", "macs<=60%")
+    assert "branches go or stay whole" in " ".join(run("front", "removal", *wish).stderr.split())
+    assert "branches go or stay whole" not in run("front", "narrower", *wish).stderr
+
+    told = [
+        json.loads(run("front", name, *wish, "--json").stdout) for name in ("removal", "narrower")
+    ]
+    assert [document["widths"] for document in told] == [[], [0.25, 0.5, 0.75]]
+
+
 def test_what_cannot_be_asked_is_refused(scored, run):
     scored("done")
     alone = run("front", "done", "--carry-out")

@@ -18,7 +18,7 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
 from autodepth.policy.choosing.variants import Bounds, Variant, choose_variants
 from autodepth.policy.choosing.width_search import search_widths
-from autodepth.policy.removal import Removal
+from autodepth.policy.removal import Removal, floors
 from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.branches.joint import JUDGED_IMAGES
 from autodepth.trial.phases.branches.judging import Judge
@@ -90,10 +90,8 @@ class JointWidths:
         """Return what may become of each branch, and what has to be kept; as of `chosen`."""
         policy, network = removal.policy, self._network
         around = network.total_macs - sum(b.macs for b, _ in network.kept())
-        stages: dict[int, list[int]] = defaultdict(list)
-        for branch, _ in network.kept():
-            stages[branch.stage].append(branch.index)
-        staying = [(s, min(policy.least_per_stage, len(s))) for s in stages.values()]
+        stages = {branch.index: branch.stage for branch, _ in network.kept()}
+        staying = floors(stages, policy.least_per_stage)
         most = {"macs": (policy.macs_target or 1.0) * network.total_macs - around}
         return self._variants(removal, lost), Bounds(most=most, staying=staying)
 
