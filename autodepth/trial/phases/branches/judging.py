@@ -9,7 +9,7 @@ task, the mean squared difference.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from autodepth.long_work import long_work
-from autodepth.networks.gates.batch_statistics import batch_statistics
+from autodepth.networks.gates.batch_statistics import batch_statistics, following_batches
 from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.gates.masked_runs import Mask, Narrow, Widths, outputs_with
 from autodepth.networks.residual_network import ResidualNetwork
@@ -26,6 +26,8 @@ from autodepth.tasks.classification import CLASSIFICATION
 from autodepth.tasks.loading import Batches
 from autodepth.tasks.task import Task
 from autodepth.trial.training.evaluation import Measured
+
+_AT_ONCE = 32  # images, where batches may be cut
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,9 @@ class Judge:
             if gated.inputs_of(gate) == self._gated.inputs_of(self._gated.removable_gates()[number])
         }
         """Branches of other widths, by number and width, that can take the place of whole ones."""
-        self._whole: list[Any] = []  # outputs for each batch
+        self._whole: list[Any] = []  # outputs for each part of a batch
+        modules = [gated.module for gated in (self._gated, *self._narrower.values())]
+        self._by_batch = any(following_batches(module) for module in modules)
 
     def __call__(
         self, masks: Sequence[Collection[int]], told: str = "leaving out branches"
@@ -96,15 +100,29 @@ class Judge:
         found: defaultdict[Widths, _Sums] = defaultdict(lambda: _Sums(self._task))
         modules = [gated.module for gated in (self._gated, *self._narrower.values())]
         with long_work(told, len(self._batches) * len(choices)) as advance:
-            for number, (images, targets) in enumerate(self._batches):
+            for number, (images, targets, done) in enumerate(self._parts()):
                 whole = self._of_whole(number, images)
                 with ExitStack() as statistics:
                     for module in modules:
                         statistics.enter_context(batch_statistics(module, len(images)))
                     for widths, outputs in outputs_with(self._gated, images, choices, self.narrow):
                         found[widths].update(outputs, targets, whole, len(images))
-                        advance(1)
+                        advance(done)
         return {widths: sums.judged() for widths, sums in found.items()}
+
+    def _parts(self) -> Iterator[tuple[Tensor, Any, int]]:
+        """Yield images, targets, and how many batches are done with them.
+
+        Where no statistics are taken of a batch, what it is cut into changes nothing but memory.
+        """
+        for images, targets in self._batches:
+            if self._by_batch or not isinstance(targets, Tensor) or len(targets) != len(images):
+                yield images, targets, 1
+                continue
+            parts = zip(images.split(_AT_ONCE), targets.split(_AT_ONCE), strict=True)
+            count = -(-len(images) // _AT_ONCE)
+            for part, (some, their) in enumerate(parts, start=1):
+                yield some, their, int(part == count)
 
     @torch.inference_mode()
     def _of_whole(self, number: int, images: Tensor) -> Any:

@@ -73,3 +73,16 @@ def test_a_narrower_branch_is_judged_as_that_of_the_narrower_network():
             for images, _ in BATCHES
         )
         assert judged.divergence == pytest.approx(divergence / 36, rel=1e-3, abs=1e-6)
+
+
+@torch.no_grad()
+def test_without_batch_norms_it_does_not_matter_how_images_are_cut_into_batches():
+    spec = NetworkSpec(name="timm:vit_tiny_patch16_224", classes=10, height=32, width=32)
+    network = build_network(spec, seed=1)
+    images, labels = torch.randn(50, 3, 32, 32, generator=GENERATOR), torch.arange(50) % 10
+    at_once = Judge(network, [(images, labels)])(MASKS)
+    halves = Judge(network, list(zip(images.split(25), labels.split(25), strict=True)))(MASKS)
+
+    for mask, judged in at_once.items():
+        assert judged.divergence == pytest.approx(halves[mask].divergence, rel=1e-3, abs=1e-6)
+        assert judged.accuracy == halves[mask].accuracy
