@@ -1,16 +1,18 @@
 """Choosing branches that go together: a search over sets of them. Plain numbers only.
 
 What branches are worth one by one does not add up, so sets are judged as they are
-(benchmarks/results/masks_judged.md has what that brings).
-Branches go one after the other; at each step the few that seem to cost least are judged together
-with what is gone, by the network and not by the layer, as in EvoPress (Sieberling et al. 2025).
-Then single branches are swapped. What was judged on the way is a front of sets at every cost.
+(benchmarks/results/masks_judged.md has what that brings). Most are only glanced at, on few images.
+Branches go one after the other, those first that seem to cost least with what is gone; they come
+back one after the other; and they go again, from the best set of each size, where sets that were
+given to begin with count too (a floating search, Pudil et al. 1994). What promises most at its cost
+is judged, by the network and not by the layer, as in EvoPress (Sieberling et al. 2025), and single
+branches of it are swapped. What was judged is a front of sets at every cost.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 Mask: TypeAlias = frozenset[int]
@@ -18,16 +20,20 @@ Mask: TypeAlias = frozenset[int]
 Judge: TypeAlias = Callable[[Sequence[Mask]], Mapping[Mask, float]]
 """How far the network without each set is from the whole, at least 0."""
 
-CANDIDATES = 4
-"""Branches that are tried at each step."""
+CANDIDATES = 6
+"""Branches that are tried next, at most, and swaps in a round."""
 _UNEQUAL = 1.2  # times as much that the dearest branch costs as the cheapest
+_PER_BRANCH = 2  # sets that are judged after a glance, at most, for each branch
+_FINALISTS = 2  # of a round of swaps, that are judged
 
 
 def search_masks(
     costs: Mapping[int, float],
     judge: Judge,
     *,
+    glance: Judge,
     allowed: Callable[[Mask], bool],
+    starts: Callable[[Mapping[int, float]], Iterable[Mask]] = lambda _: (),
     swaps: int,
     seed: int,
 ) -> dict[Mask, float]:
@@ -38,16 +44,23 @@ def search_masks(
     Args:
         costs: multiply-accumulates of each branch that may go, by number.
         judge: tells how far; asked for the same set once.
+        glance: tells it about, for a part of the work; likewise.
         allowed: whether all of a set may be gone.
-        swaps: how many rounds of swaps are tried; each judges up to `CANDIDATES` sets of one size.
+        starts: sets to begin with, by how far the network is without each branch alone.
+        swaps: how many rounds of swaps are tried; each glances at up to `CANDIDATES` sets of one
+            size and judges two.
         seed: of the swaps.
     """
-    search = _Search(costs, judge, allowed)
-    search.ask([frozenset({branch}) for branch in sorted(costs)])
-    chains = [search.chain(dict.fromkeys(costs, 1.0))]
+    search = _Search(costs, judge, glance, allowed)
+    search.judge([frozenset({branch}) for branch in sorted(costs)])
+    search.glance([mask for mask in starts(search.alone()) if allowed(mask)])
+    search.forward(dict.fromkeys(costs, 1.0))
     if costs and max(costs.values()) > _UNEQUAL * min(costs.values()):
-        chains.append(search.chain(costs))  # where branches differ, by what is lost per cost
-    search.swap(chains[0], swaps, random.Random(seed))  # noqa: S311 - no secret
+        search.forward(costs)  # where branches differ, by what is lost per cost
+    search.backward()
+    search.forward(dict.fromkeys(costs, 1.0), floating=True)
+    search.judge(search.promising())
+    search.swap(swaps, random.Random(seed))  # noqa: S311 - no secret
     return search.judged
 
 
@@ -68,34 +81,54 @@ def closest(judged: Mapping[Mask, float], reached: Callable[[Mask], bool]) -> Ma
 
 class _Search:
     def __init__(
-        self, costs: Mapping[int, float], judge: Judge, allowed: Callable[[Mask], bool]
+        self,
+        costs: Mapping[int, float],
+        judge: Judge,
+        glance: Judge,
+        allowed: Callable[[Mask], bool],
     ) -> None:
-        self._branches, self._judge, self._allowed = sorted(costs), judge, allowed
+        self._costs, self._allowed = costs, allowed
+        self._branches = sorted(costs)
+        self._judge, self._glance = judge, glance
         self.judged: dict[Mask, float] = {frozenset(): 0.0}
+        self._glanced: dict[Mask, float] = {frozenset(): 0.0}
         # What a branch last took the network further away; at first, alone.
         self._taken: dict[int, float] = {}
 
-    def ask(self, masks: Sequence[Mask]) -> list[float]:
-        new = [mask for mask in dict.fromkeys(masks) if mask not in self.judged]
-        if new:
+    def judge(self, masks: Iterable[Mask]) -> None:
+        if new := [mask for mask in dict.fromkeys(masks) if mask not in self.judged]:
             self.judged.update(self._judge(new))
-        return [self.judged[mask] for mask in masks]
 
-    def chain(self, per: Mapping[int, float]) -> list[Mask]:
-        """Let branches go one after the other, those that take least for what they cost first."""
-        self._taken = {b: self.judged[frozenset({b})] for b in self._branches}
+    def glance(self, masks: Sequence[Mask]) -> list[float]:
+        new = [mask for mask in dict.fromkeys(masks) if mask not in self._glanced]
+        if new:
+            self._glanced.update(self._glance(new))
+        return [self._glanced[mask] for mask in masks]
+
+    def alone(self) -> dict[int, float]:
+        """Return how far the network is from the whole without each branch alone."""
+        return {branch: self.judged[frozenset({branch})] for branch in self._branches}
+
+    def forward(self, per: Mapping[int, float], *, floating: bool = False) -> None:
+        """Let branches go one after the other, those that take least for what they cost first.
+
+        Args:
+            per: what a branch costs.
+            floating: whether to go on from the best set of each size that is known.
+        """
+        if not floating:
+            self._taken = self.alone()
         gone: Mask = frozenset()
-        chain = []
         while candidates := self._next(gone, per):
             masks = [gone | {branch} for branch in candidates]
-            before = self.judged[gone]
-            told = self.ask(masks)
+            before = self.glance([gone])[0]
+            told = self.glance(masks)
             self._taken.update(
                 (branch, found - before) for branch, found in zip(candidates, told, strict=True)
             )
             gone = min(zip(told, candidates, masks, strict=True), key=_for_cost(before, per))[2]
-            chain.append(gone)
-        return chain
+            if floating:
+                gone = self._best_of_size()[len(gone)]
 
     def _next(self, gone: Mask, per: Mapping[int, float]) -> list[int]:
         free = [b for b in self._branches if b not in gone and self._allowed(gone | {b})]
@@ -103,10 +136,36 @@ class _Search:
             :CANDIDATES
         ]
 
-    def swap(self, chain: Sequence[Mask], rounds: int, draws: random.Random) -> None:
+    def backward(self) -> None:
+        """Let branches come back one after the other, from the best set of each size known."""
+        for size in sorted(self._best_of_size(), reverse=True):
+            gone = self._best_of_size()[size]
+            masks = [gone - {branch} for branch in sorted(gone)]
+            told = zip(sorted(gone), self.glance(masks), strict=True)
+            self._taken.update((b, self._glanced[gone] - found) for b, found in told)
+
+    def _best_of_size(self) -> dict[int, Mask]:
+        ordered = sorted(self._glanced, key=lambda m: (-self._glanced[m], sorted(m)))
+        return {len(mask): mask for mask in ordered}
+
+    def promising(self) -> list[Mask]:
+        """Return sets that none is nearer than of those that save as much, by a glance."""
+        saved = {mask: sum(self._costs[b] for b in mask) for mask in self._glanced}
+        nearest, front = float("inf"), []
+        for mask in sorted(saved, key=lambda m: (-saved[m], self._glanced[m], sorted(m))):
+            if self._glanced[mask] < nearest:
+                nearest = self._glanced[mask]
+                front.append(mask)
+        best = list(self._best_of_size().values())
+        most = _PER_BRANCH * len(self._branches) - len(best)
+        every = max(1, -(-len(front) // max(1, most)))
+        return [*best, *front[::every]]
+
+    def swap(self, rounds: int, draws: random.Random) -> None:
         """Swap a branch that is gone for one that stays, and go on from what is better."""
-        best = {len(mask): mask for mask in chain}
-        sizes = [size for size in best if size < len(self._branches)]
+        ordered = sorted(self.judged, key=lambda m: (-self.judged[m], sorted(m)))
+        best = {len(mask): mask for mask in ordered}
+        sizes = [size for size in sorted(best) if 1 < size < len(self._branches)]
         for _ in range(rounds if sizes else 0):
             size = draws.choice(sizes)
             mask = best[size]
@@ -115,9 +174,13 @@ class _Search:
                 mask - {draws.choice(sorted(mask))} | {draws.choice(staying)}
                 for _ in range(CANDIDATES)
             ]
-            tried = [other for other in drawn if self._allowed(other)]
-            self.ask(tried)
-            best[size] = min([mask, *tried], key=lambda other: (self.judged[other], sorted(other)))
+            tried = [other for other in dict.fromkeys(drawn) if self._allowed(other)]
+            told = zip(self.glance(tried), map(sorted, tried), strict=True)
+            finalists = [frozenset(other) for _, other in sorted(told)[:_FINALISTS]]
+            self.judge(finalists)
+            best[size] = min(
+                [mask, *finalists], key=lambda other: (self.judged[other], sorted(other))
+            )
 
 
 def _for_cost(

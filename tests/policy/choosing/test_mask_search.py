@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodepth.policy.choosing.mask_search import CANDIDATES, closest, search_masks
+from autodepth.policy.choosing.mask_search import closest, search_masks
 
 BRANCHES = range(1, 9)
 COSTS = dict.fromkeys(BRANCHES, 1.0)
@@ -35,8 +35,9 @@ class Made:
         return sum(self.alone[b] for b in mask) + sum(self.together.get(p, 0.0) for p in pairs)
 
 
-def search(judge, costs=COSTS, allowed=always, swaps=20):
-    return search_masks(costs, judge, allowed=allowed, swaps=swaps, seed=0)
+def search(judge, costs=COSTS, allowed=always, swaps=20, **more):
+    glance = more.pop("glance", Made(judge.alone, judge.together))
+    return search_masks(costs, judge, glance=glance, allowed=allowed, swaps=swaps, seed=0, **more)
 
 
 @settings(max_examples=30, deadline=None)
@@ -57,13 +58,47 @@ def test_branches_that_make_up_for_each_other_do_not_both_go():
     assert len(found) == 2
 
 
-def test_swaps_find_what_was_not_among_the_candidates():
-    """8 alone is worth most, but nothing once 1 is gone."""
-    alone = {1: 0.1, 8: 1.0, **dict.fromkeys(range(2, 8), 0.2)}
-    judge = Made(alone, {(1, 8): -1.05})
+def test_branches_that_went_too_early_come_back():
+    """1 seems worth least, but is needed beside 2 to 4, of which all may go."""
+    alone = {1: 0.05, **dict.fromkeys(range(2, 5), 0.2), **dict.fromkeys(range(5, 9), 0.3)}
+    together = {(a, b): -0.15 for a in range(2, 5) for b in range(a + 1, 5)}
+    together |= {(1, b): 0.4 for b in range(2, 5)}
 
-    assert closest(search(judge, swaps=0), lambda mask: len(mask) == 2) != {1, 8}
-    assert closest(search(judge, swaps=200), lambda mask: len(mask) == 2) == {1, 8}
+    found = closest(search(Made(alone, together), swaps=0), lambda mask: len(mask) == 3)
+    assert found == {2, 3, 4}
+
+
+def test_sets_to_begin_with_are_gone_on_from():
+    """All of 5 to 8 are worth nothing together, but much as long as one of them stays."""
+
+    class Needed(Made):
+        def of(self, mask):
+            missing = len(mask & {5, 6, 7, 8})
+            return 0.1 * len(mask - {5, 6, 7, 8}) + (missing if missing < 4 else 0.0)
+
+    def half(alone):
+        assert alone == {b: 0.1 if b < 5 else 1.0 for b in BRANCHES}
+        return [frozenset({5, 6, 7, 8})]
+
+    def search_from(starts):
+        judges = Needed({}, {}), Needed({}, {})
+        found = search(
+            judges[0], glance=judges[1], swaps=0, starts=starts, allowed=lambda m: len(m) <= 5
+        )
+        return closest(found, lambda mask: len(mask) == 5)
+
+    assert search_from(lambda _: ()) != search_from(half)
+    assert search_from(half) > {5, 6, 7, 8}
+
+
+def test_what_a_glance_says_decides_only_what_is_judged():
+    alone = {b: b / 10 for b in BRANCHES}
+    judge, glance = Made(alone, {}), Made({b: 0.9 - worth for b, worth in alone.items()}, {})
+    found = search(judge, glance=glance)
+
+    assert all(far == judge.of(mask) for mask, far in found.items())
+    assert len(glance.asked) > len(judge.asked)
+    assert len(glance.asked) == len(set(glance.asked))
 
 
 @settings(max_examples=30, deadline=None)
@@ -77,7 +112,7 @@ def test_only_what_may_go_together_is_judged_and_once(worth, kept_apart):
     found = search(judge, allowed=allowed)
     assert all(allowed(mask) for mask in found)
     assert len(judge.asked) == len(set(judge.asked))
-    assert len(judge.asked) <= 8 + 8 * CANDIDATES + 20 * CANDIDATES
+    assert len(judge.asked) <= 8 + 2 * 8 + 2 * 20
 
 
 def test_a_goal_of_costs_is_reached_by_what_costs_most_for_its_worth():

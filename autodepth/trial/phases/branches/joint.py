@@ -7,11 +7,14 @@ on validation images, without labels; what was judged answers policies of every 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from autodepth.networks.gates.masked_runs import Mask
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.policy.choosing.mask_search import Judge as JudgeMasks
 from autodepth.policy.choosing.mask_search import closest, search_masks
-from autodepth.policy.removal import Removal, in_units, unit_of
+from autodepth.policy.choosing.variants import Bounds, Variant, choose_variants
+from autodepth.policy.removal import Removal, floors, in_units, unit_of
 from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.branches.judging import Judge
 
@@ -19,8 +22,11 @@ Divergences = Mapping[Mask, float]
 """How far a network is from the whole, in nats, without each of some sets of its branches."""
 JUDGED_IMAGES = 256
 """Validation images that sets are judged on, at most."""
-# Rounds of swaps: a small part of the search, which the chain of removals decides.
+GLANCED_IMAGES = JUDGED_IMAGES // 5
+"""Those that most sets are only glanced at on."""
+# Rounds of swaps: a small part of the search, which branches that go and come back decide.
 _BRANCHES_PER_SWAP = 5
+_SOLVED = 8  # shares of the branches' costs that sets to begin with are solved for
 
 
 def judge_masks(context: TrialContext, network: ResidualNetwork, removal: Removal) -> Divergences:
@@ -31,20 +37,61 @@ def judge_masks(context: TrialContext, network: ResidualNetwork, removal: Remova
         network: a trained network on its device.
         removal: which branches may be gone together, with those that are gone already.
     """
-    judge = Judge(network, context.scoring_batches(JUDGED_IMAGES), context.task)
-    costs = {b.index: max(1.0, float(b.macs)) for b, _ in network.kept() if b.removable}
-
-    def divergences(masks: Sequence[Mask]) -> dict[Mask, float]:
-        found = judge(masks, "judging sets of branches")
-        return {mask: judged.divergence for mask, judged in found.items()}
-
+    costs = _costs(network)
     return search_masks(
         costs,
-        divergences,
+        _divergences(context, network, JUDGED_IMAGES, "judging sets of branches"),
+        glance=_divergences(context, network, GLANCED_IMAGES, "glancing at sets of branches"),
         allowed=lambda mask: removal.allows(mask.union(network.removed)),
+        starts=partial(solved_masks, network, removal),
         swaps=len(costs) // _BRANCHES_PER_SWAP,
         seed=context.seed_for("sets of branches"),
     )
+
+
+def _divergences(
+    context: TrialContext, network: ResidualNetwork, images: int, told: str
+) -> JudgeMasks:
+    judge = Judge(network, context.scoring_batches(images), context.task)
+    return lambda masks: {mask: found.divergence for mask, found in judge(masks, told).items()}
+
+
+def solved_masks(
+    network: ResidualNetwork, removal: Removal, alone: Mapping[int, float]
+) -> list[Mask]:
+    """Return sets without which least is lost if losses add up, for shares of what branches cost.
+
+    Args:
+        network: a trained network.
+        removal: what has to stay.
+        alone: what is lost without each branch that may go, by number.
+    """
+    costs = _costs(network)
+    may_go = costs.keys() - set(removal.policy.protected)
+    variants = {
+        branch.index: [
+            Variant(width=1.0, lost=0.0, costs={"macs": costs.get(branch.index, 0.0)}),
+            *([_gone(alone[branch.index])] if branch.index in may_go else ()),
+        ]
+        for branch, _ in network.kept()
+    }
+    stages = {branch.index: branch.stage for branch, _ in network.kept()}
+    staying = floors(stages, removal.policy.least_per_stage)
+    bounds = (step / _SOLVED * sum(costs.values()) for step in range(1, _SOLVED))
+    solved = (choose_variants(variants, Bounds(most={"macs": b}, staying=staying)) for b in bounds)
+    return [
+        frozenset(branch for branch, variant in chosen.items() if not variant.width)
+        for chosen in solved
+        if chosen is not None
+    ]
+
+
+def _costs(network: ResidualNetwork) -> dict[int, float]:
+    return {b.index: max(1.0, float(b.macs)) for b, _ in network.kept() if b.removable}
+
+
+def _gone(lost: float) -> Variant:
+    return Variant(width=0.0, lost=lost, costs={"macs": 0.0})
 
 
 def of_single_branches(judged: Divergences) -> dict[int, float]:

@@ -1,5 +1,6 @@
 """Sets of branches are judged once, and answer policies of every goal."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from autodepth.trial.phases.branches.joint import (
     jointly_removed,
     judge_masks,
     of_single_branches,
+    solved_masks,
 )
 from autodepth.trial.phases.branches.judging import Judge
 from autodepth.trial.phases.parent import train_parent
@@ -63,6 +65,20 @@ def test_a_share_of_macs_is_reached_and_floors_hold(parent, judged):
     most = going(judged, parent, macs_target=0.01)  # more than may go
     stages = {branch.index: branch.stage for branch in parent.branches}
     assert {stages[b] for b in stages if b not in most} == set(stages.values())
+
+
+def test_the_search_begins_with_what_loses_least_in_sum(parent):
+    policy = replace(POLICY, protected=(3,))
+    removal, alone = removal_from(parent, policy), {1: 0.1, 2: 3.0, 4: 1.0, 5: 2.0, 6: 0.5}
+    costs = {branch.index: branch.macs for branch in parent.branches}
+    every = [frozenset(c) for n in range(6) for c in itertools.combinations(alone, n)]
+    found = solved_masks(parent, removal, {3: 0.0, **alone})
+
+    assert {1} in found
+    for mask in found:
+        saving = [m for m in every if sum(map(costs.get, m)) >= sum(map(costs.get, mask))]
+        least = min(sum(map(alone.get, m)) for m in saving if removal.allows(m))
+        assert sum(map(alone.get, mask)) == pytest.approx(least)
 
 
 def test_as_many_go_as_lie_below_a_threshold_alone(parent, judged):
