@@ -119,7 +119,8 @@ class Judge:
             if self._by_batch or not isinstance(targets, Tensor) or len(targets) != len(images):
                 yield images, targets, 1
                 continue
-            parts = zip(images.split(_AT_ONCE), targets.split(_AT_ONCE), strict=True)
+            their_parts = torch.split(targets, _AT_ONCE)
+            parts = zip(torch.split(images, _AT_ONCE), their_parts, strict=True)
             count = -(-len(images) // _AT_ONCE)
             for part, (some, their) in enumerate(parts, start=1):
                 yield some, their, int(part == count)
