@@ -134,10 +134,11 @@ def latency_tables_of(
         ) -> Answer:
             if cluster is None:
                 return function(network, *of, resources, *given)
-            return cluster.run(
+            answer: Answer = cluster.run(
                 _elsewhere, spec, pack(spec, None), function, (*of, resources, *given),
                 cpus=resources.cpus, gpus=resources.gpus,
             )  # fmt: skip
+            return answer
 
         device, table = there(_device), known.get(metric)
         threads = resources.threads if place is None else place.threads
