@@ -13,7 +13,14 @@ from autodepth.data.load import ImageData, load_data
 from autodepth.data.settings import DataSettings, Normalisation, without_place
 from autodepth.errors import BundleError, DataError, InputError
 from autodepth.export.bundles.architecture import Architecture
-from autodepth.export.writing import FORMATS, Format, Tell, refuse_existing, write_bundle
+from autodepth.export.writing import (
+    FORMATS,
+    KNOWN_FORMATS,
+    Format,
+    Tell,
+    refuse_existing,
+    write_bundle,
+)
 from autodepth.front.selection import FrontPoint, select
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.pruning.widths import changed_shapes
@@ -192,6 +199,8 @@ def export_network(  # noqa: PLR0913 - what a bundle is made of
     """
     spec = NetworkSpec.from_dict(plan["network"], own_code=own_code)
     learns = TaskSpec.from_dict(plan.get("task"))
+    if policy.get("quantise", "none") == "int8":
+        formats = tuple(name for name in KNOWN_FORMATS if name in {*formats, "onnx", "int8"})
     if "int8" in formats and not learns.is_classification:
         raise InputError(f"int8 is made for classification alone, but the task is {learns.name}")
     constants = plan["normalisation"]

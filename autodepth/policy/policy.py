@@ -18,7 +18,10 @@ _NAMES = {
     if "setting" in item.metadata
 }
 """Attributes of a policy by their names in files."""
-_LATER = ("origin", "stream_width", "width_growth", "widths", "recovery", "feature_distillation")
+_LATER = (
+    "origin", "stream_width", "width_growth", "widths", "recovery", "feature_distillation",
+    "quantise",
+)  # fmt: skip
 """Settings that files leave out at their defaults: there are ledgers from before there were any."""
 
 

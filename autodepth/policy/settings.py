@@ -49,6 +49,8 @@ Recovery = Literal["none", "recalibrate", "reconstruct"]
 RECOVERIES: tuple[Recovery, ...] = get_args(Recovery)
 Origin = Literal["parent", "scratch", "member"]
 ORIGINS: tuple[Origin, ...] = get_args(Origin)
+Quantisation = Literal["none", "int8"]
+QUANTISATIONS: tuple[Quantisation, ...] = get_args(Quantisation)
 
 _ALWAYS: Acts = lambda _: True  # noqa: E731
 _BRANCHES: Mapping[Phase, Acts] = {"branches": _ALWAYS}
@@ -224,6 +226,14 @@ class PolicySettings:
         "epochs of fine-tuning without a better validation loss; null is no limit",
         _FINE_TUNE,
         nullable=True,
+    )
+    quantise: Quantisation = named(
+        "none",
+        QUANTISATIONS,
+        "numbers of the final network: int8 quantises it after training, by onnxruntime; accuracy, "
+        "size and latency are of that file",
+        {},
+        of_labels=True,
     )
     train: TrainingSettings = field(default_factory=TrainingSettings)
 

@@ -27,9 +27,11 @@ from autodepth.tasks.task import Task
 from autodepth.trial.cached_phases import CachedPhases
 from autodepth.trial.context import TrialContext
 from autodepth.trial.device.latency import latency_beside
+from autodepth.trial.device.latency_table import covers
 from autodepth.trial.phases.measurement import costs_elsewhere, operating_point, told_by
 from autodepth.trial.phases.parent import Parent, untrained_network
 from autodepth.trial.phases.pruning import Means, Pruned, prune
+from autodepth.trial.phases.quantising import quantised_point
 from autodepth.trial.phases.recovery import fit_features, recalibrate_batch_norm
 from autodepth.trial.result import EpochReport, Phase, TrialResult
 from autodepth.trial.training.config import Epoch
@@ -57,6 +59,7 @@ def run_trial(
     """
     policy = policy.carried_out
     context = context.started_from(policy.chain[0].origin)
+    tables = context.latency_tables
     clock, phases = _PhaseClock(), CachedPhases(policy, context)
     report = _Reporter(on_epoch, context.task)
     with clock("parent"):
@@ -76,14 +79,18 @@ def run_trial(
     with clock("measure"):
         network = without_training_head(network)
         context.limit_threads()  # latencies compare only on as many threads
-        point = operating_point(
-            network,
-            _measured(network, context),
-            size_bytes=save_weights(network.module, folder / WEIGHTS_FILE),
-            latency=latency_beside(network, parent.network, context.latency_tables.get(LATENCY)),
-            elsewhere=costs_elsewhere(network, parent.network, context),
-            task=context.task,
-        )
+        size = save_weights(network.module, folder / WEIGHTS_FILE)
+        if policy.quantise == "int8":
+            point = quantised_point(network, parent.network, context)
+        else:
+            point = operating_point(
+                network,
+                _measured(network, context),
+                size_bytes=size,
+                latency=latency_beside(network, parent.network, tables.get(LATENCY)),
+                elsewhere=costs_elsewhere(network, parent.network, context),
+                task=context.task,
+            )
     return TrialResult(
         point=point,
         removed=tuple(sorted(pruned.order)),
@@ -162,8 +169,8 @@ def _check_bounds(pruned: Pruned, parent: Parent, policy: Policy, context: Trial
     for constraint in context.constraints:
         table = context.latency_tables.get(constraint.metric)
         if table is not None:
-            if policy.stream_width < 1 or policy.base is not None:
-                continue  # the table knows networks of whole streams, cut out of a parent
+            if not covers(policy.to_dict()):
+                continue
             widths = {**dict(policy.widths), **pruned.widths}
             predicted = table.predict(network.removed, policy.filter_sparsity, widths)
             if table.breaks(constraint, predicted):

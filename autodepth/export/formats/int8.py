@@ -1,8 +1,7 @@
 """The ONNX file in eight-bit integers: smaller, faster where the CPU multiplies integers well.
 
-Static quantisation: the ranges of activations come from training images, weights are scaled per
-output channel. It is another network than the searched one, so it is not compared with it score
-by score: its accuracy on the validation split is told beside that of the original.
+It is another network than the 32-bit one, so it is not compared with that score by score: its
+accuracy on the validation split is told beside that of the original.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +17,10 @@ import torch
 from autodepth.data.batches import Batches
 from autodepth.data.images import Images
 from autodepth.data.load import ImageData
-from autodepth.errors import BundleError
 from autodepth.export.bundles.architecture import Architecture
-from autodepth.trial.runtimes.onnx_session import INPUT, Array, load_quantisation, open_onnx
-from autodepth.trial.runtimes.torch_program import cause, quiet
+from autodepth.trial.runtimes.int8_file import calibrating, write_int8
+from autodepth.trial.runtimes.onnx_session import Array, open_onnx
 
-CALIBRATION_IMAGES = 256
 _BATCH = 64
 
 
@@ -66,39 +62,15 @@ def quantise(original: Path, to: Path, architecture: Architecture, data: ImageDa
     Raises:
         BundleError: onnxruntime cannot quantise the network.
     """
-    quantisation = load_quantisation()
-    # The training part is sorted by nothing in particular, so evenly spaced images are a sample.
-    count = min(CALIBRATION_IMAGES, len(data.train))
-    sample = data.train.subset(np.arange(count) * len(data.train) // count)
-    batches = (images for images, _ in _prepared(sample, architecture))
-    try:
-        with quiet(), TemporaryDirectory(prefix="autodepth-") as scratch:
-            prepared = Path(scratch) / "prepared.onnx"
-            quantisation.shape_inference.quant_pre_process(original, prepared)
-            quantisation.quantize_static(prepared, to, _Calibration(batches), per_channel=True)
-    except Exception as error:  # onnxruntime lets through whatever its passes raise
-        raise BundleError(
-            f"onnxruntime cannot quantise the network; leave int8 out of --formats: {cause(error)}"
-        ) from error
+    sample = calibrating(data.train)
+    write_int8(original, to, (images for images, _ in _prepared(sample, architecture)))
     return Quantised(
         file=to.name,
-        calibration_images=count,
+        calibration_images=len(sample),
         validation_images=len(data.validation),
         validation_accuracy=_accuracy(to, architecture, data.validation),
         float_accuracy=_accuracy(original, architecture, data.validation),
     )
-
-
-class _Calibration:
-    """Batches in the form onnxruntime asks for them."""
-
-    def __init__(self, batches: Iterator[Array]) -> None:
-        self._batches = batches
-
-    def get_next(self) -> dict[str, Array] | None:
-        """Return the next batch, None after the last."""
-        images = next(self._batches, None)
-        return None if images is None else {INPUT: images}
 
 
 def _prepared(

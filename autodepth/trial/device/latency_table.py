@@ -132,9 +132,12 @@ def _ranks(values: Sequence[float]) -> list[float]:
 
 
 def covers(policy: Mapping[str, Any]) -> bool:
-    """Whether a table can predict a policy's network: it knows branches of whole streams.
+    """Whether a table can predict a policy's network.
+
+    It knows networks of whole streams, cut out of a parent, in 32-bit floats.
 
     Args:
         policy: plain values, by the names of a policy file.
     """
-    return policy.get("stream_width", 1.0) == 1 and "base" not in policy
+    floats = policy.get("quantise", "none") == "none"
+    return floats and policy.get("stream_width", 1.0) == 1 and "base" not in policy

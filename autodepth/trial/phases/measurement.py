@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from autodepth.networks.pruning.magnitude import effective_macs
@@ -55,7 +56,10 @@ def operating_point(
 
 
 def costs_elsewhere(
-    network: ResidualNetwork, whole: ResidualNetwork, context: TrialContext
+    network: ResidualNetwork,
+    whole: ResidualNetwork,
+    context: TrialContext,
+    file: Path | None = None,
 ) -> Elsewhere:
     """Return peak memory and the latencies at places, by metric, and why others are unknown.
 
@@ -63,9 +67,10 @@ def costs_elsewhere(
         network: the network, on its device, in evaluation mode.
         whole: before anything was removed, on the same device.
         context: says which are asked for.
+        file: the network in ONNX, where it is that which counts.
     """
     known, unknown = latencies_at(
-        context.places, network, whole, context.latency_tables, context.device
+        context.places, network, whole, context.latency_tables, context.device, file
     )
     for metric, batch in memory_metrics(context.memory_batches):
         known[metric] = peak_memory_mb(network.module, network.input_shape, batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ def latencies_at(
     whole: ResidualNetwork,
     tables: Mapping[str, LatencyTable],
     device: torch.device,
+    file: Path | None = None,
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Return a network's latency at each place by metric, and why others are unknown.
 
@@ -42,6 +44,7 @@ def latencies_at(
         whole: the network that the tables are of.
         tables: by metric; those that there are.
         device: of PyTorch.
+        file: the network in ONNX, where it is that which counts.
     """
     known: dict[str, float] = {}
     unknown: dict[str, str] = {}
@@ -50,7 +53,7 @@ def latencies_at(
         table = tables.get(metric)
         beside = [] if table is None or place.command is not None else [whole]
         try:
-            *others, own = _measured(place, [*beside, network], device)
+            *others, own = _measured(place, [*beside, network], device, file)
         except MeasurementError as error:
             unknown[metric] = str(error)
             continue
@@ -102,10 +105,16 @@ def where(name: str, place: LatencySection, device: torch.device) -> str:
 
 
 def _measured(
-    place: LatencySection, networks: Sequence[ResidualNetwork], device: torch.device
+    place: LatencySection,
+    networks: Sequence[ResidualNetwork],
+    device: torch.device,
+    last: Path | None = None,
 ) -> list[float]:
+    """Return latencies by turns, of the last network by its file where there is one."""
     with _opened(place, device) as runner:
-        prepared = [runner.prepare(n.module, n.input_shape) for n in networks]
+        *others, own = networks
+        prepared = [runner.prepare(n.module, n.input_shape) for n in others]
+        prepared.append(runner.prepare(last or own.module, own.input_shape))
         return [found.ms for found in runner.measure(prepared)]
 
 

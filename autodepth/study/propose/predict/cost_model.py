@@ -184,6 +184,8 @@ class CostModel:
         else:
             return None
         content = fine_tuning_content(policy, removed) | {"stage": "end", "epochs": None}
+        if policy.quantise != "none":
+            content |= {"quantise": policy.quantise}
         network = content_key(**content, rule=rule, parent=self.parent(policy))
         return FinalNetwork(network=network, epochs=policy.fine_tune_epochs)
 
@@ -205,8 +207,9 @@ class CostModel:
         """Return the bounds on latency that a policy breaks for certain, as predicted."""
         policy = policy.carried_out
         violations: dict[str, float] = {}
-        if not self._latencies or policy.stream_width < 1 or policy.base is not None:
-            return violations  # tables know networks of whole streams, cut out of a parent
+        of_tables = policy.stream_width == 1 and policy.base is None and policy.quantise == "none"
+        if not self._latencies or not of_tables:
+            return violations  # they know networks of whole streams, cut out of a parent, in floats
         for bound in self._latencies:
             removed = self.removed(policy)
             if removed is None:
