@@ -41,7 +41,7 @@ def test_a_table_predicts_what_adds_up(network, table):
 def test_narrower_branches_are_told_between_what_was_measured(network, table, sparsity):
     smaller = prune_width(network.without([2]), sparsity)
 
-    assert table.predict([2], sparsity) == pytest.approx(size(smaller), rel=0.03)
+    assert table.predict([2], sparsity) == pytest.approx(size(smaller), rel=0.05)
 
 
 def test_a_place_that_tells_no_time_leaves_the_others_known(network):
