@@ -62,6 +62,11 @@ class Run:
         return float(self.told["seconds"] * self.told["cpus"])
 
     @property
+    def processor(self) -> str:
+        """What it ran on; times of others say nothing beside its own."""
+        return str(self.told["conditions"]["processor"])
+
+    @property
     def device_seconds(self) -> float:
         """Device seconds from reserving to releasing; the peer takes some to stop its trials."""
         return float(self.told["device_s"])
@@ -133,7 +138,7 @@ def write_report() -> str:
             "Written by `python benchmarks/search_vs_plain_tune.py --report`; the script says what",
             "is compared. Hypervolume: test split, front chosen on validation, relative to the",
             "unpruned network, at most 1. Times: device seconds. Mean ± standard deviation over",
-            "seeds.",
+            "seeds. Runs on different processors are not compared.",
             "",
             *_conditions(runs.values()),
             "",
@@ -175,12 +180,17 @@ def _conditions(runs: Iterable[Run]) -> list[str]:
 def _by_contestant(
     runs: dict[tuple[str, str, int], Run],
 ) -> Iterator[tuple[str, str, list[Run]]]:
-    """Yield data set, contestant and its runs by seed, where there are any."""
+    """Yield data set, contestant with its processor, and its runs by seed, where there are any."""
     for data in DATA:
         for who in WHO:
             mine = [run for (d, w, _), run in sorted(runs.items()) if (d, w) == (data, who)]
-            if mine:
-                yield data, who, mine
+            for processor in sorted({run.processor for run in mine}):
+                there = [run for run in mine if run.processor == processor]
+                yield data, f"{who}, {_short(processor)}", there
+
+
+def _short(processor: str) -> str:
+    return processor.split("(R)", maxsplit=1)[0].removesuffix(" Processor")
 
 
 def _runs_table(runs: dict[tuple[str, str, int], Run]) -> list[str]:
@@ -252,8 +262,12 @@ def _reached_table(runs: dict[tuple[str, str, int], Run]) -> list[str]:
         for peer in PEERS:
             for who in OURS:
                 seeds = sorted(s for d, w, s in runs if (d, w) == (data, who))
-                pairs = [(runs[data, peer, s], runs[data, who, s])
-                         for s in seeds if (data, peer, s) in runs]  # fmt: skip
+                pairs = [
+                    (theirs, runs[data, who, s])
+                    for s in seeds
+                    if (theirs := runs.get((data, peer, s)))
+                    and theirs.processor == runs[data, who, s].processor
+                ]
                 lines += [_reached_row(*pair) for pair in pairs]
                 if len(pairs) > 1:
                     lines.append(_mean_row(pairs))
