@@ -26,8 +26,8 @@ from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.space.sections.latency_section import LatencySection
 from autodepth.trial.device.latency_table import prediction_error
-from autodepth.trial.runtimes.places import table_at, where
-from autodepth.trial.runtimes.runners import open_runner
+from autodepth.trial.device.runtimes.places import table_at, where
+from autodepth.trial.device.runtimes.runners import open_runner
 
 RESULTS = Path(__file__).parent / "results"
 WAYS = ("depth", "width", "both")

@@ -32,9 +32,9 @@ from autodepth.export.verification import (
 from autodepth.long_work import each, long_work
 from autodepth.space.file.yaml_text import write_yaml
 from autodepth.space.sections.task_section import CLASSIFICATION
+from autodepth.trial.device.runtimes.onnx_file import write_onnx
+from autodepth.trial.device.runtimes.torch_program import make_program, write_program
 from autodepth.trial.device.threads import only_threads_that_pay
-from autodepth.trial.runtimes.onnx_file import write_onnx
-from autodepth.trial.runtimes.torch_program import make_program, write_program
 from autodepth.version import __version__
 
 Format = Literal["torch", "onnx", "int8", "executorch"]

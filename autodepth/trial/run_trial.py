@@ -28,10 +28,10 @@ from autodepth.trial.cached_phases import CachedPhases
 from autodepth.trial.context import TrialContext
 from autodepth.trial.device.latency import latency_beside
 from autodepth.trial.device.latency_table import covers
-from autodepth.trial.phases.measurement import costs_elsewhere, operating_point, told_by
+from autodepth.trial.phases.measuring.measurement import costs_elsewhere, operating_point, told_by
+from autodepth.trial.phases.measuring.quantising import quantised_point
 from autodepth.trial.phases.parent import Parent, untrained_network
 from autodepth.trial.phases.pruning import Means, Pruned, prune
-from autodepth.trial.phases.quantising import quantised_point
 from autodepth.trial.phases.recovery import fit_features, recalibrate_batch_norm
 from autodepth.trial.result import EpochReport, Phase, TrialResult
 from autodepth.trial.training.config import Epoch

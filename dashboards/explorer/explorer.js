@@ -22,7 +22,7 @@ const RECOVERY_MS = 2000;
 
 const state = {
   study: "", view: "front", trial: null, x: null, y: null, logarithmic: null, show: "all",
-  beside: [], filters: {}, trials: new Trials(), status: null, studies: [], shown: [],
+  beside: [], filters: {}, trials: new Trials(), status: null, studies: [], shown: [], gone: "",
 };
 let events = null, heard = Date.now(), lost = null, waiting = null, fetching = false, again = false, listing = false;
 
@@ -66,8 +66,8 @@ function tellBanner() {
   if (away || Date.now() - heard > SILENCE_SECONDS * 1000) {
     const since = new Date(away ?? heard).toLocaleTimeString();
     text = `The server has not answered since ${since}: what is shown is from then. Trying again.`;
-  } else if (state.problem || queue.problem) {
-    text = state.problem || queue.problem;
+  } else if (state.problem || queue.problem || state.gone) {
+    text = state.problem || queue.problem || state.gone;
   } else if (state.view !== "queue" && status && !status.driver && !status.outcome && !tended()) {
     text = `No process drives this study, and it has not ended: what is shown changes no more. Carry it on with: autodepth resume ${state.study}`;
   }
@@ -141,6 +141,7 @@ async function look(study) {
   if (!there()) await listStudies().catch(() => {});
   if (!there()) return false;
   if (state.view === "queue") state.view = "front";
+  state.gone = "";
   if (study !== state.study) Object.assign(state, { trial: null, filters: {}, show: "all", x: null, y: null });
   await choose(study);
   await draw();
@@ -156,7 +157,7 @@ async function gone(study) {
   await listStudies().catch(() => {});
   if (queue.steers) await change({ view: "queue" });
   await open();
-  state.problem = `The study ${study} is no longer there.`;
+  state.gone = `The study ${study} is no longer there.`; // until somebody goes elsewhere
   tellBanner();
 }
 

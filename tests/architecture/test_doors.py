@@ -30,8 +30,8 @@ DOORS = {
     },
     "onnx": set(),  # torch.onnx needs it, and onnxscript
     "onnxscript": set(),
-    "onnxruntime": {"trial/runtimes/onnx_session.py", "export/formats/predict.py"},
-    "openvino": {"trial/runtimes/openvino_model.py"},
+    "onnxruntime": {"trial/device/runtimes/onnx_session.py", "export/formats/predict.py"},
+    "openvino": {"trial/device/runtimes/openvino_model.py"},
     "optuna": {
         "study/propose/sampling/optuna_export.py",
         "study/propose/sampling/samplers.py",

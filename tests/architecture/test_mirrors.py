@@ -39,9 +39,9 @@ ELSEWHERE = {
     "dashboard/explorer.py": "dashboard/test_many_clients.py",
     "data/images.py": "data/test_looking.py",
     "export/bundles/architecture.py": "export/test_stream_widths.py",
-    "trial/runtimes/onnx_file.py": "export/test_verification.py",
-    "trial/runtimes/onnx_session.py": "export/test_verification.py",
-    "trial/runtimes/torch_program.py": "export/test_verification.py",
+    "trial/device/runtimes/onnx_file.py": "export/test_verification.py",
+    "trial/device/runtimes/onnx_session.py": "export/test_verification.py",
+    "trial/device/runtimes/torch_program.py": "export/test_verification.py",
     # Networks are read and changed whole.
     "networks/catalogue/libraries/timm_models.py": "networks/catalogue/test_build.py",
     "networks/gates/insertion.py": "networks/test_gate_modes.py",
@@ -96,7 +96,7 @@ ELSEWHERE = {
     "study/ray/worker.py": "study/ray/test_runner.py",
     "trial/carry_out.py": "study/test_limits.py",
     "trial/context.py": "trial/test_run_trial.py",
-    "trial/phases/measurement.py": "trial/test_run_trial.py",
+    "trial/phases/measuring/measurement.py": "trial/test_run_trial.py",
     "trial/phases/rank_worker.py": "trial/training/test_data_parallel.py",
     "trial/training/state.py": "trial/training/test_checkpoints.py",
 }

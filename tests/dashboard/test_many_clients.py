@@ -23,6 +23,8 @@ ROUTES = {
     "/api/v1/studies": "/api/v1/studies",
     "/api/v1/studies/{name}/trials": "/api/v1/studies/digits/trials",
     "/api/v1/studies/{name}/front": "/api/v1/studies/digits/front",
+    "/api/v1/studies/{name}/front/columns": "/api/v1/studies/digits/front/columns",
+    "/api/v1/studies/{name}/controls": "/api/v1/studies/digits/controls",
     "/api/v1/studies/{name}/status": "/api/v1/studies/digits/status",
     "/api/v1/studies/{name}/branches": "/api/v1/studies/digits/branches",
     "/api/v1/studies/{name}/trials/{number}": "/api/v1/studies/digits/trials/1",
@@ -30,6 +32,9 @@ ROUTES = {
     "/api/v1/studies/{name}/importance": "/api/v1/studies/digits/importance",
     "/api/v1/hypervolume": "/api/v1/hypervolume?study=digits&study=other",
     "/api/v1/events": "/api/v1/events?study=digits",
+    "/api/v1/about": "/api/v1/about",
+    "/api/v1/docs": "/api/v1/docs",
+    "/api/v1/openapi.json": "/api/v1/openapi.json",
     "/plotly.js": "/plotly.js",
     "/": "/",
 }
@@ -61,12 +66,15 @@ def two_studies(make_recorded):
     make_recorded("other", TRIALS)
 
 
-def routes_of(app):
+def routes_of(app, below=""):
     """Return the paths of an application, those of its routers too, as they are asked for."""
     found = []
     for route in app.routes:
         inner = getattr(route, "original_router", None)
-        found += routes_of(inner) if inner is not None else [getattr(route, "path", "") or "/"]
+        if inner is not None:
+            found += routes_of(inner, below + route.include_context.prefix)
+        else:
+            found.append(below + getattr(route, "path", "") or "/")
     return found
 
 

@@ -6,7 +6,7 @@ from autodepth.errors import BundleError
 from autodepth.export import writing
 from autodepth.export.bundles.bundle import load
 from autodepth.policy.policy import Policy
-from autodepth.service import policies
+from autodepth.service.one_policy import policies
 from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 

@@ -18,8 +18,8 @@ from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
 from autodepth.networks.weights.own_files import save_weights
+from autodepth.trial.device.runtimes.torch_program import make_program
 from autodepth.trial.phases.recovery import recalibrate_batch_norm
-from autodepth.trial.runtimes.torch_program import make_program
 
 # torch.jit's own: it is deprecated, and looks for gradients of what no optimizer holds
 pytestmark = [

@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from autodepth.errors import BundleError, InputError
-from autodepth.trial.runtimes.torch_program import Shape, cause, make_program, quiet
+from autodepth.trial.device.runtimes.torch_program import Shape, cause, make_program, quiet
 
 LARGEST_BATCH = 64
 

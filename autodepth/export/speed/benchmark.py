@@ -24,10 +24,10 @@ from autodepth.networks.catalogue import build_network
 from autodepth.policy.values import shown
 from autodepth.space.sections.latency_section import RUNNERS, LatencySection
 from autodepth.trial.device.device import choose_device, cpu_name, device_name
-from autodepth.trial.runtimes.onnx_file import write_onnx
-from autodepth.trial.runtimes.onnx_session import peak_bytes
-from autodepth.trial.runtimes.runners import open_runner
-from autodepth.trial.runtimes.torch_program import Shape, make_program
+from autodepth.trial.device.runtimes.onnx_file import write_onnx
+from autodepth.trial.device.runtimes.onnx_session import peak_bytes
+from autodepth.trial.device.runtimes.runners import open_runner
+from autodepth.trial.device.runtimes.torch_program import Shape, make_program
 
 BATCHES = (1, 128)
 RUNTIMES = ("torch", "onnxruntime")

@@ -20,8 +20,8 @@ from autodepth.networks.running.layout import for_convolutions
 from autodepth.networks.weights.own_files import load_saved, save_weights
 from autodepth.policy.policy import Policy
 from autodepth.study.plan.plan import StudyPlan
-from autodepth.trial.runtimes.onnx_file import write_onnx
-from autodepth.trial.runtimes.torch_program import cause, make_program, write_program
+from autodepth.trial.device.runtimes.onnx_file import write_onnx
+from autodepth.trial.device.runtimes.torch_program import cause, make_program, write_program
 
 _TRIED = "tried before anything is trained"
 

@@ -53,7 +53,7 @@ from autodepth.trial.context import TrialContext
 from autodepth.trial.device.activation_memory import peak_memory_mb
 from autodepth.trial.device.latency_table import LatencyTable
 from autodepth.trial.phases.given_normalisation import choose_normalisation
-from autodepth.trial.phases.measurement import memory_metrics
+from autodepth.trial.phases.measuring.measurement import memory_metrics
 from autodepth.trial.training.evaluation import answers
 
 if TYPE_CHECKING:

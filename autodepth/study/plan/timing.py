@@ -30,7 +30,7 @@ from autodepth.study.plan.resources import Resources
 from autodepth.trial.device.device import device_name
 from autodepth.trial.device.latency import measure_table
 from autodepth.trial.device.latency_table import LatencyTable
-from autodepth.trial.runtimes.places import table_at, where
+from autodepth.trial.device.runtimes.places import table_at, where
 
 if TYPE_CHECKING:
     from autodepth.study.cluster.cluster import Cluster

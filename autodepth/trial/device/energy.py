@@ -50,7 +50,7 @@ def no_energy(root: Path = POWERCAP) -> str:
     """Return in words why there is no energy: no counter, or one that may not be read."""
     zones = [zone for zone in root.glob("intel-rapl:*") if zone.name.count(":") == 1]
     if not zones:
-        return f"no counter of it here ({root} has none; virtual machines rarely have)"
+        return f"no counter here ({root} has none, as in most VMs)"
     return f"{zones[0] / 'energy_uj'} may be read by root alone"
 
 

@@ -11,9 +11,9 @@ from autodepth.export.bundles.bundle import read_architecture
 from autodepth.export.speed.benchmark import benchmark_bundle, places_to_time
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.trial.device.energy import EnergyMeter
-from autodepth.trial.runtimes.onnx_file import write_onnx
-from autodepth.trial.runtimes.onnx_session import peak_bytes
-from autodepth.trial.runtimes.torch_program import make_program
+from autodepth.trial.device.runtimes.onnx_file import write_onnx
+from autodepth.trial.device.runtimes.onnx_session import peak_bytes
+from autodepth.trial.device.runtimes.torch_program import make_program
 
 
 def test_an_export_is_timed_beside_its_parent_in_both_runtimes(exported, heard):
@@ -73,7 +73,10 @@ def test_every_runner_is_one_of_the_table_and_one_that_fails_is_told(exported):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"on": ["onnx"]}, "--on must be of torch, .* but got 'onnx', did you mean 'onnxruntime'"),
+        (
+            {"on": ["onnxrt"]},
+            "--on must be of torch, .* but got 'onnxrt', did you mean 'onnxruntime'",
+        ),
         ({"on": ["command"]}, "--command and --on command must be given together"),
         ({"command": "x {onnx}"}, "--command and --on command must be given together"),
         ({"on": ["command"], "command": "x"}, r"--command must name \{onnx\}"),

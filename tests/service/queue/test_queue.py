@@ -94,8 +94,8 @@ def runs(name):
 
 
 def is_whole(name, trials):
+    assert broken_invariants(find_study(name)) == []
     with Ledger.open(find_study(name).ledger_path, read_only=True) as ledger:
-        assert broken_invariants(ledger) == []
         assert sum(record.counts for record in ledger.trials()) == trials
         return ledger.spent()
 

@@ -9,7 +9,7 @@ from autodepth.networks.pruning.width import prune_width
 from autodepth.space.sections.latency_section import LatencySection
 from autodepth.trial.device.device import cpu_name
 from autodepth.trial.device.latency_table import LatencyTable
-from autodepth.trial.runtimes.places import latencies_at, table_at, where
+from autodepth.trial.device.runtimes.places import latencies_at, table_at, where
 
 CPU = torch.device("cpu")
 SIZE = LatencySection(on="command", command="stat -c %s {onnx}")

@@ -28,10 +28,10 @@ from autodepth.networks.running.layout import for_convolutions, laid_out
 from autodepth.space.sections.latency_section import LatencySection
 from autodepth.trial.device.energy import EnergyMeter
 from autodepth.trial.device.latency import clock_of
+from autodepth.trial.device.runtimes.onnx_file import write_onnx_to_time
+from autodepth.trial.device.runtimes.program import read_ms, run_program
+from autodepth.trial.device.runtimes.torch_program import Shape, make_program, write_program
 from autodepth.trial.device.turns import Latency, times_by_turns
-from autodepth.trial.runtimes.onnx_file import write_onnx_to_time
-from autodepth.trial.runtimes.program import read_ms, run_program
-from autodepth.trial.runtimes.torch_program import Shape, make_program, write_program
 
 Prepared = TypeVar("Prepared")
 SECONDS = 0.3  # for each network
@@ -138,7 +138,7 @@ class _ByProgram:
             return self._by_command(self._place.command, networks)
         place = self._place
         command = [
-            sys.executable, "-m", "autodepth.trial.runtimes.timed",
+            sys.executable, "-m", "autodepth.trial.device.runtimes.timed",
             "--on", str(place.on), "--threads", str(place.threads),
             "--batch", str(place.batch),
             "--warm-up", str(place.warm_up), "--seconds", str(seconds), *map(str, networks),

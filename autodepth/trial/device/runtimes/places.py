@@ -17,7 +17,7 @@ from autodepth.space.sections.latency_section import LatencySection
 from autodepth.trial.device.device import device_name
 from autodepth.trial.device.latency import fit_table
 from autodepth.trial.device.latency_table import LatencyTable
-from autodepth.trial.runtimes.runners import Runner, open_runner
+from autodepth.trial.device.runtimes.runners import Runner, open_runner
 
 _LIBRARIES = {
     "torch": "torch", "torch-compile": "torch", "onnxruntime": "onnxruntime",

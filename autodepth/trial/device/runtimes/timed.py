@@ -1,4 +1,4 @@
-"""The program that times files of networks: `python -m autodepth.trial.runtimes.timed`.
+"""The program that times files of networks: `python -m autodepth.trial.device.runtimes.timed`.
 
 It is a process of its own, so that a runtime that crashes, hangs or takes the memory costs one
 figure, and so that on one thread the time that this process computed counts: others do not.
@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from autodepth.trial.device.energy import EnergyMeter
+from autodepth.trial.device.runtimes.onnx_session import open_to_time
+from autodepth.trial.device.runtimes.openvino_model import open_in_openvino
 from autodepth.trial.device.turns import times_by_turns
-from autodepth.trial.runtimes.onnx_session import open_to_time
-from autodepth.trial.runtimes.openvino_model import open_in_openvino
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def _compiled(path: Path, *, threads: int, batch: int) -> Callable[[], object]:
     """Return what runs a program of torch.export, compiled by torch.compile, on zeros."""
     import torch  # noqa: PLC0415 - two seconds, and only here
 
-    from autodepth.trial.runtimes.torch_program import read_own_program  # noqa: PLC0415
+    from autodepth.trial.device.runtimes.torch_program import read_own_program  # noqa: PLC0415
 
     torch.set_num_threads(threads)
     program = read_own_program(path)

@@ -14,8 +14,8 @@ from autodepth.tasks.task import Task
 from autodepth.trial.context import TrialContext
 from autodepth.trial.device.activation_memory import peak_memory_mb
 from autodepth.trial.device.latency import own_latency_ms
+from autodepth.trial.device.runtimes.places import latencies_at
 from autodepth.trial.result import OperatingPoint
-from autodepth.trial.runtimes.places import latencies_at
 from autodepth.trial.training.evaluation import Evaluation
 
 Elsewhere: TypeAlias = tuple[Mapping[str, float], Mapping[str, str]]

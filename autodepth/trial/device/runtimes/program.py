@@ -16,6 +16,8 @@ from autodepth.policy.values import shown
 
 MOST_PRINTED = 65_536  # bytes; who prints more is not read to the end
 
+_TO_END_SECONDS = 5.0
+
 
 def run_program(
     command: Sequence[str] | str, seconds: float, environment: Mapping[str, str] | None = None
@@ -71,12 +73,15 @@ def _printed(process: subprocess.Popen[bytes], seconds: float) -> bytes:
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     reader.join(seconds)
-    if reader.is_alive():
-        raise subprocess.TimeoutExpired(process.args, seconds)
-    output.close()  # who goes on printing fails
-    if len(found) > MOST_PRINTED:
+    late = reader.is_alive()
+    if late or len(found) > MOST_PRINTED:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        reader.join(_TO_END_SECONDS)
+    if not reader.is_alive():  # else something that left the group holds on to it
+        output.close()  # who goes on printing fails
+    if late:
+        raise subprocess.TimeoutExpired(process.args, seconds)
     return bytes(found)
 
 

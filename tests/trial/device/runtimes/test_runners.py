@@ -6,7 +6,7 @@ import torch
 from autodepth.errors import MeasurementError
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.space.sections.latency_section import LatencySection
-from autodepth.trial.runtimes.runners import open_runner
+from autodepth.trial.device.runtimes.runners import open_runner
 
 SIZE = "stat -c %s {onnx}"
 """A device on which a network takes a millisecond per byte of its file."""

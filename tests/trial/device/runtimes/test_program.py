@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autodepth.errors import MeasurementError
-from autodepth.trial.runtimes.program import read_ms, run_program
+from autodepth.trial.device.runtimes.program import read_ms, run_program
 
 
 def test_what_it_prints_is_returned_and_it_sees_its_variables():
