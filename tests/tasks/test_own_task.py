@@ -58,6 +58,6 @@ def test_a_spec_is_read_as_it_was_written_and_without_permission():
 def test_the_guide_shows_the_task_that_is_tested():
     root = Path(__file__).parents[2]
     guide = (root / "docs" / "guides" / "own_task.md").read_text()
-    (code,) = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    code, *_ = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
 
     assert code == (root / "tests" / "tasks" / "ink.py").read_text()
