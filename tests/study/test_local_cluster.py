@@ -157,6 +157,7 @@ print(json.dumps([result.complete, [p.point.metric for p in result.front]]))
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_task_that_is_shipped_runs_on_a_ray_that_was_there(ray_head, a_person, tmp_path):
     from study.shipped.test_regression_study import write_ink
 
