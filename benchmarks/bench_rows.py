@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from typing import Any
 
 from literature import Row, beside
 
+from autodepth.errors import StudyError
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import HOME_VARIABLE, find_study
 from autodepth.units import parse_budget
@@ -204,7 +204,7 @@ def _outcome(study: str) -> str | None:
     """Return how a study ended, empty where it did not; None where there is none."""
     try:
         folder = find_study(study)
-    except Exception:  # noqa: BLE001 - whatever is wrong with it, the command tells it better
+    except StudyError:
         return None
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         return ledger.study.outcome or ""
@@ -243,7 +243,6 @@ def main() -> None:
         folder = asked.home / "exports" / study
         folder.mkdir(parents=True, exist_ok=True)
         found = rows(study, front, folder)
-        means = statistics.fmean([row["accuracy"]["mean"] for row in found]) if found else 0.0
         about = (
             f"{about_data(asked.data)} Confirmed: validation accuracy, mean and standard deviation "
             f"of {asked.seeds} fresh seeds; `whole` is the best unpruned network of the study, on "
@@ -252,7 +251,6 @@ def main() -> None:
             "made by benchmarks/bench_rows.py."
         )
         texts.append(table(BOARDS[name], found, about))
-        print(f"{name}: {len(found)} rows, {means:.1%} on average", flush=True)
     asked.to.parent.mkdir(parents=True, exist_ok=True)
     asked.to.write_text("\n".join(texts))
     print("\n".join(texts))

@@ -84,6 +84,19 @@ class Looking:
             assert time.monotonic() < deadline, f"{expression} is still {found}"
             self.page.wait_for_timeout(50)
 
+    def judged(self, name: str, width: int, *, dark: bool) -> None:
+        """Keep a picture of what is shown; it must be accessible (axe is there) and fit."""
+        self.page.wait_for_timeout(200)
+        self.keep(f"{name}-{width}{'-dark' if dark else ''}")
+        found = self.page.evaluate("axe.run().then(r => r.violations)")
+        serious = [
+            (f["id"], f["help"], [n["html"][:200] for n in f["nodes"]][:3])
+            for f in found
+            if f["impact"] in {"serious", "critical"}
+        ]
+        assert serious == []
+        assert self.page.evaluate("document.documentElement.scrollWidth") <= width
+
     def keep(self, name: str) -> Path:
         """Keep a screenshot of the whole page."""
         SCREENSHOTS.mkdir(exist_ok=True)

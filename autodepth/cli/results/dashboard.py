@@ -39,11 +39,21 @@ def dashboard(
     from autodepth.records.studies import studies_root
 
     def told(url: str) -> None:
-        if json:
-            address = {"address": urlsplit(url).netloc, "url": url}
-            give_json({**address, "studies": str(studies_root())}, in_a_line=True)
-        else:
-            give(url)
+        tell_address(url, str(studies_root()), json=json)
         say(f"the studies of {studies_root()}; Ctrl-C ends it")
 
     serve(host, port, token, told)
+
+
+def tell_address(url: str, studies: str, *, json: bool) -> None:
+    """Print where a server listens, for people or as JSON.
+
+    Args:
+        url: with the token, where there is one.
+        studies: folder of the studies it shows.
+        json: which of both.
+    """
+    if json:
+        give_json({"address": urlsplit(url).netloc, "url": url, "studies": studies}, in_a_line=True)
+    else:
+        give(url)

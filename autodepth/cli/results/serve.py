@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
-from autodepth.cli.console import give, give_json, say
+from autodepth.cli.console import say
 from autodepth.cli.options import Json, Notify, RayAddress, Storage, TrackingStore
+from autodepth.cli.results.dashboard import tell_address
 
 
 def serve(  # noqa: PLR0913, PLR0917 - an option each
@@ -58,11 +58,7 @@ def serve(  # noqa: PLR0913, PLR0917 - an option each
     from autodepth.service.queue.queue import open_queue
 
     def told(url: str) -> None:
-        if json:
-            address = {"address": urlsplit(url).netloc, "url": url}
-            give_json({**address, "studies": str(studies_root())}, in_a_line=True)
-        else:
-            give(url)
+        tell_address(url, str(studies_root()), json=json)
         say(f"the queue of {studies_root()}; Ctrl-C ends the server, and what runs goes on")
 
     owners = () if tokens is None else read_owners(tokens)

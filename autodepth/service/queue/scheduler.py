@@ -70,9 +70,6 @@ class Scheduler:
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join()
-        for child in self._children:
-            child.returncode = 0  # nobody waits for it here any more
-        self._children.clear()
 
     def _run(self) -> None:
         told = ""

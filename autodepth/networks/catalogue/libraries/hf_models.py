@@ -5,7 +5,6 @@ Its networks that classify images are built by name (see `hf_files`) and give sc
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from autodepth.errors import NetworkError, did_you_mean
 from autodepth.networks.catalogue.libraries import hf_files
 from autodepth.networks.catalogue.libraries.hf_files import KIND
-from autodepth.torchvision_door import import_torchvision
+from autodepth.networks.catalogue.libraries.importing import import_extra
 
 InputShape = tuple[int, ...]
 # Of the files it was made of, and of one number of classes.
@@ -32,13 +31,7 @@ def import_transformers() -> ModuleType:
     Raises:
         NetworkError: transformers is not installed.
     """
-    import_torchvision()
-    try:
-        return importlib.import_module("transformers")
-    except ModuleNotFoundError as error:
-        raise NetworkError(
-            "networks of Hugging Face need the extra hf: pip install 'autodepth[hf]'"
-        ) from error
+    return import_extra("transformers", "hf", "Hugging Face")
 
 
 def hf_module(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from autodepth.errors import NetworkError, did_you_mean
-from autodepth.torchvision_door import import_torchvision
+from autodepth.networks.catalogue.libraries.importing import import_extra
 
 InputShape = tuple[int, ...]
 
@@ -21,13 +20,7 @@ def import_timm() -> ModuleType:
     Raises:
         NetworkError: timm is not installed.
     """
-    import_torchvision()
-    try:
-        return importlib.import_module("timm")
-    except ModuleNotFoundError as error:
-        raise NetworkError(
-            "networks of timm need the extra timm: pip install 'autodepth[timm]'"
-        ) from error
+    return import_extra("timm", "timm", "timm")
 
 
 def timm_module(

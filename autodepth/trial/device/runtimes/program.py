@@ -52,8 +52,7 @@ def run_program(
         except subprocess.TimeoutExpired:
             raise MeasurementError(f"took longer than {seconds:g} s") from None
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _end(process)
             process.wait()
         if len(printed) > MOST_PRINTED:
             raise MeasurementError(f"printed more than {MOST_PRINTED:,} bytes")
@@ -75,14 +74,19 @@ def _printed(process: subprocess.Popen[bytes], seconds: float) -> bytes:
     reader.join(seconds)
     late = reader.is_alive()
     if late or len(found) > MOST_PRINTED:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _end(process)
         reader.join(_TO_END_SECONDS)
     if not reader.is_alive():  # else something that left the group holds on to it
         output.close()  # who goes on printing fails
     if late:
         raise subprocess.TimeoutExpired(process.args, seconds)
     return bytes(found)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program and all that stayed in its group."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _last_line(complaints: IO[bytes]) -> str:
