@@ -106,7 +106,8 @@ async function refresh() {
     last?.catch((error) => { state.problem = error.message; tellBanner(); });
   } catch (error) {
     if (error instanceof TypeError) lost ??= Date.now();
-    else if (error.status === 404 && study === state.study) gone(study);
+    else if (study !== state.study) return; // nobody looks at it any more
+    else if (error.status === 404) gone(study);
     else state.problem = error.message;
   } finally {
     fetching = false;
