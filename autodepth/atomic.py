@@ -28,10 +28,15 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        rename_durably(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def rename_durably(temporary: Path, path: Path) -> None:
+    """Give a file that is whole its name, in the same folder; what had that name is replaced."""
+    temporary.replace(path)
     _sync_folder(path.parent)
 
 

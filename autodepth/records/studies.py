@@ -13,6 +13,7 @@ from typing import Any
 from autodepth.errors import StudyError, did_you_mean
 from autodepth.paths import absolute
 from autodepth.records.ledger import Ledger
+from autodepth.records.ledger.database import hidden_name
 from autodepth.records.storage import LEDGER, taking
 from autodepth.trial.result import TrialState
 
@@ -154,9 +155,8 @@ def create_study_folder(name: str) -> StudyFolder:
 def _was_never_begun(folder: StudyFolder) -> bool:
     """Whether a folder holds only what a driver writes before its ledger, and then died."""
     left = {path.name for path in folder.path.iterdir()} if folder.path.is_dir() else {""}
-    return all(
-        name in _BEFORE_LEDGER or name.startswith((".space.yaml.", f".{IMAGES}.")) for name in left
-    )
+    beginning = (".space.yaml.", f".{IMAGES}.", hidden_name(LEDGER))
+    return all(name in _BEFORE_LEDGER or name.startswith(beginning) for name in left)
 
 
 def find_study(name: str) -> StudyFolder:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -130,6 +132,35 @@ def test_a_study_that_cannot_be_read_is_left_out_and_named(
     with caplog.at_level(logging.WARNING):
         assert [summary.study for summary in list_studies()] == ["digits"]
     assert "study broken left out: a ledger must be a SQLite file" in caplog.text
+
+
+@pytest.mark.parametrize("statement", ["CREATE TABLE trial", "INSERT INTO study"])
+def test_a_driver_that_dies_while_it_writes_its_ledger_leaves_no_study(
+    start: Callable[..., StudyFolder], home: Path, statement: str
+) -> None:
+    folder = create_study_folder("digits")
+    dies = f"""
+import os, sqlite3, sys
+from pathlib import Path
+from autodepth.records.ledger import Ledger
+from autodepth.records.trial_record import StudyRecord
+
+class Dying(sqlite3.Connection):
+    def execute(self, statement, *values):
+        if {statement!r} in statement:
+            os._exit(9)
+        return super().execute(statement, *values)
+connect = sqlite3.connect
+sqlite3.connect = lambda *a, **k: connect(*a, factory=Dying, **k)
+Ledger.create(Path(sys.argv[1]), StudyRecord(name="digits", seed=0, objectives=(), plan={{}}))
+"""
+    command = [sys.executable, "-c", dies, str(folder.ledger_path)]
+    assert subprocess.run(command, check=False).returncode == 9
+    assert list_studies() == []
+    assert any(folder.path.iterdir())
+
+    assert start("digits") == folder
+    assert [path.name for path in folder.path.iterdir()] == ["ledger.sqlite"]
 
 
 def test_what_a_driver_left_that_died_before_its_ledger_is_no_study(home: Path) -> None:

@@ -34,8 +34,8 @@ RUNTIMES = ("torch", "onnxruntime")
 PARENT = "parent"
 _NAMES = {"torch": "PyTorch", "torch-compile": "torch.compile", "openvino": "OpenVINO"}
 _LIBRARIES = {
-    "torch": "torch", "torch-compile": "torch", "onnxruntime": "onnxruntime",
-    "openvino": "openvino",
+    "PyTorch": "torch", "torch.compile": "torch", "onnxruntime": "onnxruntime",
+    "OpenVINO": "openvino",
 }  # fmt: skip
 
 
@@ -74,7 +74,7 @@ class Benchmark:
     Args:
         networks: what each network is, by the name it has in `timings`.
         threads: CPU threads.
-        versions: of PyTorch and onnxruntime.
+        versions: of the libraries that were timed.
         macs: multiply-accumulates per image, by network.
         onnx_bytes: size of the ONNX file, by network; without those that have none.
         timings: in the order of runtime, batch size, network.
@@ -178,9 +178,9 @@ def benchmark_bundle(
             networks={subject.name: subject.what for subject in subjects},
             threads=places[0].threads,
             versions={
-                _NAMES.get(name, name): version(library)
-                for name, library in _LIBRARIES.items()
-                if name in {place.on for place in places}
+                runtime: version(_LIBRARIES[runtime])
+                for runtime in dict.fromkeys(timing.runtime for timing in timings)
+                if runtime in _LIBRARIES
             },
             macs={subject.name: subject.macs for subject in subjects},
             onnx_bytes={s.name: s.onnx.stat().st_size for s in subjects if s.onnx is not None},

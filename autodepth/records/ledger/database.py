@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from autodepth.atomic import rename_durably
 from autodepth.errors import StorageError, StudyError, StudyInUseError
 from autodepth.records.storage import refused
 from autodepth.records.trial_record import BROKEN_OFF
@@ -102,12 +103,11 @@ class Database:
 
     Args:
         path: the file.
-        mode: `create` a new file (whose first transaction runs `SCHEMA`), `write` to an existing
-            one, or only `read` it, which a read-only or full file system allows too.
+        mode: `create` a new file (see `new_database`), `write` to an existing one, or only `read`
+            it, which a read-only or full file system allows too.
 
     Raises:
-        StudyError: the file is missing (or there already, for `create`), is no SQLite file, or
-            holds tables of another version.
+        StudyError: the file is missing, is no SQLite file, or holds tables of another version.
         StorageError: it is to be written, and the file system is full or read-only.
     """
 
@@ -116,9 +116,8 @@ class Database:
         self.token: int | None = None
         """Of the driver that writes through this connection, see `take_over`; None of others."""
         self._lock = threading.RLock()
-        if path.exists() == (mode == "create"):
-            problem = "there is one already" if mode == "create" else "there is no such file"
-            raise StudyError(f"a study keeps its ledger at {path}, but {problem}")
+        if mode != "create" and not path.exists():
+            raise StudyError(f"a study keeps its ledger at {path}, but there is no such file")
         with _unusable_is_told(path, mode):
             self._connection = _connect_to_read(path) if mode == "read" else _connect(path, "rwc")
             try:
@@ -235,6 +234,38 @@ class Database:
         """Copy the file as it is now into another one."""
         with self._lock:
             self._connection.backup(other)
+
+
+@contextmanager
+def new_database(path: Path) -> Iterator[Database]:
+    """Enter a new database that lies at a path once the block has ended well.
+
+    Until then it has a hidden name there, which begins as `hidden_name` says: a process that dies
+    meanwhile leaves no ledger without tables behind.
+
+    Args:
+        path: of a file that is not there; nobody else may make it meanwhile.
+
+    Raises:
+        StudyError: it is there.
+        StorageError: the file system is full or read-only.
+    """
+    hidden = path.with_name(hidden_name(path.name))
+    if path.exists():
+        raise StudyError(f"a study keeps its ledger at {path}, but there is one already")
+    for left in path.parent.glob(f"{hidden.name}*"):  # with its log, of one that died
+        left.unlink()
+    database = Database(hidden, "create")
+    try:
+        yield database
+    finally:
+        database.close()
+    rename_durably(hidden, path)
+
+
+def hidden_name(name: str) -> str:
+    """Return how the name of a database begins until it has its tables."""
+    return f".{name}.new"
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from autodepth.errors import InputError
-from autodepth.records.ledger.database import SCHEMA, Database
+from autodepth.records.ledger.database import SCHEMA, Database, new_database
 from autodepth.records.ledger.reader import LedgerReader
 from autodepth.records.ledger.spending import (
     CONFIRM,
@@ -37,14 +37,13 @@ class Ledger(LedgerReader):
 
     @classmethod
     def create(cls, path: Path, study: StudyRecord) -> Self:
-        """Start the ledger of a new study.
+        """Start the ledger of a new study; it is there whole or not at all.
 
         Raises:
             StudyError: there is a file at `path` already.
         """
-        ledger = cls(Database(path, "create"))
         objectives = [objective.to_dict() for objective in study.objectives]
-        with ledger.database.transaction() as connection:
+        with new_database(path) as database, database.transaction() as connection:
             for statement in SCHEMA.split(";"):
                 connection.execute(statement)
             connection.execute(
@@ -52,7 +51,7 @@ class Ledger(LedgerReader):
                 (study.name, study.seed, json.dumps(objectives), json.dumps(dict(study.plan)),
                  study.created_at, study.ended_at, study.outcome),
             )  # fmt: skip
-        return ledger
+        return cls.open(path)
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Self:
