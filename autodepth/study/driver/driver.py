@@ -208,7 +208,9 @@ class StudyDriver:
         if running.stop:
             self._buffer.commit()
         self._obey()
-        return self.stop_requested or bool(running.stop) or self._took_too_long(number)
+        running.late = running.late or self.state.cannot_end(running)
+        ends = bool(running.stop or running.late)
+        return self.stop_requested or ends or self._took_too_long(number)
 
     def on_end(self, number: int, outcome: TrialOutcome | None = None) -> None:
         """Enter the end of a trial, learn from it, and keep the weights of the front only."""
@@ -250,7 +252,8 @@ class StudyDriver:
         if self._took_too_long(number):
             reason = f"took longer than {self._limits.trial} (limits.trial)"
             return TrialOutcome(state=TrialState.FAILED, reason=reason)
-        reason = "interrupted" if self.interrupted else "the budget ended"
+        late = self._running[number].late or "the budget ended"
+        reason = "interrupted" if self.interrupted else late
         return TrialOutcome(state=TrialState.CANCELLED, reason=reason)
 
     def _with_weights(

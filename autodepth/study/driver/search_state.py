@@ -48,7 +48,9 @@ class ActiveTrial:
     found: Counter[str] = field(default_factory=Counter)  # epochs of another trial, told again
     curves: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     last: EpochReport | None = None
+    fastest: dict[str, float] = field(default_factory=dict)  # seconds of an epoch, by phase
     stop: str = ""  # why it has to stop
+    late: str = ""  # why it cannot end before the budget does
 
     @property
     def of_search(self) -> bool:
@@ -65,14 +67,28 @@ class ActiveTrial:
         self.epochs[epoch.phase] += 1
         self.found[epoch.phase] += epoch.replayed
         self.curves[epoch.phase].append(epoch.validation_accuracy)
+        if not epoch.replayed:
+            self.fastest[epoch.phase] = min(
+                epoch.seconds, self.fastest.get(epoch.phase, epoch.seconds)
+            )
         self.last = epoch
+
+    @property
+    def epochs_left(self) -> int:
+        """How many epochs are left of the phase that it is in; 0 where nobody can tell."""
+        policy = self.policy.carried_out
+        planned = {"parent": policy.train.epochs, "fine_tune": policy.fine_tune_epochs}
+        if self.last is None or policy.patience is not None:
+            return 0
+        return max(0, planned.get(self.last.phase, 0) - self.epochs[self.last.phase])
 
     def restart(self) -> None:
         """Forget its epochs: it begins anew."""
         self.epochs.clear()
         self.found.clear()
         self.curves.clear()
-        self.last, self.stop = None, ""
+        self.fastest.clear()
+        self.last, self.stop, self.late = None, "", ""
 
     @property
     def parent_trained(self) -> bool | None:
@@ -146,6 +162,17 @@ class SearchState:
             work = self.proposer.cost_model.work(running.policy, new_parent=new_parent)
         self.meter.trial_completed(seconds, work, new_parent=new_parent)
 
+    def _note_cut_off(self, running: ActiveTrial) -> None:
+        """Learn from how long the part of a trial took that is over."""
+        policy, cost_model = running.policy.carried_out, self.proposer.cost_model
+        new_parent = running.parent_trained
+        if new_parent is None or not running.epochs["fine_tune"]:
+            return
+        undone = cost_model.tuning_pass(policy) * running.epochs_left
+        work = cost_model.work(policy, new_parent=new_parent) - undone
+        seconds = self.meter.now() - running.started
+        self.meter.trial_cut_off(seconds, work, new_parent=new_parent)
+
     @property
     def control(self) -> Policy:
         """The policy that leaves the network whole."""
@@ -164,6 +191,23 @@ class SearchState:
         parents.started(key, number)
         parents.add_work(new=control.train.epochs if new_parent else 0.0, known=0.0)
         return new_parent
+
+    def cannot_end(self, running: ActiveTrial) -> str:
+        """Return why a trial cannot come to its end before the budget does; empty where it can.
+
+        It is judged by the fastest of its epochs, of two at least: the first is often slow. What
+        the budget would cut off was for nothing, and what fits can begin in its place.
+        """
+        last, left = running.last, running.epochs_left
+        if last is None or not left or running.epochs[last.phase] - running.found[last.phase] < 2:
+            return ""
+        seconds = running.fastest[last.phase]
+        if left * seconds <= self.meter.seconds_left:
+            return ""
+        return (
+            f"the budget would end before it: {left} epochs of {seconds:.2g} s or more were left, "
+            f"and {max(0.0, self.meter.seconds_left):.0f} s"
+        )
 
     def on_epoch(
         self, number: int, running: ActiveTrial, epoch: EpochReport, *, judged: bool = False
@@ -263,6 +307,8 @@ class SearchState:
             if stopped and running.last is not None:
                 self._learn_curves(running, float(running.last.macs) or None, ended=False)
             self.proposer.left_undone(running.policy, running.epochs["fine_tune"])
+            if running.late:
+                self._note_cut_off(running)
             self.proposer.answer(running.proposal, values, settled=stopped)
 
     def on_retry(self, running: ActiveTrial) -> None:

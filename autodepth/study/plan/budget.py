@@ -6,10 +6,60 @@ import math
 import statistics
 from collections.abc import Callable
 
+import numpy as np
+from scipy.optimize import nnls
+
 from autodepth.lived_time import lived_seconds
 from autodepth.units import Budget, Device
 
-_MARGIN = 1.1  # a trial that the budget cuts off was for nothing
+_LEAST_MARGIN = 0.1  # a trial that the budget cuts off was for nothing
+_FEWEST_FITTED = 3  # trials; fewer tell no more than a proportion
+
+
+class Pace:
+    """How long trials take for their work, learned from those that ended.
+
+    A trial takes some seconds however small it is, and some for each unit of its work. Both are
+    fitted to relative errors and at least 0 (Lawson & Hanson 1974, chapter 23), so that many short
+    trials do not tell how long a long one takes.
+    """
+
+    def __init__(self) -> None:
+        self._known: list[tuple[float, float]] = []
+        self._fitted: tuple[float, float, float] | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anything is known."""
+        return bool(self._known)
+
+    def learn(self, seconds: float, work: float) -> None:
+        """Take in what a trial took; both are above 0."""
+        self._known.append((seconds, work))
+        self._fitted = None
+
+    def expected(self, work: float) -> float:
+        """Return about how many seconds so much work takes; 0 as long as nothing is known."""
+        fixed, slope, _ = self._fit()
+        return fixed + slope * work
+
+    def at_most(self, work: float) -> float:
+        """Return the same with a margin: by how far trials were off, a tenth at least."""
+        return self.expected(work) * (1 + max(_LEAST_MARGIN, self._fit()[2]))
+
+    def _fit(self) -> tuple[float, float, float]:
+        """Return seconds of a trial, seconds of a unit of work, and the typical relative error."""
+        if self._fitted is None:
+            self._fitted = self._fit_anew()
+        return self._fitted
+
+    def _fit_anew(self) -> tuple[float, float, float]:
+        if len(self._known) < _FEWEST_FITTED:
+            paces = [seconds / work for seconds, work in self._known]
+            return 0.0, statistics.median(paces) if paces else 0.0, 0.0
+        seconds, work = np.array(self._known).T
+        columns = np.stack([1 / seconds, work / seconds], axis=1)
+        (fixed, slope), error = nnls(columns, np.ones(len(seconds)))
+        return float(fixed), float(slope), float(error) / math.sqrt(len(seconds) - 2)
 
 
 class BudgetMeter:
@@ -43,9 +93,9 @@ class BudgetMeter:
         self._stopped: float | None = None
         self._before, self._wall_before = spent_before, wall_before
         self._stood_still = 0.0
-        # By whether the parent was trained: seconds, and seconds per unit of work.
+        # By whether the parent was trained.
         self._durations: dict[bool, list[float]] = {True: [], False: []}
-        self._paces: dict[bool, list[float]] = {True: [], False: []}
+        self._paces = {True: Pace(), False: Pace()}
         self.trials_started = 0
 
     def start(self) -> None:
@@ -115,14 +165,14 @@ class BudgetMeter:
         return math.inf if self.budget.trials is None else self.budget.trials - self.trials_started
 
     def may_start(self, *, new_parent: bool = False) -> bool:
-        """Whether another trial may start: there is one left, and time for one as long as usual.
+        """Whether another trial may start: there is one left, and time for the shortest so far.
 
         Args:
             new_parent: whether it has to train its parent.
         """
         if self.trials_left <= 0:
             return False
-        return self.seconds_left > self.usual(new_parent=new_parent)
+        return self.seconds_left > self.shortest(new_parent=new_parent)
 
     def leaves_time_for(self, work: float, *, new_parent: bool) -> bool:
         """Whether a trial of so much work can come to its end, with a margin.
@@ -131,20 +181,22 @@ class BudgetMeter:
             work: in epochs of the whole network.
             new_parent: whether it has to train its parent.
         """
-        return self.seconds_left > _MARGIN * self.expected(work, new_parent=new_parent)
+        return self.seconds_left > self._pace(new_parent).at_most(work)
 
-    def usual(self, *, new_parent: bool) -> float:
-        """Return the median seconds of a trial with or without training a parent; 0 at first."""
-        times = self._durations[new_parent]
-        if not times and not new_parent:
-            return 0.0
-        times = times or self._durations[False]
-        return statistics.median(times) if times else 0.0
+    def shortest(self, *, new_parent: bool) -> float:
+        """Return the seconds of the shortest trial with or without training a parent; 0 at first.
+
+        Without one that trained a parent, it is the shortest of the others: a parent comes besides.
+        """
+        times = self._durations[new_parent] or (self._durations[False] if new_parent else [])
+        return min(times, default=0.0)
 
     def expected(self, work: float, *, new_parent: bool) -> float:
         """Return about how many seconds a trial of so much work takes; 0 as long as none ended."""
-        paces = self._paces[new_parent] or self._paces[not new_parent]
-        return statistics.median(paces) * work if paces else 0.0
+        return self._pace(new_parent).expected(work)
+
+    def _pace(self, new_parent: bool) -> Pace:
+        return self._paces[new_parent] or self._paces[not new_parent]
 
     def trial_started(self) -> None:
         """Note that a trial was started."""
@@ -167,4 +219,8 @@ class BudgetMeter:
         """
         self._durations[new_parent].append(seconds)
         if work is not None:
-            self._paces[new_parent].append(seconds / work)
+            self._paces[new_parent].learn(seconds, work)
+
+    def trial_cut_off(self, seconds: float, work: float, *, new_parent: bool) -> None:
+        """Note how long a part of a trial took that came to no end; as of `trial_completed`."""
+        self._paces[new_parent].learn(seconds, work)

@@ -1,12 +1,15 @@
 """The driver over made results: retries, known networks, budgets and confirmation, in any order."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
-from study.simulated import SimulatedStudy
+from study.simulated import SimulatedStudy, epoch
 
 from autodepth.records.fsck import broken_invariants
 from autodepth.records.trial_record import WORKER_DIED
+from autodepth.study.hooks import TrialReport
+from autodepth.trial.result import TrialState
 
 FEW = "search={branches_removed: {type: int, min: 0, max: 1}}"
 PLAIN = ("sampler.name=random", "start_with=[]", "confirmation.share=0")
@@ -27,6 +30,57 @@ def test_a_worker_that_asked_in_vain_is_asked_again_while_a_trial_runs():
     study.complete(again)
     assert study.next() is None
     assert not study.waits
+
+
+def tell(study, task, seconds, phase="fine_tune"):
+    """Tell an epoch that took so many seconds; return whether its trial has to stop."""
+    study.clock.seconds += seconds
+    steps = len(study.ledger.epochs(task.number)) + 1
+    told = replace(epoch(phase, steps, 0.5, replayed=False), seconds=seconds)
+    stops = study.driver.on_report(task.number, TrialReport(epochs=[told]))
+    study.driver._buffer.commit()
+    return stops
+
+
+SCRATCH = (
+    "start_with=[{fine_tune_epochs: 20}]",
+    "search={origin: scratch, fine_tune_epochs: {type: int, min: 1, max: 20},"
+    " branches_removed: {type: int, min: 0, max: 2}}",
+)
+
+
+def test_a_trial_that_cannot_end_within_the_budget_is_stopped_as_soon_as_that_is_seen():
+    study = SimulatedStudy("late", "20s", *PLAIN, *SCRATCH, concurrency=1)
+    with study.driver.reserved():
+        task = study.next()
+        epochs = task.policy.carried_out.fine_tune_epochs
+        assert not tell(study, task, 3.0)  # the first epoch is often slow
+        assert not tell(study, task, 0.5)  # there is time for all others like this one
+        assert not tell(study, task, 0.6)  # the fastest tells
+        study.clock.seconds = 20 - 0.5 * (epochs - 4)
+        assert tell(study, task, 0.5)  # and there is half a second less now
+        study._end(task, None)
+        (record,) = study.records("search")
+        assert record.state is TrialState.CANCELLED
+        assert record.reason == (
+            f"the budget would end before it: {epochs - 4} epochs of 0.5 s or more were left, "
+            f"and {0.5 * (epochs - 4) - 0.5:.0f} s"
+        )
+        shorter = study.next()  # in what is left
+    assert shorter is not None
+    assert shorter.policy.carried_out.fine_tune_epochs < epochs - 4
+    study.complete(shorter, seconds=0.1)
+    assert broken_invariants(study.folder) == []
+
+
+@pytest.mark.parametrize("patience", [None, 3])
+def test_a_trial_that_may_end_early_is_not_stopped_for_its_length(patience):
+    space = f"search={{fine_tune_epochs: 20, patience: {'null' if patience is None else patience}}}"
+    study = SimulatedStudy("patient", "20s", *PLAIN, space, concurrency=1)
+    with study.driver.reserved():
+        task = study.next()
+        assert not tell(study, task, 3.0)
+        assert tell(study, task, 3.0) == (patience is None)
 
 
 def test_what_is_thought_of_before_the_first_trial_is_charged_to_nobody():

@@ -1,8 +1,10 @@
 """The meter charges what is reserved and lets no trial start that has no time."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from autodepth.study.plan.budget import BudgetMeter
+from autodepth.study.plan.budget import BudgetMeter, Pace
 from autodepth.units import parse_budget
 
 
@@ -43,12 +45,12 @@ def test_the_first_limit_ends_it(clock):
     assert made.exhausted
 
 
-def test_a_trial_starts_only_if_one_as_long_as_usual_fits(clock):
+def test_a_trial_starts_only_if_the_shortest_so_far_would_fit(clock):
     made = meter("4cpu-min", clock)
-    for seconds in (10, 20, 30):
+    for seconds in (30, 10, 20):
         made.trial_started()
         made.trial_completed(seconds, 1.0)
-    clock.now += 99
+    clock.now += 109
 
     assert made.may_start()
     clock.now += 2
@@ -58,7 +60,7 @@ def test_a_trial_starts_only_if_one_as_long_as_usual_fits(clock):
 def test_a_trial_of_more_work_needs_more_time(clock):
     made = meter("4cpu-min", clock)
     assert made.leaves_time_for(1e9, new_parent=True)  # nobody knows better yet
-    for seconds, work in ((10, 1.0), (40, 2.0), (24, 2.0)):  # 12 seconds per unit
+    for seconds, work in ((10, 1.0), (28, 2.0)):  # 12 seconds per unit at the median
         made.trial_completed(seconds, work, new_parent=True)
     clock.now += 54  # 66 are left: five units with a margin of a tenth
 
@@ -71,15 +73,54 @@ def test_a_trial_of_more_work_needs_more_time(clock):
     assert made.leaves_time_for(5.1, new_parent=False)
 
 
+def test_short_trials_do_not_tell_how_long_a_long_one_takes():
+    pace = Pace()
+    for work in (0.1, 0.2, 0.1, 0.3, 2.0):
+        pace.learn(3 + 10 * work, work)
+
+    assert pace.expected(20.0) == pytest.approx(203)  # 630 at the median pace
+    assert pace.at_most(20.0) == pytest.approx(1.1 * 203)
+
+
+@given(
+    fixed=st.floats(0, 10),
+    slope=st.floats(0.1, 100),
+    work=st.lists(st.floats(0.01, 10), min_size=3, max_size=20, unique=True),
+    errors=st.lists(st.floats(0.8, 1.25), min_size=20, max_size=20),
+)
+def test_the_margin_is_by_how_far_trials_were_off(fixed, slope, work, errors):
+    exact, off = Pace(), Pace()
+    assert not exact
+    for each, error in zip(work, errors, strict=False):
+        exact.learn(fixed + slope * each, each)
+        off.learn((fixed + slope * each) * error, each)
+
+    assert exact
+    assert exact.at_most(1.0) == pytest.approx(1.1 * exact.expected(1.0))
+    least, most = off.expected(1e-9), off.expected(20.0)
+    assert 0 <= least <= most
+    assert off.at_most(5.0) >= 1.1 * off.expected(5.0)
+
+
 def test_a_trial_that_trains_nothing_tells_no_pace(clock):
     """A control of given weights: seconds of loading and measuring, and next to no work."""
     made = meter("60cpu-s", clock)
     made.trial_completed(7, None)
     assert made.leaves_time_for(100.0, new_parent=False)
-    assert made.usual(new_parent=False) == 7
+    assert made.shortest(new_parent=False) == 7
     made.trial_completed(10, 1.0)
     assert made.leaves_time_for(2.0, new_parent=False)
     assert not made.leaves_time_for(100.0, new_parent=False)
+
+
+def test_what_was_cut_off_tells_the_pace_too(clock):
+    made = meter("4cpu-min", clock)
+    made.trial_completed(1.0, 1.0)
+    assert made.leaves_time_for(60.0, new_parent=False)
+    made.trial_cut_off(30.0, 10.0, new_parent=False)
+
+    assert not made.leaves_time_for(60.0, new_parent=False)
+    assert made.shortest(new_parent=False) == 1.0  # one that came to an end
 
 
 def test_a_count_limits_what_is_started(clock):
