@@ -81,6 +81,7 @@ const tended = () => queue.works.some((work) => work.study === state.study && un
 // Fetch what is new. Of many changes at once the last one counts, and fetching never takes more
 // than a tenth of the time, here or at the server.
 async function refresh() {
+  if (!state.study) return; // it is gone, and no other is chosen yet
   if (fetching) { again = true; return; }
   clearTimeout(waiting);
   fetching = true;

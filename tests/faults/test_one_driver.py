@@ -192,7 +192,8 @@ def test_a_driver_that_was_stopped_and_taken_over_enters_nothing_when_it_goes_on
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_a_store")
-@pytest.mark.parametrize("days", [1, pytest.param(-1, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("days", [1, -1])
 def test_drivers_whose_clocks_are_a_day_apart_follow_each_other(days, monkeypatch, observed):
     """Row 15: the first one's clock neither makes it look dead nor keeps it alive."""
     trials = 4

@@ -144,6 +144,7 @@ def shell_told_stopped(at):
     return os.waitpid(at.pid, os.WNOHANG | os.WUNTRACED) != (0, 0)
 
 
+@pytest.mark.long
 def test_ctrl_z_stops_everything_and_a_shell_that_continues_the_command_continues_it_all(terminal):
     at = terminal("paused")
     at.read_until(b"1 complete")

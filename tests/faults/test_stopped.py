@@ -65,6 +65,7 @@ def go_on(processes):
         process.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.long
 def test_a_driver_that_was_stopped_is_not_charged_for_it_and_loses_no_trial():
     study = Watched("slept")
     driver = start_copy(drive, "slept", 4)

@@ -102,6 +102,6 @@ def test_what_breaks_while_looking_is_a_problem_of_that_part_alone(monkeypatch):
     assert told("studies").verdict == "ok"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_ray_is_started():
     assert told("Ray").text == "a local Ray starts and computes"

@@ -63,7 +63,7 @@ def test_a_search_on_a_ray_that_runs_leaves_it_running(ray_head, a_person):
         assert {trial.node for trial in ledger.trials()} == {name}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_of_another_version_are_refused_before_the_first_trial(
     ray_head, a_person, tmp_path
 ):

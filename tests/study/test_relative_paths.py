@@ -75,7 +75,9 @@ def here(belongings, tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("runner", ["in-process", pytest.param("ray", marks=ON_RAY)])
+@pytest.mark.parametrize(
+    "runner", ["in-process", pytest.param("ray", marks=[*ON_RAY, pytest.mark.long])]
+)
 def test_a_study_finds_its_files_and_goes_on_from_another_folder(here, runner, monkeypatch):
     # The control leaves nothing in the cache where weights are given; a policy its scores.
     result = search("space.yaml", budget="2trials", study="s", concurrency=1, runner=runner)

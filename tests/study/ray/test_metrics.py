@@ -71,6 +71,7 @@ class Watch:
         self.thread.join()
 
 
+@pytest.mark.long
 def test_a_search_tells_its_figures_on_the_loopback_address_alone(monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
