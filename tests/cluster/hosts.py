@@ -35,6 +35,23 @@ def run(*command: str | Path, check: bool = True) -> str:
     return done.stdout
 
 
+def why_no_hosts() -> str:
+    """Say why this machine cannot have hosts of its own; empty if it can."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    if shutil.which("ip") is None:
+        return "network namespaces need iproute2's `ip`"
+    name = f"adc{os.getpid()}t"
+    try:
+        run("ip", "netns", "add", name)
+        run("ip", "-n", name, "link", "add", "br0", "type", "bridge")
+    except AssertionError as error:
+        return f"no network namespaces with a bridge here: {error}"
+    finally:
+        run("ip", "netns", "del", name, check=False)
+    return ""
+
+
 @dataclass
 class Host:
     """One namespace with an address.
