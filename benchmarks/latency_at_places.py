@@ -25,6 +25,7 @@ from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.space.sections.latency_section import LatencySection
+from autodepth.study.plan.timing import WIDTHS
 from autodepth.trial.device.latency_table import prediction_error
 from autodepth.trial.device.runtimes.places import table_at, where
 from autodepth.trial.device.runtimes.runners import open_runner
@@ -89,7 +90,7 @@ def measured(
     seconds: float,
 ) -> list[dict[str, Any]]:
     """Predict the networks of one place and measure them by turns."""
-    found = table_at(on, place, whole, CPU, widths=(0.5, 0.25))
+    found = table_at(on, place, whole, CPU, widths=WIDTHS)
     print(f"{on}, batch {place.batch}: table measured", flush=True)
     runner = open_runner(place)
     networks = [whole, *(network for *_, network in drawn)]
