@@ -232,6 +232,7 @@ def _columns(records: Sequence[TrialRecord], names: Sequence[str]) -> Answer:
         "role": [record.role for record in records],
         "about": [record.about for record in records],
         "origin": [short_origin(record.policy) for record in records],
+        "int8": [record.in_eight_bits for record in records],
         "within": [record.reason is None for record in records],
         "removed": [None if r.result is None else len(r.result.removed) for r in records],
         **metrics,

@@ -112,6 +112,11 @@ class TrialRecord:
         return self.about is None
 
     @property
+    def in_eight_bits(self) -> bool:
+        """Whether its network computes in eight-bit integers."""
+        return bool(self.policy.get("quantise", "none") == "int8")
+
+    @property
     def broken_off(self) -> bool:
         """Whether it ended through no doing of its own, so that its policy is still to be tried."""
         lost = self.reason is not None and self.reason.startswith(BROKEN_OFF)

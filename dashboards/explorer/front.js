@@ -52,7 +52,7 @@ function choosers(state, change) {
 
 function ofStudy(state) {
   const { trials, x, y, shown } = state;
-  const { kind, state: ended, within, role } = trials.columns;
+  const { kind, state: ended, within, role, int8 } = trials.columns;
   const groups = { dominated: [], bound: [], front: [], unpruned: [], confirmations: [] };
   const controls = new Map();
   for (const n of shown) {
@@ -74,6 +74,8 @@ function ofStudy(state) {
     frontLine(state, groups.front),
     points(state, groups.unpruned, "parent (unpruned)",
       { color: colour("ink"), size: 15, symbol: "diamond-open", line: { width: 2 } }),
+    points(state, shown.filter((n) => int8[n] && ended[n] === "complete" && trials.columns.about[n] == null), "in eight bits",
+      { color: PALETTE[2], size: 15, symbol: "square-open", line: { width: 2 } }),
   ].filter((trace) => trace.x.length);
   if (y === trials.leading.name) traces.push(...confirmed(state, groups.front));
   if (state.trial !== null && trials.columns[x]?.[state.trial] != null) {

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from autodepth.export.speed.benchmark import Benchmark, Timing
 
+_EXPORTED = ("export", "int8")
 _BAR = 40  # columns of the longest bar
 
 
@@ -162,8 +163,8 @@ def _memory(timing: Timing) -> str:
 
 
 def _gained(timing: Timing, found: Benchmark) -> tuple[str, str]:
-    """Return how many times as fast the export is, and what of the MACs removed arrives."""
-    if timing.network != "export":
+    """Return how many times as fast an export is, and what of the MACs removed arrives."""
+    if timing.network not in _EXPORTED:
         return "", ""
     other, arrives = found.beside(timing), found.arrives(timing)
     faster = "-" if other is None else f"{other.median_ms / timing.median_ms:.2f}x"
@@ -174,11 +175,13 @@ def _bars(found: Benchmark) -> list[str]:
     """Return what is left of the other network's time and MACs as bars."""
     left = {}
     for timing in found.timings:
-        other = found.beside(timing) if timing.network == "export" else None
+        other = found.beside(timing) if timing.network in _EXPORTED else None
         if other is not None:
             share = found.macs["export"] / found.macs[other.network]
             left["MACs"] = share
-            left[f"{timing.runtime}, batch {timing.batch}"] = timing.median_ms / other.median_ms
+            bits = "" if timing.network == "export" else f", {timing.network}"
+            name = f"{timing.runtime}, batch {timing.batch}{bits}"
+            left[name] = timing.median_ms / other.median_ms
     longest, most = max(map(len, left), default=0), max([1.0, *left.values()])
     return [
         f"{name:<{longest}}  {'█' * max(1, round(_BAR * share / most))} {share:.0%}"

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from autodepth.errors import InputError, MeasurementError, did_you_mean
-from autodepth.export.bundles.bundle import ONNX, load, read_architecture
+from autodepth.export.bundles.bundle import INT8, ONNX, load, read_architecture
 from autodepth.long_work import long_work
 from autodepth.networks.catalogue import build_network
 from autodepth.policy.values import shown
@@ -31,7 +31,9 @@ from autodepth.trial.device.runtimes.torch_program import Shape, make_program
 
 BATCHES = (1, 128)
 RUNTIMES = ("torch", "onnxruntime")
-PARENT = "parent"
+PARENT, OTHER, EXPORT = "parent", "other", "export"
+EIGHT_BITS = "int8"
+_BESIDE = {EXPORT: (PARENT, OTHER), EIGHT_BITS: (PARENT, OTHER, EXPORT)}
 _NAMES = {"torch": "PyTorch", "torch-compile": "torch.compile", "openvino": "OpenVINO"}
 _LIBRARIES = {
     "PyTorch": "torch", "torch.compile": "torch", "onnxruntime": "onnxruntime",
@@ -44,7 +46,7 @@ class Timing:
     """One network in one runtime at one batch size.
 
     Args:
-        network: `export`, or what it is compared with.
+        network: `export`, `int8` where the export has that file, or what they are compared with.
         runtime: `PyTorch`, `torch.compile`, `onnxruntime`, `OpenVINO` or `command`.
         device: the name of the CPU or GPU it ran on.
         batch: images per call.
@@ -90,23 +92,21 @@ class Benchmark:
     unknown: Mapping[str, str] = field(default_factory=dict)
 
     def beside(self, timing: Timing) -> Timing | None:
-        """Return what the export is compared with, in the same runtime at the same batch."""
-        return next(
-            (
-                other
-                for other in self.timings
-                if (other.runtime, other.batch) == (timing.runtime, timing.batch)
-                and other.network != timing.network
-            ),
-            None,
-        )
+        """Return what a network is compared with, in the same runtime at the same batch."""
+        there = {
+            other.network: other
+            for other in self.timings
+            if (other.runtime, other.batch) == (timing.runtime, timing.batch)
+        }
+        names = _BESIDE.get(timing.network, (EXPORT,))
+        return next((there[name] for name in names if name in there), None)
 
     def arrives(self, timing: Timing) -> float | None:
         """Return what share of the multiply-accumulates removed arrives as time saved.
 
-        1 where time falls as MACs do; None where fewer MACs are not what the export has.
+        1 where time falls as MACs do; None where fewer MACs are not what it has, or not all.
         """
-        other = self.beside(timing)
+        other = None if timing.network == EIGHT_BITS else self.beside(timing)
         if other is None or self.macs[timing.network] >= self.macs[other.network]:
             return None
         removed = 1 - self.macs[timing.network] / self.macs[other.network]
@@ -123,7 +123,7 @@ class _Subject:
 
     name: str
     what: str
-    module: nn.Module
+    module: nn.Module | None
     onnx: Path | None
     macs: int
 
@@ -159,21 +159,21 @@ def benchmark_bundle(
     places = places or places_to_time(threads=threads)
     shape = read_architecture(folder, own_code=own_code).network.input_shape
     with tempfile.TemporaryDirectory(prefix="autodepth-") as scratch:
-        subjects = [_exported("export", folder, own_code=own_code)]
+        subjects = [_exported(EXPORT, folder, own_code=own_code)]
+        if (folder / INT8).exists():
+            subjects.append(_in_eight_bits(subjects[0], folder))
         if against == PARENT:
             tell("writing the unpruned parent as ONNX, to compare with")
             subjects.append(_parent(folder, Path(scratch), own_code=own_code))
         elif against is not None:
-            subjects.append(_exported("other", Path(against), own_code=own_code))
+            subjects.append(_exported(OTHER, Path(against), own_code=own_code))
             _refuse_other_images(folder, Path(against), own_code=own_code)
         timings: list[Timing] = []
         unknown: dict[str, str] = {}
         for place in places:
-            try:
-                timings += _timed(subjects, place, shape, seconds, tell)
-            except MeasurementError as error:
-                name = _NAMES.get(str(place.on), str(place.on))
-                unknown[f"{name} at batch {place.batch}"] = str(error)
+            found, why = _known_of(subjects, place, shape, seconds, tell)
+            timings += found
+            unknown |= why
         return Benchmark(
             networks={subject.name: subject.what for subject in subjects},
             threads=places[0].threads,
@@ -242,6 +242,12 @@ def _exported(name: str, folder: Path, *, own_code: bool) -> _Subject:
     )
 
 
+def _in_eight_bits(exported: _Subject, folder: Path) -> _Subject:
+    """Return the eight-bit file of an export, which runs where ONNX is run."""
+    what = f"{folder} in eight-bit integers"
+    return _Subject(name=EIGHT_BITS, what=what, module=None, onnx=folder / INT8, macs=exported.macs)
+
+
 def _parent(folder: Path, scratch: Path, *, own_code: bool) -> _Subject:
     network = build_network(read_architecture(folder, own_code=own_code).network)
     module = network.module.eval()
@@ -272,6 +278,25 @@ def _refuse_other_images(folder: Path, other: Path, *, own_code: bool) -> None:
 def _form(subject: _Subject, place: LatencySection) -> nn.Module | Path | None:
     """Return a network in the form a runner takes, as it was exported; None where there is none."""
     return subject.module if place.on in {"torch", "torch-compile"} else subject.onnx
+
+
+def _known_of(
+    subjects: Sequence[_Subject],
+    place: LatencySection,
+    shape: Shape,
+    seconds: float,
+    tell: Callable[[str], None],
+) -> tuple[list[Timing], dict[str, str]]:
+    """Return the times at a place, and why there are none; an eight-bit file takes none along."""
+    told = f"{_NAMES.get(str(place.on), str(place.on))} at batch {place.batch}"
+    try:
+        return _timed(subjects, place, shape, seconds, tell), {}
+    except MeasurementError as error:
+        floats = [subject for subject in subjects if subject.name != EIGHT_BITS]
+        if len(floats) == len(subjects):
+            return [], {told: str(error)}
+        found, why = _known_of(floats, place, shape, seconds, tell)
+        return found, why or {f"{told}, {EIGHT_BITS}": str(error)}
 
 
 def _timed(
@@ -321,7 +346,7 @@ def _peak_bytes(
 ) -> int | None:
     if place.on == "onnxruntime" and subject.onnx is not None:
         return peak_bytes(subject.onnx, place.batch, shape, threads=place.threads)
-    if place.on != "torch" or device.type != "cuda":
+    if place.on != "torch" or device.type != "cuda" or subject.module is None:
         return None
     module = subject.module.to(device)
     images = torch.zeros(place.batch, *shape, device=device)

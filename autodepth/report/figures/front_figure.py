@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure, Scatter
 
 ACCENT, GREY, INK, GRID = "#0b63ce", "#aab2bd", "#1f2933", "#e8ebef"
+GREEN = "#009e73"
+EIGHT_BITS = "in eight bits"
 _METRICS = {  # name -> what an axis says, and what a value is multiplied by
     "validation_accuracy": ("validation accuracy (%)", 100.0),
     "validation_loss": ("validation loss", 1.0),
@@ -67,6 +69,16 @@ def front_figure(records: Sequence[TrialRecord], objectives: Sequence[Objective]
                 (x, y),
                 name="unpruned",
                 marker={"color": INK, "size": 15, "symbol": "diamond-open", "line": {"width": 2}},
+            ),
+            *(
+                _trace(
+                    few,
+                    (x, y),
+                    name=EIGHT_BITS,
+                    marker={"color": GREEN, "size": 15, "symbol": "square-open"},
+                )
+                for few in [[record for record in complete if record.in_eight_bits]]
+                if few
             ),
         ]
     )

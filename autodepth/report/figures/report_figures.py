@@ -13,6 +13,8 @@ from autodepth.long_work import each
 from autodepth.records.trial_record import TrialRecord
 from autodepth.report.figures.front_figure import (
     ACCENT,
+    EIGHT_BITS,
+    GREEN,
     GREY,
     GRID,
     INK,
@@ -106,6 +108,10 @@ def _front(report: StudyReport) -> Figure:
             *points([report.unpruned]), "D", color=INK, fillstyle="none", markersize=9,
             label="unpruned",
         )  # fmt: skip
+    if eight := [r for r in searched if r.in_eight_bits]:
+        axes.plot(
+            *points(eight), "s", color=GREEN, fillstyle="none", markersize=9, label=EIGHT_BITS
+        )
     axes.set_xlabel(axis_title(x))
     axes.set_ylabel(axis_title(y))
     axes.legend(frameon=False, fontsize=8)

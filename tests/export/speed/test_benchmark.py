@@ -25,9 +25,12 @@ def test_an_export_is_timed_beside_its_parent_in_both_runtimes(exported, heard):
 
     assert sorted(rows) == sorted(
         (runtime, batch, network)
-        for runtime in ("PyTorch", "onnxruntime")
+        for runtime, networks in (
+            ("PyTorch", ("export", "parent")),
+            ("onnxruntime", ("export", "int8", "parent")),  # PyTorch runs no eight-bit file
+        )
         for batch in (1, 128)
-        for network in ("export", "parent")
+        for network in networks
     )
     assert found.threads == threads
     assert found.macs["export"] == point.point.macs < found.macs["parent"]
@@ -38,7 +41,7 @@ def test_an_export_is_timed_beside_its_parent_in_both_runtimes(exported, heard):
         assert timing.iqr_ms >= 0
         assert timing.calls >= 7
         arrives = found.arrives(timing)
-        assert arrives is None if timing.network == "parent" else arrives < 1.5
+        assert arrives < 1.5 if timing.network == "export" else arrives is None
         assert timing.device
     json.dumps(found.to_dict(), allow_nan=False)
     assert sum(what.startswith("timing ") for what in heard) == 4
@@ -66,6 +69,8 @@ def test_every_runner_is_one_of_the_table_and_one_that_fails_is_told(exported):
         unknown |= {f"{name} at batch {batch}" for name, batch in openvino}
     else:
         measured |= openvino
+        # OpenVINO 2026.4 mistakes the channels of shortcuts that are padded in eight bits.
+        unknown |= {f"{name} at batch {batch}, int8" for name, batch in openvino}
     assert {(name, batch) for name, batch, _ in rows} == measured
     assert found.unknown.keys() == unknown
     assert found.unknown["command at batch 4"] == "ended with status 1"
@@ -76,6 +81,10 @@ def test_every_runner_is_one_of_the_table_and_one_that_fails_is_told(exported):
     removed = 1 - found.macs["export"] / found.macs["parent"]
     assert found.arrives(timing) == pytest.approx((1 - sizes[0] / sizes[1]) / removed)
     assert found.arrives(rows["command", 1, "parent"]) is None
+    int8 = rows["command", 1, "int8"]
+    assert int8.median_ms == found.onnx_bytes["int8"]
+    assert found.beside(int8).network == "parent"
+    assert found.arrives(int8) is None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -70,6 +71,17 @@ def test_every_complete_trial_is_drawn_in_its_group() -> None:
         (pytest.approx(40), pytest.approx(95)),
     ]
     assert drawn["unpruned"] == drawn["front"][-1:]
+
+
+def test_networks_in_eight_bits_are_told_apart() -> None:
+    int8 = replace(make(5, 0.92, 10_000_000), policy={"quantise": "int8"})
+    drawn = {
+        trace.name: list(trace.x) for trace in front_figure([*RECORDS, int8], (ACCURACY, MACS)).data
+    }
+
+    assert drawn["in eight bits"] == [pytest.approx(10)]
+    assert pytest.approx(10) in drawn["front"]
+    assert len(front_figure(RECORDS, (ACCURACY, MACS)).data) == 3
 
 
 def test_a_point_tells_its_policy() -> None:
