@@ -114,9 +114,11 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--train", type=int, default=400)
     parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--classes", type=int, default=10, help="digits from 0 to below this")
     asked = parser.parse_args()
     write_scenes(
         asked.folder,
         {"train": asked.train, "valid": asked.train // 4, "test": asked.train // 4},
         size=asked.size,
+        classes=asked.classes,
     )

@@ -113,7 +113,8 @@ class ChannelFlow(fx.Interpreter):
         if node.op == "call_module":
             layer = self.module.get_submodule(str(node.target))
             return [layer, *layer.parameters()]
-        return [attribute(self.module, str(node.target))] if node.op == "get_attr" else []
+        read = node.op == "get_attr" and not _for_its_kind_alone(node)
+        return [attribute(self.module, str(node.target))] if read else []
 
     def _is_plain(self, part: nn.Module | Tensor) -> bool:
         """Whether a layer has its kind's tensors alone, and nobody else reads them."""
@@ -129,6 +130,8 @@ class ChannelFlow(fx.Interpreter):
     def _start(self, n: fx.Node, value: object) -> None:
         """Let each axis of a parameter be channels that go nowhere yet."""
         if not isinstance(value, Tensor) or not value.is_floating_point():
+            return
+        if _for_its_kind_alone(n):
             return
         name, groups = str(n.target), []
         for axis, size in enumerate(value.shape):
@@ -294,3 +297,10 @@ class ChannelFlow(fx.Interpreter):
 def _bare(value: Any) -> Any:
     """Return a tensor's shape and type, as a tensor without content."""
     return value.to("meta") if isinstance(value, Tensor) else value
+
+
+def _for_its_kind_alone(node: fx.Node) -> bool:
+    """Whether a tensor is asked for its type or device alone, as transformers casts images by."""
+    return bool(node.users) and all(
+        user.target is getattr and user.args[1] in {"dtype", "device"} for user in node.users
+    )

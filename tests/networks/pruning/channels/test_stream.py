@@ -282,6 +282,19 @@ torch.save(narrow.module.eval()(images).detach(), {str(tmp_path / "out.pt")!r})
     assert torch.allclose(given, narrow.module.eval()(images()), atol=1e-5)
 
 
+def test_images_cast_to_the_type_of_a_layers_weight_leave_it_its_channels():
+    class Cast(Stem):
+        def forward(self, images):
+            return super().forward(images.to(self.stem.weight.dtype))
+
+    network = ResidualNetwork.from_module(Cast(8, ["basic", "basic"]), (3, 8, 8))
+
+    assert find_stream(network).widths == {1: 8}
+    narrow = with_stream_width(network, 0.5)
+    narrow.module(torch.zeros(2, 3, 8, 8)).sum().backward()
+    assert narrow.total_macs < network.total_macs
+
+
 def test_a_stream_that_is_cut_up_stays_and_says_why():
     class Shuffled(Basic):
         def forward(self, x):
