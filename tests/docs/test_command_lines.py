@@ -166,7 +166,7 @@ def belongings(tmp_path_factory):
     shipped = Path(__file__).parents[1] / "tasks" / "shipped"
     for name in ("small_detector.py", "small_maps.py"):
         (place / name).write_text((shipped / name).read_text())
-    write_scenes(place / "scenes", {"train": 60, "valid": 12, "test": 12})
+    write_scenes(place / "scenes", {"train": 60, "valid": 12, "test": 12}, classes=2)
     (place / "ages").mkdir()
     rows = ["image,age"]
     for i in range(120):
