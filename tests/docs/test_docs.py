@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")])
 GENERATED = {ROOT / "docs" / "reference" / "cli.md"}  # by `make docs`
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
+SHOWN_BY = re.compile(r"`((?:tests|benchmarks)/[\w./-]+|test_\w+\.py)`")
 COMMANDS = typer.main.get_command(app).commands
 
 
@@ -36,6 +37,14 @@ def test_every_link_leads_to_a_file(page):
     targets = [(page.parent / target).resolve() for target in LINK.findall(page.read_text())]
 
     assert [str(t) for t in targets if not t.exists() and t not in GENERATED] == []
+
+
+def test_every_test_and_benchmark_that_a_page_names_is_there():
+    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    named = {(page.name, name) for page in PAGES for name in SHOWN_BY.findall(page.read_text())}
+    gone = {(page, name) for page, name in named if not ((ROOT / name).exists() or name in tests)}
+
+    assert gone == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
