@@ -26,6 +26,10 @@ from autodepth.study.plan.resources import Resources
 # not when devices are reserved.
 _LOADED_AHEAD = ("autodepth.study.ray.worker", "torch._dynamo", "torch.utils.benchmark")
 
+# Ray's own is a minute. It gives up the workers that have not begun by then, and never answers a
+# driver that waits for the first of them: on a machine that is busy a search hung for good.
+_WORKER_START_SECONDS = 300
+
 
 def start_local(resources: Resources) -> None:
     """Start a Ray with as many devices as the places have, and connect to it.
@@ -50,6 +54,7 @@ def start_local(resources: Resources) -> None:
                 _system_config={
                     "enable_metrics_collection": port is not None,
                     "preload_python_modules": list(_LOADED_AHEAD),
+                    "worker_register_timeout_seconds": _WORKER_START_SECONDS,
                 },
             )
         except Exception as error:  # on a busy machine its parts have half a minute to find another

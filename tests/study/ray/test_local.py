@@ -1,6 +1,7 @@
 """The Ray that a search starts for itself."""
 
 import os
+import subprocess
 import sys
 import time
 
@@ -41,6 +42,23 @@ def test_a_trial_runs_on_a_worker_that_has_loaded_what_it_needs(monkeypatch):
 
     assert process in waiting
     assert loaded
+
+
+# In a process of its own: what waits for an answer of Ray that never comes hears no signal.
+STARTING = """
+from autodepth.study.plan.resources import Resources
+from autodepth.study.ray.local import ray, start_local
+start_local(Resources(device="cpu", count=1, cpus=1, gpus=0))
+ray.shutdown()
+"""
+
+
+@pytest.mark.long
+def test_workers_that_are_slow_to_start_are_waited_for(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_worker_register_timeout_seconds", "1")  # so a busy machine is, to Ray
+
+    subprocess.run([sys.executable, "-c", STARTING], check=True, timeout=240)
 
 
 def children():
