@@ -1,6 +1,7 @@
 """What do eight bits buy? Every member of a front in 32-bit floats and in eight-bit integers.
 
-A search that may quantise, with accuracy and the latency in onnxruntime as objectives. Then the
+A search that may quantise, with accuracy, the latency in onnxruntime and the size of the file as
+objectives. Then the
 counterpart of every member of its front is carried out: the same policy with `quantise: int8`, or
 without. One of the eight-bit members is exported, and its policy file carried out anew, with
 nothing found again: the files should be the same byte for byte. Latencies are of one image on one
@@ -37,10 +38,11 @@ from autodepth.service.search.search import plan_search, search
 from autodepth.trial.device.device import cpu_name
 
 RESULTS = Path(__file__).parent / "results"
-LATENCY, ACCURACY = "latency_ms@onnxruntime", "validation_accuracy"
+LATENCY, ACCURACY, SIZE = "latency_ms@onnxruntime", "validation_accuracy", "size_bytes"
+COSTS = f"{{name: {LATENCY}, reference: 100%}}, {{name: {SIZE}, reference: 100%}}"
 SETTINGS = (
     "search.quantise={type: choice, values: [none, int8]}",
-    f"objectives=[{{name: {ACCURACY}, reference: 0}}, {{name: {LATENCY}, reference: 100%}}]",
+    f"objectives=[{{name: {ACCURACY}, reference: 0}}, {COSTS}]",
 )
 
 
@@ -63,6 +65,7 @@ def main() -> None:
     folder = find_study(f"int8-{given.name}")
     found = {
         "command": f"--budget {given.budget} --seed {given.seed}",
+        "set": given.set,
         "settings": settings,
         "cpu": cpu_name(),
         "versions": {name: version(name) for name in ("onnxruntime", "torch")},
@@ -87,8 +90,9 @@ def rows(folder: StudyFolder) -> list[dict[str, Any]]:
         trials = [trial for trial in ledger.trials() if trial.number in found]
     pairs = [(trial, counterpart(folder, trial)) for trial in trials]
     both = [trial for pair in pairs for trial in pair]
-    values = [(value(trial, ACCURACY), value(trial, LATENCY)) for trial in both]
-    front = {both[i].number for i in pareto_front(values, ("maximize", "minimize"))}
+    values = [tuple(value(trial, name) for name in (ACCURACY, LATENCY, SIZE)) for trial in both]
+    goals = ("maximize", "minimize", "minimize")
+    front = {both[i].number for i in pareto_front(values, goals)}
     told: dict[tuple[int, int], dict[str, Any]] = {}
     for pair in pairs:
         floats, int8 = sorted(pair, key=lambda trial: trial.in_eight_bits)
@@ -101,7 +105,7 @@ def rows(folder: StudyFolder) -> list[dict[str, Any]]:
                     "trial": trial.number,
                     "accuracy": value(trial, ACCURACY),
                     "latency_ms": round(value(trial, LATENCY), 4),
-                    "size_bytes": value(trial, "size_bytes"),
+                    SIZE: value(trial, SIZE),
                     "found": trial.number in found,
                     "on_front": trial.number in front,
                 }
@@ -159,11 +163,11 @@ def table(found: dict[str, Any]) -> str:
     lines = [
         f"# Eight bits: {found['network']}, {found['data']}",
         "",
-        f"`python benchmarks/eight_bits.py {found['command']}`: every member of the front of a "
-        "search that may quantise, and its counterpart. Latency of one image in onnxruntime "
-        f"{versions['onnxruntime']}, one thread of {found['cpu']}, of which the computing time "
-        "counts; the machine was shared. Accuracy on the validation split, which the search chose "
-        "by. Bold: on the joint front.",
+        f"`python benchmarks/eight_bits.py {found['command']}{_set(found)}`: every member of the "
+        "front of a search that may quantise, and its counterpart. Latency of one image in "
+        f"onnxruntime {versions['onnxruntime']}, one thread of {found['cpu']}, of which the "
+        "computing time counts; the machine was shared. Accuracy on the validation split, which "
+        "the search chose by. Bold: on the joint front of accuracy, latency and size.",
         "",
         "| MACs | removed | 32 bits: accuracy | ms | kB | 8 bits: accuracy | ms | kB | faster |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -190,12 +194,15 @@ def table(found: dict[str, Any]) -> str:
         same = [name for name, equal in replay["same_bytes"].items() if equal]
         told += (
             f" Trial {replay['trial']} carried out anew from its policy file, nothing found again: "
-            "the "
-            f"same bytes in {', '.join(same) or 'no file'} of {len(replay['same_bytes'])} files; "
-            f"accuracy {replay['accuracy'][0]:.4f} and {replay['accuracy'][1]:.4f}, loss "
-            f"{replay['loss'][0]!r} and {replay['loss'][1]!r}."
+            f"the same bytes in {', '.join(same) or 'no file'}, {len(same)} of "
+            f"{len(replay['same_bytes'])} files; accuracy {replay['accuracy'][0]:.4f} and "
+            f"{replay['accuracy'][1]:.4f}, loss {replay['loss'][0]!r} and {replay['loss'][1]!r}."
         )
     return "\n".join([*lines, "", told]) + "\n"
+
+
+def _set(found: dict[str, Any]) -> str:
+    return "".join(f" --set '{each}'" for each in found["set"])
 
 
 def plot(rows: Sequence[dict[str, Any]]) -> Figure:
@@ -220,15 +227,12 @@ def plot(rows: Sequence[dict[str, Any]]) -> Figure:
             [100 * row[name]["accuracy"] for row in rows],
             mark, color=colour, markersize=6, label=label, zorder=2,
         )  # fmt: skip
-    front = sorted(
-        (one["latency_ms"], 100 * one["accuracy"])
-        for row in rows
-        for one in (row["floats"], row["int8"])
-        if one["on_front"]
-    )
+    front = [one for row in rows for one in (row["floats"], row["int8"]) if one["on_front"]]
     axes.plot(
-        *zip(*front, strict=True), "-", drawstyle="steps-post", color="#1f2933", linewidth=1.2,
-        label="joint front", zorder=1,
+        [one["latency_ms"] for one in front],
+        [100 * one["accuracy"] for one in front],
+        "o", color="#1f2933", fillstyle="none", markersize=12, zorder=3,
+        label="on the joint front of accuracy, latency and size",
     )  # fmt: skip
     axes.set_xlabel("latency of one image in onnxruntime, one thread (ms)")
     axes.set_ylabel("validation accuracy (%)")

@@ -42,7 +42,12 @@ def write_int8(original: Path, to: Path, batches: Iterable[Array]) -> None:
             prepared = Path(scratch) / "prepared.onnx"
             quantisation.shape_inference.quant_pre_process(original, prepared)
             reader = _Calibration(iter(batches))
-            quantisation.quantize_static(prepared, to, reader, per_channel=True)
+            # ResNet-20, one image of 32 px, AVX512-VNNI: 0.41 ms with activations without a sign,
+            # 1.21 ms with one, 0.88 ms in 32-bit floats.
+            unsigned = quantisation.QuantType.QUInt8
+            quantisation.quantize_static(
+                prepared, to, reader, per_channel=True, activation_type=unsigned
+            )
     except Exception as error:  # onnxruntime lets through whatever its passes raise
         raise BundleError(
             f"onnxruntime cannot quantise the network; leave int8 out: {cause(error)}"
