@@ -100,7 +100,9 @@ def _front(report: StudyReport) -> Figure:
     others = [r for r in searched if r.number not in members and r.kind != "unpruned"]
     axes.plot(*points(others), "o", color=GREY, markersize=4, alpha=0.7, label="dominated")
     front = sorted((r for r in searched if r.number in members), key=lambda r: value(r, x))
-    axes.plot(*points(front), "o-", color=ACCENT, drawstyle="steps-post", label="front, as found")
+    # Of more objectives than the two drawn the front is no line.
+    line = "o-" if len(report.study.objectives) == 2 else "o"
+    axes.plot(*points(front), line, color=ACCENT, drawstyle="steps-post", label="front, as found")
     if y in {member.point.point.metric for member in report.members}:
         _confirmed(axes, report, x, axis_unit(y))
     if report.unpruned is not None:
