@@ -92,7 +92,6 @@ ELSEWHERE = {
     "study/plan/make_plan.py": "study/test_run.py",
     "study/plan/plan.py": "service/search/test_requests.py",
     "study/plan/timing.py": "study/test_run.py",
-    "study/propose/prospects.py": "study/propose/test_proposer.py",
     "study/ray/worker.py": "study/ray/test_runner.py",
     "trial/carry_out.py": "study/test_limits.py",
     "trial/context.py": "trial/test_run_trial.py",

@@ -263,8 +263,8 @@ class SearchState:
         if result is None:
             self._came_to_nothing(number, running, stopped=stopped)
         else:
+            self._learn(number, running, result)  # its scores tell how much work it was
             self._note_duration(sum(result.phase_seconds.values()), running)
-            self._learn(number, running, result)
 
     def _learn(self, number: int, running: ActiveTrial, result: TrialResult) -> None:
         self.completed += 1

@@ -20,7 +20,7 @@ from autodepth.study.propose.member_pool import MemberPool
 from autodepth.study.propose.parent_pool import ParentPool, ParentState
 from autodepth.study.propose.predict.accuracy_model import Predicted
 from autodepth.study.propose.predict.cost_model import CostModel
-from autodepth.study.propose.prospects import Prospect, Prospects
+from autodepth.study.propose.prospects import CostLadder, Prospect, Prospects
 from autodepth.study.propose.sampling.optuna_sampler import OptunaSampler, Point
 from autodepth.study.propose.seen_networks import FinalNetwork, SeenNetworks
 
@@ -29,9 +29,8 @@ from autodepth.study.propose.seen_networks import FinalNetwork, SeenNetworks
 _ASK_NO_MORE_AFTER = 2
 _GIVE_UP_AFTER = 200
 FEWEST_PARKED = 8
-_CANDIDATES = 48
+_CANDIDATES, _CANDIDATES_OF_A_STEP = 48, 192
 _DRAWS_FOR_A_NEW_NETWORK = 8
-_OTHER_COST = 1.5  # times as much, or as little, that a network costs to be another at the start
 
 
 Fits: TypeAlias = Callable[[Policy, bool], bool]
@@ -107,7 +106,7 @@ class Proposer:
         self._awaited: SeenNetworks[list[int]] = (
             SeenNetworks()
         )  # tokens of twins of a running trial
-        self._costs_begun: list[float] = []  # shares of the whole network's MACs
+        self._ladder = CostLadder()
         # Suggestions in a row that led to no trial, by whether new parents were allowed.
         self._fruitless = {True: 0, False: 0}
         self._short_of_time = False  # whether one of them would have taken too long
@@ -141,12 +140,13 @@ class Proposer:
 
     def _next(self, new_parents: bool, fits: Fits) -> Proposal | None:
         new_parents = new_parents and not self._short_of_time
-        for i, (parent, suggestion) in enumerate(self._parked):
-            if self.parents.state(parent) != "training":
-                del self._parked[i]
-                if proposal := self._considered(*suggestion, fits, new_parents):
-                    return proposal
-                break
+        for parked in list(self._parked):
+            parent, suggestion = parked
+            if self.parents.state(parent) == "training":
+                continue
+            self._parked.remove(parked)
+            if proposal := self._considered(*suggestion, fits, new_parents):
+                return proposal
         if not new_parents and not (self.parents.any_known or self.candidates.from_scratch):
             return None
         # Policies that were lost are tried again even where nothing else is left to try.
@@ -169,8 +169,8 @@ class Proposer:
         """A trial began to carry a policy out; return what is expected of it, if anything is."""
         self._fruitless, self._short_of_time = {True: 0, False: 0}, False
         self.parents.started(proposal.parent, trial)
-        if not self.prospects.model.knows_enough:
-            self._costs_begun.append(self.cost_model.share_left(proposal.policy))
+        if proposal.policy.origin == "scratch" and proposal.policy.base is None:
+            self._ladder.began(self.cost_model.share_left(proposal.policy))
         self._count_work(proposal.policy, new_parent=proposal.new_parent)
         return self.prospects.began(trial, proposal.point, proposal.policy)
 
@@ -302,25 +302,25 @@ class Proposer:
     def _most_promising(self, new_parents: bool, fits: Fits) -> Point | None:
         """Return the point that promises the front most for its work, of some that are drawn.
 
-        Before anything is known of the study's accuracies, that is the one that takes least and
-        costs something else than those that were begun.
+        Where networks need no parent, that begins with steps of rising cost (`CostLadder`).
         """
-        knows_enough = self.prospects.model.knows_enough
-        if not (knows_enough or self.candidates.from_scratch):
+        if self.candidates.from_scratch and self._ladder.rises:
+            steps = self._ladder.steps(self._drawn(("scratch",), _CANDIDATES_OF_A_STEP))
+            if best := self._first_to_be_had(steps, new_parents, fits):
+                return best
+        if not self.prospects.model.knows_enough:
             return None
-        kinds = self.candidates.kinds(new_parents=new_parents) if knows_enough else ("scratch",)
-        drawn = self.candidates.draw(_CANDIDATES, kinds)
-        prospects = self.prospects.ranked([(point, self._policy_of(point)) for point in drawn])
-        if not knows_enough:
-            prospects = self._cheapest_first(prospects)
+        drawn = self._drawn(self.candidates.kinds(new_parents=new_parents))
+        return self._first_to_be_had(drawn, new_parents, fits)
+
+    def _drawn(self, kinds: Sequence[str], count: int = _CANDIDATES) -> list[Prospect]:
+        drawn = self.candidates.draw(count, kinds)
+        return self.prospects.ranked([(point, self._policy_of(point)) for point in drawn])
+
+    def _first_to_be_had(
+        self, prospects: Sequence[Prospect], new_parents: bool, fits: Fits
+    ) -> Point | None:
         return next((p.point for p in prospects if self._is_to_be_had(p, new_parents, fits)), None)
-
-    def _cheapest_first(self, prospects: Sequence[Prospect]) -> list[Prospect]:
-        def begun(prospect: Prospect) -> bool:
-            cost = self.cost_model.share_left(prospect.policy)
-            return any(max(cost, c) < _OTHER_COST * min(cost, c) for c in self._costs_begun)
-
-        return sorted(prospects, key=lambda prospect: (begun(prospect), prospect.work))
 
     def _is_to_be_had(self, prospect: Prospect, new_parents: bool, fits: Fits) -> bool:
         """Return whether there is a use in a policy, and time for it."""

@@ -21,6 +21,8 @@ _TOLD_OTHERWISE = {"origin", "fine_tune_epochs", "train.epochs", "macs_target"}
 # (Lee et al. 2020, arXiv 2003.10870, who cool the cost down); simulated studies of 375 device
 # seconds ended with 0.548 of the hypervolume by 0.5, 0.545 by 0.7, 0.541 by 1.
 _COST_EXPONENT = 0.5
+# Of the whole network's MACs, twice as many each time until a quarter is reached.
+_STEP, _TOP = 2.0, 0.25
 _GIVEN_ACCURACY = 0.9  # of given weights, before any is measured
 
 
@@ -31,14 +33,42 @@ class Prospect:
     Args:
         point: the searched settings.
         policy: what they say.
+        share: about what share of the whole network's MACs it leaves.
         work: about what it takes, in passes of the whole network over the training images.
         rate: hypervolume that it is expected to add, by the root of `work`.
     """
 
     point: Point
     policy: Policy
+    share: float
     work: float
     rate: float
+
+
+class CostLadder:
+    """The first networks from scratch: each costs twice as much as the dearest before it, or more.
+
+    So the front is there from its cheap end on after seconds, and what is learned of accuracy
+    covers the costs that matter before anything is told by it. Of the networks that cost enough,
+    that comes next which takes the least work.
+    """
+
+    def __init__(self) -> None:
+        self._dearest = 0.0
+
+    @property
+    def rises(self) -> bool:
+        """Whether another step follows."""
+        return self._dearest < _TOP
+
+    def began(self, share: float) -> None:
+        """Note the share of the whole network's MACs of a network that is begun."""
+        self._dearest = max(self._dearest, share)
+
+    def steps(self, prospects: Sequence[Prospect]) -> list[Prospect]:
+        """Return those that may be the next step, the one that takes least first."""
+        dear = [p for p in prospects if p.share >= _STEP * self._dearest]
+        return sorted(dear, key=lambda prospect: prospect.work)
 
 
 class Prospects:
@@ -72,10 +102,12 @@ class Prospects:
         members = self.improvement.expected_front
         prospects = []
         for (point, policy), accuracy in zip(points, predicted, strict=True):
-            worth = self.improvement.worth(self._cost_model.share_left(policy), accuracy, members)
+            share = self._cost_model.share_left(policy)
+            worth = self.improvement.worth(share, accuracy, members)
             work = self._cost_model.work(policy, new_parent=self._trains_parent(policy))
+            rate = worth / work**_COST_EXPONENT
             prospects.append(
-                Prospect(point=point, policy=policy, work=work, rate=worth / work**_COST_EXPONENT)
+                Prospect(point=point, policy=policy, share=share, work=work, rate=rate)
             )
         return sorted(prospects, key=lambda prospect: -prospect.rate)
 

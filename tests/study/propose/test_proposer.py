@@ -30,6 +30,18 @@ def test_two_workers_never_train_one_parent(make_proposals):
     assert second.parent == first.parent
 
 
+def test_nothing_waits_for_a_parent_that_is_given_up(make_proposals):
+    """Else nothing would run, nothing be asked for, and the rest of the budget be left."""
+    proposer = make_proposals(*ONE_PARENT)
+    first = proposer.next()
+    proposer.started(first, 1)
+    assert proposer.next() is None  # several suggestions wait for it
+    proposer.parents.lost(1, given_up=True)
+
+    assert proposer.next() is None
+    assert proposer.exhausted
+
+
 def test_a_suggestion_that_comes_to_a_known_network_is_answered_at_once(make_proposals):
     proposer = make_proposals(*ONE_PARENT)
     tried = []

@@ -3,7 +3,8 @@
 What a network costs is known or well estimated ahead, and its accuracy is predicted with a spread
 (`accuracy_model.py`). It is worth the hypervolume that it then adds on average: the expected
 improvement of Mockus 1978, summed over the steps of the front. What is being trained now is taken
-for a member with the accuracy that is predicted for it, so that places do not do the same twice.
+for a member, so that places do not do the same twice, with the accuracy that it will hardly miss:
+what is only hoped of a long training must not keep everything else from its part of the front.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ class ExpectedImprovement:
 
     def began(self, trial: int, cost: float, predicted: Predicted) -> None:
         """A trial began whose network will have this share of the MACs, and about this accuracy."""
-        self._running[trial] = round(cost, _DIGITS), predicted.mean
+        accuracy = max(0.0, predicted.mean - predicted.spread)
+        self._running[trial] = round(cost, _DIGITS), accuracy
 
     def ended(self, trial: int, values: Sequence[float] | None) -> None:
         """A trial ended.

@@ -48,10 +48,10 @@ def test_the_worth_is_the_hypervolume_that_is_added_on_average(found, cost, mean
     assert worth(improvement, cost, mean, spread) == pytest.approx(added, rel=0.03, abs=2e-4)
 
 
-def test_what_runs_counts_as_the_member_that_it_is_expected_to_become():
+def test_what_runs_counts_as_the_member_that_it_will_hardly_miss():
     improvement = front_of((0.2, 0.5), (1.0, 0.6))
     alone = worth(improvement, 0.5, 0.58)
-    improvement.began(8, 0.5, Predicted(mean=0.57, spread=0.1))
+    improvement.began(8, 0.5, Predicted(mean=0.67, spread=0.1))
     beside = worth(improvement, 0.5, 0.58)
     improvement.ended(8, None)
 
