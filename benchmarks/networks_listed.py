@@ -88,7 +88,7 @@ HF = {
     "mobilevitv2": {"width_multiplier": 0.5},
     "poolformer": {"hidden_sizes": [16, 32, 64, 128]},
     "pp_lcnet": {},
-    "pvt": {"hidden_sizes": [16, 32, 64, 128]},
+    "pvt": {"hidden_sizes": [16, 32, 80, 128]},
     "pvt_v2": {},
     "regnet": {
         "embedding_size": 32, "hidden_sizes": [48, 104, 208, 440], "depths": [1, 3, 6, 6],
