@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from autodepth.policy.policy import Policy
 from autodepth.policy.values import Scalar
-from autodepth.study.propose.candidates import BASE, Candidates
+from autodepth.study.propose.candidates import BASE, Candidates, Kind
 from autodepth.study.propose.member_pool import MemberPool
 from autodepth.study.propose.parent_pool import ParentPool, ParentState
 from autodepth.study.propose.predict.accuracy_model import Predicted
@@ -313,7 +313,7 @@ class Proposer:
         drawn = self._drawn(self.candidates.kinds(new_parents=new_parents))
         return self._first_to_be_had(drawn, new_parents, fits)
 
-    def _drawn(self, kinds: Sequence[str], count: int = _CANDIDATES) -> list[Prospect]:
+    def _drawn(self, kinds: Sequence[Kind], count: int = _CANDIDATES) -> list[Prospect]:
         drawn = self.candidates.draw(count, kinds)
         return self.prospects.ranked([(point, self._policy_of(point)) for point in drawn])
 
