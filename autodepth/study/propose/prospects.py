@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from autodepth.policy.policy import Policy
 from autodepth.policy.values import Scalar
@@ -50,7 +51,8 @@ class CostLadder:
 
     So the front is there from its cheap end on after seconds, and what is learned of accuracy
     covers the costs that matter before anything is told by it. Of the networks that cost enough,
-    that comes next which takes the least work.
+    and are trained as long as half of all or longer, that comes next which takes the least work:
+    what is trained for an epoch or two says little of what its costs allow.
     """
 
     def __init__(self) -> None:
@@ -67,8 +69,14 @@ class CostLadder:
 
     def steps(self, prospects: Sequence[Prospect]) -> list[Prospect]:
         """Return those that may be the next step, the one that takes least first."""
-        dear = [p for p in prospects if p.share >= _STEP * self._dearest]
-        return sorted(dear, key=lambda prospect: prospect.work)
+        lengths = [prospect.policy.carried_out.fine_tune_epochs for prospect in prospects]
+        least = median(lengths) if lengths else 0
+        able = [
+            prospect
+            for prospect, length in zip(prospects, lengths, strict=True)
+            if length >= least and prospect.share >= _STEP * self._dearest
+        ]
+        return sorted(able, key=lambda prospect: prospect.work)
 
 
 class Prospects:

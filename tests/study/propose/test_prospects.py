@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 from autodepth.policy.policy import Policy
 from autodepth.study.propose.prospects import CostLadder, Prospect
 
-POLICY = Policy.from_dict({"train": {"epochs": 1, "batch_size": 16, "learning_rate": 0.05}})
+TRAIN = {"epochs": 1, "batch_size": 16, "learning_rate": 0.05}
 
 
-def prospect(share, work):
-    return Prospect(point={}, policy=POLICY, share=share, work=work, rate=1.0)
+def prospect(share, work, epochs=4):
+    policy = Policy.from_dict({"train": TRAIN, "fine_tune_epochs": epochs})
+    return Prospect(point={}, policy=policy, share=share, work=work, rate=1.0)
 
 
 def test_each_step_costs_twice_as_much_as_the_dearest_before_and_takes_little_work():
@@ -27,6 +28,13 @@ def test_each_step_costs_twice_as_much_as_the_dearest_before_and_takes_little_wo
     assert ladder.rises
     ladder.began(0.3)
     assert not ladder.rises
+
+
+def test_the_shorter_half_of_trainings_is_no_step():
+    drawn = [prospect(0.1, float(epochs), epochs) for epochs in (1, 2, 3, 6, 9)]
+
+    assert [p.work for p in CostLadder().steps(drawn)] == [3.0, 6.0, 9.0]
+    assert CostLadder().steps([]) == []
 
 
 @given(st.lists(st.tuples(st.floats(1e-4, 1.0), st.floats(0.1, 10)), min_size=1, max_size=50))
