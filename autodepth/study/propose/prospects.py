@@ -50,9 +50,10 @@ class CostLadder:
     """The first networks from scratch: each costs twice as much as the dearest before it, or more.
 
     So the front is there from its cheap end on after seconds, and what is learned of accuracy
-    covers the costs that matter before anything is told by it. Of the networks that cost enough,
-    and are trained as long as half of all or longer, that comes next which takes the least work:
-    what is trained for an epoch or two says little of what its costs allow.
+    covers the costs that matter before anything is told by it. The very first takes the least work
+    of all, so that there is a front soon. After it, of the networks that cost enough, and are
+    trained as long as half of all or longer, that comes next which takes the least work: what is
+    trained for an epoch or two says little of what its costs allow.
     """
 
     def __init__(self) -> None:
@@ -70,7 +71,7 @@ class CostLadder:
     def steps(self, prospects: Sequence[Prospect]) -> list[Prospect]:
         """Return those that may be the next step, the one that takes least first."""
         lengths = [prospect.policy.carried_out.fine_tune_epochs for prospect in prospects]
-        least = median(lengths) if lengths else 0
+        least = median(lengths) if lengths and self._dearest else 0
         able = [
             prospect
             for prospect, length in zip(prospects, lengths, strict=True)
