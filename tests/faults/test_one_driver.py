@@ -20,7 +20,13 @@ from autodepth.records.driver_lock import heartbeat
 from autodepth.records.driver_lock.lock import DriverLock, driver_of
 from autodepth.records.fsck import broken_invariants
 from autodepth.records.ledger import Ledger, database
-from autodepth.records.studies import StudyFolder, create_study_folder, find_study, studies_root
+from autodepth.records.studies import (
+    MLFLOW_STORE,
+    StudyFolder,
+    create_study_folder,
+    find_study,
+    studies_root,
+)
 from autodepth.service.search.resume import resume
 
 TURNS = 10 if "AUTODEPTH_FAULT_SHARE" not in os.environ else 50  # with it in `make faults`
@@ -110,20 +116,26 @@ def completed(name):
         return 0
 
 
+def is_free(path):
+    """Whether nobody is within a write to a database."""
+    with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        database.rollback()
+        return True
+
+
 def stop_between_writes(pid, name):
-    """Stop a driver that holds nothing of the ledger at that moment."""
-    path = studies_root() / name / "ledger.sqlite"
-    with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as ledger:
-        while True:
-            os.kill(pid, signal.SIGSTOP)
-            try:
-                ledger.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                os.kill(pid, signal.SIGCONT)
-                time.sleep(0.01)
-            else:
-                ledger.rollback()
-                return
+    """Stop a driver that holds nothing of the ledger or of MLflow's store at that moment."""
+    databases = studies_root() / name / "ledger.sqlite", studies_root() / MLFLOW_STORE
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        if all(map(is_free, databases)):
+            return
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.01)
 
 
 def stop_within_a_write(name):

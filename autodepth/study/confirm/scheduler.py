@@ -161,10 +161,11 @@ class ConfirmationScheduler:
         known, cost_model = self._meter.expected, self._cost_model
         policies = [Policy.from_dict(dict(member.policy)) for member in front]
         parents = {cost_model.parent(policy): policy for policy in policies}.values()
-        training = [known(cost_model.parent_work(policy), new_parent=True) for policy in parents]
+        trained = [work for policy in parents if (work := cost_model.parent_work(policy))]
+        training = [known(work, new_parent=True) for work in trained]
         tuning = [known(cost_model.tuning_work(policy), new_parent=False) for policy in policies]
         seconds = self._section.seeds * (sum(training) + sum(tuning))
-        longest = max(training) + max(tuning)  # the last of them runs alone
+        longest = max(training, default=0.0) + max(tuning)  # the last of them runs alone
         return _MARGIN * (seconds / self._concurrency + longest)
 
     def _parent(self, trial: FollowUp) -> str:
