@@ -28,6 +28,7 @@ from autodepth.study.propose.seen_networks import FinalNetwork, SeenNetworks
 # after so many, a gap of the front is filled, and where there is none points are drawn blindly.
 _ASK_NO_MORE_AFTER = 2
 _GIVE_UP_AFTER = 200
+_TOO_LONG_IN_A_ROW = 5  # and what runs is not to wait for the others: the budget ends
 FEWEST_PARKED = 8
 _CANDIDATES, _CANDIDATES_OF_A_STEP = 48, 192
 _DRAWS_FOR_A_NEW_NETWORK = 8
@@ -110,6 +111,7 @@ class Proposer:
         # Suggestions in a row that led to no trial, by whether new parents were allowed.
         self._fruitless = {True: 0, False: 0}
         self._short_of_time = False  # whether one of them would have taken too long
+        self._too_long = 0  # how many would have, since a trial began or ended
         self.duplicates = 0
         self.exhausted = False
 
@@ -150,7 +152,7 @@ class Proposer:
         if not new_parents and not (self.parents.any_known or self.candidates.from_scratch):
             return None
         # Policies that were lost are tried again even where nothing else is left to try.
-        while self._first or self._fruitless[new_parents] < _GIVE_UP_AFTER:
+        while self._first or self._goes_on(new_parents):
             if len(self._parked) >= self._most_parked:
                 return None
             asked = self._asked(new_parents, fits)
@@ -165,9 +167,15 @@ class Proposer:
         self.exhausted = new_parents and not self._parked
         return None
 
+    def _goes_on(self, new_parents: bool) -> bool:
+        """Return whether another suggestion may be of use."""
+        many = self._too_long >= _TOO_LONG_IN_A_ROW
+        return not many and self._fruitless[new_parents] < _GIVE_UP_AFTER
+
     def started(self, proposal: Proposal, trial: int) -> Predicted | None:
         """A trial began to carry a policy out; return what is expected of it, if anything is."""
         self._fruitless, self._short_of_time = {True: 0, False: 0}, False
+        self._too_long = 0
         self.parents.started(proposal.parent, trial)
         if proposal.policy.origin == "scratch" and proposal.policy.base is None:
             self._ladder.began(self.cost_model.share_left(proposal.policy))
@@ -228,6 +236,7 @@ class Proposer:
         end = proposal.end or self.cost_model.end(proposal.policy)
         known = values is not None or settled
         if known:
+            self._too_long = 0
             self.parents.tried(proposal.parent)
         if end is None:
             return
@@ -362,7 +371,7 @@ class Proposer:
             self._parked.append((parent, (token, point, policy)))
             return None
         if not broken and not fits(policy, state == "new"):
-            self._short_of_time = True
+            self._short_of_time, self._too_long = True, self._too_long + 1
             self.sampler.tell_failed(token)
             return None
         if end is not None and not broken:

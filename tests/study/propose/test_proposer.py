@@ -42,6 +42,31 @@ def test_nothing_waits_for_a_parent_that_is_given_up(make_proposals):
     assert proposer.exhausted
 
 
+def test_few_suggestions_are_asked_for_once_nothing_fits_into_the_budget(make_proposals):
+    """Each takes time in which what runs is not heard, so that the budget is overrun."""
+    proposer = make_proposals(
+        "search={p_L: {type: float, min: 0.5, max: 1.0},"
+        " branches_removed: {type: int, min: 0, max: 3}}"
+    )
+    first = proposer.next()
+    proposer.started(first, 1)
+    proposer.parents.ready(first.parent, first.point)
+    asked = []
+
+    def fits(policy, new_parent):
+        asked.append(policy)
+        return False
+
+    assert proposer.next(fits=fits) is None
+    assert len(asked) < 20
+    before = len(asked)
+    assert proposer.next(fits=fits) is None
+    assert len(asked) == before  # until a trial ends
+    assert not proposer.exhausted
+    proposer.answer(first, [0.5, 1e6])
+    assert proposer.next() is not None
+
+
 def test_a_suggestion_that_comes_to_a_known_network_is_answered_at_once(make_proposals):
     proposer = make_proposals(*ONE_PARENT)
     tried = []
