@@ -28,7 +28,7 @@ from autodepth.study.propose.seen_networks import FinalNetwork, SeenNetworks
 # after so many, a gap of the front is filled, and where there is none points are drawn blindly.
 _ASK_NO_MORE_AFTER = 2
 _GIVE_UP_AFTER = 200
-_TOO_LONG_IN_A_ROW = 5  # and what runs is not to wait for the others: the budget ends
+_TOO_LONG_IN_A_ROW = 40  # and what runs is not to wait for others; two, and none are ranked
 FEWEST_PARKED = 8
 _CANDIDATES, _CANDIDATES_OF_A_STEP = 48, 192
 _DRAWS_FOR_A_NEW_NETWORK = 8
@@ -104,9 +104,8 @@ class Proposer:
         self._parked: list[tuple[str, tuple[int, Point, Policy]]] = []  # by parent
         self._most_parked = most_parked
         self._answers: SeenNetworks[_Answer] = SeenNetworks()
-        self._awaited: SeenNetworks[list[int]] = (
-            SeenNetworks()
-        )  # tokens of twins of a running trial
+        # Tokens of twins of a running trial.
+        self._awaited: SeenNetworks[list[int]] = SeenNetworks()
         self._ladder = CostLadder()
         # Suggestions in a row that led to no trial, by whether new parents were allowed.
         self._fruitless = {True: 0, False: 0}
@@ -287,8 +286,11 @@ class Proposer:
             return self._first.popleft()
         repeats_itself = self._fruitless[new_parents] >= _ASK_NO_MORE_AFTER
         alone = repeats_itself or self.sampler.draws_blindly
-        if self.prospects.improvement.turn(always=alone) and (
-            best := self._most_promising(new_parents, fits)
+        ranks = self._too_long < _ASK_NO_MORE_AFTER
+        if (
+            ranks
+            and self.prospects.improvement.turn(always=alone)
+            and (best := self._most_promising(new_parents, fits))
         ):
             return best
         # Where networks need no parent, one is trained for what it promises, not by chance.
@@ -350,12 +352,7 @@ class Proposer:
         return self._answers.reached(end) or self._awaited.reached(end)
 
     def _considered(
-        self,
-        token: int,
-        point: Point,
-        policy: Policy,
-        fits: Fits,
-        new_parents: bool,
+        self, token: int, point: Point, policy: Policy, fits: Fits, new_parents: bool
     ) -> Proposal | None:
         """Return a suggestion that is to be carried out; deal with any other."""
         parent, end = self.cost_model.parent(policy), self.cost_model.end(policy)
