@@ -301,14 +301,14 @@ class SearchState:
 
     def _came_to_nothing(self, number: int, running: ActiveTrial, *, stopped: bool) -> None:
         self.proposer.parents.lost(number, given_up=stopped)
+        if running.late:  # a confirmation, too: else the same one would begin again
+            self._note_cut_off(running)
         if running.proposal is not None:
             values = self._reached(running.last) if stopped else None
             self.proposer.prospects.improvement.ended(number, values)
             if stopped and running.last is not None:
                 self._learn_curves(running, float(running.last.macs) or None, ended=False)
             self.proposer.left_undone(running.policy, running.epochs["fine_tune"])
-            if running.late:
-                self._note_cut_off(running)
             self.proposer.answer(running.proposal, values, settled=stopped)
 
     def on_retry(self, running: ActiveTrial) -> None:

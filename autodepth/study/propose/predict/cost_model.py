@@ -36,7 +36,7 @@ _FIXED_MACS, _MOST_FIXED_WORK = {"cpu": 5e9, "cuda": 2.5e11}, 10.0
 # between layers (norms, activations), and each layer by itself. Chosen by hand near the 39, 55, 56,
 # 104 and 194 s that ResNets of 3, 3, 3, 3 and 6 blocks took for 2, 5, 8, 17 and 37 % of the MACs
 # (15 % off at most), and near 2.0, 3.1, 3.4, 5.3 and 4.7 s an epoch of 3, 3, 3, 6 and 9 blocks at
-# 8, 17, 31, 37 and 14 % (10 %).
+# 8, 17, 31, 37 and 14 % (12 %).
 _PRODUCTS, _NUMBERS, _LAYERS = 0.35, 0.45, 0.20
 _AROUND = 0.3  # about the share of a small network's MACs that lies in no branch
 _TEACHING_WORK = 1 / 3  # of such an epoch: the parent sees every image, forwards only

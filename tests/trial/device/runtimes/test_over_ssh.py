@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cluster.hosts import hosts, run, why_no_hosts
+from study.test_places import study
 
 from autodepth.errors import MeasurementError
 from autodepth.networks.catalogue import NetworkSpec, build_network
@@ -15,7 +16,6 @@ from autodepth.records.fsck import broken_invariants
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
 from autodepth.service.search.resume import resume
-from autodepth.service.search.search import search
 from autodepth.space.sections.latency_section import LatencySection
 from autodepth.trial.device.runtimes.runners import open_runner
 from autodepth.trial.result import TrialState
@@ -188,20 +188,8 @@ def test_a_cable_that_is_pulled_while_the_board_computes_ends_with_the_limit(
 def test_a_study_goes_on_without_its_board_and_with_it_again(desk_and_board):
     desk, board = desk_and_board
     command = typed(desk, "ssh board ./bench < {onnx}")
-    place = f"latency.board={{on: command, limit: 20s, command: '{command}'}}"
-    costs = "{name: latency_ms@board, reference: 100%}"
-    settings = (
-        "network.name=resnet14",
-        "data.train_images=96",
-        "data.validation=60",
-        "train.epochs=1",
-        "search.fine_tune_epochs=0",
-        "sampler.startup_trials=2",
-        f"objectives=[{{name: validation_accuracy, reference: 0}}, {costs}]",
-        place,
-    )
     go_on = {"own_code": True, "runner": "in-process"}
-    search(budget="2trials", study="boards", settings=settings, **go_on)
+    study(command, study="boards", budget="2trials")
     board.cut()
     try:
         resume("boards", budget="+2trials", **go_on)
