@@ -169,6 +169,11 @@ class Policy(PolicySettings):
             shaping["base"] = self.base.to_dict()
         return shaping
 
+    @cached_property
+    def parent_shaping(self) -> tuple[tuple[str, Any], ...]:
+        """What shapes the parent, as something to compare by: a search asks again and again."""
+        return tuple(self.shaping("parent").items())
+
     def value(self, name: str) -> Any:
         """Return a setting by its name in files."""
         if name in _NAMES:
@@ -192,7 +197,7 @@ class Policy(PolicySettings):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Policy:
-        """Read what `to_dict` wrote.
+        """Read what `to_dict` wrote; the base may be there as a policy already.
 
         Raises:
             InputError: a name is unknown or a value not what it must be.
@@ -200,7 +205,9 @@ class Policy(PolicySettings):
         _check_names(values, [*_NAMES, "train", "base"], "")
         values = dict(values)
         base = values.pop("base", None)
-        if base is not None and not isinstance(base, dict):
+        if isinstance(base, dict):
+            base = cls.from_dict(base)
+        elif base is not None and not isinstance(base, Policy):
             raise InputError(f"base must hold settings by their names, but got {base!r}")
         train = values.pop("train", {})
         if not isinstance(train, dict):
@@ -214,7 +221,7 @@ class Policy(PolicySettings):
         given = {_NAMES[name]: value for name, value in values.items()}
         return cls(
             train=TrainingSettings(**train),
-            base=None if base is None else cls.from_dict(base),
+            base=base,
             **given,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, Literal, TypeAlias
 
 from autodepth.errors import InputError, did_you_mean
@@ -172,10 +173,22 @@ def check_settings(values: Any, prefix: str = "") -> None:
     Raises:
         InputError: with the name of the first such setting, the rule and the value.
     """
-    for item in fields(values):
-        setting = item.metadata.get("setting")
-        if setting and (complaint := setting.complaint_of_policy(getattr(values, item.name))):
-            raise InputError(f"{prefix}{setting.name or item.name} {complaint}")
+    for attribute, setting, default in _declared(type(values)):
+        value = getattr(values, attribute)
+        if value is default:
+            continue  # most are, and a search makes thousands of policies
+        if complaint := setting.complaint_of_policy(value):
+            raise InputError(f"{prefix}{setting.name or attribute} {complaint}")
+
+
+@cache
+def _declared(kind: type) -> tuple[tuple[str, Setting, object], ...]:
+    """Return attribute, setting and default of each setting that a class declares."""
+    return tuple(
+        (item.name, item.metadata["setting"], item.default)
+        for item in fields(kind)
+        if "setting" in item.metadata
+    )
 
 
 def _setting(default: Any, **about: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from autodepth.policy.setting import (
@@ -190,7 +190,7 @@ class TrainingSettings:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values by name; settings that came later are left out at their defaults."""
         return {
-            name: value
-            for name, value in asdict(self).items()
-            if name in _FROM_THE_START or value != getattr(TrainingSettings, name)
+            item.name: value
+            for item in fields(self)
+            if (value := getattr(self, item.name)) != item.default or item.name in _FROM_THE_START
         }

@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 import pytest
 
 from autodepth.policy.setting import named, number, whole
+from autodepth.policy.settings import PolicySettings
+from autodepth.policy.training_settings import TrainingSettings
 
 SHARE = ("a number in [0, 1]", lambda value: 0 <= value <= 1)
 
@@ -76,3 +78,12 @@ def test_a_declaration_is_a_field_with_its_default():
 )
 def test_a_policy_holds_some_by_branch_as_pairs(value, complaint):
     assert SETTINGS["each"].complaint_of_policy(value) == complaint
+
+
+@pytest.mark.parametrize("kind", [PolicySettings, TrainingSettings])
+def test_every_default_is_what_a_setting_may_be(kind):
+    # Policies are not checked where they keep a default.
+    declared = [item for item in fields(kind) if "setting" in item.metadata]
+    assert declared
+    told = {f.name: f.metadata["setting"].complaint_of_policy(f.default) for f in declared}
+    assert not {name: complaint for name, complaint in told.items() if complaint}

@@ -130,7 +130,7 @@ def make_proposer(
         settings = {name: value for name, value in point.items() if name != BASE}
         values = space.policy_values(settings)
         if BASE in point:
-            values[BASE] = members.policy(int(str(point[BASE]))).to_dict()
+            values[BASE] = members.policy(int(str(point[BASE])))
         return Policy.from_dict(values)
 
     return Proposer(

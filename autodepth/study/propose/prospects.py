@@ -107,6 +107,7 @@ class Prospects:
         """Return points by what they promise for their work, the best first."""
         if not points:
             return []
+        self._expect_parents(points)
         predicted = self.model.predict([self.training(*point) for point in points])
         members = self.improvement.expected_front
         prospects = []
@@ -192,10 +193,21 @@ class Prospects:
 
     def _expected_of_parent(self, point: Mapping[str, Scalar], policy: Policy) -> float:
         """Return how accurate a parent will be; many candidates ask that of the same few."""
-        key = self._cost_model.parent(policy)
-        if key not in self._expected:
-            self._expected[key] = self.model.predict([self._of_parent(point, policy)])[0].mean
-        return self._expected[key]
+        self._expect_parents([(point, policy)])
+        return self._expected[self._cost_model.parent(policy)]
+
+    def _expect_parents(self, points: Sequence[tuple[Point, Policy]]) -> None:
+        """Predict the parents to be trained for some points, all at once: one takes as long."""
+        new = {
+            key: self._of_parent(point, policy)
+            for point, policy in points
+            if policy.origin == "parent"
+            and policy.train.epochs
+            and (key := self._cost_model.parent(policy)) not in self._expected
+        }
+        if new:
+            predicted = self.model.predict(list(new.values()))
+            self._expected |= {key: one.mean for key, one in zip(new, predicted, strict=True)}
 
     def _of_parent(self, point: Mapping[str, Scalar], policy: Policy) -> Training:
         return Training(macs=1.0, epochs=policy.train.epochs, choice=self._choice(point))

@@ -9,6 +9,7 @@ departure are fitted to what was seen (marginal likelihood, section 5.4.1).
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import deque
 from collections.abc import Sequence
@@ -55,11 +56,11 @@ class Training:
     def row(self) -> list[float]:
         """Return it as numbers whose differences matter about as much as each other."""
         return [
-            np.log2(self.macs) / _UNITS["macs"],
-            np.log2(1 + self.epochs) / _UNITS["epochs"],
+            math.log2(self.macs) / _UNITS["macs"],
+            math.log2(1 + self.epochs) / _UNITS["epochs"],
             self.progress / _UNITS["progress"],
             self.start / _UNITS["start"],
-            np.log2(self.kept) / _UNITS["kept"],
+            math.log2(self.kept) / _UNITS["kept"],
             float(self.start > 0),
             *(value / _CHOICE_UNIT for value in self.choice),
         ]

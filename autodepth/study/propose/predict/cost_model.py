@@ -104,9 +104,10 @@ class CostModel:
     def parent(self, policy: Policy) -> str:
         """Return the content key of the parent a policy needs."""
         policy = policy.carried_out
-        shaping: object = tuple(policy.shaping("parent").items())
         if policy.base is not None:
-            shaping = policy.base, policy.width_growth
+            shaping: object = policy.base, policy.width_growth
+        else:
+            shaping = policy.parent_shaping
         if shaping not in self._parents:
             context = self._context.started_from(policy.chain[0].origin)
             content = parent_content(policy, context, self._network)
@@ -258,7 +259,7 @@ class CostModel:
             return self._share_of_member(policy, len(gone))
         if policy.widths:
             return self._cost(gone, policy)["macs"] / self.whole_macs
-        widths = self._widths(replace(policy, filter_sparsity=0.0))
+        widths = self._widths(policy, sparsity=0.0)
         whole, least = widths.total["macs"], widths.without(gone)["macs"]
         left = least if known else (whole + least) / 2
         around = whole - math.fsum(widths.branches["macs"].values())
@@ -331,12 +332,16 @@ class CostModel:
         back = branches_back(removal_from(self._network, policy), gone)
         return tuple(branch for branch in gone if branch not in back)
 
-    def _widths(self, policy: Policy) -> _Widths:
-        """Return what the whole network costs at the widths of a policy that has no base."""
+    def _widths(self, policy: Policy, sparsity: float | None = None) -> _Widths:
+        """Return what the whole network costs at the widths of a policy that has no base.
+
+        Filters are pruned by the policy's sparsity, or by the one given.
+        """
+        sparsity = policy.filter_sparsity if sparsity is None else sparsity
         narrow = (policy.origin, policy.stream_width) if policy.stream_width < 1 else ()
-        key = (narrow, policy.filter_sparsity, policy.widths)
+        key = (narrow, sparsity, policy.widths)
         if key not in self._known_widths:
-            network = self._network
+            policy, network = replace(policy, filter_sparsity=sparsity), self._network
             if policy.stream_width < 1:
                 network = narrow_stream(network, policy)
             if policy.narrows_branches:
