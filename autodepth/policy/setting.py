@@ -167,7 +167,7 @@ def settings_of(kind: type, prefix: str = "") -> dict[str, Setting]:
     }
 
 
-def check_settings(values: Any, prefix: str = "") -> None:
+def check_settings(values: object, prefix: str = "") -> None:
     """Refuse what a setting must not be.
 
     Raises:

@@ -196,7 +196,7 @@ class Prospects:
         self._expect_parents([(point, policy)])
         return self._expected[self._cost_model.parent(policy)]
 
-    def _expect_parents(self, points: Sequence[tuple[Point, Policy]]) -> None:
+    def _expect_parents(self, points: Sequence[tuple[Mapping[str, Scalar], Policy]]) -> None:
         """Predict the parents to be trained for some points, all at once: one takes as long."""
         new = {
             key: self._of_parent(point, policy)
