@@ -173,7 +173,8 @@ def check_settings(values: object, prefix: str = "") -> None:
     Raises:
         InputError: with the name of the first such setting, the rule and the value.
     """
-    for attribute, setting, default in _declared(type(values)):
+    kind: Any = type(values)
+    for attribute, setting, default in _declared(kind):
         value = getattr(values, attribute)
         if value is default:
             continue  # most are, and a search makes thousands of policies
