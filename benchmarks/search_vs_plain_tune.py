@@ -17,6 +17,7 @@ which is left in its time; autodepth's networks are tested after the search.
 
     python benchmarks/search_vs_plain_tune.py --cifar FOLDER      # everything, about five hours
     python benchmarks/search_vs_plain_tune.py --data digits --seed 0 --who peer --seconds 300
+    python benchmarks/search_vs_plain_tune.py --who scratch --long          # 1,800 device seconds
     python benchmarks/search_vs_plain_tune.py --report            # table and plot of what there is
 
 Runs that are there already are left out, so it may be ended and started again.
@@ -37,7 +38,7 @@ from typing import Any
 
 from kept_runs import write_run
 from search_vs_data import DATA, write_images
-from search_vs_report import WHO, run_path, write_report
+from search_vs_report import LONG, WHO, run_path, write_report
 
 ROOT = Path(__file__).parents[1]
 SECONDS = {"digits": 300.0, "cifar10-jpeg": 900.0}
@@ -57,7 +58,7 @@ def main() -> None:
             for who in _in_turn(arguments.who or WHO, seed)
         ]
         for data, seed, who in wanted:
-            if run_path(data, who, seed).exists():
+            if run_path(data, who, seed, long=arguments.long).exists():
                 print(f"{data}, seed {seed}, {who}: there already", flush=True)
             elif len(wanted) == 1:
                 carry_out(data, seed, who, arguments)
@@ -79,7 +80,8 @@ def carry_out(data: str, seed: int, who: str, arguments: argparse.Namespace) -> 
         run_scratch,
     )
 
-    seconds, cpus = arguments.seconds or SECONDS[data], arguments.cpus
+    cpus = arguments.cpus
+    seconds = LONG / cpus if arguments.long else arguments.seconds or SECONDS[data]
     images = _images(data, seed, arguments)
     if who in SPACES:
         budget = f"{seconds * cpus:g}cpu-s"
@@ -99,10 +101,11 @@ def carry_out(data: str, seed: int, who: str, arguments: argparse.Namespace) -> 
         "seconds": seconds,
         "cpus": cpus,
         "epochs": EPOCHS,
+        "long": arguments.long,
         "conditions": conditions(arguments),
         **told,
     }
-    path = run_path(data, who, seed)
+    path = run_path(data, who, seed, long=arguments.long)
     write_run(path, content)
     print(f"{data}, seed {seed}, {who}: {len(told['trials'])} trials", flush=True)
 
@@ -167,6 +170,7 @@ def _arguments() -> argparse.Namespace:
     add("--seed", nargs="+", type=int, help="default: 0 1 2")
     add("--who", nargs="+", choices=WHO, help="default: all")
     add("--seconds", type=float, help="wall seconds of a run; default: 300, CIFAR-10 900")
+    add("--long", action="store_true", help="1,800 device seconds, kept beside the other runs")
     add("--cpus", type=int, default=2, help="trials at the same time, one CPU each")
     add("--test-images", type=int, default=10_000, help="of CIFAR-10, at most")
     add("--cifar", type=Path, default=ROOT / "data" / "cifar10_jpeg",

@@ -37,6 +37,11 @@ _LEVELS = (0.05, 0.10, 0.25, 0.50, 1.00)  # of the unpruned network's MACs
 _MOMENTS = (40, 80, 120, 200, 375, 800, 1800)  # device seconds
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)  # cpu-min
 _CONDITIONS = ("processor", "cpus_allowed", "test_images", "versions")
+LONG = 1800.0
+"""Device seconds of the runs that are told apart as long ones."""
+_LONG = ", 1,800 s"
+BOARDS = tuple(data + length for data in DATA for length in ("", _LONG))
+"""What runs are compared on: a data set, and whether the budget is the long one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +58,9 @@ class Run:
 
     @property
     def cell(self) -> tuple[str, str, int]:
-        """Data set, contestant and seed."""
-        return self.told["data"], self.told["who"], self.told["seed"]
+        """Board, contestant and seed."""
+        board = self.told["data"] + (_LONG if self.told.get("long") else "")
+        return board, self.told["who"], self.told["seed"]
 
     @property
     def budget(self) -> float:
@@ -100,9 +106,9 @@ class Run:
         return kept(self.steps, final(self.steps)) or self.budget
 
 
-def run_path(data: str, who: str, seed: int) -> Path:
+def run_path(data: str, who: str, seed: int, *, long: bool = False) -> Path:
     """Return where a run is kept."""
-    return RESULTS / f"{data}_{who}_seed{seed}.json"
+    return RESULTS / f"{data}_{who}{'_long' if long else ''}_seed{seed}.json"
 
 
 def read_runs() -> list[Run]:
@@ -137,8 +143,9 @@ def write_report() -> str:
             "",
             "Written by `python benchmarks/search_vs_plain_tune.py --report`; the script says what",
             "is compared. Hypervolume: test split, front chosen on validation, relative to the",
-            "unpruned network, at most 1. Times: device seconds. Mean ± standard deviation over",
-            "seeds. Runs on different processors are not compared.",
+            "unpruned network, at most 1. Times: device seconds, those of all CPUs that a run had,",
+            "one trial on each. Mean ± standard deviation over seeds. Runs on different processors",
+            "are not compared.",
             "",
             *_conditions(runs.values()),
             "",
@@ -181,7 +188,7 @@ def _by_contestant(
     runs: dict[tuple[str, str, int], Run],
 ) -> Iterator[tuple[str, str, list[Run]]]:
     """Yield data set, contestant with its processor, and its runs by seed, where there are any."""
-    for data in DATA:
+    for data in BOARDS:
         for who in WHO:
             mine = [run for (d, w, _), run in sorted(runs.items()) if (d, w) == (data, who)]
             for processor in sorted({run.processor for run in mine}):
@@ -195,14 +202,14 @@ def _short(processor: str) -> str:
 
 def _runs_table(runs: dict[tuple[str, str, int], Run]) -> list[str]:
     lines = [
-        "| data | contestant | runs | device time | trials | parents | first ended | useful "
+        "| data | contestant | runs | CPUs | device time | trials | parents | first ended | useful "
         "| hypervolume |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for data, who, mine in _by_contestant(runs):
         firsts = [run.steps[0].ended for run in mine if run.steps]
         cells = [
-            data, who, str(len(mine)),
+            data, who, str(len(mine)), "/".join(sorted({str(run.told["cpus"]) for run in mine})),
             _spread([run.device_seconds for run in mine], 0),
             _spread([len(run.steps) for run in mine], 1),
             _spread([run.parents for run in mine], 1),
@@ -258,7 +265,7 @@ def _reached_table(runs: dict[tuple[str, str, int], Run]) -> list[str]:
         "| data | beside | hypervolume | who | seed | reached | for good | share | of its gain |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for data in DATA:
+    for data in BOARDS:
         for peer in PEERS:
             for who in OURS:
                 seeds = sorted(s for d, w, s in runs if (d, w) == (data, who))
@@ -318,7 +325,7 @@ def _draw(runs: Sequence[Run], to: Path) -> None:
     """Draw test hypervolume over device time: a panel per data set, a line per run."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - half a second, only to draw
 
-    shown = [data for data in DATA if any(run.cell[0] == data for run in runs)]
+    shown = [data for data in BOARDS if any(run.cell[0] == data for run in runs)]
     figure = Figure(figsize=(6.4 * len(shown), 4.4), dpi=120, layout="constrained")
     panels = figure.subplots(1, len(shown), squeeze=False)
     for panel, data in zip(panels[0], shown, strict=True):

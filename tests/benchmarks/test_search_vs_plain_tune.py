@@ -116,10 +116,15 @@ def test_the_report_tells_when_a_level_was_reached(tmp_path, monkeypatch):
     ):
         path = search_vs_report.run_path("digits", who, 0)
         path.write_text(json.dumps(common | {"who": who} | told))
+    path = search_vs_report.run_path("digits", "autodepth", 0, long=True)
+    longer = {"who": "autodepth", "seconds": 900, "long": True, "device_s": 900}
+    path.write_text(json.dumps(common | longer | {"trials": ours, "spending": spending}))
     text = search_vs_report.write_report()
     # 0.8 x 0.5 = 0.4 is reached by 0.5 x 0.6 + 0.4 x 0.5 = 0.5; 600 / 20, and 200 / 20.
     assert "| digits | peer | 0.4000 | autodepth | 0 | 20 | 20 | 1/30.0 | 1/10.0 |" in text
-    assert "| digits | autodepth, P | 1 | 20 | 2.0 | 1.5 | 10 | 75.0 % | 0.5000 |" in text
+    assert "| digits | autodepth, P | 1 | 2 | 20 | 2.0 | 1.5 | 10 | 75.0 % | 0.5000 |" in text
+    assert "| digits, 1,800 s | autodepth, P | 1 | 2 | 900 |" in text
+    assert "| digits, 1,800 s | peer |" not in text
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
