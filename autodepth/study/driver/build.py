@@ -22,8 +22,8 @@ from autodepth.study.plan.budget import BudgetMeter
 from autodepth.study.plan.estimate import unpruned_policy
 from autodepth.study.plan.plan import StudyPlan
 from autodepth.study.propose.candidates import BASE, Candidates
-from autodepth.study.propose.member_pool import MemberPool
-from autodepth.study.propose.parent_pool import ParentPool
+from autodepth.study.propose.known.member_pool import MemberPool
+from autodepth.study.propose.known.parent_pool import ParentPool
 from autodepth.study.propose.predict.acquisition import ExpectedImprovement
 from autodepth.study.propose.predict.cost_model import CostModel
 from autodepth.study.propose.proposer import FEWEST_PARKED, Proposer

@@ -8,8 +8,8 @@ from typing import Literal
 
 from autodepth.policy.values import Scalar
 from autodepth.space.domains import Dimension, Fixed, random_value
-from autodepth.study.propose.member_pool import MemberPool
-from autodepth.study.propose.parent_pool import ParentPool
+from autodepth.study.propose.known.member_pool import MemberPool
+from autodepth.study.propose.known.parent_pool import ParentPool
 from autodepth.study.propose.sampling.optuna_sampler import Point
 
 BASE = "base"

@@ -11,18 +11,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from autodepth.policy.policy import Policy
 from autodepth.policy.values import Scalar
-from autodepth.study.propose.candidates import BASE, Candidates, Kind
-from autodepth.study.propose.member_pool import MemberPool
-from autodepth.study.propose.parent_pool import ParentPool, ParentState
+from autodepth.study.propose.candidates import BASE, Candidates
+from autodepth.study.propose.known.member_pool import MemberPool
+from autodepth.study.propose.known.parent_pool import ParentPool
+from autodepth.study.propose.known.seen_networks import FinalNetwork, SeenNetworks
+from autodepth.study.propose.next_point import Fits, NextPoint
 from autodepth.study.propose.predict.accuracy_model import Predicted
 from autodepth.study.propose.predict.cost_model import CostModel
-from autodepth.study.propose.prospects import CostLadder, Prospect, Prospects
+from autodepth.study.propose.prospects import Prospects
 from autodepth.study.propose.sampling.optuna_sampler import OptunaSampler, Point
-from autodepth.study.propose.seen_networks import FinalNetwork, SeenNetworks
 
 # Suggestions in a row that led to no trial. The sampler is slow and suggests much the same again:
 # after so many, a gap of the front is filled, and where there is none points are drawn blindly.
@@ -30,12 +30,6 @@ _ASK_NO_MORE_AFTER = 2
 _GIVE_UP_AFTER = 200
 _TOO_LONG_IN_A_ROW = 40  # and what runs is not to wait for others; two, and none are ranked
 FEWEST_PARKED = 8
-_CANDIDATES, _CANDIDATES_OF_A_STEP = 48, 192
-_DRAWS_FOR_A_NEW_NETWORK = 8
-
-
-Fits: TypeAlias = Callable[[Policy, bool], bool]
-"""Whether there is time for a policy, with or without training its parent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +100,14 @@ class Proposer:
         self._answers: SeenNetworks[_Answer] = SeenNetworks()
         # Tokens of twins of a running trial.
         self._awaited: SeenNetworks[list[int]] = SeenNetworks()
-        self._ladder = CostLadder()
+        self._next_point = NextPoint(
+            policy_of,
+            cost_model=cost_model,
+            parents=parents,
+            candidates=candidates,
+            prospects=prospects,
+            is_reached=self._is_reached,
+        )
         # Suggestions in a row that led to no trial, by whether new parents were allowed.
         self._fruitless = {True: 0, False: 0}
         self._short_of_time = False  # whether one of them would have taken too long
@@ -176,8 +177,7 @@ class Proposer:
         self._fruitless, self._short_of_time = {True: 0, False: 0}, False
         self._too_long = 0
         self.parents.started(proposal.parent, trial)
-        if proposal.policy.origin == "scratch" and proposal.policy.base is None:
-            self._ladder.began(self.cost_model.share_left(proposal.policy))
+        self._next_point.began(proposal.policy)
         self._count_work(proposal.policy, new_parent=proposal.new_parent)
         return self.prospects.began(trial, proposal.point, proposal.policy)
 
@@ -246,13 +246,12 @@ class Proposer:
 
     def adopt(self, point: Point, policy: Policy) -> Proposal:
         """Return a policy that was carried out before, as if it had been suggested now."""
-        parent, trains = self.cost_model.parent(policy), policy.carried_out.train.epochs > 0
         return Proposal(
             token=None,
             point=point,
             policy=policy,
-            parent=parent,
-            new_parent=trains and self.parents.state(parent) != "ready",
+            parent=self.cost_model.parent(policy),
+            new_parent=self.prospects.parent_state(policy) != "ready",
             end=self.cost_model.end(policy),
         )
 
@@ -284,68 +283,14 @@ class Proposer:
         """Return what the next point is to have; the sampler chooses the rest, None for all."""
         if self._first:
             return self._first.popleft()
-        repeats_itself = self._fruitless[new_parents] >= _ASK_NO_MORE_AFTER
-        alone = repeats_itself or self.sampler.draws_blindly
-        ranks = self._too_long < _ASK_NO_MORE_AFTER
-        if (
-            ranks
-            and self.prospects.improvement.turn(always=alone)
-            and (best := self._most_promising(new_parents, fits))
-        ):
-            return best
-        # Where networks need no parent, one is trained for what it promises, not by chance.
-        free = new_parents and not self.candidates.from_scratch
-        known = self.parents.choose_known() if free else self.parents.known()
-        return self._blindly(new_parents) if repeats_itself else known
-
-    def _blindly(self, new_parents: bool) -> Point:
-        """Return a point drawn blindly, of a network that is not known where one is found."""
-        point: Point = {}
-        for _ in range(_DRAWS_FOR_A_NEW_NETWORK):
-            drawn = self.candidates.blindly((None if new_parents else self.parents.known()) or {})
-            if drawn is None:
-                continue
-            point, end = drawn, self.cost_model.end(self._policy_of(drawn))
-            if end is None or not self._is_reached(end):
-                break
-        return point
-
-    def _most_promising(self, new_parents: bool, fits: Fits) -> Point | None:
-        """Return the point that promises the front most for its work, of some that are drawn.
-
-        Where networks need no parent, that begins with steps of rising cost (`CostLadder`).
-        """
-        if self.candidates.from_scratch and self._ladder.rises:
-            steps = self._ladder.steps(self._drawn(("scratch",), _CANDIDATES_OF_A_STEP))
-            if best := self._first_to_be_had(steps, new_parents, fits):
-                return best
-        if not self.prospects.model.knows_enough:
-            return None
-        drawn = self._drawn(self.candidates.kinds(new_parents=new_parents))
-        return self._first_to_be_had(drawn, new_parents, fits)
-
-    def _drawn(self, kinds: Sequence[Kind], count: int = _CANDIDATES) -> list[Prospect]:
-        drawn = self.candidates.draw(count, kinds)
-        return self.prospects.ranked([(point, self._policy_of(point)) for point in drawn])
-
-    def _first_to_be_had(
-        self, prospects: Sequence[Prospect], new_parents: bool, fits: Fits
-    ) -> Point | None:
-        return next((p.point for p in prospects if self._is_to_be_had(p, new_parents, fits)), None)
-
-    def _is_to_be_had(self, prospect: Prospect, new_parents: bool, fits: Fits) -> bool:
-        """Return whether there is a use in a policy, and time for it."""
-        policy, state = prospect.policy, self._state_of_parent(prospect.policy)
-        if state in {"training", "given_up"} or (state == "new" and not new_parents):
-            return False
-        end = self.cost_model.end(policy)
-        if end is not None and self._is_reached(end):
-            return False
-        return not self.cost_model.broken(policy) and fits(policy, state == "new")
-
-    def _state_of_parent(self, policy: Policy) -> ParentState:
-        trains = policy.carried_out.train.epochs > 0
-        return self.parents.state(self.cost_model.parent(policy)) if trains else "ready"
+        in_vain = self._fruitless[new_parents] >= _ASK_NO_MORE_AFTER
+        return self._next_point.given(
+            new_parents=new_parents,
+            fits=fits,
+            ranks=self._too_long < _ASK_NO_MORE_AFTER,
+            always=in_vain or self.sampler.draws_blindly,
+            in_vain=in_vain,
+        )
 
     def _is_reached(self, end: FinalNetwork) -> bool:
         """Return whether this network is known, or soon will be, fine-tuned as long or longer."""
@@ -356,7 +301,7 @@ class Proposer:
     ) -> Proposal | None:
         """Return a suggestion that is to be carried out; deal with any other."""
         parent, end = self.cost_model.parent(policy), self.cost_model.end(policy)
-        state = self._state_of_parent(policy)
+        state = self.prospects.parent_state(policy)
         if end is not None and self._is_known(token, end):
             self.duplicates += 1
             return None

@@ -10,7 +10,7 @@ from statistics import median
 from autodepth.policy.policy import Policy
 from autodepth.policy.values import Scalar
 from autodepth.space.domains import Choice, Dimension, Fixed, FloatRange, IntRange
-from autodepth.study.propose.parent_pool import ParentPool
+from autodepth.study.propose.known.parent_pool import ParentPool, ParentState
 from autodepth.study.propose.predict.accuracy_model import AccuracyModel, Predicted, Training
 from autodepth.study.propose.predict.acquisition import ExpectedImprovement
 from autodepth.study.propose.predict.cost_model import CostModel
@@ -103,6 +103,12 @@ class Prospects:
         self.model = AccuracyModel()
         self._expected: dict[str, float] = {}  # accuracy of parents, by what is known now
 
+    def parent_state(self, policy: Policy) -> ParentState:
+        """Return the state of a policy's parent; `ready` where the policy trains none."""
+        if not policy.carried_out.train.epochs:
+            return "ready"
+        return self._parents.state(self._cost_model.parent(policy))
+
     def ranked(self, points: Sequence[tuple[Point, Policy]]) -> list[Prospect]:
         """Return points by what they promise for their work, the best first."""
         if not points:
@@ -114,7 +120,7 @@ class Prospects:
         for (point, policy), accuracy in zip(points, predicted, strict=True):
             share = self._cost_model.share_left(policy)
             worth = self.improvement.worth(share, accuracy, members)
-            work = self._cost_model.work(policy, new_parent=self._trains_parent(policy))
+            work = self._cost_model.work(policy, new_parent=self.parent_state(policy) != "ready")
             rate = worth / work**_COST_EXPONENT
             prospects.append(
                 Prospect(point=point, policy=policy, share=share, work=work, rate=rate)
@@ -172,10 +178,6 @@ class Prospects:
                 choice=planned.choice,
             )
             self.model.learn(training, tuned, ended=ended)
-
-    def _trains_parent(self, policy: Policy) -> bool:
-        key, trains = self._cost_model.parent(policy), policy.carried_out.train.epochs > 0
-        return trains and self._parents.state(key) != "ready"
 
     def _starts_from(self, point: Mapping[str, Scalar], policy: Policy) -> tuple[float, float]:
         """Return the accuracy and the MACs of the network that branches are removed from."""

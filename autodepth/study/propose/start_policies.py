@@ -11,7 +11,7 @@ from autodepth.policy.settings import SETTINGS
 from autodepth.policy.values import Scalar, shown
 from autodepth.space.domains import Dimension, nearest_value
 from autodepth.space.sections.search_models import StartPoint
-from autodepth.study.propose.parent_pool import shapes_parent
+from autodepth.study.propose.known.parent_pool import shapes_parent
 from autodepth.study.propose.sampling.optuna_sampler import Point
 
 _ALL = 1e9  # the nearest value of a range is its end

@@ -6,8 +6,8 @@ from autodepth.policy.policy import Policy
 from autodepth.space.conditions import Condition
 from autodepth.space.domains import Choice, Dimension, FloatRange, IntRange
 from autodepth.study.propose.candidates import BASE, Candidates
-from autodepth.study.propose.member_pool import MemberPool
-from autodepth.study.propose.parent_pool import ParentPool
+from autodepth.study.propose.known.member_pool import MemberPool
+from autodepth.study.propose.known.parent_pool import ParentPool
 from autodepth.study.propose.predict.cost_model import CarriedOut
 
 P_L = Dimension("p_L", FloatRange(0.5, 1.0))

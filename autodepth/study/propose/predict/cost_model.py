@@ -19,7 +19,7 @@ from autodepth.policy.removal import branches_back, in_units, unit_of
 from autodepth.policy.survival import survival_probabilities
 from autodepth.space.objectives import Constraint
 from autodepth.study.plan.estimate import rounds
-from autodepth.study.propose.seen_networks import FinalNetwork
+from autodepth.study.propose.known.seen_networks import FinalNetwork
 from autodepth.trial.cache.cache import content_key
 from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.branches.criteria import KNOWN_AHEAD, known_scores

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodepth.study.propose.parent_pool import ParentPool, shapes_parent
+from autodepth.study.propose.known.parent_pool import ParentPool, shapes_parent
 
 
 def test_a_parent_is_new_then_training_then_ready():

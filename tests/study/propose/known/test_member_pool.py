@@ -3,7 +3,7 @@
 import pytest
 
 from autodepth.policy.policy import Policy
-from autodepth.study.propose.member_pool import MemberPool
+from autodepth.study.propose.known.member_pool import MemberPool
 from autodepth.study.propose.predict.cost_model import CarriedOut
 
 

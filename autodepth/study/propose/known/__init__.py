@@ -1,0 +1,1 @@
+"""What is known of parents, members and networks by now."""
