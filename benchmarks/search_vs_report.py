@@ -348,5 +348,5 @@ def _draw(runs: Sequence[Run], to: Path) -> None:
         panel.set_ylabel("hypervolume on the test split")
         panel.set_ylim(0, 1)
         panel.grid(visible=True, alpha=0.3)
-        panel.legend(loc="upper left", frameon=False)
+        panel.legend(loc="best", frameon=False)
     figure.savefig(to)
