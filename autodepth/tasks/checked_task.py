@@ -104,6 +104,25 @@ class CheckedTask(Task):
             )
         return head
 
+    def targets_spread(self) -> tuple[Tensor, Tensor] | None:
+        """Return mean and standard deviation of the numbers that the network is to give.
+
+        Raises:
+            TaskError: they are not two tensors of a number per output.
+        """
+        with self.told("targets_spread"):
+            spread = self.inner.targets_spread()
+        if spread is None:
+            return None
+        given = isinstance(spread, tuple) and all(isinstance(part, Tensor) for part in spread)
+        if not given or [part.shape for part in spread] != 2 * [torch.Size([self.outputs])]:
+            raise self.mistake(
+                "targets_spread",
+                f"targets_spread must give two tensors of {self.outputs} numbers or None, "
+                f"but gave {spread!r:.60}",
+            )
+        return spread
+
     def for_network(self, network: NetworkSpec) -> CheckedTask:
         """Return the task as it is for one network."""
         with self.told("for_network"):

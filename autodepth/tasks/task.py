@@ -143,6 +143,15 @@ class Task(ABC):
         """
         return None
 
+    def targets_spread(self) -> tuple[Tensor, Tensor] | None:
+        """Return mean and standard deviation of each number that the network is to give.
+
+        The first weights of its last layer are moved there. Without this a network has to learn
+        first what size its outputs are of, and far from 0 and 1 it may never do. None where
+        outputs are scores, or the like.
+        """
+        return None
+
     # What follows is as it is for most tasks.
 
     def for_network(self, network: NetworkSpec) -> Task:  # noqa: ARG002

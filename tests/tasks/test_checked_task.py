@@ -39,6 +39,16 @@ def test_a_loss_is_one_number(in_folder):
         make_task(SPEC).loss(OUTPUTS, TARGETS)
 
 
+def test_targets_spread_is_of_every_output(in_folder):
+    spread = "    def targets_spread(self):\n        return torch.ones(3), torch.ones(3)\n\n"
+    in_folder(("    def loss", f"{spread}    def loss"))
+
+    with pytest.raises(
+        TaskError, match=told(line_of("def targets_spread"), "must give two tensors of 2 numbers")
+    ):
+        make_task(SPEC).targets_spread()
+
+
 def test_every_metric_is_given(in_folder):
     in_folder(('"mae": off.mean()', '"mea": off.mean()'))
     meter = make_task(SPEC).meter()

@@ -31,6 +31,7 @@ from autodepth.study.confirm.baselines import epochs_from_scratch
 from autodepth.study.plan.plan import StudyPlan
 from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.fine_tuning import fine_tune
+from autodepth.trial.phases.parent import begun
 from autodepth.trial.result import TrialResult
 from autodepth.units import Budget
 
@@ -128,7 +129,8 @@ def _trained(
 def _train_once(
     context: TrialContext, architecture: Architecture, policy: Policy, epochs: int
 ) -> nn.Module:
-    whole = build_network(architecture.network, seed=context.seed_for("init"))
+    context = context.started_from("scratch")
+    whole = begun(build_network(architecture.network, seed=context.seed_for("init")), context)
     network = initialised_with_shapes(
         whole.without(architecture.removed), architecture.widths, context.generator("widths")
     )

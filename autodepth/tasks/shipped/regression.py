@@ -56,6 +56,10 @@ class Regression(FileTask):
         sd = self._sd.to(targets.device)
         return F.smooth_l1_loss(outputs.float() / sd, targets / sd)
 
+    def targets_spread(self) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation of the training targets."""
+        return self._mean, self._sd
+
     def meter(self) -> Errors:
         """Return what compares the numbers of a split."""
         return Errors(self._mean)

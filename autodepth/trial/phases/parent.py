@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
 from autodepth.errors import InputError
 from autodepth.networks.catalogue import build_network
 from autodepth.networks.catalogue.own_builder import is_own
@@ -14,6 +16,7 @@ from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.gates.training_head import with_training_head
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.layout import for_convolutions
+from autodepth.networks.weights.last_layer import begin_at, last_linear
 from autodepth.policy.depth_schedule import survival_at
 from autodepth.policy.policy import Policy
 from autodepth.policy.survival import by_sensitivity, survival_probabilities
@@ -37,7 +40,7 @@ class Parent:
 
 def untrained_network(context: TrialContext) -> ResidualNetwork:
     """Return the whole network with its initial weights, on its device."""
-    network = _initialised(context)
+    network = begun(_initialised(context), context)
     if (head := context.training_head()) is not None:
         network = with_training_head(network, head)
     network.module.to(context.device)
@@ -69,6 +72,20 @@ def _build(context: TrialContext) -> ResidualNetwork:
         weights=context.weights,
         weights_key=context.weights_key,
     )
+
+
+def begun(network: ResidualNetwork, context: TrialContext) -> ResidualNetwork:
+    """Let a last layer that starts from the seed begin at what the task's targets are."""
+    spread, last = context.task.targets_spread(), last_linear(network.module)
+    if spread is None or last is None:
+        return network
+    if context.weights is not None:
+        fresh = build_network(context.spec, seed=context.seed_for("init"))
+        beside = last_linear(fresh.module)
+        if beside is None or not torch.equal(beside.weight, last.weight):
+            return network  # it was given
+    begin_at(last, *spread)
+    return network
 
 
 def train_parent(

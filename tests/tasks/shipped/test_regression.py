@@ -46,6 +46,15 @@ def test_none_of_several_targets_outweighs_the_others(settings):
     assert losses == pytest.approx([0.25, 0.25], rel=1e-3)  # 0.5 of one target, 0 of the other
 
 
+def test_a_network_begins_at_the_targets(settings):
+    task = Regression(settings)
+    _, targets = next(iter(task.batches("train", batch_size=64, generator=None)))
+
+    mean, deviation = task.targets_spread()
+    assert torch.allclose(mean, targets.mean(0))
+    assert torch.allclose(deviation, targets.std(0))
+
+
 def test_the_worst_error_is_that_of_who_always_tells_the_mean(settings):
     task = Regression(settings, targets=["large"])
     _, targets = next(iter(task.batches("train", batch_size=64, generator=None)))
