@@ -28,6 +28,7 @@ from autodepth.networks.running.copying import copied
 from autodepth.trial.device.runtimes.torch_program import make_program
 
 LIMIT_SECONDS = 900  # for one network, of CPU time: what else the machine does is no fault of it
+STREAM_SECONDS = 180  # for what a row lacks about its stream
 CHECK_MACS = 1.5e9  # a network is checked further up to this size
 SMALL_MACS = 3e8  # beyond this it is built for smaller images first, if it takes them
 CHECK_SIZE = 96  # pixels
@@ -63,30 +64,37 @@ class Row:
 
 def examine_apart(spec: NetworkSpec) -> Row:
     """Examine a network in a process of its own, whose memory goes back when it ends."""
-    row = _apart(examine, spec)
-    if isinstance(row, Row):
+    row, failure = _apart(_examined, spec, seconds=LIMIT_SECONDS)
+    if row is not None:
         return row
-    return Row(name=_name(spec), size=_size(spec), branches="none", remark=row)
+    return Row(name=_name(spec), size=_size(spec), branches="none", remark=f"FAILED {failure}")
 
 
 def add_stream_apart(spec: NetworkSpec, row: Row) -> Row:
     """Return a row with what the network's stream does, found out in a process of its own."""
-    told = _apart(_add_stream, spec, row)
-    return told if isinstance(told, Row) else replace(row, stream=told)
+    told, failure = _apart(_with_stream, spec, row, seconds=STREAM_SECONDS)
+    told = told or row
+    if failure.startswith("no end"):
+        return replace(told, stream=f"{told.stream}; not tried, {failure}".lstrip("; "))
+    return replace(told, stream=f"FAILED {failure}") if failure else told
 
 
-def _apart(work: Callable[..., Row], *values: object) -> Row | str:
-    """Return what comes of work in a process of its own, or how it failed."""
+def _apart(
+    work: Callable[..., Iterator[Row]], *values: object, seconds: int
+) -> tuple[Row | None, str]:
+    """Return the last row that work yields in a process of its own, and how it failed if it did."""
     receiver, sender = _FORK.Pipe(duplex=False)
-    process = _FORK.Process(target=_send, args=(sender, work, *values))
+    process = _FORK.Process(target=_send, args=(sender, seconds, work, *values))
     process.start()
     sender.close()
-    result: Row | str = "FAILED to run"  # it printed why
+    row: Row | None = None
     with contextlib.suppress(EOFError):
-        result = receiver.recv()
+        while True:
+            row = receiver.recv()
     process.join()
-    late = process.exitcode == -signal.SIGXCPU
-    return f"FAILED no end within {LIMIT_SECONDS} s of CPU time" if late else result
+    if process.exitcode == -signal.SIGXCPU:
+        return row, f"no end within {seconds} s of CPU time"
+    return row, "to run" if process.exitcode else ""  # it printed why
 
 
 def examine(spec: NetworkSpec) -> Row:
@@ -115,15 +123,20 @@ def examine(spec: NetworkSpec) -> Row:
     return replace(row, checks=" ".join((*checks(*small, row.name), row.checks)))
 
 
-def _add_stream(spec: NetworkSpec, row: Row) -> Row:
+def _examined(spec: NetworkSpec) -> Iterator[Row]:
+    yield examine(spec)
+
+
+def _with_stream(spec: NetworkSpec, row: Row) -> Iterator[Row]:
+    """Yield a row with what is found of the stream, then with whether it trains narrower."""
     module = build_module(spec)
     network = ResidualNetwork.from_module(module, spec.input_shape, classes=spec.classes)
     row = replace(row, stream=stream(network))
+    yield row
     small = small_enough(spec, module, network)
-    if small is None or not find_stream(small[1]).groups:
-        return row
-    held = _told("stream", holds=narrower_streams_train(small[1], images_of(small[1])))
-    return replace(row, checks=f"{row.checks.removesuffix('sum')}{held} sum")
+    if small is not None and find_stream(small[1]).groups:
+        held = _told("stream", holds=narrower_streams_train(small[1], images_of(small[1])))
+        yield replace(row, checks=f"{row.checks.removesuffix('sum')}{held} sum")
 
 
 def small_enough(
@@ -277,9 +290,12 @@ def adds_up(network: ResidualNetwork) -> bool:
     )
 
 
-def _send(sender: Connection, work: Callable[..., Row], *values: object) -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_SECONDS, 2 * LIMIT_SECONDS))
-    sender.send(work(*values))
+def _send(
+    sender: Connection, seconds: int, work: Callable[..., Iterator[Row]], *values: object
+) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, 2 * seconds))
+    for row in work(*values):
+        sender.send(row)
 
 
 def _told(check: str, *, holds: bool) -> str:
