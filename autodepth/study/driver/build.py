@@ -125,6 +125,10 @@ def make_proposer(
     members = MemberPool(seed=derive_seed(space.seed, "members"))
     leading, metric = next(iter(plan.context.task.metrics.items()))
     by_chance = space.sampler.name in {"random", "qmc"}
+    # Eight bits change no MACs, so what MACs stand for is told by nothing but its measurement.
+    untold = any(d.name == "quantise" for d in dimensions) and not any(
+        objective.name == "macs" for objective in plan.objectives
+    )
 
     def policy_of(point: Point) -> Policy:
         settings = {name: value for name, value in point.items() if name != BASE}
@@ -157,7 +161,7 @@ def make_proposer(
             improvement=ExpectedImprovement(
                 plan.objectives,
                 whole_macs=plan.network.total_macs,
-                share=0.0 if by_chance else space.sampler.gap_share,
+                share=0.0 if by_chance or untold else space.sampler.gap_share,
                 leading=f"validation_{leading}",
                 quality=metric.share,
             ),

@@ -283,7 +283,7 @@ class SearchState:
     def _learn_of_network(self, number: int, running: ActiveTrial, result: TrialResult) -> None:
         proposer, point = self.proposer, result.point
         accuracy, macs = point.validation_accuracy, float(point.macs)
-        proposer.prospects.improvement.ended(number, self.values(point))
+        proposer.prospects.improvement.ended(number, self.values(point), macs)
         end = CarriedOut(trial=number, removed=result.removed, macs=macs, accuracy=accuracy)
         proposer.cost_model.note(running.policy, end)
         if running.proposal is not None:
@@ -305,7 +305,8 @@ class SearchState:
             self._note_cut_off(running)
         if running.proposal is not None:
             values = self._reached(running.last) if stopped else None
-            self.proposer.prospects.improvement.ended(number, values)
+            macs = None if running.last is None else float(running.last.macs)
+            self.proposer.prospects.improvement.ended(number, values, macs)
             if stopped and running.last is not None:
                 self._learn_curves(running, float(running.last.macs) or None, ended=False)
             self.proposer.left_undone(running.policy, running.epochs["fine_tune"])

@@ -29,7 +29,7 @@ def told_of(proposer, *networks):
         macs = proposer.cost_model.costs(policy).least["macs"]
         curves = {"fine_tune": [accuracy - 0.1 / (epoch + 1) for epoch in range(epochs)]}
         proposer.prospects.learn(point, policy, curves, macs=macs, ended=True)
-        proposer.prospects.improvement.ended(trial, [accuracy, macs])
+        proposer.prospects.improvement.ended(trial, [accuracy, macs], macs)
         proposal = proposer.adopt(point, policy)
         proposer.answer(proposal, [accuracy, macs / whole])
     return first

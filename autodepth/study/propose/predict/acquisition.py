@@ -16,6 +16,7 @@ from itertools import pairwise
 from statistics import NormalDist
 
 from autodepth.front.objective import Objective
+from autodepth.space.objectives import LATENCY
 from autodepth.study.propose.predict.accuracy_model import Predicted
 from autodepth.trial.result import ACCURACY
 
@@ -28,8 +29,12 @@ _NORMAL = NormalDist()
 class ExpectedImprovement:
     """The front of accuracy against MACs.
 
+    Where a latency is the cost and not MACs, they stand for it: what a network takes somewhere is
+    known once it is measured there, its MACs before it is trained.
+
     Args:
-        objectives: of the study; without the leading metric and MACs nothing can be told.
+        objectives: of the study; nothing can be told without the leading metric, or without MACs
+            and any latency.
         whole_macs: of the untouched network, above 0.
         share: of the policies, in [0, 1], that are to be chosen by what they are worth.
         leading: name of the task's leading metric.
@@ -46,8 +51,9 @@ class ExpectedImprovement:
         quality: Callable[[float], float] = lambda value: value,
     ) -> None:
         names = [objective.name for objective in objectives]
-        known = {leading, "macs"} <= set(names)
-        self._columns = (names.index("macs"), names.index(leading)) if known else None
+        costs = {name.partition("@")[0] for name in names}
+        known = leading in names and not costs.isdisjoint({"macs", LATENCY})
+        self._leading = names.index(leading) if known else None
         self._quality = quality
         self._whole, self._share = whole_macs, share if known else 0.0
         self._due = 0.0
@@ -73,18 +79,18 @@ class ExpectedImprovement:
         accuracy = max(0.0, predicted.mean - predicted.spread)
         self._running[trial] = round(cost, _DIGITS), accuracy
 
-    def ended(self, trial: int, values: Sequence[float] | None) -> None:
+    def ended(self, trial: int, values: Sequence[float] | None, macs: float | None = None) -> None:
         """A trial ended.
 
         Args:
             trial: its number.
             values: of the objectives; None where it brought nothing.
+            macs: of its network; None where it brought nothing.
         """
         self._running.pop(trial, None)
-        if values is None or self._columns is None:
+        if values is None or macs is None or self._leading is None:
             return
-        macs, leading = (values[column] for column in self._columns)
-        accuracy = self._quality(leading)
+        accuracy = self._quality(values[self._leading])
         self._front = _with(self._front, (round(macs / self._whole, _DIGITS), accuracy))
 
     @property

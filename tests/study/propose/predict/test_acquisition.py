@@ -19,7 +19,7 @@ SHARES = st.integers(1, 1000).map(lambda thousandths: thousandths / 1000)
 def front_of(*members, share=0.5, objectives=(ACCURACY, MACS)):
     improvement = ExpectedImprovement(objectives, whole_macs=1000.0, share=share)
     for trial, (cost, accuracy) in enumerate(members):
-        improvement.ended(trial, [accuracy, 1000.0 * cost])
+        improvement.ended(trial, [accuracy, 1000.0 * cost], 1000.0 * cost)
     return improvement
 
 
@@ -75,8 +75,18 @@ def test_turns_come_by_share():
     assert not front_of(share=0.0).turn(always=True)
 
 
-def test_without_accuracy_against_macs_all_is_left_to_the_sampler():
-    latency = Objective(name="latency_ms", goal="minimize", reference=9.0)
-    improvement = front_of((0.2, 0.5), share=1.0, objectives=(ACCURACY, latency))
+def test_without_accuracy_against_macs_or_a_latency_all_is_left_to_the_sampler():
+    memory = Objective(name="peak_memory_mb", goal="minimize", reference=9.0)
+    improvement = front_of((0.2, 0.5), share=1.0, objectives=(ACCURACY, memory))
 
     assert not any(improvement.turn() for _ in range(4))
+
+
+@pytest.mark.parametrize("name", ["latency_ms", "latency_ms@phone"])
+def test_macs_stand_for_a_latency(name):
+    latency = Objective(name=name, goal="minimize", reference=9.0)
+    improvement = front_of(share=1.0, objectives=(ACCURACY, latency))
+    improvement.ended(0, [0.5, 8.0], 200.0)
+
+    assert improvement.turn()
+    assert improvement.expected_front == [(0.2, 0.5)]
