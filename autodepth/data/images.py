@@ -147,21 +147,25 @@ class FileImages:
         Raises:
             DataError: the file is unreadable, or is not what the first images are.
         """
-        path = Path(self.folder) / self.paths[number]
-        height, width, channels = self.shape
-        try:
-            with Image.open(path) as image:
-                upright = self._upright(image)
-                _check_kind(path, upright, self.shape, resize=self.resize)
-                plain = upright.convert("RGB" if channels == 3 else "L")
-        except DataError:
-            raise
-        except UNREADABLE as error:
-            raise DataError(f"image {path} cannot be read: {_cause(error)}") from error
+        height, width, _ = self.shape
+        plain = self.opened(number)
         if self.resize:
             box = random_box(plain.size, draws) if draws else centre_box(plain.size)
             plain = plain.resize((width, height), Image.Resampling.BILINEAR, box)
         return np.asarray(plain, dtype=np.uint8).reshape(self.shape)
+
+    def opened(self, number: int) -> Image.Image:
+        """Return an image in its own size, upright; raises as of `decode`."""
+        path = Path(self.folder) / self.paths[number]
+        try:
+            with Image.open(path) as image:
+                upright = self._upright(image)
+                _check_kind(path, upright, self.shape, resize=self.resize)
+                return upright.convert("RGB" if self.shape[2] == 3 else "L")
+        except DataError:
+            raise
+        except UNREADABLE as error:
+            raise DataError(f"image {path} cannot be read: {_cause(error)}") from error
 
     def decode_all(self) -> ArrayImages:
         """Return all images held in memory, decoded in parallel threads.
@@ -174,7 +178,7 @@ class FileImages:
         def keep(number: int) -> None:
             pixels[number] = self.decode(number)
 
-        self._try_all(keep, "decoding images")
+        self.try_all(keep, "decoding images")
         return ArrayImages(pixels, self.labels)
 
     def look_at_all(self) -> None:
@@ -183,9 +187,10 @@ class FileImages:
         Raises:
             DataError: as of `decode_all`.
         """
-        self._try_all(self._look, "looking at images")
+        self.try_all(self.look_at, "looking at images")
 
-    def _look(self, number: int) -> None:
+    def look_at(self, number: int) -> None:
+        """Do so for one of them."""
         path = Path(self.folder) / self.paths[number]
         try:
             content = path.read_bytes()
@@ -197,7 +202,13 @@ class FileImages:
         except UNREADABLE as error:
             raise DataError(f"image {path} cannot be read: {_cause(error)}") from error
 
-    def _try_all(self, work: Callable[[int], None], what: str) -> None:
+    def try_all(self, work: Callable[[int], None], what: str) -> None:
+        """Do something with every image's number, in parallel threads.
+
+        Raises:
+            DataError: it was raised for some; tells how many.
+        """
+
         def fault(number: int) -> str | None:
             try:
                 work(number)

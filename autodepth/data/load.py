@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from autodepth.data.content import ContentRecord, Keys
 from autodepth.data.images import ArrayImages, FileImages, Images, Labels, keys_of, resize_all
 from autodepth.data.reading.folders import Parts, fits_memory, held, look
+from autodepth.data.reading.pack import PackedImages, packed
 from autodepth.data.reading.sources import read_parts
 from autodepth.data.settings import DataSettings
 from autodepth.data.splits import (
@@ -74,6 +76,15 @@ class ImageData:
         )
 
     @property
+    def a_file(self) -> Path | None:
+        """A file that is there wherever the images can be read; None where they are in memory."""
+        if isinstance(self.train, ArrayImages):
+            return None
+        if isinstance(self.train, PackedImages):
+            return self.train.pack
+        return Path(self.train.folder, self.train.paths[0])
+
+    @property
     def outputs(self) -> int:
         """How many scores a network gives for them."""
         return len(self.classes)
@@ -132,9 +143,11 @@ def load_data(settings: DataSettings, *, trust: bool = False) -> ImageData:
         look(test)
     if fits_memory(parts.train):
         train, validation = held(train), held(validation)
-    elif not trust:
-        for images in (train, validation):
-            look(images)
+    else:
+        train, validation = _packed(train, validation, settings)
+        if not trust:
+            for images in (train, validation):
+                look(images)
     train, validation = _sized(train, settings), _sized(validation, settings)
     record = _record(parts, test) if test is not None and settings.split_rule == "content" else None
     height, width, channels = train.shape
@@ -153,7 +166,7 @@ def load_data(settings: DataSettings, *, trust: bool = False) -> ImageData:
             if images is not None
         },
         record=record,
-        notes=(*parts.notes, *_copies(parts, record)),
+        notes=(*parts.notes, *_not_packed(train, settings), *_copies(parts, record)),
     )
 
 
@@ -206,6 +219,29 @@ def _sized(images: Images, settings: DataSettings) -> Images:
     if settings.image_size is None or not isinstance(images, ArrayImages):
         return images
     return resize_all(images, settings.image_size)
+
+
+def _packed(train: Images, validation: Images, settings: DataSettings) -> tuple[Images, Images]:
+    """Return images that stay files, decoded once and kept where that is wished.
+
+    Those to validate by are kept as the network takes them, so that they are what test images are
+    to the bit; training images larger, since random boxes are cut out of them.
+    """
+    if settings.packed_size is None or settings.image_size is None:
+        return train, validation
+    assert isinstance(train, FileImages)
+    assert isinstance(validation, FileImages)
+    folder = Path(settings.root) / "packed"
+    return (
+        packed(train, settings.packed_size, folder),
+        packed(validation, settings.image_size, folder),
+    )
+
+
+def _not_packed(train: Images, settings: DataSettings) -> tuple[str, ...]:
+    if settings.packed_size is None or isinstance(train, FileImages):
+        return ()
+    return ("the images fit into memory, where they are held decoded: data.packed_size packs none",)
 
 
 def _record(parts: Parts, test: Images) -> ContentRecord:

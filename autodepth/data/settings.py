@@ -16,6 +16,8 @@ NAMES = ("digits", "cifar10", "cifar100", "svhn", "fashion-mnist")
 UNLABELLED = "unlabelled:"
 HUB = "hf-data:"
 PREFIXES = ("folder:", "npz:", HUB, UNLABELLED, "coco:", "voc:", "masks:", "csv:")
+PACKED = ("folder:", UNLABELLED)
+"""Kinds of data that may be kept decoded."""
 TASK_DATA = "task"
 """Name of the examples that a task brings along itself."""
 _NORMALISATIONS = ("auto", "data", "imagenet")
@@ -70,7 +72,7 @@ class DataSettings:
             `npz:PATH`, `hf-data:PATH` or `hf-data:OWNER/NAME`, `unlabelled:PATH` for images whose
             labels nobody knows, `coco:PATH` and `voc:PATH` for images with boxes, `masks:PATH` with
             masks, `csv:FILE` with numbers, or `task` where the task brings examples of its own.
-        root: folder that named sets are downloaded to.
+        root: folder that named sets are downloaded to, and images packed in.
         validation: share of the training images in (0, 1), or their number.
         validation_from: `train` takes them from the training part, or from a validation part that
             the source has; `test` takes half of the test part, for weights that were trained on
@@ -80,6 +82,9 @@ class DataSettings:
             validation split; a smaller number takes a subset of a larger; None takes all.
         image_size: height and width in pixels every image is brought to (shorter side resized,
             centre cut out); None takes images as they are, and then all must have one size.
+        packed_size: height and width in pixels that training images are kept decoded at, in a
+            file below `root`, where they are too many for memory; random boxes are cut out of
+            these squares then. None decodes the files at each pass.
         augment: `auto` fits the data set (see `prepare.resolve_augment`), `flip-crop` mirrors
             and shifts, `none` leaves images alone.
         normalisation: `data` takes mean and std of the training split, `imagenet` the usual
@@ -98,6 +103,7 @@ class DataSettings:
     validation_from: ValidationFrom = "train"
     train_images: int | None = None
     image_size: int | None = None
+    packed_size: int | None = None
     augment: Augment = "auto"
     normalisation: Literal["auto", "data", "imagenet"] | Normalisation = "auto"
     split_seed: int = 0
@@ -111,15 +117,29 @@ class DataSettings:
                 "data.validation must be a share in (0, 1) or a whole number of images, "
                 f"but got {self.validation!r}"
             )
-        for field in ("train_images", "image_size"):
+        for field in ("train_images", "image_size", "packed_size"):
             value = getattr(self, field)
             if value is not None and not _is_count(value):
                 raise DataError(f"data.{field} must be a whole number above 0, but got {value!r}")
+        if self.packed_size is not None:
+            self._check_packed(self.packed_size)
         _check_choice("validation_from", self.validation_from, VALIDATIONS)
         _check_choice("augment", self.augment, AUGMENTS)
         _check_choice("split_rule", self.split_rule, SPLIT_RULES)
         if not isinstance(self.normalisation, Normalisation):
             _check_choice("normalisation", self.normalisation, _NORMALISATIONS)
+
+    def _check_packed(self, size: int) -> None:
+        if not self.name.startswith(PACKED):
+            raise DataError(
+                f"data.packed_size is for {' and '.join(f'{kind}PATH' for kind in PACKED)}, but "
+                f"got data.name {self.name!r}"
+            )
+        if self.image_size is None or size < self.image_size:
+            raise DataError(
+                "data.packed_size must be at least data.image_size, but got "
+                f"packed_size={size} and image_size={self.image_size}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values fit for JSON."""

@@ -46,6 +46,12 @@ def test_reading_what_was_written_gives_the_same_settings(given_settings):
         ({"name": "digits", "validation": True}, "but got True"),
         ({"name": "digits", "train_images": 0}, "data.train_images must be a whole number above 0"),
         ({"name": "digits", "image_size": 31.5}, "but got 31.5"),
+        ({"name": "digits", "packed_size": 224}, "is for folder:PATH and unlabelled:PATH"),
+        ({"name": "folder:x", "packed_size": 224}, "at least data.image_size, but .*=None"),
+        (
+            {"name": "folder:x", "image_size": 224, "packed_size": 160},
+            "at least data.image_size, but got packed_size=160 and image_size=224",
+        ),
         ({"name": "digits", "augment": "flip"}, "did you mean 'flip-crop'"),
         ({"name": "digits", "normalisation": "image-net"}, "did you mean 'imagenet'"),
         ({"name": "digits", "normalisation": {"mean": [0.5]}}, "one mean and one std per channel"),

@@ -126,7 +126,9 @@ class DataSection(Section):
         "numbers, or unlabelled:PATH, whose labels are the answers of the network given; left out "
         "where the task brings its own"
     )
-    root: Annotated[str, must("a folder")] = Field("data", description="where downloads are kept")
+    root: Annotated[str, must("a folder")] = Field(
+        "data", description="where downloads and packed images are kept"
+    )
     validation: Annotated[
         Annotated[float, Field(gt=0, lt=1)] | Count,
         must("a share in (0, 1) or a whole number of images"),
@@ -141,6 +143,11 @@ class DataSection(Section):
     ] = Field(None, description="images to train on; null takes all, auto what the budget affords")
     image_size: Annotated[Count | None, must("a whole number of pixels or null")] = Field(
         None, description="height and width in pixels; null keeps the images as they are"
+    )
+    packed_size: Annotated[Count | None, must("a whole number of pixels or null")] = Field(
+        None,
+        description="height and width in pixels that training images of a folder too large for "
+        "memory are kept decoded at, at least image_size; null decodes them at each pass",
     )
     augment: Annotated[
         Literal["auto", "none", "flip-crop"], one_of("auto", "none", "flip-crop")

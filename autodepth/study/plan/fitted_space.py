@@ -30,6 +30,8 @@ def with_absolute_paths(space: SearchSpace) -> SearchSpace:
     with it from elsewhere all take them from here.
     """
     data = space.data.model_copy(update=absolute_paths(space.data.name, space.data.root))
+    if data.packed_size is not None:
+        data = data.model_copy(update={"root": str(absolute(data.root))})
     network = space.network
     if network.weights is not None:
         file = weights_file(network.name, Path(network.weights))

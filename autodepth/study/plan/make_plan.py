@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autodepth.data.batches import Batches
-from autodepth.data.images import FileImages
 from autodepth.data.load import ImageData, load_data
 from autodepth.data.prepare import Augmentation, resolve_augment
 from autodepth.data.settings import Normalisation, SplitRule
@@ -312,8 +311,8 @@ def _check_nodes(cluster: Cluster, data: ImageData | TaskData, learns: TaskSpec)
     if isinstance(data, TaskData):
         files = pack(NetworkSpec(name=learns.name), learns=learns)
         cluster.check_examples(learns, files, data.fingerprint)
-    elif isinstance(data.train, FileImages):
-        cluster.check_sees(Path(data.train.folder, data.train.paths[0]))
+    elif data.a_file is not None:
+        cluster.check_sees(data.a_file)
 
 
 def _distils(space: SearchSpace) -> bool:

@@ -72,6 +72,11 @@ class Embedding(Task):
         unseen: float = 0.5,
     ) -> None:
         _check(dimension, head, margin, scale, unseen)
+        if data.packed_size is not None:
+            raise DataError(
+                "data.packed_size is for classification, and an embedding decodes its files, but "
+                f"got packed_size={data.packed_size}"
+            )
         self.outputs, self._head = dimension, head
         self._margin, self._scale = margin, scale
         images, classes = _all_images(data)
