@@ -3,9 +3,11 @@
 The table of branch kinds is measured first, as a search does before its first trial. Then networks
 between 100 % and 25 % of the multiply-accumulates are measured whole, all by turns in one process
 with the whole one: a third with branches removed, a third with narrower branches, a third with
-both. One thread, on which the time that the process computed counts; batches of 1 and 32.
+both. One thread, on which the time that the process computed counts; batches of 1 and 32. Rows of
+other places and batches that the result file has are kept, so a table can be made in pieces.
 
     python benchmarks/latency_at_places.py [--network NAME --image PIXELS --each N]
+    python benchmarks/latency_at_places.py --on openvino --batch 32
 """
 
 from __future__ import annotations
@@ -50,17 +52,24 @@ def main() -> None:
     spec = NetworkSpec(name=given.network, height=given.image, width=given.image)
     whole = build_network(spec)
     drawn = candidates(whole, random.Random(given.seed), given.each)
-    rows: list[dict[str, Any]] = []
     conditions = {"network": given.network, "image": given.image, "seed": given.seed}
     to = RESULTS / f"latency_at_places_{given.network.replace(':', '_')}"
+    rows = kept(to.with_suffix(".json"), conditions)
     for on in given.on.split(","):
         for batch in map(int, given.batch.split(",")):
             place = LatencySection.model_validate({"on": on, "batch": batch, "limit": "10min"})
+            rows = [row for row in rows if (row["on"], row["batch"]) != (on, batch)]
             rows += measured(on, place, whole, drawn, given.seconds)
             text = json.dumps({**conditions, "rows": rows}, indent=1) + "\n"
             to.with_suffix(".json").write_text(text)
             to.with_suffix(".md").write_text(table(rows, conditions))
     print(table(rows, conditions))
+
+
+def kept(file: Path, conditions: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows that a file has from earlier runs under the same conditions."""
+    told = json.loads(file.read_text()) if file.exists() else {}
+    return told["rows"] if conditions.items() <= told.items() else []
 
 
 def candidates(
