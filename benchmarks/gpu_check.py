@@ -89,6 +89,8 @@ def main() -> None:
         print(json.dumps(PARTS[arguments.part](device, short=arguments.short)))
         return
     told: Values = {"conditions": conditions(device), "parts": {}}
+    if arguments.short:
+        told["conditions"]["short"] = "shows that it runs, and no figures"
     arguments.to.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         told["parts"][part] = _apart(part, arguments)
