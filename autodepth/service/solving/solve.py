@@ -210,7 +210,7 @@ class Solver:
                 "not ask for latencies, and the GPU it ran on is not here"
             )
         device = torch.device("cuda" if plan["device"] == "gpu" else "cpu")
-        table = measure_table(self._network, device, plan["threads"])
+        table = measure_table(self._network, device, plan["threads"], self.widths)
         self._costs = branch_table(self._network, table, self.widths)
         self._unpruned = {**self._unpruned, "latency_ms": table.whole_ms}
 

@@ -7,8 +7,10 @@ import pytest
 from autodepth.errors import InputError, SelectionError
 from autodepth.networks.pruning.width import prune_width
 from autodepth.records.ledger import Ledger
+from autodepth.service.solving import solve
 from autodepth.service.solving.evidence import read_evidence
 from autodepth.service.solving.solve import Solver, read_bounds
+from autodepth.trial.device.latency_table import LatencyTable
 
 SHARES = (97, 90, 80, 75, 66, 60, 50)
 WISHES = [
@@ -64,6 +66,33 @@ def test_latencies_are_measured_where_the_study_did_not_ask_for_them(scored):
     answer = solver_of(scored(latencies=False)).answer(read_bounds("latency_ms<=80%"))
     assert answer.policy.branches
     assert answer.costs["latency_ms"] > 0
+
+
+def test_what_narrower_branches_take_is_measured_too(scored, monkeypatch):
+    asked = []
+
+    def measured(network, device, threads, widths=()):
+        asked.append(tuple(widths))
+        branches = dict.fromkeys(range(1, 10), 1.0)
+        narrow = {width: dict.fromkeys(branches, 0.9) for width in widths}  # hardly faster
+        return LatencyTable(
+            device="cpu", threads=1, whole_ms=10.0, around_ms=1.0, branches_ms=branches,
+            narrow_ms=narrow,
+        )  # fmt: skip
+
+    monkeypatch.setattr(solve, "measure_table", measured)
+    answer = solver_of(scored(latencies=False, narrower=True)).answer(
+        read_bounds("latency_ms<=75%")
+    )
+
+    assert asked == [(0.25, 0.5, 0.75)]
+    taken = {1.0: 1.0, 0.0: 0.0}
+    widths = {b: dict(answer.policy.widths).get(b, 1.0) for b in range(1, 10)}
+    widths |= dict.fromkeys(answer.policy.branches, 0.0)
+    assert answer.costs["latency_ms"] == pytest.approx(
+        1.0 + sum(taken.get(width, 0.9) for width in widths.values())
+    )
+    assert answer.costs["latency_ms"] <= 7.5
 
 
 def test_what_no_network_keeps_is_refused_with_what_the_barest_one_has(scored):
