@@ -1,11 +1,11 @@
 """Are bounds on latency kept that `front --solve` answers? Solved, then measured.
 
-The table of branches is measured first, as for a study without one. Then ten bounds are solved for,
-with branches that go or become narrower (what they lose is drawn at random), and each network is
-built and measured by turns with the whole one. One CPU thread, on which the time that this thread
-computed counts. A few minutes:
+What branches add is measured first, as for a study without a table. Then ten bounds are solved for,
+with branches that go or become narrower, and each network is built and measured by turns with the
+whole one. What branches lose is drawn at random, or known from a study that has ended. One CPU
+thread, on which the time that this thread computed counts. A few minutes:
 
-    python benchmarks/latency_bounds.py
+    python benchmarks/latency_bounds.py --studies NAME
 """
 
 from __future__ import annotations
@@ -24,34 +24,33 @@ import torch
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.networks.running.layout import for_convolutions
 from autodepth.policy.policy import Policy
-from autodepth.service.solving.evidence import Evidence
+from autodepth.records.ledger import Ledger
+from autodepth.records.studies import find_study
+from autodepth.service.solving.evidence import Evidence, read_evidence
 from autodepth.service.solving.solve import Answer, Solver, read_bounds
 from autodepth.service.solving.template import Template
 from autodepth.trial.device.device import device_name
-from autodepth.trial.device.latency import latencies_ms, measure_table
-from autodepth.trial.device.latency_table import LatencyTable
+from autodepth.trial.device.latency import latencies_ms
 
 RESULTS = Path(__file__).parent / "results"
 NETWORKS = ("resnet20", "resnet56")
 SHARES = (95, 90, 85, 80, 75, 70, 65, 60, 55, 50)
 WIDTHS = (0.75, 0.5, 0.25)
+MARGIN = 10.0  # percent
 
 
-def solver_of(
-    spec: NetworkSpec, whole: ResidualNetwork, latencies: LatencyTable, *, narrower: bool, seed: int
-) -> Solver:
-    """Return a solver that knows what branches lose, drawn at random, and measured latencies."""
+def solver_of(spec: NetworkSpec, whole: ResidualNetwork, *, narrower: bool, seed: int) -> Solver:
+    """Return a solver that knows what branches lose, drawn at random."""
     draws = random.Random(seed)
     worth = {b.index: draws.random() for b in whole.branches if b.removable}
     lost = {b: {w: much * (1 - w) ** 2 for w in WIDTHS} for b, much in worth.items()}
     template: Any = SimpleNamespace(parent_accuracy=0.9)
+    macs, parameters = float(whole.total_macs), float(whole.total_parameters)
     plan = {
-        "network": spec.to_dict(), "threads": 1, "latency_table": latencies.to_dict(),
-        "unpruned": {
-            "macs": float(whole.total_macs), "parameters": float(whole.total_parameters),
-            "latency_ms": latencies.whole_ms,
-        },
+        "network": spec.to_dict(), "device": "cpu", "threads": 1,
+        "unpruned": {"macs": macs, "parameters": parameters},
     }  # fmt: skip
     evidence = Evidence(
         plan=plan, front=(), known=(), quality=float,
@@ -63,67 +62,94 @@ def solver_of(
     return Solver(evidence)
 
 
+def solver_of_study(name: str) -> tuple[Solver, NetworkSpec]:
+    """Return a solver of a study that has ended, and the study's network."""
+    with Ledger.open(find_study(name).ledger_path, read_only=True) as ledger:
+        evidence = read_evidence(ledger)
+    return Solver(evidence), NetworkSpec.from_dict(evidence.plan["network"])
+
+
 def cut(whole: ResidualNetwork, answer: Answer) -> ResidualNetwork:
-    """Return the network that an answer's policy comes to."""
+    """Return the network that an answer's policy comes to, laid out as trials leave it."""
     smaller = whole.without(answer.policy.branches or ())
-    return prune_width(smaller, answer.policy.channels_gone(b.index for b in whole.branches))
+    smaller = prune_width(smaller, answer.policy.channels_gone(b.index for b in whole.branches))
+    for_convolutions(smaller.module.eval())
+    return smaller
+
+
+def solved_and_measured(
+    solver: Solver, whole: ResidualNetwork, about: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Return one row per bound, with what it is about."""
+    for_convolutions(whole.module.eval())
+    answers = [solver.answer(read_bounds(f"latency_ms<={share}%")) for share in SHARES]
+    modules = [cut(whole, answer).module for answer in answers]
+    beside, *times = latencies_ms([whole.module, *modules], whole.input_shape)
+    rows = []
+    for share, answer, own in zip(SHARES, answers, times, strict=True):
+        rows.append({
+            **about, "share": share,
+            "predicted": answer.costs["latency_ms"] / solver.unpruned["latency_ms"],
+            "measured": own / beside,
+            "removed": len(answer.policy.branches or ()), "widths": len(answer.policy.widths),
+        })  # fmt: skip
+        print(rows[-1], flush=True)
+    return rows
 
 
 def measure(name: str, seed: int) -> list[dict[str, Any]]:
-    """Return one row per bound."""
+    """Return the rows of a network, with branches that go and with those that become narrower."""
     spec = NetworkSpec(name=name, height=32, width=32)
-    whole = build_network(spec)
-    rows = []
+    whole, rows = build_network(spec), []
     for narrower in (False, True):
-        latencies = measure_table(whole, torch.device("cpu"), threads=1)
-        solver = solver_of(spec, whole, latencies, narrower=narrower, seed=seed)
-        whole.module.eval().to(memory_format=torch.channels_last)
-        answers = [solver.answer(read_bounds(f"latency_ms<={share}%")) for share in SHARES]
-        modules = [cut(whole, answer).module.eval() for answer in answers]
-        beside, *times = latencies_ms([whole.module, *modules], whole.input_shape)
-        for share, answer, own in zip(SHARES, answers, times, strict=True):
-            rows.append({
-                "network": name, "narrower": narrower, "share": share,
-                "predicted": answer.costs["latency_ms"] / latencies.whole_ms,
-                "measured": own / beside,
-                "removed": len(answer.policy.branches or ()), "widths": len(answer.policy.widths),
-            })  # fmt: skip
-            print(rows[-1], flush=True)
+        solver = solver_of(spec, whole, narrower=narrower, seed=seed)
+        rows += solved_and_measured(solver, whole, {"network": name, "narrower": narrower})
     return rows
+
+
+def measure_study(name: str) -> list[dict[str, Any]]:
+    """Return the rows of a study."""
+    solver, spec = solver_of_study(name)
+    about = {"network": f"{spec.name}, a study's", "narrower": bool(solver.widths)}
+    return solved_and_measured(solver, build_network(spec), about)
 
 
 def table(rows: list[dict[str, Any]], conditions: str) -> str:
     """Return what came of the bounds as Markdown."""
     lines = [
         "# Bounds on latency, solved and then measured", "", conditions, "",
-        "| network | branches | over the bound, median | most | prediction off by, median |",
-        "|---|---|---|---|---|",
+        f"| network | branches | kept within {MARGIN:g} % | over the bound, median | most | "
+        "prediction off by, median |",
+        "|---|---|---|---|---|---|",
     ]  # fmt: skip
-    for name in dict.fromkeys(row["network"] for row in rows):
-        for narrower in (False, True):
-            found = [r for r in rows if (r["network"], r["narrower"]) == (name, narrower)]
-            over = [100 * r["measured"] / (r["share"] / 100) - 100 for r in found]
-            off = [abs(100 * r["measured"] / r["predicted"] - 100) for r in found]
-            ways = "go or become narrower" if narrower else "go"
-            lines.append(
-                f"| {name} | {ways} | {statistics.median(over):+.1f}% | {max(over):+.1f}% | "
-                f"{statistics.median(off):.1f}% |"
-            )
+    for name, narrower in dict.fromkeys((row["network"], row["narrower"]) for row in rows):
+        found = [r for r in rows if (r["network"], r["narrower"]) == (name, narrower)]
+        over = [100 * r["measured"] / (r["share"] / 100) - 100 for r in found]
+        off = [abs(100 * r["measured"] / r["predicted"] - 100) for r in found]
+        kept = sum(much <= MARGIN for much in over)
+        ways = "go or become narrower" if narrower else "go"
+        lines.append(
+            f"| {name} | {ways} | {kept} of {len(found)} | {statistics.median(over):+.1f}% | "
+            f"{max(over):+.1f}% | {statistics.median(off):.1f}% |"
+        )
     return "\n".join([*lines, ""])
 
 
 def main() -> None:
     """Measure, and write results/latency_bounds.{json,md}."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", nargs="+", default=NETWORKS)
+    parser.add_argument("--networks", nargs="*", default=NETWORKS)
+    parser.add_argument("--studies", nargs="*", default=(), metavar="NAME")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--to", type=Path, default=RESULTS / "latency_bounds.md")
     args = parser.parse_args()
     torch.set_num_threads(1)
     rows = [row for name in args.networks for row in measure(name, args.seed)]
+    rows += [row for name in args.studies for row in measure_study(name)]
+    device = device_name(torch.device("cpu"))
     conditions = (
         f"{len(SHARES)} bounds each, from {SHARES[0]} to {SHARES[-1]} % of the whole network's "
-        f"latency, one image of 32 pixels, one thread of {device_name(torch.device('cpu'))}, "
+        f"latency, one image (of 32 pixels where no study has others), one thread of {device}, "
         f"PyTorch {version('torch')}; the time that the thread computed counts."
     )
     args.to.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")

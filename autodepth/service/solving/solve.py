@@ -114,7 +114,8 @@ class Solver:
         """Shares of channels that branches may be left with; none where no trial judged any."""
         latencies = tables_of(plan).get("latency_ms")
         self._costs = branch_table(self._network, latencies, self.widths)
-        self._unpruned = {**self._costs.without(()), **plan["unpruned"]}
+        self.unpruned: Mapping[str, float] = {**self._costs.without(()), **plan["unpruned"]}
+        """What the whole network costs, by metric."""
         self.expectation = Expectation(evidence.known)
         """What accuracies are predicted by."""
 
@@ -176,7 +177,7 @@ class Solver:
         least: dict[str, float] = {}
         for bound in bounds:
             name = bound.metric
-            limit = bound.bound.of(self._unpruned[name]) - self._costs.around[name]
+            limit = bound.bound.of(self.unpruned[name]) - self._costs.around[name]
             if bound.relation == "<=":
                 most[name] = min(limit, most.get(name, limit))
             else:
@@ -187,7 +188,7 @@ class Solver:
         keeping = [
             member
             for member in self._evidence.front
-            if max(violations_of(member.point, bounds, self._unpruned).values()) <= 0
+            if max(violations_of(member.point, bounds, self.unpruned).values()) <= 0
         ]
         return max(keeping, key=lambda m: m.point.validation_accuracy, default=None)
 
@@ -212,7 +213,7 @@ class Solver:
         device = torch.device("cuda" if plan["device"] == "gpu" else "cpu")
         table = measure_table(self._network, device, plan["threads"], self.widths)
         self._costs = branch_table(self._network, table, self.widths)
-        self._unpruned = {**self._unpruned, "latency_ms": table.whole_ms}
+        self.unpruned = {**self.unpruned, "latency_ms": table.whole_ms}
 
 
 def _variants(
