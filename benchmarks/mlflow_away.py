@@ -41,7 +41,7 @@ SETTINGS = (
     "network.name=resnet8", "data.train_images=512", "data.validation=60", "train.epochs=40",
     f"train.batch_size={BATCH}", "search.p_L=0.8", "search.fine_tune_epochs=0",
     "train.learning_rate={type: float, min: 0.01, max: 0.1}", "start_with=[]",
-    "confirmation.share=0", "rungs.stages=[]",
+    "confirmation.share=0", "rungs.stages=[]", "search.origin=parent",
 )  # fmt: skip
 OUTAGE_SECONDS = 60.0
 _START_SECONDS = 180.0
