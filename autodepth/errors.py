@@ -15,7 +15,8 @@ AutodepthError
 │   ├── NotAllowedError            whoever asks may not have it
 │   └── SelectionError             no point of a front fits what was asked for
 ├── ClusterError                   a Ray cluster that cannot be reached, or cannot carry trials out
-│   └── AccessError                it wants another token than it was given: exit 77
+│   ├── AccessError                it wants another token than it was given: exit 77
+│   └── RayStartError              a Ray of a search's own that does not start: exit 69
 ├── StorageError                   a study's folder takes no more: exit 74, and it can go on later
 ├── BundleError                    an exported folder that is damaged or was altered: exit 1
 ├── InfeasibleError                a network that breaks a bound of its study: ends one trial
@@ -100,6 +101,10 @@ class ClusterError(AutodepthError):
 
 class AccessError(ClusterError):
     """A Ray cluster that wants another token; the command line exits with status 77."""
+
+
+class RayStartError(ClusterError):
+    """A local Ray does not start, as on a busy machine; the command line exits with status 69."""
 
 
 class StorageError(AutodepthError):

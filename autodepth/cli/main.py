@@ -1,8 +1,9 @@
 """`autodepth`: registers the commands, and turns errors into one message and an exit status.
 
 Exit status: 0 done, 1 failed, 2 what was written cannot be used, 3 the budget ended before any
-point was found, 74 what is to be written to is full or read-only, 75 another process drives the
-study, 77 a Ray cluster wants another token, 130 interrupted by Ctrl-C, 143 by SIGTERM.
+point was found, 69 a local Ray does not start, 74 what is to be written to is full or read-only,
+75 another process drives the study, 77 a Ray cluster wants another token, 130 interrupted by
+Ctrl-C, 143 by SIGTERM.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from autodepth.errors import (
     AccessError,
     AutodepthError,
     InputError,
+    RayStartError,
     StorageError,
     StudyInUseError,
 )
@@ -139,6 +141,8 @@ def _status(error: AutodepthError) -> int:
         return os.EX_TEMPFAIL
     if isinstance(error, AccessError):
         return os.EX_NOPERM
+    if isinstance(error, RayStartError):
+        return os.EX_UNAVAILABLE
     if isinstance(error, StorageError):
         return os.EX_IOERR
     return 2 if isinstance(error, InputError) else 1

@@ -24,12 +24,18 @@ from autodepth.service.queue.carrying.carrier import (
     end_attempt,
     is_carried_out,
     start_attempt,
+    starts_in_vain,
     status_of,
     take_lock,
     told_of,
 )
 from autodepth.service.queue.carrying.commands import Place, command_of, environment_of, write_files
-from autodepth.service.queue.carrying.ending import outcome_of, spent_by, what_becomes_of
+from autodepth.service.queue.carrying.ending import (
+    NO_RAY,
+    outcome_of,
+    spent_by,
+    what_becomes_of,
+)
 from autodepth.service.queue.carrying.machine import devices_here, share_of
 from autodepth.service.queue.store import QueueStore
 from autodepth.service.queue.work import Work
@@ -104,13 +110,14 @@ class Scheduler:
         if driven or is_carried_out(self.place.folder(work.number)):
             self._ask(work, study, driven=driven)
             return
-        status = status_of(self.place.folder(work.number), work.attempt)
+        folder = self.place.folder(work.number)
+        status, in_vain = status_of(folder, work.attempt), self._starts_in_vain(work)
         outcome = outcome_of(study) if work.drives else None
         charged = max(0.0, spent_by(study) - work.spent_before) if work.drives else 0.0
         with self._store.transaction():
             work = self._store.work(work.number)  # somebody may have asked for more meanwhile
             words = partial(self._last_words, work)
-            state, told = what_becomes_of(work, status, outcome, words)
+            state, told = what_becomes_of(work, status, outcome, words, in_vain)
             self._store.end(work, state, told, charged)
 
     def _look_for_trial(self, work: Work, study: StudyFolder, *, driven: bool) -> None:
@@ -144,6 +151,9 @@ class Scheduler:
                 wish(study, stop=True)
             if work.concurrency not in {None, asked.concurrency}:
                 wish(study, concurrency=work.concurrency)
+
+    def _starts_in_vain(self, work: Work) -> int:
+        return starts_in_vain(self.place.folder(work.number), work.attempt, NO_RAY)
 
     def _last_words(self, work: Work) -> str:
         return told_of(self.place.folder(work.number)) or "it ended without a word"
@@ -220,7 +230,8 @@ class Scheduler:
             write_files(work, self.place)
             command = command_of(work, self.place)
             work = self._store.change(
-                work.number, state="running", attempt=work.attempt + 1, slot=slot, told=None,
+                work.number, state="running", attempt=work.attempt + 1, slot=slot,
+                told=work.told if self._starts_in_vain(work) else None,
                 started_at=work.started_at or utc_now(), spent_before=spent_by(study),
             )  # fmt: skip
         return work, command

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from autodepth.errors import ClusterError
+from autodepth.errors import RayStartError
 from autodepth.study.cluster.environment import (
     no_code_of_ours,
     prepare_for_ray,
@@ -36,7 +36,7 @@ def start_local(resources: Resources) -> None:
 
     Raises:
         InputError: $AUTODEPTH_METRICS_PORT is no port.
-        ClusterError: Ray does not start.
+        RayStartError: Ray does not start.
     """
     port = metrics_port()
     keep_token_private()
@@ -58,7 +58,7 @@ def start_local(resources: Resources) -> None:
                 },
             )
         except Exception as error:  # on a busy machine its parts have half a minute to find another
-            raise ClusterError(f"a local Ray does not start: {error}") from error
+            raise RayStartError(f"a local Ray does not start: {error}") from error
 
 
 @contextmanager

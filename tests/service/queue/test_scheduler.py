@@ -1,6 +1,9 @@
 """The scheduler: in order, within its slots, each once; ends are entered, policies handed over."""
 
+import json
+import os
 import time
+from types import SimpleNamespace
 
 import pytest
 from service.queue.queues import BOB, TRIALS, steered
@@ -9,7 +12,9 @@ from autodepth.records.driver_lock.by_hand import asked_for, role_of
 from autodepth.records.driver_lock.lock import DriverLock, read_requests
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
+from autodepth.service.queue import scheduler
 from autodepth.service.queue.carrying.carrier import is_carried_out
+from autodepth.service.queue.carrying.ending import NO_RAY
 from autodepth.service.queue.owners import LOCAL
 from autodepth.service.queue.scheduler import as_text
 from autodepth.service.queue.wishes import SearchWish
@@ -106,6 +111,28 @@ def test_wishes_are_said_again_to_a_driver_that_has_not_heard_them(make_recorded
                 steering.scheduler.look()
                 asked = read_requests(folder)
             assert (asked.concurrency, asked.stop) == (1, wanted == "pause")
+
+
+def test_one_whose_ray_did_not_start_is_told_of_while_it_is_tried_again(monkeypatch):
+    def start_and_end(*words):
+        os.close(words[4])
+        return SimpleNamespace(poll=lambda: os.EX_UNAVAILABLE)
+
+    monkeypatch.setattr(scheduler, "start_attempt", start_and_end)
+    with steered() as steering:
+        ask(steering, "a")
+        folder = steering.scheduler.place.folder(1)
+        for attempt in range(1, 6):
+            steering.scheduler.look()
+            work = steering.store.work(1)
+            assert (work.state, work.attempt) == ("running", attempt)
+            assert work.told is None if attempt == 1 else f"{attempt - 1} of at most 5" in work.told
+            (folder / f"end-{attempt}.json").write_text(json.dumps({"status": NO_RAY}))
+        (folder / "log.txt").write_text("error: a local Ray does not start: it timed out")
+        steering.scheduler.look()
+        work = steering.store.work(1)
+        assert work.state == "failed"
+        assert work.told.endswith("5 times in a row: a local Ray does not start: it timed out")
 
 
 def test_time_of_ended_attempts_is_charged_once(make_recorded):

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,12 @@ def status_of(folder: Path, attempt: int) -> int | None:
         return int(json.loads((folder / _END.format(attempt=attempt)).read_bytes())["status"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def starts_in_vain(folder: Path, attempt: int, status: int) -> int:
+    """Return how many attempts in a row, up to this one, ended with a status."""
+    earlier = range(attempt, 0, -1)
+    return sum(1 for _ in takewhile(lambda each: status_of(folder, each) == status, earlier))
 
 
 def answer_of(folder: Path, attempt: int) -> Any:

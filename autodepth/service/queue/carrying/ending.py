@@ -11,13 +11,20 @@ from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import INTERRUPTED
 from autodepth.service.queue.work import State, Work
 
+NO_RAY = os.EX_UNAVAILABLE
+"""Exit status of a command whose local Ray did not start."""
 _MOST_ATTEMPTS = 20
+_MOST_IN_VAIN = 5  # in a row; Ray gives its parts half a minute each time
 _STOPPED = "it was stopped"
 _BY_SIGNAL = 128  # exit statuses from here on
 
 
 def what_becomes_of(
-    work: Work, status: int | None, outcome: str | None, last_words: Callable[[], str]
+    work: Work,
+    status: int | None,
+    outcome: str | None,
+    last_words: Callable[[], str],
+    in_vain: int = 0,
 ) -> tuple[State, str | None]:
     """Return the state of a work after an attempt, and why in words.
 
@@ -26,20 +33,33 @@ def what_becomes_of(
         status: the attempt's exit status; None where its process died.
         outcome: how its study ended; None where it has not, or it drives none.
         last_words: returns what the attempt said at its end.
+        in_vain: how many attempts in a row, this one included, ended with `NO_RAY`.
     """
-    died = status is None or status >= _BY_SIGNAL
+    lost = status is None or status >= _BY_SIGNAL or status == NO_RAY
     asked_to_end = outcome == INTERRUPTED and status in {0, 1}
-    if work.wanted != "run" and (died or asked_to_end):
+    if work.wanted != "run" and (lost or asked_to_end):
         return ("paused", "it was paused") if work.wanted == "pause" else ("stopped", _STOPPED)
-    if died and work.attempt >= _MOST_ATTEMPTS:
-        return "failed", f"its process died {work.attempt} times: {last_words()}"
-    if died:
-        return "waiting", "its process died; it goes on where it was"
+    if lost:
+        return _whether_again(work, last_words, in_vain)
     if status == os.EX_TEMPFAIL:
         return "waiting", "another process drives the study"
     if asked_to_end:
         return "stopped", f"{_STOPPED} by `autodepth stop`"
     return ("done", outcome) if status == 0 else ("failed", last_words())
+
+
+def _whether_again(
+    work: Work, last_words: Callable[[], str], in_vain: int
+) -> tuple[State, str | None]:
+    """Return the state of a work whose attempt was lost, through no fault of what was asked."""
+    if in_vain >= _MOST_IN_VAIN:
+        return "failed", f"its Ray did not start, {in_vain} times in a row: {last_words()}"
+    if work.attempt >= _MOST_ATTEMPTS:
+        return "failed", f"its process died {work.attempt} times: {last_words()}"
+    if in_vain:
+        times = f"{in_vain} of at most {_MOST_IN_VAIN} times in a row"
+        return "waiting", f"its Ray did not start in time, {times}; it is tried again"
+    return "waiting", "its process died; it goes on where it was"
 
 
 def spent_by(study: StudyFolder) -> float:

@@ -1,10 +1,19 @@
 """What becomes of a work, by how its process ended and what people wanted."""
 
+import json
+import os
+
 import pytest
 from service.queue.queues import steered
 
 from autodepth.records.trial_record import INTERRUPTED, SPENT
-from autodepth.service.queue.carrying.ending import outcome_of, spent_by, what_becomes_of
+from autodepth.service.queue.carrying.carrier import starts_in_vain
+from autodepth.service.queue.carrying.ending import (
+    NO_RAY,
+    outcome_of,
+    spent_by,
+    what_becomes_of,
+)
 from autodepth.service.queue.owners import LOCAL
 from autodepth.service.queue.wishes import SearchWish
 
@@ -27,6 +36,8 @@ from autodepth.service.queue.wishes import SearchWish
         ("stop", 1, None, None, "stopped", "stopped"),
         ("stop", 1, 1, INTERRUPTED, "stopped", "stopped"),
         ("stop", 1, 2, INTERRUPTED, "failed", "last words"),
+        ("pause", 1, NO_RAY, None, "paused", "paused"),
+        ("stop", 1, NO_RAY, None, "stopped", "stopped"),
     ],
 )
 def test_every_end_has_one_state(wanted, attempt, status, outcome, state, told):
@@ -36,6 +47,31 @@ def test_every_end_has_one_state(wanted, attempt, status, outcome, state, told):
     found, words = what_becomes_of(work, status, outcome, lambda: "last words")
     assert found == state
     assert told in words
+
+
+@pytest.mark.parametrize(
+    ("in_vain", "state", "told"),
+    [
+        (1, "waiting", "1 of at most 5 times in a row"),
+        (4, "waiting", "4 of at most 5 times in a row"),
+        (5, "failed", "its Ray did not start, 5 times in a row: last words"),
+    ],
+)
+def test_one_whose_ray_does_not_start_is_tried_again_so_many_times(in_vain, state, told):
+    with steered() as steering:
+        work, _ = steering.search(LOCAL, SearchWish(study="a", budget="1trials"), "k")
+        work = steering.store.change(work.number, attempt=9)
+    found, words = what_becomes_of(work, NO_RAY, None, lambda: "last words", in_vain)
+    assert found == state
+    assert told in words
+
+
+def test_starts_in_vain_are_counted_in_a_row_from_the_files_of_ends(tmp_path):
+    for attempt, status in enumerate((NO_RAY, 0, NO_RAY, NO_RAY), start=1):
+        (tmp_path / f"end-{attempt}.json").write_text(json.dumps({"status": status}))
+    counts = [starts_in_vain(tmp_path, attempt, NO_RAY) for attempt in range(6)]
+    assert counts == [0, 1, 0, 1, 2, 0]
+    assert NO_RAY == os.EX_UNAVAILABLE
 
 
 def test_what_a_study_spent_and_how_it_ended_is_read_where_there_is_one(make_recorded):
