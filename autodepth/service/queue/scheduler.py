@@ -36,6 +36,7 @@ from autodepth.service.queue.carrying.ending import (
     spent_by,
     what_becomes_of,
 )
+from autodepth.service.queue.carrying.exported import status_of_dead_export
 from autodepth.service.queue.carrying.machine import devices_here, share_of
 from autodepth.service.queue.store import QueueStore
 from autodepth.service.queue.work import Work
@@ -114,6 +115,8 @@ class Scheduler:
         status, in_vain = status_of(folder, work.attempt), self._starts_in_vain(work)
         outcome = outcome_of(study) if work.drives else None
         charged = max(0.0, spent_by(study) - work.spent_before) if work.drives else 0.0
+        if work.kind == "export" and status is None:
+            status = status_of_dead_export(self.place.export(work.arguments["to"]), work.study)
         with self._store.transaction():
             work = self._store.work(work.number)  # somebody may have asked for more meanwhile
             words = partial(self._last_words, work)
