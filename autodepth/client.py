@@ -20,6 +20,7 @@ import requests
 from autodepth.errors import AutodepthError, InputError, NotAllowedError, NotNowError, StudyError
 
 _SECONDS = 60.0
+_DRY_RUN_SECONDS = 660.0  # the server ends one sooner
 _LOOK_SECONDS = 0.5
 _PIECE = 2**20
 _KINDS: Mapping[int, type[AutodepthError]] = {
@@ -96,6 +97,16 @@ class Client:
         """
         asked = {"study": study, "budget": budget, **options}
         return dict(self._post("queue", asked, key or _new_key()))
+
+    def dry_run(self, *, budget: str, **options: Any) -> dict[str, Any]:
+        """Return what a search would do and what its budget affords; a few steps are timed.
+
+        Args:
+            budget: as of `search`.
+            options: likewise.
+        """
+        asked = {"budget": budget, **options}
+        return dict(self._ask("POST", "dry-run", json=asked, timeout=_DRY_RUN_SECONDS))
 
     def stop(self, study: str) -> list[dict[str, Any]]:
         """Stop a study: what is complete stays."""
@@ -188,11 +199,10 @@ class Client:
     def _ask(self, method: str, path: str, **request: Any) -> Any:
         """Ask, and ask again while nobody answers: all that is asked here is done once."""
         give_up = time.monotonic() + self._patience
+        request.setdefault("timeout", _SECONDS)
         while True:
             try:
-                response = self._session.request(
-                    method, f"{self._api}/{path}", timeout=_SECONDS, **request
-                )
+                response = self._session.request(method, f"{self._api}/{path}", **request)
             except _UNANSWERED as error:
                 if time.monotonic() > give_up:
                     raise AutodepthError(f"nothing answers at {self._api}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 
 import pytest
@@ -12,6 +13,7 @@ from autodepth.client import Client
 from autodepth.dashboard.guard import Access
 from autodepth.errors import AutodepthError, InputError, NotAllowedError, NotNowError, StudyError
 from autodepth.records.studies import find_study
+from autodepth.service.agents import commands
 
 
 @pytest.fixture
@@ -38,6 +40,19 @@ def test_studies_are_looked_at(address):
         "name": "alice", "device": "cpu", "allowed": 600.0, "charged": 0.0, "reserved": 0.0,
         "left": 600.0,
     }  # fmt: skip
+
+
+def test_a_dry_run_is_asked_for_and_queues_nothing(address, steering, monkeypatch):
+    printed = "import json, sys; print(json.dumps({'words': sys.argv[1:]}))"
+    program = [sys.executable, "-c", printed]
+    monkeypatch.setattr(commands, "_program", lambda *words: [*program, *words])
+    told = Client(address, BOB.token).dry_run(budget="1trials", settings=["seed=3"])
+    assert told["words"][:4] == ["search", "--budget=1trials", "--set=seed=3", "--dry-run"]
+    assert steering.store.works() == []
+    with pytest.raises(NotAllowedError):
+        Client(address, READER.token).dry_run(budget="1trials")
+    with pytest.raises(InputError, match="has no unit"):
+        Client(address, BOB.token).dry_run(budget="1")
 
 
 def test_studies_are_steered(address, steering, tmp_path):

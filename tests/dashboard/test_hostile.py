@@ -30,8 +30,9 @@ STEPS = (
     ("POST", "/studies/hers/exports", '{"to": "out"}'),
     ("DELETE", "/studies/hers?confirm=hers", ""),
     ("POST", "/exports/out/register", "{}"),
+    ("POST", "/dry-run", '{"budget": "1trials"}'),
 )
-OF_HERS = STEPS[1:-1]
+OF_HERS = STEPS[1:-2]
 MARKUP = "<img src=x onerror=alert(1)>"
 
 
@@ -163,6 +164,9 @@ def test_what_is_no_search_is_refused_in_words(make_recorded):
         for body in BAD:
             words = json.loads(told.refused("POST", "/queue", body, status={400, 409, 422}))
             assert words["error"], body
+            if '"study": "new"' in body:
+                plan = body.replace('"study": "new", ', "")
+                told.refused("POST", "/dry-run", plan, status={400, 422})
         for policy in (
             '{"p_L": NaN}',
             '{"x": 1}',

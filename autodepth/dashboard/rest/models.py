@@ -50,10 +50,9 @@ class SpaceRequest(_Asked):
     seed: int | None = Field(None, ge=0, description="Takes the place of the space's seed.")
 
 
-class SearchRequest(SpaceRequest):
-    """A search that is to be queued, with the same options as `autodepth search`."""
+class DryRunRequest(SpaceRequest):
+    """A search that is asked about, with the same options as `autodepth search`."""
 
-    study: Name = Field(description="A new name for the study.")
     budget: Line = Field(description="What may be spent: 50gpu-h, 90cpu-min, 12h, 400trials.")
     concurrency: int | None = Field(None, ge=1, description="Trials at a time; one per device.")
     per_trial: Line | None = Field(None, description="What a trial reserves, such as 0.25gpu.")
@@ -63,7 +62,13 @@ class SearchRequest(SpaceRequest):
 
     def wish(self) -> SearchWish:
         """Return the same as a wish."""
-        return SearchWish(**self.model_dump())
+        return SearchWish(**{"study": "new", **self.model_dump()})
+
+
+class SearchRequest(DryRunRequest):
+    """A search that is to be queued, with the same options as `autodepth search`."""
+
+    study: Name = Field(description="A new name for the study.")
 
 
 class ConcurrencyRequest(_Asked):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from autodepth.dashboard.guard import CALLER
 from autodepth.dashboard.rest import models
+from autodepth.dashboard.rest.documents import Document
 from autodepth.dashboard.rest.events import changes, event
 from autodepth.dashboard.rest.exports import (
     archive_of,
@@ -22,6 +24,7 @@ from autodepth.dashboard.rest.exports import (
 from autodepth.dashboard.rest.models import WorkAnswer
 from autodepth.errors import InputError, NotAllowedError, SpaceFileError, StudyError
 from autodepth.service.queue.carrying.carrier import LOG_FILE
+from autodepth.service.queue.carrying.dry_run import DryRuns
 from autodepth.service.queue.owners import Owner
 from autodepth.service.queue.steering import Steering
 from autodepth.service.queue.wishes import SearchWish
@@ -97,7 +100,7 @@ def queue_routes(  # noqa: C901 - a route each
     steering: Steering, stopping: Callable[[], bool]
 ) -> APIRouter:
     """Return the routes of the queue."""
-    api, answers = APIRouter(tags=["queue"]), Answers(steering)
+    api, answers, dry_runs = APIRouter(tags=["queue"]), Answers(steering), DryRuns()
 
     @api.get("/queue", summary="The queue")
     def queue(
@@ -121,6 +124,12 @@ def queue_routes(  # noqa: C901 - a route each
         asked: models.SearchRequest, owner: Steerer, key: Key, response: Response
     ) -> WorkAnswer:
         return answers.entered(response, steering.search(owner, asked.wish(), key))
+
+    @api.post("/dry-run", summary="What a search would do, as search --dry-run --json")
+    async def dry_run(asked: models.DryRunRequest, _: Steerer) -> Document:
+        wish = asked.wish()
+        await asyncio.to_thread(wish.check)
+        return Document(**await dry_runs.plan(wish.arguments(), steering.scheduler.place))
 
     @api.get("/queue/{number}", summary="One piece of work")
     def work(number: Number) -> WorkAnswer:

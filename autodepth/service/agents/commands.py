@@ -23,6 +23,7 @@ from autodepth.space.file.shipped import shipped_spaces
 
 _START_SECONDS, _PAUSE_SECONDS = 600.0, 0.25
 _LOG = "{study}.log"
+_CANNOT_BE_USED = 2  # exit status
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _TOLD_LINES = 20
 _started: list[subprocess.Popen[bytes]] = []  # what is forgotten while it runs is warned of
@@ -32,7 +33,8 @@ async def answer(command: str, *arguments: str) -> Any:
     """Run a command with `--json`, and return its document.
 
     Raises:
-        AutodepthError: it failed; the text is what it said.
+        InputError: it could not use what was written; the text is what it said.
+        AutodepthError: it failed; likewise.
     """
     process = await asyncio.create_subprocess_exec(
         *_program(command, *arguments, "--json"), stdin=DEVNULL, stdout=PIPE, stderr=PIPE
@@ -43,7 +45,8 @@ async def answer(command: str, *arguments: str) -> Any:
         process.kill()
         raise
     if process.returncode:
-        raise AutodepthError(_last(told.decode(errors="replace")))
+        kind = InputError if process.returncode == _CANNOT_BE_USED else AutodepthError
+        raise kind(_last(told.decode(errors="replace")))
     return json.loads(out)
 
 

@@ -60,17 +60,14 @@ class Place:
 def command_of(work: Work, place: Place) -> list[str]:
     """Return the words of `autodepth` that carry the next attempt at a work out."""
     given, folder = dict(work.arguments), place.folder(work.number)
-    text = given.pop("space_text", None)
     cluster = options(ray_address=place.ray_address, storage=place.storage)
     store = options(tracking_uri=place.tracking_uri)
     told = [*store, *options(notify=list(place.notify))]
     if work.kind == "search":
-        name = given.pop("space", None)
-        shipped = default_space() if name is None else shipped_spaces()[name]
-        space = [str(shipped if text is None else folder / SPACE_FILE)]
+        asked, space = _search_words(given, folder)
         again = ["--go-on"] if work.attempt else []
-        words = ["search", f"--study={work.study}", *options(**given), *again, *cluster, *told]
-        return [*words, "--json", *space]
+        words = ["search", f"--study={work.study}", *asked, *again, *cluster, *told]
+        return [*words, "--json", space]
     if work.kind == "resume":
         words = ["resume", *options(total=work.total), *cluster, *told]
     elif work.kind == "confirm":
@@ -85,6 +82,27 @@ def command_of(work: Work, place: Place) -> list[str]:
         return ["register", *options(name=given.get("name")), *store, "--json", str(folder)]
     policy = [str(folder / POLICY_FILE)] if work.kind == "policy" else []
     return [*words, "--json", work.study, *policy]
+
+
+def dry_run_of(arguments: Mapping[str, Any], place: Place, folder: Path) -> list[str]:
+    """Return the words of `autodepth` that say what a search would do.
+
+    Args:
+        arguments: as of a work that searches.
+        place: where it would be carried out.
+        folder: has the text of its space, where it has one.
+    """
+    cluster = options(ray_address=place.ray_address, storage=place.storage)
+    asked, space = _search_words(arguments, folder)
+    return ["search", *asked, *cluster, "--dry-run", space]
+
+
+def _search_words(arguments: Mapping[str, Any], folder: Path) -> tuple[list[str], str]:
+    """Return the options of a search, and its space file."""
+    given = dict(arguments)
+    text, name = given.pop("space_text", None), given.pop("space", None)
+    shipped = default_space() if name is None else shipped_spaces()[name]
+    return options(**given), str(shipped if text is None else folder / SPACE_FILE)
 
 
 def write_files(work: Work, place: Place) -> None:
