@@ -58,7 +58,7 @@ def _whether_again(
         return "failed", f"its process died {work.attempt} times: {last_words()}"
     if in_vain:
         times = f"{in_vain} of at most {_MOST_IN_VAIN} times in a row"
-        return "waiting", f"its Ray did not start in time, {times}; it is tried again"
+        return "waiting", f"taken up again, for its Ray did not start in time ({times})"
     return "waiting", "its process died; it goes on where it was"
 
 
