@@ -132,7 +132,9 @@ class _ScoresAlone:
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images [B, C, H, W] to class scores [B, classes]."""
-        scores: Tensor = super().forward(pixel_values=images).logits  # type: ignore[misc]
+        told = super().forward(pixel_values=images)  # type: ignore[misc]
+        # PP-LCNet's class for images calls what its head gives by another name.
+        scores: Tensor = told.logits if hasattr(told, "logits") else told.last_hidden_state
         return scores
 
 

@@ -108,6 +108,12 @@ def test_a_kind_is_built_at_random_for_the_images_at_hand():
     assert default_input("hf:vit") == (3, 224, 224)
 
 
+def test_scores_that_go_by_another_name_are_found():
+    module = build_module(spec_of("pp_lcnet", {"scale": 0.25})).eval()
+
+    assert module(torch.zeros(2, 3, 32, 32)).shape == (2, 5)
+
+
 def test_it_is_built_again_where_its_files_are_not(saved, tmp_path):
     _, folder = saved
     spec = complete(replace(spec_of(folder), height=64, width=64))
