@@ -260,7 +260,7 @@ def test_the_keyboard_alone_will_do(look, served, make_study):
     assert looking.errors == []
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(1920, marks=pytest.mark.long), 390])
 @pytest.mark.parametrize(
     "dark", [False, pytest.param(True, marks=pytest.mark.long)], ids=["light", "dark"]
 )

@@ -212,7 +212,7 @@ def test_commands_that_are_shown_are_commands(look, make_study):
         group.commands[name].make_context(name, words, resilient_parsing=True)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(1920, marks=pytest.mark.long), 390])
 @pytest.mark.parametrize(
     "dark", [False, pytest.param(True, marks=pytest.mark.long)], ids=["light", "dark"]
 )
