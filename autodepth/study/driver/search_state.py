@@ -93,9 +93,10 @@ class ActiveTrial:
     @property
     def parent_trained(self) -> bool | None:
         """Whether its time holds the training of a parent; None where it holds a part of it."""
-        if not self.found["parent"]:
+        told, found = self.epochs["parent"], self.found["parent"]
+        if not told:
             return self.new_parent
-        return False if self.found["parent"] == self.epochs["parent"] else None
+        return not found if found in {0, told} else None
 
 
 class SearchState:

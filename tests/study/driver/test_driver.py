@@ -214,6 +214,21 @@ def test_a_parent_from_the_cache_of_an_earlier_study_does_not_make_parents_look_
     assert study.driver.meter.expected(10.0, new_parent=True) == before
 
 
+def test_a_trial_that_finds_no_parent_where_one_was_counts_as_one_that_trained_it():
+    study = SimulatedStudy("gone", "50trials", *PLAIN, "search.origin=parent", concurrency=1)
+    task = study.next()
+    while study.driver._running[task.number].new_parent:
+        study.complete(task)
+        task = study.next()
+    running = study.driver._running[task.number]
+    assert running.parent_trained is False
+    running.restart()
+    study.report(task)  # the cache had it no more
+    assert running.parent_trained is True
+    study.report(task, replayed=True)
+    assert running.parent_trained is None
+
+
 def test_a_count_of_trials_that_is_used_up_leaves_the_time_for_confirmation():
     study = SimulatedStudy(
         "both", "2trials,1h", *PLAIN[:2], "confirmation={share: 0.2, seeds: 1}", concurrency=1
