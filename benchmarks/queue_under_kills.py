@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,6 +63,7 @@ class Tally:
         driver_kills: how often a driver was.
         attempts: processes of works; a supervisor's drivers are not counted.
         done: works that are done.
+        not_done: state of the others, and what is told of it, in words.
         carried_out: searches whose ledger is whole, with one trial that counts.
         in_order: whether they started in the order of their numbers.
         device_s: device seconds by all ledgers together.
@@ -77,6 +78,7 @@ class Tally:
     driver_kills: int = 0
     attempts: int = 0
     done: int = 0
+    not_done: list[str] = field(default_factory=list)
     carried_out: int = 0
     in_order: bool = False
     device_s: float = 0.0
@@ -222,6 +224,7 @@ def count(works: list[dict[str, Any]], accounts: list[dict[str, Any]], tally: Ta
     starts = [work["started_at"] for work in works]
     tally.attempts = sum(work["attempt"] for work in works)
     tally.done = sum(work["state"] == "done" for work in works)
+    tally.not_done = [f"{w['state']}: {w['told']}" for w in works if w["state"] != "done"]
     tally.carried_out = sum(seconds is not None for seconds in spent.values())
     tally.in_order = starts == sorted(starts)
     tally.device_s = sum(seconds or 0.0 for seconds in spent.values())
