@@ -226,6 +226,12 @@ class Policy(PolicySettings):
         )
 
 
+def in_full(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `to_dict` wrote, with what it leaves out."""
+    left_out = {name: getattr(PolicySettings, _NAMES[name]) for name in _LATER}
+    return {**{n: v for n, v in left_out.items() if not SETTINGS[n].by_branch}, **values}
+
+
 def widths_in(values: Mapping[str, Any]) -> dict[int, float]:
     """Return the widths of single branches, by number, that a policy has as plain values."""
     return {int(branch): float(width) for branch, width in values.get("widths", {}).items()}

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from autodepth.errors import TrackingError
 from autodepth.front.selection import FrontPoint
+from autodepth.policy.policy import in_full
 from autodepth.records.ledger import Ledger
 from autodepth.records.mlflow import payload as projection
 from autodepth.records.mlflow import views as preset_view
@@ -126,7 +127,7 @@ class MlflowSender:
             values += projection.final_measurements(record, on_front=on_front)
         values += [value for value in curves if value.step > run.epochs_sent]
         if values or record.ended_at or not known:
-            self._log(run, values, tags, {} if known else projection.params(record.policy))
+            self._log(run, values, tags, {} if known else projection.params(in_full(record.policy)))
         if record.ended_at and not run.state_sent:
             status = projection.RUN_STATUS[record.state]
             ended = projection.milliseconds(record.ended_at)

@@ -13,12 +13,15 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from autodepth.policy.settings import SETTINGS
+from autodepth.records.mlflow.payload import BRANCHES_LEFT
+
 KEY = "autodepth"
 TAG = f"mlflow.sharedViewState.{KEY}"
 _MACS = "macs_m"
-_COLUMNS = (_MACS, "params_m", "latency_ms", "size_mb", "on_front")
-_REMOVING = ("sensitivity_threshold", "branches_removed", "macs_target", "filter_sparsity")
+_COLUMNS = (_MACS, BRANCHES_LEFT, "params_m", "latency_ms", "size_mb", "on_front")
 _MOST_AXES = 7  # more do not fit beside each other
+_MEASURED = [BRANCHES_LEFT, _MACS]
 _MOST_RUNS = 1000
 _SECTION = "autodepth-front"
 # Without it MLflow 3.17 takes every experiment for one of language models, whose page is empty.
@@ -31,7 +34,7 @@ def view_tag(plan: Mapping[str, Any]) -> str:
     Args:
         plan: the study's; its space says which parameters vary.
     """
-    varied = _varied(plan.get("space", {}))
+    searched = _searched(plan.get("space", {}))
     metrics = plan.get("task", {}).get("metrics", {"accuracy": None})
     leading = f"final_{next(iter(metrics))}"
     charts = [
@@ -39,17 +42,18 @@ def view_tag(plan: Mapping[str, Any]) -> str:
         _chart(
             "parallel",
             "PARALLEL",
-            selectedParams=varied,
-            selectedMetrics=[_MACS, leading],
+            selectedParams=_axes(searched),
+            selectedMetrics=[*_MEASURED, leading],
             showAllRuns=True,
         ),
+        _chart(
+            "contour",
+            "CONTOUR",
+            xaxis=_metric(BRANCHES_LEFT),
+            yaxis=_metric(_MACS),
+            zaxis=_metric(leading),
+        ),
     ]
-    # Parents are few: what shapes them takes too few values for a contour.
-    if by_trial := [name for name in varied if name.split(".")[0] in _REMOVING]:
-        axis = {"key": by_trial[0], "type": "PARAM"}
-        charts.append(
-            _chart("contour", "CONTOUR", xaxis=axis, yaxis=_metric(_MACS), zaxis=_metric(leading))
-        )
     state = {
         "compareRunCharts": charts,
         "compareRunSections": [
@@ -65,7 +69,7 @@ def view_tag(plan: Mapping[str, Any]) -> str:
         "isAccordionReordered": False,
         "selectedColumns": [
             *(f"metrics.`{name}`" for name in (leading, *_COLUMNS)),
-            *(f"params.`{name}`" for name in varied),
+            *(f"params.`{name}`" for name in searched),
         ],
         "runsHiddenMode": "SHOW_ALL",
         # 100 runs are loaded at a time: so the front is among them.
@@ -98,16 +102,29 @@ def files_link(experiment: str, run: str) -> str:
     return f"#/experiments/{experiment}/runs/{run}/artifacts?{_WORKFLOW}"
 
 
-def _varied(space: Mapping[str, Any]) -> list[str]:
-    """Return the parameters that differ between trials, by the names of their runs."""
-    found: list[str] = []
-    for section, prefix in (("search", ""), ("train", "train.")):
-        for name, setting in space.get(section, {}).items():
-            if isinstance(setting, Mapping):
-                # One threshold per stage is logged as so many parameters: the first stands here.
-                per_part = setting.get("per", "network") != "network"
-                found.append(f"{prefix}{name}" + (".1" if per_part else ""))
-    return found[: _MOST_AXES - 2]
+def _searched(space: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return what is searched, by the names of parameters: of one per stage the first stands."""
+    return {
+        prefix + name + ("" if _for_network(setting) else ".1"): setting
+        for section, prefix in (("search", ""), ("train", "train."))
+        for name, setting in space.get(section, {}).items()
+        if isinstance(setting, Mapping)
+    }
+
+
+def _axes(searched: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the parameters that every run has, as numbers or names.
+
+    MLflow leaves runs out of parallel coordinates that lack one of them, and hides the chart where
+    all do. So it has none that only some policies have, such as one threshold per stage.
+    """
+    nullable = {name for name, setting in SETTINGS.items() if setting.nullable}
+    found = [n for n, setting in searched.items() if _for_network(setting) and n not in nullable]
+    return found[: _MOST_AXES - len(_MEASURED) - 1]
+
+
+def _for_network(setting: Mapping[str, Any]) -> bool:
+    return setting.get("per", "network") == "network"
 
 
 def _metric(key: str) -> dict[str, str]:
