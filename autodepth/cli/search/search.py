@@ -227,11 +227,11 @@ def _go_on(request: ResumeRequest, *, json: bool) -> None:
         try:
             plan, folder = plan_resume(request, cluster=cluster)
         except BudgetSpentError as error:
-            if request.total is None:
+            if (result := ended(request)) is None:
                 raise
             say(f"{request.study} is done: {error}")
             if json:
-                give_json(result_values(ended(request)))
+                give_json(result_values(result))
             return
         say("\n".join(plan_lines(plan, folder.space_path)))
         result = carry_on(plan, folder, request, watch=watching)

@@ -205,6 +205,18 @@ def driver_of(folder: StudyFolder) -> Driver | None:
         os.close(handle)
 
 
+def driver_died(folder: StudyFolder) -> bool:
+    """Whether the last driver of a study died: a lock that nobody holds has its name."""
+    try:
+        handle = os.open(folder.path / LOCK_FILE, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return _try_lock(handle, fcntl.LOCK_SH) and read_driver(handle) is not None
+    finally:
+        os.close(handle)
+
+
 def _try_lock(handle: int, kind: int) -> bool:
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)

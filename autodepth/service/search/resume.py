@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from autodepth.errors import BudgetSpentError, InputError, StorageError
 from autodepth.records.driver_lock.heartbeat import Driver
-from autodepth.records.driver_lock.lock import DriverLock
+from autodepth.records.driver_lock.lock import DriverLock, driver_died
 from autodepth.records.ledger import Ledger
 from autodepth.records.mlflow.sync import unsent_trials
 from autodepth.records.studies import StudyFolder, find_study, study_folders
+from autodepth.service.notify.notifier import telling
 from autodepth.service.notify.places import read_places
 from autodepth.service.search.one_search import only_search
 from autodepth.service.search.replan import keep_paths, plan_again
 from autodepth.service.search.requests import Concurrency, ResumeRequest, SearchRequest
-from autodepth.service.search.search import drive, on_cluster
+from autodepth.service.search.search import drive, on_cluster, tracking
 from autodepth.service.search.wanted_space import space_of
+from autodepth.space.file.space_file import load_space
 from autodepth.study.plan.plan import StudyPlan
 from autodepth.study.run import Runner, StudyResult, Watch, ended_result
 from autodepth.units import Budget, format_device_time
@@ -74,7 +76,12 @@ def resume(  # noqa: PLR0913 - as `search`
         storage=storage,
     )
     with on_cluster(request.ray_address, request.storage) as cluster:
-        plan, folder = plan_resume(request, cluster=cluster)
+        try:
+            plan, folder = plan_resume(request, cluster=cluster)
+        except BudgetSpentError:
+            if (result := ended(request)) is None:
+                raise
+            return result
         return carry_on(plan, folder, request, watch=watch)
 
 
@@ -128,12 +135,34 @@ def resumption_of(request: SearchRequest) -> ResumeRequest | None:
     )
 
 
-def ended(request: ResumeRequest) -> StudyResult:
-    """Return the result of a study whose budget is spent."""
+def ended(request: ResumeRequest) -> StudyResult | None:
+    """Return the result of a study that has spent its budget, where that is all that was asked for.
+
+    So it is where the request says what may be spent in all, and where the last driver died when
+    the study had ended: others are then told what it could not tell them. Else None.
+    """
     folder = find_study(request.study)
+    died = driver_died(folder)
+    if request.total is None and not died:
+        return None
+    if died:
+        _tell_the_end(folder, request)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         result = ended_result(folder, ledger)
     return replace(result, unsent=unsent_trials(folder, request.tracking_uri))
+
+
+def _tell_the_end(folder: StudyFolder, request: ResumeRequest) -> None:
+    """Tell MLflow and people what the driver of a study that ended did not live to tell."""
+    places = read_places((*load_space(folder.space_path).notify, *request.notify))
+    with (
+        DriverLock(folder, wait=True) as lock,
+        Ledger.open(folder.ledger_path) as ledger,
+    ):
+        _begin_driving(ledger, lock.taken_from)
+        assert ledger.token is not None
+        with telling(folder, places, token=ledger.token, taken_up=False):
+            tracking(folder, request, ledger.token).close()
 
 
 def carry_on(

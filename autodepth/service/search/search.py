@@ -209,9 +209,7 @@ def _drive(
     confirmation: ConfirmationRequest | None,
 ) -> StudyResult:
     """Spend what is left of a study's budget, MLflow being told meanwhile."""
-    tracker = Tracker(
-        folder, tracking_uri=request.tracking_uri, write_files=write_study_files, token=ledger.token
-    )
+    tracker = tracking(folder, request, ledger.token)
     try:
         result = run_study(
             plan,
@@ -231,6 +229,13 @@ def _drive(
         with suppress(StorageError):  # `fsck` tells, and mends it
             write_mirror(folder)
     return replace(result, unsent=unsent, charts=tracker.charts())
+
+
+def tracking(folder: StudyFolder, request: RunRequest, token: int | None) -> Tracker:
+    """Begin to send a study to MLflow, for the driver that has a token."""
+    return Tracker(
+        folder, tracking_uri=request.tracking_uri, write_files=write_study_files, token=token
+    )
 
 
 def _study_name(plan: StudyPlan) -> str:

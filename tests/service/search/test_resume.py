@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 import time
 from contextlib import contextmanager, suppress
 
@@ -10,6 +12,7 @@ from crash_loop import drive, start_copy
 
 from autodepth.errors import BudgetError, StudyError
 from autodepth.records.ledger import Ledger
+from autodepth.records.mlflow.sync import Tracker
 from autodepth.records.studies import find_study, studies_root
 from autodepth.records.trial_record import LOST
 from autodepth.service.search.requests import ResumeRequest
@@ -101,6 +104,35 @@ def test_a_study_that_has_spent_all_says_how_to_go_on():
 
     with pytest.raises(BudgetError, match=r"nothing is left of the budget .*--budget \+10cpu-min"):
         plan_resume(ResumeRequest(study="spent"))
+
+
+def search_and_die(study, owner, method):
+    """Search in this process, which dies where a method is called."""
+    setattr(owner, method, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+    search(budget="2trials", study=study, settings=SMALL, runner="in-process")
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "told"),
+    [(Ledger, "end_study", None), (Tracker, "close", "the budget was spent")],
+)
+def test_a_study_whose_process_died_after_its_last_trial_is_closed(owner, method, told):
+    process = start_copy(search_and_die, "last", owner, method)
+    process.join()
+    with Ledger.open(find_study("last").ledger_path, read_only=True) as ledger:
+        left = ledger.study.outcome, ledger.study.ended_at
+    before = trials("last")
+    result = resume("last", runner="in-process")
+    with Ledger.open(find_study("last").ledger_path, read_only=True) as ledger:
+        ended_at = ledger.study.ended_at
+
+    assert process.exitcode == -signal.SIGKILL
+    assert left[0] == told
+    assert left[1] in {None, ended_at}  # an end that was told is not told again
+    assert (result.outcome, result.unsent) == ("the budget was spent", 0)
+    assert [trial.number for trial in trials("last")] == [trial.number for trial in before]
+    with pytest.raises(BudgetError, match="nothing is left of the budget"):
+        resume("last", runner="in-process")
 
 
 def test_a_study_whose_process_was_killed_goes_on():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from autodepth.errors import StudyError
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
-from autodepth.records.trial_record import EXHAUSTED, INTERRUPTED, SPENT
+from autodepth.records.trial_record import INTERRUPTED
 from autodepth.service.queue.work import State, Work
 
 NO_RAY = os.EX_UNAVAILABLE
@@ -39,8 +39,6 @@ def what_becomes_of(
     asked_to_end = outcome == INTERRUPTED and status in {0, 1}
     if work.wanted != "run" and (lost or asked_to_end):
         return ("paused", "it was paused") if work.wanted == "pause" else ("stopped", _STOPPED)
-    if lost and work.kind == "search" and outcome in {SPENT, EXHAUSTED}:
-        return "done", outcome  # its process died after the last that it had to do
     if lost:
         return _whether_again(work, last_words, in_vain)
     if status == os.EX_TEMPFAIL:

@@ -25,8 +25,8 @@ from autodepth.service.queue.wishes import SearchWish
         ("run", 1, 2, None, "failed", "last words"),
         ("run", 1, 1, SPENT, "failed", "last words"),
         ("run", 1, None, None, "waiting", "died"),
-        ("run", 1, None, SPENT, "done", SPENT),  # nothing was left to do
-        ("run", 1, 137, SPENT, "done", SPENT),
+        ("run", 1, None, SPENT, "waiting", "died"),  # the next finds that nothing is left to do
+        ("run", 1, 137, SPENT, "waiting", "died"),
         ("run", 1, 143, INTERRUPTED, "waiting", "died"),
         ("run", 20, None, None, "failed", "died 20 times: last words"),
         ("run", 1, 75, None, "waiting", "another process"),
