@@ -124,7 +124,7 @@ def _axes(searched: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _for_network(setting: Mapping[str, Any]) -> bool:
-    return setting.get("per", "network") == "network"
+    return bool(setting.get("per", "network") == "network")
 
 
 def _metric(key: str) -> dict[str, str]:
