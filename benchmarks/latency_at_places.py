@@ -8,6 +8,8 @@ other places and batches that the result file has are kept, so a table can be ma
 
     python benchmarks/latency_at_places.py [--network NAME --image PIXELS --each N]
     python benchmarks/latency_at_places.py --on openvino --batch 32
+    python benchmarks/latency_at_places.py --network torchvision:mobilenet_v3_large --image 64 \
+        --multiple 4
 """
 
 from __future__ import annotations
@@ -47,13 +49,23 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.3, help="for each network")
     parser.add_argument("--on", default="onnxruntime,openvino")
     parser.add_argument("--batch", default="1,32")
+    parser.add_argument("--multiple", type=int, default=1, help="that channels left are one of")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    spec = NetworkSpec(name=given.network, height=given.image, width=given.image)
+    spec = NetworkSpec(
+        name=given.network,
+        height=given.image,
+        width=given.image,
+        channel_multiple=given.multiple,
+    )
     whole = build_network(spec)
     drawn = candidates(whole, random.Random(given.seed), given.each)
     conditions = {"network": given.network, "image": given.image, "seed": given.seed}
-    to = RESULTS / f"latency_at_places_{given.network.replace(':', '_')}"
+    name = given.network.replace(":", "_")
+    if given.multiple > 1:
+        conditions["channel_multiple"] = given.multiple
+        name += f"_multiples_of_{given.multiple}"
+    to = RESULTS / f"latency_at_places_{name}"
     rows = kept(to.with_suffix(".json"), conditions)
     for on in given.on.split(","):
         for batch in map(int, given.batch.split(",")):
@@ -130,8 +142,9 @@ def table(rows: Sequence[dict[str, Any]], conditions: dict[str, Any]) -> str:
         f"# Latency at places, predicted and measured: {conditions['network']}",
         "",
         f"{conditions['image']} px, seed {conditions['seed']}, one thread, the time that the "
-        f"process computed; {places}. Arrives: the share of the multiply-accumulates removed that "
-        "arrives as time saved, median. The machine was shared with other work.",
+        f"process computed; {places}. {_multiples(conditions)}Arrives: the share of the "
+        "multiply-accumulates removed that arrives as time saved, median. The machine was shared "
+        "with other work.",
         "",
         "| runtime | batch | by | networks | median error | 90th percentile | rank correlation "
         "| arrives |",
@@ -156,6 +169,11 @@ def table(rows: Sequence[dict[str, Any]], conditions: dict[str, Any]) -> str:
                 f"{error['rank_correlation']:.2f} | {statistics.median(arrives):.0%} |"
             )
     return "\n".join(lines) + "\n"
+
+
+def _multiples(conditions: dict[str, Any]) -> str:
+    multiple = conditions.get("channel_multiple")
+    return f"Channels left are multiples of {multiple} (`channel_multiple`). " if multiple else ""
 
 
 if __name__ == "__main__":

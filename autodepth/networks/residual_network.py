@@ -68,6 +68,8 @@ class ResidualNetwork:
             share of the largest.
         read_on: (C, H, W) of images that its graph takes: smaller ones than `input_shape` where it
             computes the same at any size, which is faster to try out. None if only those are known.
+        channel_multiple: what a layer's channels are multiples of once some have gone, where it
+            has more than that.
     """
 
     def __init__(  # noqa: PLR0913 - what is known of it, by keyword
@@ -84,6 +86,7 @@ class ResidualNetwork:
         free: Sequence[str] = (),
         off_by: float = 0.0,
         read_on: tuple[int, ...] | None = None,
+        channel_multiple: int = 1,
     ) -> None:
         self.module = module
         self.sites = tuple(sites)
@@ -96,6 +99,7 @@ class ResidualNetwork:
         self.free = tuple(free)
         self.off_by = off_by
         self.read_on = read_on or input_shape
+        self.channel_multiple = channel_multiple
 
     @classmethod
     @one_thread
@@ -107,6 +111,7 @@ class ResidualNetwork:
         classes: int | None = None,
         free: Sequence[str] = (),
         notes: Sequence[str] = (),
+        channel_multiple: int = 1,
     ) -> ResidualNetwork:
         """Find the residual branches of a network on the CPU and measure them on one image.
 
@@ -118,6 +123,7 @@ class ResidualNetwork:
             free: names of operators, functions and classes that count as 0 multiply-accumulates,
                 see `autodepth.networks.costs.cost.counting`.
             notes: what is known about it already.
+            channel_multiple: what channels are multiples of once some have gone.
 
         Raises:
             NetworkError: the network cannot be traced, run on that shape, counted, gives another
@@ -153,6 +159,7 @@ class ResidualNetwork:
             free=free,
             off_by=read.off_by,
             read_on=read.compared_on,
+            channel_multiple=channel_multiple,
         )
 
     @property
@@ -210,6 +217,7 @@ class ResidualNetwork:
             free=self.free,
             off_by=self.off_by,
             read_on=self.read_on,
+            channel_multiple=self.channel_multiple,
         )
 
 

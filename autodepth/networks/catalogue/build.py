@@ -50,6 +50,8 @@ class NetworkSpec:
         arguments: what the builder of any other network is called with besides; plain values.
         free: operators, functions and classes of one's own that count as 0 multiply-accumulates,
             see `autodepth.networks.costs.cost.counting`.
+        channel_multiple: what the channels that pruning leaves to a layer are multiples of, where
+            it has more than that: kernels are often written for 4, 8 or 32.
         own_code: whether `package.module:callable` may be imported and called: only where a
             person said so. It is not written to files, and none can say it.
         code_folder: where its module lies if it is not installed; None for the current folder.
@@ -64,6 +66,7 @@ class NetworkSpec:
     shortcut: Literal["A", "B"] = "A"
     arguments: Mapping[str, Any] = field(default_factory=dict)
     free: tuple[str, ...] = ()
+    channel_multiple: int = 1
     own_code: bool = False
     code_folder: Path | None = None
 
@@ -76,8 +79,9 @@ class NetworkSpec:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values fit for JSON; what is not written to files is not among them."""
         values = {key: value for key, value in asdict(self).items() if key not in _NOT_WRITTEN}
-        if not self.free:  # as files and keys of caches have it since before there was one
-            del values["free"]
+        for name in ("free", "channel_multiple"):  # files and keys of caches of before have none
+            if values[name] == getattr(NetworkSpec, name):
+                del values[name]
         return values
 
     @classmethod
@@ -155,6 +159,7 @@ def _build(
         classes=None if isinstance(given.module, DenseDetector) else spec.classes or None,
         free=spec.free,
         notes=(*taken, *given.notes),
+        channel_multiple=spec.channel_multiple,
     )
 
 

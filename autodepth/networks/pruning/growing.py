@@ -74,6 +74,7 @@ def with_branches_back(
         free=network.free,
         off_by=network.off_by,
         read_on=network.read_on,
+        channel_multiple=network.channel_multiple,
     )
 
 
@@ -97,7 +98,7 @@ def widen_branches(network: ResidualNetwork, factor: float, *, seed: int = 0) ->
     module = copied(network.module).cpu()
     counts = {}
     for group in find_narrowing(network, module).groups:
-        count = max(1, round(factor * group.size / group.unit)) * group.unit
+        count = group.nearest(factor * group.size)
         if not group.normalised or count % group.size == 0:
             counts[group] = count
     choose_channels(module, choices_of(module, counts, choose="first", seed=seed))

@@ -147,7 +147,7 @@ def _counts(
             raise NetworkError(f"stage {stage} keeps its width: {stream.stay[stage]}")
         for place, group in enumerate(stream.groups[stage]):
             share = value if widths is None else value / stream.widths[stage]
-            count = max(1, round(share * group.size / group.unit)) * group.unit
+            count = group.nearest(share * group.size)
             if widths is not None and not place and count != value:
                 raise InputError(
                     f"width of stage {stage} must be a multiple of {group.unit} and at least that, "

@@ -36,7 +36,8 @@ def prune_width(
     """Return a new network whose branches have lost their weakest inner channels.
 
     Channels are ranked within each layer by the L2 norm of the weights that belong to them; at
-    least one stays. Channels that cannot go are left alone, see `find_narrowing`.
+    least one stays. Channels that cannot go are left alone, see `find_narrowing`. Where their
+    number has to be a multiple, as many stay as come nearest to what the share leaves.
 
     Args:
         network: a network on any device; the new one is on the same.
@@ -73,18 +74,22 @@ def _first(group: ChannelGroup, share: float) -> Choice:
     """Return the first channels of each block, as initialised."""
     block = group.size // group.blocks
     starts = torch.arange(0, group.size, block).unsqueeze(1)
-    channels = (torch.arange(_staying(block, share)) + starts).flatten()
+    channels = (torch.arange(_staying(group, share)) + starts).flatten()
     return as_initialised(group, Choice(channels))
 
 
 def _strongest(tensors: Mapping[str, Tensor], group: ChannelGroup, share: float) -> Tensor:
     """Return the channels that stay, as many in each block."""
     block = group.size // group.blocks
-    staying = _staying(block, share)
+    staying = _staying(group, share)
     order = strengths(tensors, group).view(group.blocks, block).argsort(descending=True)
     starts = torch.arange(0, group.size, block).unsqueeze(1)
     return (order[:, :staying].sort().values + starts).flatten()
 
 
-def _staying(block: int, share: float) -> int:
+def _staying(group: ChannelGroup, share: float) -> int:
+    """Return how many channels of each block stay."""
+    if group.unit > group.blocks:
+        return group.nearest(group.size * (1 - share)) // group.blocks
+    block = group.size // group.blocks
     return max(1, int(block * (1 - share) + 1e-9))  # 20 * (1 - 0.9) is a little below 2

@@ -89,6 +89,11 @@ class NetworkSection(Section):
         description="operators (mylib::scan), functions and classes (package.module.name) of "
         "one's own that count as 0 MACs",
     )
+    channel_multiple: Count = Field(
+        1,
+        description="what the channels that pruning leaves to a layer are multiples of, where it "
+        "has more than that; kernels are often fastest at multiples of 4, 8 or 32",
+    )
 
     @model_validator(mode="after")
     def _settings_belong(self) -> NetworkSection:

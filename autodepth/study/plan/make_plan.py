@@ -120,6 +120,7 @@ def make_plan(
         shortcut=space.network.shortcut,
         arguments=dict(space.network.arguments),
         free=space.network.free,
+        channel_multiple=space.network.channel_multiple,
         own_code=request.own_code,
     )
     if not learns.is_own:

@@ -95,6 +95,7 @@ def measured_anew(network: ResidualNetwork, module: fx.GraphModule) -> ResidualN
         free=network.free,
         off_by=network.off_by,
         read_on=network.read_on,
+        channel_multiple=network.channel_multiple,
     )
 
 

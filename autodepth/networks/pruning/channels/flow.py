@@ -56,6 +56,7 @@ class ChannelFlow(fx.Interpreter):
         self._branch = {name: b.index for b, site in sites for name in site.branch_nodes}
         self._read = Counter(id(part) for node in module.graph.nodes for part in self._parts(node))
         self._kept = {*module.state_dict()}
+        self._multiple = network.channel_multiple
 
     def groups_at(self, nodes: Iterable[fx.Node]) -> list[ChannelGroup]:
         """Return the groups whose channels or sizes nodes have."""
@@ -167,6 +168,7 @@ class ChannelFlow(fx.Interpreter):
             branch=self._branch.get(n.name, 0),
             size=layer.shape[0],
             blocks=layer.groups,
+            multiple=self._multiple if layer.shape[0] > self._multiple else 1,
             written=True,
         )
         self._pass_on(n, layer.own, Place(group, Lie(axis)))

@@ -98,7 +98,8 @@ class ChannelGroup:
         branch: number of the branch where they are made; 0 for none.
         size: number of channels.
         blocks: equal parts that have to stay equal, one after the other (grouped convolutions).
-        multiple: what their number must be a multiple of (dimensions of attention heads).
+        multiple: what their number must be a multiple of (dimensions of attention heads, and what
+            is asked for, see `autodepth.networks.catalogue.NetworkSpec`).
         written: whether a layer makes them; else they are an axis of a parameter alone.
         leaves: whether they are read or given outside of the branch where they are made.
         follows: whether their number is that of another group (attention heads).
@@ -131,6 +132,11 @@ class ChannelGroup:
     def unit(self) -> int:
         """What the number of channels has to be a multiple of."""
         return math.lcm(self.blocks, self.multiple)
+
+    def nearest(self, count: float) -> int:
+        """Return the number of channels that can be had nearest to a count; never past its own."""
+        can = max(1, round(count / self.unit)) * self.unit
+        return min(can, self.size) if count <= self.size else max(can, self.size)
 
     def stay(self, reason: str) -> None:
         """Note that these channels cannot go; the first reason counts."""
