@@ -9,7 +9,8 @@ Everything is a command that a person would give: `search`, `confirm`, `export`,
     python benchmarks/bench_rows.py --data digits --budget 60cpu-min --scale 0.01
 
 It may be ended at any moment and started again: studies go on, what is there is not made again.
-`--scale` shortens trainings, images and budget alike, to see that all of it works.
+`--scale` shortens trainings, images and budget alike, to see that all of it works. Where weights
+are given, half of the test split validates: they know the training images.
 """
 
 from __future__ import annotations
@@ -82,15 +83,13 @@ def settings(board: Board, asked: argparse.Namespace, *, given: bool) -> list[st
     least = max(1, shortened // 4)
     tuned = f"{{type: int, min: {least}, max: {shortened}}}" if shortened > least else least
     changes = [f"search.fine_tune_epochs={tuned}"]
-    if given:
-        changes.append("search.p_L=1.0")
+    if given:  # such weights know the training images
+        changes += ["search.p_L=1.0", "data.validation_from=test"]
     else:
         changes.append(f"train.epochs={max(1, round(board.epochs * asked.scale))}")
     if asked.train_images:
-        changes += [
-            f"data.train_images={asked.train_images}",
-            f"data.validation={max(50, asked.train_images // 10)}",
-        ]
+        validation = asked.validation or max(50, asked.train_images // 10)
+        changes += [f"data.train_images={asked.train_images}", f"data.validation={validation}"]
     if asked.data == "digits":
         changes.append("data.augment=none")
     return changes
@@ -266,6 +265,7 @@ def _arguments() -> argparse.Namespace:
     add("--board", nargs="+", choices=BOARDS, default=["resnet56", "resnet110"])
     add("--weights", nargs="+", default=[], metavar="BOARD=FILE", help="to begin with")
     add("--train-images", type=int, help="of the data; all by default")
+    add("--validation", type=int, help="images; with --train-images a tenth of them by default")
     add("--seeds", type=int, default=3, help="fresh seeds of each row and control")
     add("--scale", type=float, default=1.0, help="of trainings and budget, above 0")
     add("--home", type=Path, default=Path("rows"), help="keeps studies and exports")
