@@ -35,6 +35,7 @@ from autodepth.units import parse_budget
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "rows"
 SHARES = (0.75, 0.5, 0.35, 0.2)
+GENTLE = 0.02  # the rate that leaves given weights what they know
 _SAME_MACS = 0.02
 _LOSSY = {".jpg", ".jpeg"}
 Values = dict[str, Any]
@@ -84,7 +85,7 @@ def settings(board: Board, asked: argparse.Namespace, *, given: bool) -> list[st
     tuned = f"{{type: int, min: {least}, max: {shortened}}}" if shortened > least else least
     changes = [f"search.fine_tune_epochs={tuned}"]
     if given:  # such weights know the training images
-        changes += ["search.p_L=1.0", "data.validation_from=test"]
+        changes += ["search.p_L=1.0", "data.validation_from=test", f"train.learning_rate={GENTLE}"]
     else:
         changes.append(f"train.epochs={max(1, round(board.epochs * asked.scale))}")
     if asked.train_images:

@@ -40,7 +40,7 @@ def test_the_literature_is_read_from_large_to_small():
 
 
 def test_a_scale_shortens_trainings_and_budget_alike():
-    asked = Namespace(scale=0.1, train_images=1000, data="digits")
+    asked = Namespace(scale=0.1, train_images=1000, validation=None, data="digits")
 
     assert scaled_budget("2gpu-h", 0.1) == "720gpu-s"
     assert settings(BOARDS["resnet56"], asked, given=False) == [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autodepth.front.objective import Objective
 from autodepth.records.mlflow.payload import params
 from autodepth.records.trial_record import TrialRecord, front_of
+from autodepth.report.figures.frame import is_wide, reach
 from autodepth.space.objectives import is_cost, is_of_task, place_of
 
 if TYPE_CHECKING:
@@ -89,9 +90,16 @@ def front_figure(records: Sequence[TrialRecord], objectives: Sequence[Objective]
         "linecolor": GREY,
         "automargin": True,
     }
+    frame: dict[str, Any] = {"x": {}, "y": {}}
+    if matter := [*front, *(record for record in complete if record.kind == "unpruned")]:
+        every = [[value(record, metric) for record in complete] for metric in (x, y)]
+        of_front = [[value(record, metric) for record in matter] for metric in (x, y)]
+        across = reach(of_front[0], every[0], log=is_wide(of_front[0]))
+        frame["x"] = {"type": "log" if across.log else "linear", "range": across.exponents}
+        frame["y"] = {"range": reach(of_front[1], every[1]).exponents}
     figure.update_layout(
-        xaxis={**axis, "title": {"text": axis_title(x)}},
-        yaxis={**axis, "title": {"text": axis_title(y)}},
+        xaxis={**axis, "title": {"text": axis_title(x)}, **frame["x"]},
+        yaxis={**axis, "title": {"text": axis_title(y)}, **frame["y"]},
         font={"family": "system-ui, sans-serif", "size": 14, "color": INK},
         plot_bgcolor="white",
         hoverlabel={"bgcolor": "white", "bordercolor": GREY, "align": "left"},

@@ -11,6 +11,7 @@ from autodepth.atomic import write_atomically
 from autodepth.errors import InputError
 from autodepth.long_work import each
 from autodepth.records.trial_record import TrialRecord
+from autodepth.report.figures.frame import is_wide, reach
 from autodepth.report.figures.front_figure import (
     ACCENT,
     EIGHT_BITS,
@@ -33,6 +34,8 @@ _WIDTH, _HEIGHT = 7.2, 4.2  # inches: the text width of most papers' double colu
 _FEW = 16  # branches whose numbers can be read within the squares
 _MOST = 3.0  # in means; beyond it a branch is plainly needed
 FORMATS = ("svg", "png", "pdf")
+Points = tuple[list[float], list[float]]
+"""What lies across, and what stands up."""
 
 
 def report_figures(report: StudyReport) -> dict[str, Figure]:
@@ -94,7 +97,7 @@ def _front(report: StudyReport) -> Figure:
     members = {member.point.trial for member in report.members}
     figure, axes = _figure()
 
-    def points(records: list[TrialRecord]) -> tuple[list[float], list[float]]:
+    def points(records: list[TrialRecord]) -> Points:
         return [value(record, x) for record in records], [value(record, y) for record in records]
 
     others = [r for r in searched if r.number not in members and r.kind != "unpruned"]
@@ -103,25 +106,46 @@ def _front(report: StudyReport) -> Figure:
     # Of more objectives than the two drawn the front is no line.
     line = "o-" if len(report.study.objectives) == 2 else "o"
     axes.plot(*points(front), line, color=ACCENT, drawstyle="steps-post", label="front, as found")
+    sure = []
     if y in {member.point.point.metric for member in report.members}:
-        _confirmed(axes, report, x, axis_unit(y))
-    if report.unpruned is not None:
-        axes.plot(
-            *points([report.unpruned]), "D", color=INK, fillstyle="none", markersize=9,
-            label="unpruned",
-        )  # fmt: skip
+        sure = _confirmed(axes, report, x, axis_unit(y))
+    whole = [] if report.unpruned is None else [report.unpruned]
+    if whole:
+        axes.plot(*points(whole), "D", color=INK, fillstyle="none", markersize=9, label="unpruned")
     if eight := [r for r in searched if r.in_eight_bits]:
         axes.plot(
             *points(eight), "s", color=GREEN, fillstyle="none", markersize=9, label=EIGHT_BITS
         )
+    if front or whole:
+        across, up = points([*front, *whole])
+        _frame(axes, (across, [*up, *sure]), points(searched))
     axes.set_xlabel(axis_title(x))
     axes.set_ylabel(axis_title(y))
     axes.legend(frameon=False, fontsize=8)
     return figure
 
 
-def _confirmed(axes: Axes, report: StudyReport, x: str, unit: float) -> None:
-    """Draw what fresh seeds say of members: mean, and one standard deviation up and down."""
+def _frame(axes: Axes, matter: Points, every: Points) -> None:
+    """Show where the front is; what lies beyond is marked at the border."""
+    across = reach(matter[0], every[0], log=is_wide(matter[0]))
+    up = reach(matter[1], every[1])
+    if across.log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlim(across.low, across.high)
+    axes.set_ylim(up.low, up.high)
+    held = [(across.held(x), up.held(y)) for x, y in zip(*every, strict=True)]
+    if beyond := [
+        at for at, point in zip(held, zip(*every, strict=True), strict=True) if at != point
+    ]:
+        axes.plot(
+            *zip(*beyond, strict=True), "x", color=GREY, markersize=5, clip_on=False,
+            label=f"beyond the border: {len(beyond)}",
+        )  # fmt: skip
+
+
+def _confirmed(axes: Axes, report: StudyReport, x: str, unit: float) -> list[float]:
+    """Draw what fresh seeds say of members, mean and one standard deviation; return its ends."""
     by_number = {record.number: record for record in report.records}
     told = [(by_number[m.point.trial], m.accuracy) for m in report.members if m.accuracy]
     if told:
@@ -131,6 +155,8 @@ def _confirmed(axes: Axes, report: StudyReport, x: str, unit: float) -> None:
             yerr=[unit * (spread.sd or 0.0) for _, spread in told],
             fmt="s", color="#d55e00", markersize=5, capsize=3, label="on fresh seeds, mean and sd",
         )  # fmt: skip
+    ends = [spread.mean + sign * (spread.sd or 0.0) for _, spread in told for sign in (-1, 1)]
+    return [unit * end for end in ends]
 
 
 def _hypervolume(report: StudyReport) -> Figure:

@@ -12,6 +12,7 @@ from autodepth.networks.catalogue.pretrained import weights_file
 from autodepth.networks.pruning.channels.narrowing import find_narrowing
 from autodepth.networks.pruning.channels.stream import find_stream
 from autodepth.networks.pruning.magnitude import weights_left_alone
+from autodepth.networks.pruning.widths import CONVOLUTIONS
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
 from autodepth.paths import absolute
@@ -80,12 +81,24 @@ def without_idle_widths(
     if not largest_value(domain):
         return space, []
     if not domain.contains(0.0):
-        return space, left_alone(network)
+        return space, left_alone(network) + _single_channels(network)
     try:
-        return space, left_alone(network)
+        return space, left_alone(network) + _single_channels(network)
     except InputError as error:
         note = str(error)
     return _fixed(space, _SETTING, 0.0), [note]
+
+
+def _single_channels(network: ResidualNetwork) -> list[str]:
+    """Return a note where depth-wise convolutions may be left with numbers that take longer."""
+    layers = (layer for layer in network.module.modules() if isinstance(layer, CONVOLUTIONS))
+    depth_wise = any(layer.groups == layer.in_channels > 1 for layer in layers)
+    if network.channel_multiple > 1 or not depth_wise:
+        return []
+    return [
+        "depth-wise convolutions are slow in onnxruntime where their channels are no multiple of "
+        "4; network.channel_multiple=4 leaves multiples of it"
+    ]
 
 
 def _fixed(space: SearchSpace, setting: str, value: float) -> SearchSpace:

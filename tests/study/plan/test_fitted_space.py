@@ -36,6 +36,16 @@ class Plain(nn.Module):
         return x + self.f(x)
 
 
+class DepthWise(nn.Module):
+    def __init__(self):
+        super().__init__()
+        deep = nn.Conv2d(8, 8, 3, 1, 1, groups=8)
+        self.f = nn.Sequential(nn.Conv2d(4, 8, 1), deep, nn.ReLU(), nn.Conv2d(8, 4, 1))
+
+    def forward(self, x):
+        return x + self.f(x)
+
+
 class Net(nn.Module):
     def __init__(self, *blocks):
         super().__init__()
@@ -48,6 +58,10 @@ class Net(nn.Module):
 
 def heads():
     return Net(Heads(), Heads())
+
+
+def depth_wise():
+    return Net(DepthWise(), DepthWise())
 
 
 def both():
@@ -105,6 +119,16 @@ def test_where_some_can_go_the_others_are_named(plan):
 
 def test_a_space_that_narrows_nothing_says_nothing_of_widths(plan):
     assert not any("widths" in note for note in plan("both", "search.filter_sparsity=0").notes)
+
+
+def test_single_channels_of_depth_wise_layers_are_warned_of_once(plan):
+    def warnings(*settings):
+        notes = plan("depth_wise", *settings).notes
+        return [note for note in notes if "network.channel_multiple=4" in note]
+
+    assert len(warnings()) == 1
+    assert not warnings("network.channel_multiple=4")
+    assert not warnings("search.filter_sparsity=0")
 
 
 def test_a_space_or_a_policy_that_must_narrow_is_refused_before_anything_is_trained(plan, tmp_path):

@@ -1,0 +1,55 @@
+"""Which part of the plane a figure of a front shows: where the front is, as in the explorer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+WIDE = 20  # costs that span more than this are drawn on a logarithmic axis
+_ROOM = 0.06  # around what is shown
+_LEEWAY = 0.35  # around the front, for what is near it
+
+
+class Reach(NamedTuple):
+    """What an axis shows, from edge to edge, in its own unit."""
+
+    low: float
+    high: float
+    log: bool
+
+    @property
+    def exponents(self) -> list[float]:
+        """The edges as plotly has them: on a logarithmic axis the exponents of ten."""
+        return [math.log10(edge) if self.log else edge for edge in (self.low, self.high)]
+
+    def held(self, value: float) -> float:
+        """Return a value, or the edge that it lies beyond."""
+        return min(self.high, max(self.low, value))
+
+
+def is_wide(values: Iterable[float]) -> bool:
+    """Whether values span so much that the small ones lie upon one another on a linear axis."""
+    known = [value for value in values if value > 0]
+    return len(known) > 1 and max(known) / min(known) > WIDE
+
+
+def reach(matter: Sequence[float], every: Sequence[float], *, log: bool = False) -> Reach:
+    """Return what an axis shows: all that matters, and of the rest what is near it.
+
+    Args:
+        matter: the values of the front, of what fresh seeds say and of the unpruned network.
+        every: those of all trials.
+        log: whether the axis is logarithmic; values of 0 and below are nowhere then.
+    """
+    inner, outer = (
+        [math.log10(v) if log else v for v in values if math.isfinite(v) and (not log or v > 0)]
+        for values in (matter, every)
+    )
+    low, high = min(inner), max(inner)
+    span = (high - low) or abs(high) or 1.0
+    least = max(min([*outer, low]), low - _LEEWAY * span)
+    most = min(max([*outer, high]), high + _LEEWAY * span)
+    room = _ROOM * ((most - least) or span)
+    low, high = least - room, most + room
+    return Reach(10**low, 10**high, log) if log else Reach(low, high, log)
