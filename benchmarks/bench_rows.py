@@ -73,7 +73,10 @@ def search(board: Board, study: str, asked: argparse.Namespace) -> list[Values]:
         )  # fmt: skip
     elif not outcome:
         _autodepth("resume", study)
-    told = _autodepth("confirm", study, "--seeds", str(asked.seeds), "--control", "all", "--json")
+    told = _autodepth(
+        "confirm", study, "--seeds", str(asked.seeds), "--control", "all", "--json",
+        *(f"--select={wish}" for wish in _selected(study)),
+    )  # fmt: skip
     front: list[Values] = json.loads(told)["front"]
     return front
 
@@ -127,6 +130,15 @@ def rows(study: str, front: Sequence[Values], folder: Path) -> list[Values]:
             }
         )
     return found
+
+
+def _selected(study: str) -> list[str]:
+    """Return which members of the front there is a row of: the best at each share."""
+    whole = _whole(study)["macs"]
+    with Ledger.open(find_study(study).ledger_path, read_only=True) as ledger:
+        costs = [point.point.macs for point in ledger.front()]
+    limits = [int(share * whole) for share in SHARES]
+    return [f"macs<={limit}" for limit in limits if min(costs) <= limit]
 
 
 def _whole(study: str) -> Values:

@@ -36,6 +36,13 @@ def confirm(  # noqa: PLR0913, PLR0917 - an option each
             help="Control to carry out too, by its name in docs/controls.md; repeatable; or all."
         ),
     ] = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A member alone: knee, trial:7, 'macs<=20M', as of export; repeatable. All of "
+            "the front if left out.",
+        ),
+    ] = None,
     concurrency: ConcurrencyAsBefore = None,
     data: Moved = None,
     weights: MovedWeights = None,
@@ -46,7 +53,7 @@ def confirm(  # noqa: PLR0913, PLR0917 - an option each
 ) -> None:
     """Retrain the front on fresh seeds, and compare its members with controls.
 
-    Example: autodepth confirm latest --seeds 3 --control all
+    Example: autodepth confirm latest --seeds 3 --control all --select knee
     """
     from dataclasses import asdict
 
@@ -59,6 +66,7 @@ def confirm(  # noqa: PLR0913, PLR0917 - an option each
         study=study,
         seeds=seeds,
         roles=tuple(ROLES) if control == ["all"] else control or (),
+        selected=select or (),
         concurrency=read_concurrency(concurrency),
         data=data,
         weights=weights,

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from autodepth.errors import InputError
+from autodepth.front.selection import select
 from autodepth.policy.survival import check_choice
 from autodepth.records.driver_lock.lock import DriverLock
 from autodepth.records.ledger import Ledger
@@ -33,6 +34,7 @@ def confirm(request: ConfirmRequest, *, watch: Watch = lambda _: nullcontext()) 
 
     Raises:
         InputError: a control is unknown, or `seeds` is below 1.
+        SelectionError: no member of the front is what was selected.
         StudyError: as of `resume`.
         ClusterError: the cluster cannot be used.
     """
@@ -49,13 +51,15 @@ def confirm(request: ConfirmRequest, *, watch: Watch = lambda _: nullcontext()) 
 def _retrain(
     plan: StudyPlan, folder: StudyFolder, request: ConfirmRequest, watch: Watch
 ) -> StudyResult:
-    confirmation = ConfirmationRequest(
-        seeds=request.seeds,
-        roles=tuple(request.roles),
-        unpruned_macs=plan.unpruned["macs"],
-        given_weights=plan.context.weights is not None,
-    )
     with DriverLock(folder, wait=True), Ledger.open(folder.ledger_path) as ledger:
+        chosen = [select(ledger.front(), wish).trial for wish in request.selected]
+        confirmation = ConfirmationRequest(
+            seeds=request.seeds,
+            roles=tuple(request.roles),
+            unpruned_macs=plan.unpruned["macs"],
+            given_weights=plan.context.weights is not None,
+            members=frozenset(chosen) or None,
+        )
         spent, wall = ledger.spent(), ledger.wall_spent()
         keep_paths(folder, plan)
         result = drive(plan, folder, ledger, request, watch=watch, confirmation=confirmation)

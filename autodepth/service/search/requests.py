@@ -159,7 +159,9 @@ class ConfirmRequest(StudyRequest):
     Args:
         seeds: fresh seeds per member of the front, at least 1.
         roles: controls, see `autodepth.study.confirm.baselines.ROLES`.
+        selected: which members, as of `autodepth.front.selection.select`; all where none is.
     """
 
     seeds: int = 2
     roles: Sequence[str] = ()
+    selected: Sequence[str] = ()

@@ -31,6 +31,7 @@ class ConfirmationRequest:
         unpruned_macs: multiply-accumulates of the untouched network.
         given_weights: whether the study starts from given weights.
         asked: trials that a person asked for by themselves; then nothing is asked of the front.
+        members: trials of the members that it is asked of; None for all of the front.
     """
 
     seeds: int
@@ -38,6 +39,11 @@ class ConfirmationRequest:
     unpruned_macs: float
     given_weights: bool
     asked: tuple[FollowUp, ...] = ()
+    members: frozenset[int] | None = None
+
+    def of(self, front: Sequence[FrontPoint]) -> list[FrontPoint]:
+        """Return the members of a front that it is asked of."""
+        return [m for m in front if self.members is None or m.trial in self.members]
 
 
 class ConfirmationScheduler:
@@ -139,7 +145,7 @@ class ConfirmationScheduler:
 
     def _is_time(self, front: Sequence[FrontPoint]) -> bool:
         if self.only is not None:
-            self._front = list(front)
+            self._front = self.only.of(front)
         if self._front or (self.only is not None and self.only.asked):
             return True
         left = self._meter.seconds_left

@@ -96,7 +96,7 @@ class StudyDriver:
         if only is None:
             return None
         each = only.seeds * (1 + len(only.roles))
-        return {member.trial: each for member in self._front.members}
+        return {member.trial: each for member in only.of(self._front.members)}
 
     @property
     def stop_requested(self) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autodepth.errors import InputError
+from autodepth.errors import InputError, SelectionError
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
 from autodepth.report.analysis.confirmed import confirmed_front
@@ -50,6 +50,19 @@ def test_a_front_is_confirmed_and_compared_with_controls_on_request():
     before = len(trials)
     confirm(ConfirmRequest(study="front", seeds=2, roles=("random removal",), runner="in-process"))
     assert len(members("front")[2]) == before  # nothing is done twice
+
+
+def test_members_may_be_chosen_as_for_an_export():
+    found = search(budget="4trials", study="few", settings=SMALL, runner="in-process")
+    least = min(found.front, key=lambda point: point.point.macs)
+
+    confirm(ConfirmRequest(study="few", seeds=1, selected=["smallest"], runner="in-process"))
+    confirmed = {member.point.trial for member in members("few")[0] if member.accuracy}
+    assert len(found.front) > 1
+    assert confirmed == {least.trial}
+
+    with pytest.raises(SelectionError, match="trial:99"):
+        confirm(ConfirmRequest(study="few", selected=["trial:99"], runner="in-process"))
 
 
 def test_a_share_of_the_budget_is_kept_back_for_confirmation():
