@@ -28,10 +28,10 @@ def front_table(
     rows: int = 0,
     confirmed: Mapping[int, str] | None = None,
 ) -> Table:
-    """Return the front as a table, the most accurate first.
+    """Return the front as a table.
 
     Args:
-        front: its points.
+        front: its points, in the order of their rows.
         unpruned_macs: of the untouched network, for the share.
         rows: at most this many rows, evenly chosen; 0 for all.
         confirmed: accuracy over fresh seeds as text, by trial; None or empty for no such column.
@@ -50,10 +50,9 @@ def front_table(
     for name in [*columns, "filters"] if narrower else columns:
         left = name == "removed"
         table.add_column(name, justify="left" if left else "right", no_wrap=not left)
-    ordered = sorted(front, key=lambda p: (-p.point.validation_accuracy, p.point.macs))
-    if rows and len(ordered) > rows:
-        ordered = [ordered[round(i * (len(ordered) - 1) / (rows - 1))] for i in range(rows)]
-    for member in ordered:
+    if rows and len(front) > rows:
+        front = [front[round(i * (len(front) - 1) / (rows - 1))] for i in range(rows)]
+    for member in front:
         point = member.point
         table.add_row(
             str(member.trial),

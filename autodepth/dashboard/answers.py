@@ -11,7 +11,7 @@ from typing import Any
 
 from autodepth.dashboard.study_view import Snapshot, StudyView
 from autodepth.errors import InputError
-from autodepth.front.selection import select
+from autodepth.front.selection import best_first, select
 from autodepth.records.ledger import Ledger
 from autodepth.records.mlflow.payload import params
 from autodepth.records.studies import HOME_VARIABLE, studies_root
@@ -49,7 +49,7 @@ def trials_answer(found: Snapshot, instance: str, revision: int) -> Answer:
         "leading": leading,
         "knee": _knee(found),
         "whole_macs": found.study.plan.get("unpruned", {}).get("macs"),
-        "front": [member.trial for member in found.front],
+        "front": [m.trial for m in best_first(found.front, confirmed_means(found.records))],
         "confirmed": {
             str(member.point.trial): member.accuracy.to_dict()
             for member in found.members

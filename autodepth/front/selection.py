@@ -91,6 +91,20 @@ def believed(
     return [replace(p, point=replace(p.point, validation_accuracy=accuracy(p))) for p in points]
 
 
+def best_first(
+    points: Sequence[FrontPoint], confirmed: Mapping[int, float] | None = None
+) -> list[FrontPoint]:
+    """Return the points by the accuracy that is believed of each, of equals the cheaper one first.
+
+    Arguments as of `believed`.
+    """
+    as_found = {point.trial: point for point in points}
+    ordered = sorted(
+        believed(points, confirmed), key=lambda p: (-p.point.validation_accuracy, p.point.macs)
+    )
+    return [as_found[point.trial] for point in ordered]
+
+
 def select(
     points: Sequence[FrontPoint], wish: str, confirmed: Mapping[int, float] | None = None
 ) -> FrontPoint:

@@ -111,20 +111,25 @@ function beyond(state, frame) {
     hovertemplate: "<b>trial %{customdata}</b>, outside of the figure<br>%{text}<extra></extra>" }];
 }
 
-// What was found, how sure that is, and what to click.
+// What was found, how sure that is, and what to click: the knee, the most accurate one, and the
+// whole network beside them.
 function tellFinding(state, change) {
   const { trials } = state, { knee, leading, columns, whole_macs: whole } = trials;
   const node = byId("finding");
   node.hidden = knee === null;
   if (knee === null) return;
-  const spread = trials.confirmed[knee], unit = leading.unit === "%" ? 100 : 1;
-  const found = of(leading, columns[leading.name][knee] / unit);
-  const sure = spread
-    ? `${of(leading, spread.mean)} on ${spread.n === 1 ? "a fresh seed" : `${spread.n} fresh seeds`} (${found} when it was found)`
-    : `${found}, not yet confirmed on fresh seeds`;
-  const macs = 1e6 * columns.macs[knee], share = whole ? `, ${amount((100 * macs) / whole, 2)} % of the whole network` : "";
-  node.replaceChildren(element("strong", {}, "The knee: "), `${sure}, at ${count(macs)} MACs${share}. `,
-    element("button", { type: "button", onclick: () => open(knee, change) }, `Open trial ${knee}`));
+  const unit = leading.unit === "%" ? 100 : 1, found = (n) => of(leading, columns[leading.name][n] / unit);
+  const sure = (n) => {
+    const spread = trials.confirmed[n];
+    if (!spread) return `${found(n)}, not yet confirmed on fresh seeds`;
+    return `${of(leading, spread.mean)} on ${spread.n === 1 ? "a fresh seed" : `${spread.n} fresh seeds`} (${found(n)} when it was found)`;
+  };
+  const share = (n) => (whole ? `, ${amount((1e8 * columns.macs[n]) / whole, 2)} % of the whole network` : "");
+  const line = (title, n) => element("div", {}, element("span", {}, element("strong", {}, title), `${sure(n)}, at ${count(1e6 * columns.macs[n])} MACs${share(n)}.`),
+    element("button", { type: "button", onclick: () => open(n, change) }, `Open trial ${n}`));
+  const best = trials.front[0], parent = columns.kind.findIndex((kind, n) => kind === "unpruned" && columns.state[n] === "complete");
+  node.replaceChildren(...[line("The knee: ", knee), best === knee ? null : line("The best: ", best),
+    parent < 0 ? null : element("div", {}, `The whole network: ${found(parent)}.`)].filter(Boolean));
 }
 
 function dominated(state, numbers) {
@@ -197,8 +202,7 @@ function members(state, change) {
   const shown = new Set(state.shown), { columns: c } = trials;
   // As many decimals in all rows as the smallest number needs: so they can be compared down a column.
   const even = (values, n) => values[n].toFixed(decimals(Math.min(...trials.front.map((m) => values[m]))));
-  const goal = trials.objectives.find((o) => o.name === leading.name)?.goal === "minimize" ? -1 : 1;
-  const rows = trials.front.filter((n) => shown.has(n)).sort((a, b) => goal * (c[leading.name][b] - c[leading.name][a]));
+  const rows = trials.front.filter((n) => shown.has(n)); // the best by what is believed of it first
   byId("members").tBodies[0].replaceChildren(...rows.map((n) => {
     const spread = trials.confirmed[n];
     const button = element("button", { type: "button", onclick: () => open(n, change) }, String(n));

@@ -303,6 +303,7 @@ def test_the_figure_begins_where_the_front_is(look, served, make_recorded):
     looking.until(drawn, lambda told: told[0] == "linear")
     finding = page.inner_text("#finding")
     assert finding.startswith("The knee: 94.0 %, not yet confirmed on fresh seeds, at 5 M MACs, 1")
+    assert "The best: 95.0 %, not yet confirmed on fresh seeds, at 40 M MACs" in finding
     page.click("#finding button")
     page.wait_for_selector("#trial h2:has-text('Trial 1')")
     looking.keep("begins-where-the-front-is")

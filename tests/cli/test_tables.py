@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from autodepth.cli.tables import front_plot, front_table
-from autodepth.front.selection import FrontPoint
+from autodepth.front.selection import FrontPoint, best_first
 from autodepth.report.wording import shorten
 from autodepth.trial.result import OperatingPoint
 
@@ -36,7 +36,7 @@ def printed(what):
 
 
 def test_the_table_names_every_point_the_most_accurate_first():
-    lines = printed(front_table(FRONT, 2_516_608)).splitlines()
+    lines = printed(front_table(best_first(FRONT), 2_516_608)).splitlines()
 
     assert [line.split()[0] for line in lines] == ["trial", "0", "412", "7"]
     assert "86.1%" in lines[1]
@@ -47,7 +47,7 @@ def test_the_table_names_every_point_the_most_accurate_first():
 
 def test_filters_are_told_where_any_are_gone():
     narrow = [replace(FRONT[0], policy={"filter_sparsity": 0.4}), *FRONT[1:]]
-    lines = printed(front_table(narrow, 2_516_608)).splitlines()
+    lines = printed(front_table(best_first(narrow), 2_516_608)).splitlines()
 
     assert [line.split()[-1] for line in lines] == ["filters", "-40%", "-0%", "-0%"]
     assert max(map(len, lines)) <= 80
@@ -56,7 +56,7 @@ def test_filters_are_told_where_any_are_gone():
 def test_a_long_front_is_thinned_evenly_and_keeps_its_ends():
     front = [member(i, 0.5 + i / 100, 1000 * (i + 1)) for i in range(30)]
 
-    lines = printed(front_table(front, 30_000, rows=5)).splitlines()[1:]
+    lines = printed(front_table(best_first(front), 30_000, rows=5)).splitlines()[1:]
 
     assert [line.split()[0] for line in lines] == ["29", "22", "15", "7", "0"]
 

@@ -82,13 +82,14 @@ def front(
     from autodepth.cli.tables import print_front
     from autodepth.records.ledger import Ledger
     from autodepth.records.studies import find_study
-    from autodepth.report.analysis.confirmed import confirmed_front
+    from autodepth.report.analysis.confirmed import confirmed_best_first
 
     folder = find_study(study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
-        members, plan = confirmed_front(ledger), ledger.study.plan
+        members, plan = confirmed_best_first(ledger), ledger.study.plan
     if json:
-        give_json([{**m.point.to_dict(), **_confirmed(m)} for m in members])
+        told = sorted(members, key=lambda member: member.point.trial)
+        give_json([{**m.point.to_dict(), **_confirmed(m)} for m in told])
     elif members:
         give(f"{folder.name}: {len(members)} points, measured on the validation split")
         print_front(members, plan["unpruned"]["macs"])

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autodepth.cli.tables import front_plot, front_table
+from autodepth.front.selection import best_first
 from autodepth.records.trial_record import TrialRecord
 from autodepth.report.wording import shorten
 from autodepth.study.driver.driver import StudyDriver
@@ -128,7 +129,7 @@ class _View:
         ]
         return [
             front_plot(front, others, colour=True),
-            front_table(front, self.plan["unpruned"]["macs"], rows=_FRONT_ROWS),
+            front_table(best_first(front), self.plan["unpruned"]["macs"], rows=_FRONT_ROWS),
         ]
 
 

@@ -145,7 +145,7 @@ def _print_result(result: StudyResult, plan: StudyPlan) -> None:
     from autodepth.records.ledger import Ledger
     from autodepth.records.studies import find_study
     from autodepth.records.trial_record import SPENT
-    from autodepth.report.analysis.confirmed import confirmed_front
+    from autodepth.report.analysis.confirmed import confirmed_best_first
     from autodepth.units import format_device_time
 
     spent = format_device_time(result.spent_device_seconds, plan.resources.device)
@@ -173,7 +173,7 @@ def _print_result(result: StudyResult, plan: StudyPlan) -> None:
         f"hypervolume {result.hypervolume:.3f} (validation split)"
     )
     with Ledger.open(find_study(result.study).ledger_path, read_only=True) as ledger:
-        members = confirmed_front(ledger)
+        members = confirmed_best_first(ledger)
     print_front(members, plan.unpruned["macs"])
     if any(member.accuracy for member in members):
         say("confirmed: mean and standard deviation in % over fresh seeds (how many)")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from autodepth.front.selection import FrontPoint
+from autodepth.front.selection import FrontPoint, best_first
 from autodepth.front.verdict import Comparison, Spread, compare, spread
 from autodepth.records.ledger import Ledger
-from autodepth.records.trial_record import TrialRecord
+from autodepth.records.trial_record import TrialRecord, confirmed_means
 from autodepth.trial.result import TrialState
 
 
@@ -103,6 +103,12 @@ class ConfirmedMember:
 def confirmed_front(ledger: Ledger) -> list[ConfirmedMember]:
     """Return every member of a study's front, confirmed or not, in the order of the trials."""
     return confirmed_members(ledger.front(), ledger.trials())
+
+
+def confirmed_best_first(ledger: Ledger) -> list[ConfirmedMember]:
+    """Return the same, the one that is believed to be the most accurate first."""
+    records = ledger.trials()
+    return confirmed_members(best_first(ledger.front(), confirmed_means(records)), records)
 
 
 def confirmed_members(

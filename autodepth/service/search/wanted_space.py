@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autodepth.service.search.requests import SearchRequest
-from autodepth.space.file.shipped import default_space
+from autodepth.space.file.shipped import default_space, shipped_spaces
 from autodepth.space.file.space_file import load_space
 from autodepth.space.search_space import SearchSpace
 
@@ -20,9 +20,14 @@ def space_of(request: SearchRequest) -> SearchSpace:
 
 
 def choose_space(space: str | Path | None = None) -> Path:
-    """Return the space file a search takes: the one named, else the folder's, else the default."""
+    """Return the space file a search takes: the one named, else the folder's, else the default.
+
+    A shipped one may be named without its path.
+    """
     if space is not None:
-        return Path(space)
+        return (
+            Path(space) if Path(space).exists() else shipped_spaces().get(str(space), Path(space))
+        )
     return LOCAL_SPACE if LOCAL_SPACE.exists() else default_space()
 
 

@@ -22,6 +22,6 @@ export function searching({ study, budget, space, space_text: text, settings, ..
     const key = name.replaceAll("_", "-");
     return value === true ? [`--${key}`] : option(key, Array.isArray(value) ? value.join(",") : value);
   });
-  const file = text === undefined ? (space ? [`search_spaces/${space}.yaml`] : []) : ["space.yaml"];
+  const file = text === undefined ? (space ? [space] : []) : ["space.yaml"];
   return words("search", ...file, ...option("study", study), ...option("budget", budget), ...named, ...settings.flatMap((s) => ["--set", s]));
 }

@@ -8,7 +8,7 @@ import pytest
 from autodepth.front.objective import Objective
 from autodepth.records.ledger import Ledger
 from autodepth.records.trial_record import StudyRecord
-from autodepth.report.analysis.confirmed import confirmed_front
+from autodepth.report.analysis.confirmed import confirmed_best_first, confirmed_front
 from autodepth.trial.result import OperatingPoint, TrialResult, TrialState
 
 
@@ -55,6 +55,17 @@ def test_without_confirmations_the_front_is_as_it_was_found(ledger):
 
     assert [m.point for m in members] == ledger.front()
     assert [(m.accuracy, m.replicates.failed, m.controls) for m in members] == [(None, 0, ())] * 2
+
+
+def test_who_looked_best_by_luck_does_not_stand_first(ledger):
+    enter(ledger, "search", result(0.961, macs=900))
+    enter(ledger, "search", result(0.960, macs=300))
+    enter(ledger, "search", result(0.90, macs=100))
+    enter(ledger, "confirm", result(0.931, macs=900), about=0, replicate=1)
+    enter(ledger, "confirm", result(0.958, macs=300), about=1, replicate=1)
+
+    assert [m.point.trial for m in confirmed_best_first(ledger)] == [1, 0, 2]
+    assert [m.point.trial for m in confirmed_front(ledger)] == [0, 1, 2]
 
 
 def test_members_are_told_over_seeds_with_raw_values_beside_them(ledger):

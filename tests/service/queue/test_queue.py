@@ -8,7 +8,7 @@ import zipfile
 from contextlib import contextmanager
 
 import pytest
-from queue_under_kills import run, serving, wait_for
+from queue_under_kills import IN_PROCESS, run, serving, wait_for
 from service.queue.queues import SMALL
 
 from autodepth.errors import InputError, StudyInUseError
@@ -18,6 +18,13 @@ from autodepth.records.ledger import Ledger
 from autodepth.records.studies import EXPORTS, QUEUE, StudyFolder, find_study, studies_root
 from autodepth.service.queue.carrying.commands import Place
 from autodepth.service.queue.queue import open_queue
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Searches of the queue run their trials in their drivers: this is not about Ray."""
+    found = [str(IN_PROCESS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(found))
 
 
 @pytest.fixture
@@ -68,6 +75,7 @@ def test_a_search_is_carried_out_once_though_server_and_driver_are_killed(server
     assert len(work["answer"]["front"]) >= 1
 
 
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_searches_of_several_clients_keep_their_order_and_allowances(server):
@@ -78,6 +86,7 @@ def test_searches_of_several_clients_keep_their_order_and_allowances(server):
     assert tally.account_off_s == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_more_budget_and_an_export_outlive_a_server_that_dies_in_the_middle(server, tmp_path):
@@ -109,6 +118,7 @@ def test_more_budget_and_an_export_outlive_a_server_that_dies_in_the_middle(serv
     assert [each["kind"] for each in bob.queue()] == ["search", "resume", "export"]
 
 
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_a_study_is_steered_from_its_beginning_to_its_export(server, tmp_path):
@@ -128,6 +138,8 @@ def test_a_study_is_steered_from_its_beginning_to_its_export(server, tmp_path):
     bob.go_on("a")
     wait_for(lambda: runs("a"))
     bob.stop("a")
+    server.kill()
+    server.start()
     wait_for(lambda: bob.work(1)["state"] == "stopped")
     with Ledger.open(find_study("a").ledger_path, read_only=True) as ledger:
         by_hand = [r for r in ledger.trials() if r.asked_for and r.result is not None]

@@ -11,6 +11,9 @@ def test_the_folders_own_file_goes_before_the_default(tmp_path, monkeypatch):
     LOCAL_SPACE.write_text("version: 1\n")
     assert choose_space() == LOCAL_SPACE
     assert choose_space("other.yaml").name == "other.yaml"
+    assert choose_space("digits_resnet20") == default_space()
+    (tmp_path / "digits_resnet20").write_text("version: 1\n")
+    assert choose_space("digits_resnet20").samefile("digits_resnet20")
 
 
 def test_a_persons_own_settings_come_last():

@@ -118,14 +118,17 @@ def write_files(work: Work, place: Place) -> None:
 def shown(work: Work, place: Place) -> str:
     """Return the command that does the same, for a shell in the server's folder.
 
-    Where MLflow is and who is told stays with the server: there may be a password in it.
+    Paths are from there, and shipped spaces are named. Where MLflow is and who is told stays with
+    the server: there may be a password in it.
     """
     plain = replace(place, tracking_uri=None, notify=())
     words = [word for word in command_of(work, plain) if word not in {"--json", "--go-on"}]
     if work.kind == "resume" and "budget" in work.arguments:  # what a person adds, not the sum
         words = [word for word in words if not word.startswith("--total=")]
         words[1:1] = options(budget=work.arguments["budget"])
-    return shlex.join(["autodepth", *words])
+    names = {str(path): name for name, path in shipped_spaces().items()}
+    here = f"{Path.cwd()}/"
+    return shlex.join(["autodepth", *(names.get(w, w).replace(here, "") for w in words)])
 
 
 def environment_of(share: Mapping[str, str], place: Place) -> dict[str, str]:

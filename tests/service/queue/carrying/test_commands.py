@@ -68,6 +68,15 @@ def test_every_work_is_a_command_that_can_be_typed(asked):
     assert "--select=--all" in command_of(works[5], place)  # a value is never an option
 
 
+def test_a_command_that_is_shown_has_no_path_of_the_servers(asked, monkeypatch):
+    place = asked.scheduler.place
+    monkeypatch.chdir(place.studies.parent)
+    told = [shown(work, place) for work in asked.store.works()]
+    assert not [line for line in told if str(place.studies.parent) in line]
+    assert told[0].endswith(f" {place.studies.name}/queue/1/space.yaml")
+    assert told[1].endswith(" digits_resnet20")
+
+
 def test_a_cluster_is_told_to_what_drives(asked):
     place = Place.of(
         asked.scheduler.place.studies, ray_address="auto", storage="/shared",
