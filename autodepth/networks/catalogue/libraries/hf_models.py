@@ -141,7 +141,8 @@ class _ScoresAlone:
 def _for_images(config: Any, input_shape: InputShape, arguments: Mapping[str, Any]) -> Any:
     """Return a configuration for images of a shape, unless arguments say another."""
     channels, height, width = input_shape
-    size = height if height == width else [height, width]
+    one_number = height == width and not isinstance(getattr(config, "image_size", 0), list | tuple)
+    size = height if one_number else [height, width]  # some kinds refuse one for both
     for key, value in {"num_channels": channels, "image_size": size}.items():
         if hasattr(config, key) and key not in arguments:
             setattr(config, key, value)

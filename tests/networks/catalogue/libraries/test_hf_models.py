@@ -108,6 +108,13 @@ def test_a_kind_is_built_at_random_for_the_images_at_hand():
     assert default_input("hf:vit") == (3, 224, 224)
 
 
+def test_a_kind_that_takes_no_single_number_for_a_square_is_built():
+    small = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 1, 1]}
+    module = build_module(spec_of("hiera", small, height=64, width=64)).eval()
+
+    assert module(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
+
+
 def test_scores_that_go_by_another_name_are_found():
     module = build_module(spec_of("pp_lcnet", {"scale": 0.25})).eval()
 
