@@ -25,6 +25,7 @@ from autodepth.trial.phases.branches.joint import (
     Divergences,
     judge_masks,
     of_single_branches,
+    worth_telling,
 )
 from autodepth.trial.phases.branches.joint_widths import JointWidths
 from autodepth.trial.phases.fine_tuning import fine_tune
@@ -58,6 +59,7 @@ class CachedPhases:
         self._policy, self._context = policy, context
         self._cache = StageCache(context.cache, limit_bytes=context.cache_limit_bytes)
         self._parent_key = ""
+        self._scored: dict[str, list[Any]] = {}  # by key: asked for more than once in a trial
 
     def parent(self, on_epoch: OnEpoch) -> Parent:
         """Return the trained network; epochs of one that is found are told again."""
@@ -128,6 +130,16 @@ class CachedPhases:
             return [(sorted(mask), far) for mask, far in found.items()]
 
         return {frozenset(mask): far for mask, far in self._told(key, judged)}
+
+    def masks_of(self, parent: Parent) -> Divergences:
+        """Return how far a parent's outputs change without the sets that policies of it remove.
+
+        None where it is not sets that are judged, or of a network that is no parent of many.
+        """
+        policy = self._policy
+        if not policy.removes_jointly or policy.chooses_widths or policy.base is not None:
+            return {}
+        return worth_telling(self.masks(parent.network), parent.network)
 
     def variants(self, parent: Parent) -> dict[int, dict[float, float]]:
         """Return how far the parent's outputs change with each branch narrower or gone.
@@ -283,10 +295,11 @@ class CachedPhases:
             pairs: list[Any] = json.loads((entry / _TOLD).read_text())
             return pairs
 
-        found = self._cache.load(key, read)
+        found = self._scored.get(key) or self._cache.load(key, read)
         if found is None:
             found = computed = compute()
             self._cache.store(key, lambda entry: _write(entry / _TOLD, computed), kind="scores")
+        self._scored[key] = found
         return found
 
     def _checkpoints(

@@ -254,6 +254,8 @@ class TrialResult:
             without it. At 1 they change by batch statistics alone, at 0 the branch is gone.
         widths: share of inner channels left to branches that were chosen to be narrower; those that
             the policy names are not among them.
+        masks: how far the parent's outputs change without sets of its branches, where sets were
+            judged: those that policies of any goal remove.
     """
 
     point: OperatingPoint
@@ -269,6 +271,7 @@ class TrialResult:
     reached: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     variants: Mapping[int, Mapping[float, float]] = field(default_factory=dict)
     widths: Mapping[int, float] = field(default_factory=dict)
+    masks: Mapping[frozenset[int], float] = field(default_factory=dict)
 
     def own_widths(self, policy: Mapping[str, Any]) -> dict[int, float]:
         """Return widths of single branches: what the policy names, and what was chosen.
@@ -279,8 +282,10 @@ class TrialResult:
         return {**widths_in(policy), **self.widths}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values fit for JSON; `variants` and `widths` are left out where empty."""
+        """Return plain values fit for JSON; what was not judged or chosen is left out."""
         values = asdict(self)
+        if masks := values.pop("masks"):
+            values["masks"] = [[sorted(mask), far] for mask, far in masks.items()]
         if widths := values.pop("widths"):
             values["widths"] = {str(branch): width for branch, width in widths.items()}
         if variants := values.pop("variants"):
@@ -307,5 +312,6 @@ class TrialResult:
             int(branch): {float(width): lost for width, lost in widths.items()}
             for branch, widths in values.get("variants", {}).items()
         }
+        values["masks"] = {frozenset(mask): far for mask, far in values.get("masks", ())}
         values["reached"] = {name: tuple(two) for name, two in values.get("reached", {}).items()}
         return cls(**values)

@@ -68,6 +68,7 @@ def run_trial(
         parent_accuracy = 0.0 if untrained else _measured(parent.network, context).leading
     with clock("sensitivity"):
         sensitivities, variants = phases.scores(parent), phases.variants(parent)
+        masks = phases.masks_of(parent)
         report.scored(sensitivities)
     with clock("prune"):
         pruned = _pruned(parent, policy, context, sensitivities, phases, report)
@@ -104,6 +105,7 @@ def run_trial(
         reached=pruned.reached,
         variants=variants,
         widths=pruned.widths,
+        masks=masks,
     )
 
 

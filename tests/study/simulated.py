@@ -6,6 +6,7 @@ methods of `SimulatedStudy`, so a test can say it in any order.
 
 from dataclasses import replace
 from functools import cache
+from itertools import combinations
 
 from autodepth.policy.removal import in_units, unit_of
 from autodepth.records.ledger import Ledger
@@ -18,6 +19,7 @@ from autodepth.study.hooks import TrialReport
 from autodepth.study.plan.plan import StudyPlan
 from autodepth.study.run import start_ledger
 from autodepth.trial.carry_out import TrialOutcome
+from autodepth.trial.phases.branches.joint import jointly_removed
 from autodepth.trial.phases.pruning import removal_from
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, TrialState
 from autodepth.units import parse_budget
@@ -188,10 +190,14 @@ def outcome_of(plan, task, accuracy, seconds):
     """Return a result as a trial of this policy may have it: what goes is decided as in trials."""
     network, policy = plan.network, task.policy
     scores = {b.index: 0.1 * b.index for b in network.branches if b.removable}
+    removal, masks = removal_from(network, policy), {}
     if policy.branches is not None:
         removed = policy.branches
+    elif policy.removes_jointly:
+        masks = made_up_masks(scores, removal)
+        removed = jointly_removed(masks, removal, ())
     else:
-        removed = removal_from(network, policy).step(in_units(scores, unit_of(scores)), ())
+        removed = removal.step(in_units(scores, unit_of(scores)), ())
     gone = sum(b.macs for b in network.branches if b.index in removed)
     macs = int((network.total_macs - gone) * (1 - policy.filter_sparsity))
     point = OperatingPoint(
@@ -204,9 +210,16 @@ def outcome_of(plan, task, accuracy, seconds):
             point=point, removed=removed,
             sensitivities=scores if policy.scores_branches else {},
             survival=(1.0,) * len(network.branches),
+            masks=masks,
             parent_accuracy=accuracy, pruned_accuracy=accuracy, phase_seconds={"parent": seconds},
         ),
     )  # fmt: skip
+
+
+def made_up_masks(scores, removal):
+    """Return how far the network is without sets: the further, the more of them go together."""
+    every = (frozenset(c) for n in range(len(scores)) for c in combinations(scores, n))
+    return {m: sum(scores[b] for b in m) ** 1.5 for m in every if removal.allows(m)}
 
 
 def epoch(phase, step, accuracy, replayed):

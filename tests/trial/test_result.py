@@ -21,6 +21,7 @@ EPOCH = EpochReport(
 RESULT = TrialResult(
     point=POINT, removed=(3, 1), sensitivities={1: 0.5}, survival=(1.0, 0.5), parent_accuracy=0.9,
     pruned_accuracy=0.8, phase_seconds={"parent": 3.0}, reached={"filter_sparsity": (3, 4)},
+    masks={frozenset({1, 3}): 0.25},
 )  # fmt: skip
 
 
@@ -81,9 +82,10 @@ def test_a_result_comes_back_from_json_under_the_names_that_ledgers_have():
 
 def test_a_result_of_before_what_was_reached_was_told_is_read():
     old = json.loads(json.dumps(RESULT.to_dict()))
-    del old["reached"]
+    del old["reached"], old["masks"]
 
-    assert TrialResult.from_dict(old) == replace(RESULT, reached={})
+    assert TrialResult.from_dict(old) == replace(RESULT, reached={}, masks={})
+    assert "masks" not in replace(RESULT, masks={}).to_dict()
 
 
 def test_only_a_running_trial_has_not_ended():

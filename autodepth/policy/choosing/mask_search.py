@@ -79,6 +79,21 @@ def closest(judged: Mapping[Mask, float], reached: Callable[[Mask], bool]) -> Ma
     return min(fitting, key=lambda mask: (judged[mask], sorted(mask)))
 
 
+def best_masks(judged: Mapping[Mask, float], costs: Mapping[int, float]) -> dict[Mask, float]:
+    """Return the sets that answer some goal: no other is nearer and lets as much and as many go.
+
+    Args:
+        judged: by `search_masks`.
+        costs: as there.
+    """
+    saved = {mask: sum(costs[branch] for branch in mask) for mask in judged}
+    best: dict[Mask, float] = {}
+    for mask in sorted(judged, key=lambda m: (judged[m], -saved[m], -len(m), sorted(m))):
+        if not any(len(b) >= len(mask) and saved[b] >= saved[mask] for b in best):
+            best[mask] = judged[mask]
+    return best
+
+
 class _Search:
     def __init__(
         self,

@@ -110,7 +110,8 @@ class Replay:
         for record in records:  # so that each is known by the network it ends with
             if record.result is not None:
                 policy = Policy.from_dict(dict(record.policy))
-                proposer.cost_model.learn(policy, record.result.sensitivities)
+                result = record.result
+                proposer.cost_model.learn(policy, result.sensitivities, result.masks)
         for record in records:
             if record.kind == "unpruned":
                 self._repeat(record, self._control(record))

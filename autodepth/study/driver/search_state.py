@@ -272,7 +272,7 @@ class SearchState:
         parents, cost_model = self.proposer.parents, self.proposer.cost_model
         if running.of_search:
             self._parent_is_ready(running)
-            cost_model.learn(running.policy, result.sensitivities)
+            cost_model.learn(running.policy, result.sensitivities, result.masks)
             self._learn_of_network(number, running, result)
             self.rungs.final(number, result.point.validation_accuracy)
         if running.proposal is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from autodepth.policy.policy import Policy
@@ -143,6 +143,7 @@ class Prospects:
             start=start,
             kept=macs / before if start else 1.0,
             choice=self._choice(point),
+            divergence=self._cost_model.masks.divergence(policy),
         )
 
     def learn(
@@ -170,14 +171,7 @@ class Prospects:
         if (tuned := curves.get("fine_tune")) and macs:
             planned, share = self.training(point, policy), macs / self._cost_model.whole_macs
             kept = planned.kept * share / planned.macs if planned.start else 1.0
-            training = Training(
-                macs=share,
-                epochs=planned.epochs,
-                start=planned.start,
-                kept=kept,
-                choice=planned.choice,
-            )
-            self.model.learn(training, tuned, ended=ended)
+            self.model.learn(replace(planned, macs=share, kept=kept), tuned, ended=ended)
 
     def _starts_from(self, point: Mapping[str, Scalar], policy: Policy) -> tuple[float, float]:
         """Return the accuracy and the MACs of the network that branches are removed from."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodepth.policy.choosing.mask_search import closest, search_masks
+from autodepth.policy.choosing.mask_search import best_masks, closest, search_masks
 
 BRANCHES = range(1, 9)
 COSTS = dict.fromkeys(BRANCHES, 1.0)
@@ -128,3 +128,25 @@ def test_what_comes_closest_to_a_goal_out_of_reach_goes():
     found = closest(search(judge, allowed=lambda mask: len(mask) <= 3), never)
 
     assert len(found) == 3
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.dictionaries(
+        st.frozensets(st.integers(1, 5), min_size=1), st.floats(0, 4), min_size=1, max_size=20
+    ),
+    st.lists(st.integers(1, 3), min_size=5, max_size=5),
+    st.integers(0, 15),
+)
+def test_the_best_sets_answer_every_goal_as_all_do(judged, prices, goal):
+    judged = {frozenset(): 0.0, **judged}
+    costs = dict(enumerate(prices, start=1))
+    best = best_masks(judged, costs)
+
+    for reached in (
+        lambda mask: len(mask) >= goal,
+        lambda mask: sum(costs[b] for b in mask) >= goal,
+    ):
+        if any(map(reached, judged)):
+            assert best[closest(best, reached)] == judged[closest(judged, reached)]
+    assert all(best[mask] == judged[mask] for mask in best)

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from study.simulated import SimulatedStudy, epoch
 
+from autodepth.policy.policy import Policy
 from autodepth.records.fsck import broken_invariants
-from autodepth.records.trial_record import WORKER_DIED
+from autodepth.records.trial_record import EXPECTED, WORKER_DIED
 from autodepth.study.hooks import TrialReport
 from autodepth.trial.result import TrialState
 
@@ -248,3 +249,45 @@ def test_wall_time_is_what_a_clock_on_the_wall_says_whatever_the_devices(before,
     study.interrupt()
     study.resume(concurrency=after)
     assert study.driver.meter.seconds_left == pytest.approx(3600)
+
+
+JOINT = (
+    "start_with=[]",
+    "confirmation.share=0",
+    "sampler.startup_trials=2",
+    "search={removal: joint, branches_removed: {type: int, min: 0, max: 3},"
+    " p_L: {min: 0.5, max: 1.0, step: 0.25}, fine_tune_epochs: {type: int, min: 1, max: 4}}",
+    "sampler.gap_share=0.8",
+)
+
+
+def judged_and_searched(name, broken_at):
+    """Return policies and what was expected of each, of a search that died after some trials."""
+    study = SimulatedStudy(name, "14trials", *JOINT, concurrency=1)
+    for done in range(14):
+        if done == broken_at:
+            study.kill()
+            study.resume()
+        task = study.next()
+        far = study.driver.proposer.cost_model.masks.divergence(task.policy)
+        study.complete(task, accuracy=0.9 - 0.02 * (far or 0.0))
+    found = [
+        (
+            r.policy,
+            [v["accuracy"] for v in study.ledger.verdicts(r.number) if v["rung"] == EXPECTED],
+        )
+        for r in study.records("search")
+    ]
+    known = study.driver.proposer.cost_model.masks
+    study.end("the budget was spent")
+    return found, [known.divergence(Policy.from_dict(dict(policy))) for policy, _ in found]
+
+
+def test_a_search_that_goes_on_expects_of_judged_sets_what_it_had_expected():
+    whole, far = judged_and_searched("whole", None)
+    broken, again = judged_and_searched("broken", 9)
+
+    assert broken == whole
+    assert again == far
+    assert all(distance is not None for distance in far)  # every parent had a trial that judged
+    assert sum(bool(expected) for _, expected in whole) > 5

@@ -13,7 +13,7 @@ import math
 import warnings
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,11 @@ _MOST_ENDS, _MOST_ON_THE_WAY = 96, 64
 _FEWEST_ENDS = 2
 _REFIT_AT = 1.25  # times as much is known as when the amounts were fitted last
 # Differences that matter about as much as each other: eight times the MACs, four times the epochs,
-# half of a schedule, a quarter of accuracy, half of the MACs left, the whole range of a setting.
-_UNITS = {"macs": 3.0, "epochs": 2.0, "progress": 0.5, "start": 0.25, "kept": 1.0}
+# half of a schedule, a quarter of accuracy, half of the MACs left, one nat against none, the whole
+# range of a setting.
+_UNITS = {
+    "macs": 3.0, "epochs": 2.0, "progress": 0.5, "start": 0.25, "kept": 1.0, "divergence": 1.0,
+}  # fmt: skip
 _CHOICE_UNIT = 2.0
 
 Array = npt.NDArray[np.float64]
@@ -44,6 +47,8 @@ class Training:
         start: validation accuracy of the network it was cut out of; 0 from initial weights.
         kept: share of the MACs of that network, above 0; 1 from initial weights.
         choice: the searched settings, each brought to [0, 1]; equally many in one study.
+        divergence: how far the network it was cut out of is from itself without the branches that
+            go, batch statistics measured anew, in nats; None where nobody judged that.
     """
 
     macs: float
@@ -52,6 +57,7 @@ class Training:
     start: float = 0.0
     kept: float = 1.0
     choice: tuple[float, ...] = ()
+    divergence: float | None = None
 
     def row(self) -> list[float]:
         """Return it as numbers whose differences matter about as much as each other."""
@@ -62,6 +68,8 @@ class Training:
             self.start / _UNITS["start"],
             math.log2(self.kept) / _UNITS["kept"],
             float(self.start > 0),
+            math.log2(1 + (self.divergence or 0.0)) / _UNITS["divergence"],
+            float(self.divergence is not None),
             *(value / _CHOICE_UNIT for value in self.choice),
         ]
 
@@ -171,11 +179,4 @@ def _some_of(epochs: int) -> list[int]:
 
 def _at(training: Training, epoch: int, planned: int) -> Training:
     """Return a training as it is after some of its epochs."""
-    return Training(
-        macs=training.macs,
-        epochs=epoch,
-        progress=epoch / planned,
-        start=training.start,
-        kept=training.kept,
-        choice=training.choice,
-    )
+    return replace(training, epochs=epoch, progress=epoch / planned)

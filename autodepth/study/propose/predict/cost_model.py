@@ -8,7 +8,7 @@ same network are recognised, and bounds on costs are checked without training an
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,13 +20,15 @@ from autodepth.policy.survival import survival_probabilities
 from autodepth.space.objectives import Constraint
 from autodepth.study.plan.estimate import rounds
 from autodepth.study.propose.known.seen_networks import FinalNetwork
+from autodepth.study.propose.predict.branch_costs import COSTS, BranchCosts
+from autodepth.study.propose.predict.judged_masks import JudgedMasks
 from autodepth.trial.cache.cache import content_key
 from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.branches.criteria import KNOWN_AHEAD, known_scores
+from autodepth.trial.phases.branches.joint import Divergences
 from autodepth.trial.phases.keys import fine_tuning_content, parent_content
 from autodepth.trial.phases.pruning import grown, narrow_stream, removal_from
 
-_COSTS = ("macs", "parameters")
 _AT_ONCE = {"one_shot", "joint", "joint_widths"}
 _SCORING_WORK = 0.5  # about what scoring branches takes, in epochs of the whole network
 # About what a trial takes however short its training is: building, pruning, measuring. Seconds, as
@@ -84,14 +86,15 @@ class CostModel:
         constraints: tuple[Constraint, ...] = (),
     ) -> None:
         self._network, self._context = network, context
-        self._constraints = [c for c in constraints if c.metric in _COSTS]
+        self._constraints = [c for c in constraints if c.metric in COSTS]
         self._latencies = [c for c in constraints if c.metric in context.latency_tables]
         self._parents: dict[object, str] = {}
         self._scores: dict[tuple[str, str], Mapping[int, float]] = {}
+        self.masks = JudgedMasks(network, self.parent)
         pass_macs = len(context.data.train) * network.total_macs
         fixed = _FIXED_MACS.get(context.device.type, _FIXED_MACS["cuda"])
         self._fixed_work = min(_MOST_FIXED_WORK, fixed / pass_macs)
-        self._known_widths: dict[tuple[object, ...], _Widths] = {}
+        self._known_widths: dict[tuple[object, ...], BranchCosts] = {}
         self._of_members: dict[tuple[Policy, tuple[int, ...]], dict[str, float]] = {}
         self._carried_out: dict[Policy, CarriedOut] = {}
         self._shares: dict[Policy, tuple[float, float]] = {}  # between two trials that end
@@ -127,8 +130,17 @@ class CostModel:
         self._carried_out[policy] = end
         self._shares.clear()
 
-    def learn(self, policy: Policy, scores: Mapping[int, float]) -> None:
-        """Take in what the branches of a policy's parent are worth, in the criterion's unit."""
+    def learn(
+        self, policy: Policy, scores: Mapping[int, float], masks: Divergences | None = None
+    ) -> None:
+        """Take in what a policy's parent is without branches, and without sets of them.
+
+        Args:
+            policy: whose.
+            scores: what each branch is worth, in the criterion's unit.
+            masks: how far the parent's outputs change without sets, where such were judged.
+        """
+        self.masks.learn(policy, scores, masks or {})
         if scores and self._scores.get(self.scoring(policy)) != scores:
             self._scores[self.scoring(policy)] = scores
             self._shares.clear()
@@ -162,6 +174,8 @@ class CostModel:
         """Return the same, where it is not known as if the parent were like one that was scored."""
         policy = policy.carried_out
         removed = self.removed(policy)
+        if removed is None and (mask := self.masks.mask(policy)) is not None:
+            return tuple(sorted(mask))
         if removed is not None or not self._scores or policy.removal not in _AT_ONCE:
             return removed
         by = self.scoring(policy)[1]
@@ -332,7 +346,7 @@ class CostModel:
         back = branches_back(removal_from(self._network, policy), gone)
         return tuple(branch for branch in gone if branch not in back)
 
-    def _widths(self, policy: Policy, sparsity: float | None = None) -> _Widths:
+    def _widths(self, policy: Policy, sparsity: float | None = None) -> BranchCosts:
         """Return what the whole network costs at the widths of a policy that has no base.
 
         Filters are pruned by the policy's sparsity, or by the one given.
@@ -347,7 +361,7 @@ class CostModel:
             if policy.narrows_branches:
                 gone = policy.channels_gone(branch.index for branch in network.branches)
                 network = prune_width(network, gone)
-            self._known_widths[key] = _Widths.of(network)
+            self._known_widths[key] = BranchCosts.of(network)
         return self._known_widths[key]
 
     def _cost(self, removed: tuple[int, ...], policy: Policy) -> dict[str, float]:
@@ -357,7 +371,7 @@ class CostModel:
         key = (policy, removed)
         if key not in self._of_members:
             network = self._made(policy, removed)
-            self._of_members[key] = _Widths.of(network).without(())
+            self._of_members[key] = BranchCosts.of(network).without(())
         return self._of_members[key]
 
     def _made(self, policy: Policy, removed: tuple[int, ...]) -> ResidualNetwork:
@@ -374,26 +388,3 @@ class CostModel:
             gone = policy.channels_gone(branch.index for branch in network.branches)
             network = prune_width(network, gone)
         return network
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Widths:
-    """Costs of a network of some widths, and of each of its branches."""
-
-    total: Mapping[str, float]
-    branches: Mapping[str, Mapping[int, float]]
-
-    @classmethod
-    def of(cls, network: ResidualNetwork) -> _Widths:
-        total = {name: float(getattr(network, f"total_{name}")) for name in _COSTS}
-        branches = {
-            name: {b.index: float(getattr(b, name)) for b, _ in network.kept()} for name in _COSTS
-        }
-        return cls(total=total, branches=branches)
-
-    def without(self, removed: Collection[int]) -> dict[str, float]:
-        """Return the costs when some branches are gone; they add up to those of the network."""
-        return {
-            name: whole - math.fsum(self.branches[name][branch] for branch in removed)
-            for name, whole in self.total.items()
-        }

@@ -12,7 +12,7 @@ from functools import partial
 from autodepth.networks.gates.masked_runs import Mask
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.choosing.mask_search import Judge as JudgeMasks
-from autodepth.policy.choosing.mask_search import closest, search_masks
+from autodepth.policy.choosing.mask_search import best_masks, closest, search_masks
 from autodepth.policy.choosing.variants import Bounds, Variant, choose_variants
 from autodepth.policy.removal import Removal, floors, in_units, unit_of
 from autodepth.trial.context import TrialContext
@@ -92,6 +92,11 @@ def _costs(network: ResidualNetwork) -> dict[int, float]:
 
 def _gone(lost: float) -> Variant:
     return Variant(width=0.0, lost=lost, costs={"macs": 0.0})
+
+
+def worth_telling(judged: Divergences, network: ResidualNetwork) -> Divergences:
+    """Return the sets by which others can tell what a policy of any goal removes, and how far."""
+    return best_masks(judged, _costs(network))
 
 
 def of_single_branches(judged: Divergences) -> dict[int, float]:

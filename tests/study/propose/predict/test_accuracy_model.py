@@ -1,6 +1,7 @@
 """Accuracies are learned from trainings, and how far off predictions were is told."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -72,3 +73,24 @@ def test_many_trainings_are_known_by_the_latest():
 
     assert predicted.mean == pytest.approx(0.8, abs=0.15)
     assert math.isfinite(predicted.spread)
+
+
+def test_how_far_a_cut_is_before_it_is_tuned_tells_how_accurate_it_becomes():
+    """Of cuts of equal cost and length; one of which nobody judged that is predicted as before."""
+    cuts = {
+        far: Training(macs=0.4, epochs=2, start=0.9, kept=0.4, divergence=far)
+        for far in (0.0, 0.2, 0.5, 1.0, 1.5, 2.5, 4.0)
+    }
+    blind, told = AccuracyModel(), AccuracyModel()
+    for far, training in cuts.items():
+        if far not in (0.5, 2.5):
+            accuracy = 0.9 - 0.12 * far
+            told.learn(training, [accuracy - 0.1, accuracy])
+            blind.learn(replace(training, divergence=None), [accuracy - 0.1, accuracy])
+    near, distant = told.predict([cuts[0.5], cuts[2.5]])
+    unknown, alike = blind.predict([replace(cuts[far], divergence=None) for far in (0.5, 2.5)])
+
+    assert near.mean == pytest.approx(0.84, abs=0.03)
+    assert distant.mean == pytest.approx(0.6, abs=0.03)
+    assert unknown == alike
+    assert near.spread < unknown.spread

@@ -110,3 +110,6 @@ def test_a_trial_removes_the_set_and_others_ask_for_nothing(context, tmp_path):
     assert entries == known
     assert results[1].sensitivities == results[2].sensitivities
     assert set(results[2].sensitivities) == {1, 2, 3, 4, 5, 6}
+    assert results[1].masks == results[2].masks
+    judged = {frozenset(results[count].removed) for count in (1, 2)}
+    assert judged <= results[1].masks.keys() | {frozenset({b}) for b in range(1, 7)}
