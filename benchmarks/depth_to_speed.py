@@ -34,9 +34,9 @@ from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.trial.device.device import cpu_name
 from autodepth.trial.device.latency import clock_of, latencies_ms
-from autodepth.trial.device.runtimes.onnx_file import write_onnx
-from autodepth.trial.device.runtimes.onnx_session import open_onnx
-from autodepth.trial.device.runtimes.torch_program import make_program
+from autodepth.trial.device.runtimes.formats.onnx_file import write_onnx
+from autodepth.trial.device.runtimes.formats.onnx_session import open_onnx
+from autodepth.trial.device.runtimes.formats.torch_program import make_program
 from autodepth.trial.device.turns import times_by_turns
 
 RESULTS = Path(__file__).parent / "results"

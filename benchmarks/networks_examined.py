@@ -25,7 +25,7 @@ from autodepth.networks.pruning.stream_width import with_stream_width
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
-from autodepth.trial.device.runtimes.torch_program import make_program
+from autodepth.trial.device.runtimes.formats.torch_program import make_program
 
 LIMIT_SECONDS = 900  # for one network, of CPU time: what else the machine does is no fault of it
 STREAM_SECONDS = 180  # for what a row lacks about its stream

@@ -15,12 +15,16 @@ from torch import Tensor, nn
 
 from autodepth.errors import BundleError
 from autodepth.export.bundles.bundle import EXECUTORCH, ONNX, PROGRAM, WEIGHTS
-from autodepth.export.formats.executorch_file import open_executorch
 from autodepth.export.formats.int8 import Quantised
 from autodepth.long_work import Advance, long_work
 from autodepth.trial.device.device import cpu_name
-from autodepth.trial.device.runtimes.onnx_session import open_onnx
-from autodepth.trial.device.runtimes.torch_program import Shape, program_macs, read_own_program
+from autodepth.trial.device.runtimes.formats.executorch_file import open_executorch
+from autodepth.trial.device.runtimes.formats.onnx_session import open_onnx
+from autodepth.trial.device.runtimes.formats.torch_program import (
+    Shape,
+    program_macs,
+    read_own_program,
+)
 
 INPUTS, BATCHES, SEED = 256, (1, 7, 64), 0
 # Largest difference of a score, as a share of the largest score. The same kernels on the same

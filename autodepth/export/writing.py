@@ -18,7 +18,6 @@ from autodepth.errors import BundleError, InputError, did_you_mean
 from autodepth.export.bundles import bundle as files
 from autodepth.export.bundles.architecture import Architecture
 from autodepth.export.bundles.seal import to_json
-from autodepth.export.formats.executorch_file import check_installed, write_executorch
 from autodepth.export.formats.int8 import quantise
 from autodepth.export.model_card import model_card
 from autodepth.export.verification import (
@@ -32,8 +31,12 @@ from autodepth.export.verification import (
 from autodepth.long_work import each, long_work
 from autodepth.space.file.yaml_text import write_yaml
 from autodepth.space.sections.task_section import CLASSIFICATION
-from autodepth.trial.device.runtimes.onnx_file import write_onnx
-from autodepth.trial.device.runtimes.torch_program import make_program, write_program
+from autodepth.trial.device.runtimes.formats.executorch_file import (
+    check_installed,
+    write_executorch,
+)
+from autodepth.trial.device.runtimes.formats.onnx_file import write_onnx
+from autodepth.trial.device.runtimes.formats.torch_program import make_program, write_program
 from autodepth.trial.device.threads import only_threads_that_pay
 from autodepth.version import __version__
 

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "autodepth"
 DOORS = {
-    "executorch": {"export/formats/executorch_file.py"},
+    "executorch": {"trial/device/runtimes/formats/executorch_file.py"},
     "pycocotools": {"tasks/shipped/measures/average_precision.py"},
     "transformers": set(),  # by name only, in networks/catalogue/libraries/hf_models.py
     "timm": set(),  # likewise, in timm_models.py there
@@ -30,8 +30,8 @@ DOORS = {
     },
     "onnx": set(),  # torch.onnx needs it, and onnxscript
     "onnxscript": set(),
-    "onnxruntime": {"trial/device/runtimes/onnx_session.py", "export/formats/predict.py"},
-    "openvino": {"trial/device/runtimes/openvino_model.py"},
+    "onnxruntime": {"trial/device/runtimes/formats/onnx_session.py", "export/formats/predict.py"},
+    "openvino": {"trial/device/runtimes/formats/openvino_model.py"},
     "optuna": {
         "study/propose/sampling/optuna_export.py",
         "study/propose/sampling/samplers.py",

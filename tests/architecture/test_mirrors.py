@@ -39,9 +39,10 @@ ELSEWHERE = {
     "dashboard/explorer.py": "dashboard/test_many_clients.py",
     "data/images.py": "data/test_looking.py",
     "export/bundles/architecture.py": "export/test_stream_widths.py",
-    "trial/device/runtimes/onnx_file.py": "export/test_verification.py",
-    "trial/device/runtimes/onnx_session.py": "export/test_verification.py",
-    "trial/device/runtimes/torch_program.py": "export/test_verification.py",
+    "trial/device/runtimes/formats/executorch_file.py": "export/formats/test_executorch_file.py",
+    "trial/device/runtimes/formats/onnx_file.py": "export/test_verification.py",
+    "trial/device/runtimes/formats/onnx_session.py": "export/test_verification.py",
+    "trial/device/runtimes/formats/torch_program.py": "export/test_verification.py",
     # Networks are read and changed whole.
     "networks/catalogue/libraries/timm_models.py": "networks/catalogue/test_build.py",
     "networks/gates/insertion.py": "networks/test_gate_modes.py",

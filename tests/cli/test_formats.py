@@ -8,7 +8,7 @@ import torch
 
 from autodepth import load
 from autodepth.errors import BundleError
-from autodepth.trial.device.runtimes.torch_program import cause
+from autodepth.trial.device.runtimes.formats.torch_program import cause
 
 NET = """
 import torch.nn.functional as F

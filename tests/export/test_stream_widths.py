@@ -20,7 +20,7 @@ from autodepth.networks.pruning.stream_width import with_stream_width
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.pruning.widths import changed_shapes
 from autodepth.networks.weights.own_files import save_weights
-from autodepth.trial.device.runtimes.torch_program import make_program
+from autodepth.trial.device.runtimes.formats.torch_program import make_program
 
 # Runs a program of torch.export where autodepth is not installed.
 PROGRAM = """

@@ -15,7 +15,7 @@ from autodepth.export.verification import (
     check_onnx,
     check_program,
 )
-from autodepth.trial.device.runtimes.torch_program import write_program
+from autodepth.trial.device.runtimes.formats.torch_program import write_program
 
 
 class Batched(nn.Module):

@@ -18,7 +18,7 @@ from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
 from autodepth.networks.weights.own_files import save_weights
-from autodepth.trial.device.runtimes.torch_program import make_program
+from autodepth.trial.device.runtimes.formats.torch_program import make_program
 from autodepth.trial.phases.recovery import recalibrate_batch_norm
 
 # torch.jit's own: it is deprecated, and looks for gradients of what no optimizer holds

@@ -10,9 +10,9 @@ from autodepth.networks.gates.gates import GatedNetwork
 from autodepth.networks.pruning.stream_width import with_stream_width
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.trial.device.runtimes.onnx_file import write_onnx
-from autodepth.trial.device.runtimes.onnx_session import open_onnx
-from autodepth.trial.device.runtimes.torch_program import make_program
+from autodepth.trial.device.runtimes.formats.onnx_file import write_onnx
+from autodepth.trial.device.runtimes.formats.onnx_session import open_onnx
+from autodepth.trial.device.runtimes.formats.torch_program import make_program
 
 
 def inputs(*shape):

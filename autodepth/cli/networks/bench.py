@@ -31,7 +31,7 @@ def bench(  # noqa: PLR0913, PLR0917 - an option each
         str,
         typer.Option(
             metavar="RUNNER,...",
-            help="Where to time: torch, torch-compile, onnxruntime, openvino, command.",
+            help="Where to time: torch, torch-compile, onnxruntime, openvino, executorch, command.",
         ),
     ] = "torch,onnxruntime",
     command: Annotated[

@@ -18,8 +18,8 @@ from autodepth.data.batches import Batches
 from autodepth.data.images import Images
 from autodepth.data.load import ImageData
 from autodepth.export.bundles.architecture import Architecture
-from autodepth.trial.device.runtimes.int8_file import calibrating, write_int8
-from autodepth.trial.device.runtimes.onnx_session import Array, open_onnx
+from autodepth.trial.device.runtimes.formats.int8_file import calibrating, write_int8
+from autodepth.trial.device.runtimes.formats.onnx_session import Array, open_onnx
 
 _BATCH = 64
 

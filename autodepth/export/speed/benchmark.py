@@ -24,20 +24,23 @@ from autodepth.networks.catalogue import build_network
 from autodepth.policy.values import shown
 from autodepth.space.sections.latency_section import RUNNERS, LatencySection
 from autodepth.trial.device.device import choose_device, cpu_name, device_name
-from autodepth.trial.device.runtimes.onnx_file import write_onnx
-from autodepth.trial.device.runtimes.onnx_session import peak_bytes
+from autodepth.trial.device.runtimes.formats.onnx_file import write_onnx
+from autodepth.trial.device.runtimes.formats.onnx_session import peak_bytes
+from autodepth.trial.device.runtimes.formats.torch_program import Shape, make_program
 from autodepth.trial.device.runtimes.runners import open_runner
-from autodepth.trial.device.runtimes.torch_program import Shape, make_program
 
 BATCHES = (1, 128)
 RUNTIMES = ("torch", "onnxruntime")
 PARENT, OTHER, EXPORT = "parent", "other", "export"
 EIGHT_BITS = "int8"
 _BESIDE = {EXPORT: (PARENT, OTHER), EIGHT_BITS: (PARENT, OTHER, EXPORT)}
-_NAMES = {"torch": "PyTorch", "torch-compile": "torch.compile", "openvino": "OpenVINO"}
+_NAMES = {
+    "torch": "PyTorch", "torch-compile": "torch.compile", "openvino": "OpenVINO",
+    "executorch": "ExecuTorch",
+}  # fmt: skip
 _LIBRARIES = {
     "PyTorch": "torch", "torch.compile": "torch", "onnxruntime": "onnxruntime",
-    "OpenVINO": "openvino",
+    "OpenVINO": "openvino", "ExecuTorch": "executorch",
 }  # fmt: skip
 
 
@@ -47,7 +50,8 @@ class Timing:
 
     Args:
         network: `export`, `int8` where the export has that file, or what they are compared with.
-        runtime: `PyTorch`, `torch.compile`, `onnxruntime`, `OpenVINO` or `command`.
+        runtime: `PyTorch`, `torch.compile`, `onnxruntime`, `OpenVINO`, `ExecuTorch` or
+            `command`.
         device: the name of the CPU or GPU it ran on.
         batch: images per call.
         median_ms: median time of a call, milliseconds.
@@ -277,7 +281,7 @@ def _refuse_other_images(folder: Path, other: Path, *, own_code: bool) -> None:
 
 def _form(subject: _Subject, place: LatencySection) -> nn.Module | Path | None:
     """Return a network in the form a runner takes, as it was exported; None where there is none."""
-    return subject.module if place.on in {"torch", "torch-compile"} else subject.onnx
+    return subject.onnx if place.takes_onnx else subject.module
 
 
 def _known_of(

@@ -10,7 +10,6 @@ from pathlib import Path
 from torch.export import ExportedProgram
 
 from autodepth.errors import AutodepthError, BundleError, InputError, NetworkError
-from autodepth.export.formats.executorch_file import write_executorch
 from autodepth.export.writing import Format
 from autodepth.long_work import long_work
 from autodepth.networks.pruning.width import prune_width
@@ -20,8 +19,9 @@ from autodepth.networks.running.layout import for_convolutions
 from autodepth.networks.weights.own_files import load_saved, save_weights
 from autodepth.policy.policy import Policy
 from autodepth.study.plan.plan import StudyPlan
-from autodepth.trial.device.runtimes.onnx_file import write_onnx
-from autodepth.trial.device.runtimes.torch_program import cause, make_program, write_program
+from autodepth.trial.device.runtimes.formats.executorch_file import write_executorch
+from autodepth.trial.device.runtimes.formats.onnx_file import write_onnx
+from autodepth.trial.device.runtimes.formats.torch_program import cause, make_program, write_program
 
 _TRIED = "tried before anything is trained"
 

@@ -13,7 +13,9 @@ from autodepth.space.objectives import PLACE_PATTERN
 from autodepth.space.sections.section import Count, Place, Section, must, one_of, several
 from autodepth.units import parse_duration
 
-RunnerName = Literal["torch", "torch-compile", "onnxruntime", "openvino", "command"]
+RunnerName = Literal[
+    "torch", "torch-compile", "onnxruntime", "openvino", "executorch", "command"
+]  # fmt: skip
 RUNNERS: tuple[RunnerName, ...] = get_args(RunnerName)
 PLACES = tuple(name for name in RUNNERS if name != "command")
 """Runners that are places by themselves: they need no settings."""
@@ -54,9 +56,14 @@ class LatencySection(Section):
         return parse_duration(self.limit)
 
     @property
+    def takes_onnx(self) -> bool:
+        """Whether it is given ONNX files; else it is given networks themselves."""
+        return self.on != "torch" and self.suffix == ".onnx"
+
+    @property
     def suffix(self) -> str:
         """Of the files it takes."""
-        return ".pt2" if self.on == "torch-compile" else ".onnx"
+        return {"torch-compile": ".pt2", "executorch": ".pte"}.get(str(self.on), ".onnx")
 
 
 def _named(places: Mapping[str, LatencySection]) -> Mapping[str, LatencySection]:

@@ -282,8 +282,8 @@ class SpaceModel(Section):
     ] = Field((), description="bounds every network of the front keeps, such as 'macs <= 70%'")
     latency: Places = Field(
         default_factory=dict,
-        description="places where networks are timed, by name; torch, torch-compile, onnxruntime "
-        "and openvino are there without a word",
+        description="places where networks are timed, by name; torch, torch-compile, onnxruntime, "
+        "openvino and executorch are there without a word",
     )
     search: PolicySection
     train: TrainSection = Field(default_factory=TrainSection)

@@ -9,8 +9,8 @@ import torch
 from autodepth import load
 from autodepth.errors import BundleError, InputError
 from autodepth.export.exporting import export_selected
-from autodepth.export.formats.executorch_file import open_executorch
 from autodepth.export.writing import read_formats
+from autodepth.trial.device.runtimes.formats.executorch_file import open_executorch
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from autodepth.export.bundles.bundle import read_architecture
 from autodepth.export.speed.benchmark import benchmark_bundle, places_to_time
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.trial.device.energy import EnergyMeter
-from autodepth.trial.device.runtimes.onnx_file import write_onnx
-from autodepth.trial.device.runtimes.onnx_session import peak_bytes
-from autodepth.trial.device.runtimes.torch_program import make_program
+from autodepth.trial.device.runtimes.formats.onnx_file import write_onnx
+from autodepth.trial.device.runtimes.formats.onnx_session import peak_bytes
+from autodepth.trial.device.runtimes.formats.torch_program import make_program
 
 
 def test_an_export_is_timed_beside_its_parent_in_both_runtimes(exported, heard):

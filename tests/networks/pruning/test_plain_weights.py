@@ -9,7 +9,7 @@ from autodepth.networks.costs.cost import count_macs
 from autodepth.networks.pruning.plain_weights import with_plain_weights
 from autodepth.networks.pruning.width import prune_width
 from autodepth.networks.residual_network import ResidualNetwork
-from autodepth.trial.device.runtimes.torch_program import make_program, program_macs
+from autodepth.trial.device.runtimes.formats.torch_program import make_program, program_macs
 
 SHAPE = (8, 6, 6)
 BRANCH = 2 * 36 * 64

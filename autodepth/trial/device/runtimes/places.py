@@ -21,7 +21,7 @@ from autodepth.trial.device.runtimes.runners import Runner, open_runner
 
 _LIBRARIES = {
     "torch": "torch", "torch-compile": "torch", "onnxruntime": "onnxruntime",
-    "openvino": "openvino",
+    "openvino": "openvino", "executorch": "executorch",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Runners of latency: where networks are timed, each behind the same three methods.
 
 `torch` times in this process. All others take files to a program within a time limit: our own for
-onnxruntime, OpenVINO and torch.compile, and a person's for `command`.
+onnxruntime, OpenVINO, ExecuTorch and torch.compile, and a person's for `command`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -28,13 +29,15 @@ from autodepth.networks.running.layout import for_convolutions, laid_out
 from autodepth.space.sections.latency_section import LatencySection
 from autodepth.trial.device.energy import EnergyMeter
 from autodepth.trial.device.latency import clock_of
-from autodepth.trial.device.runtimes.onnx_file import write_onnx_to_time
+from autodepth.trial.device.runtimes.formats.executorch_file import write_executorch
+from autodepth.trial.device.runtimes.formats.onnx_file import write_onnx_to_time
+from autodepth.trial.device.runtimes.formats.torch_program import Shape, make_program, write_program
 from autodepth.trial.device.runtimes.program import read_ms, run_program
-from autodepth.trial.device.runtimes.torch_program import Shape, make_program, write_program
 from autodepth.trial.device.turns import Latency, times_by_turns
 
 Prepared = TypeVar("Prepared")
 SECONDS = 0.3  # for each network
+_EXTRAS = ("openvino", "executorch")  # packages that are named like their runner and their extra
 
 
 class Runner(Protocol[Prepared]):
@@ -72,7 +75,12 @@ def open_runner(place: LatencySection, device: torch.device | None = None) -> Ru
     Args:
         place: its settings, see `latency` in a space file.
         device: of `torch`; None for the CPU.
+
+    Raises:
+        MeasurementError: the package of its runtime is not installed.
     """
+    if place.on in _EXTRAS and find_spec(place.on) is None:
+        raise MeasurementError(f"{place.on} needs its package: pip install autodepth[{place.on}]")
     if place.on == "torch":
         return _InTorch(place, device or torch.device("cpu"))
     return _ByProgram(place)
@@ -126,6 +134,8 @@ class _ByProgram:
         try:
             if self._place.suffix == ".onnx":
                 write_onnx_to_time(module, (batch, *shape), file)
+            elif self._place.suffix == ".pte":
+                write_executorch(module, shape, file, only_batch=batch)
             else:
                 write_program(make_program(module, shape, only_batch=batch), file)
                 file.with_suffix(".json").write_text(json.dumps(shape))

@@ -15,8 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from autodepth.trial.device.energy import EnergyMeter
-from autodepth.trial.device.runtimes.onnx_session import open_to_time
-from autodepth.trial.device.runtimes.openvino_model import open_in_openvino
+from autodepth.trial.device.runtimes.formats.onnx_session import open_to_time
+from autodepth.trial.device.runtimes.formats.openvino_model import open_in_openvino
 from autodepth.trial.device.turns import times_by_turns
 
 
@@ -45,7 +45,7 @@ def _compiled(path: Path, *, threads: int, batch: int) -> Callable[[], object]:
     """Return what runs a program of torch.export, compiled by torch.compile, on zeros."""
     import torch  # noqa: PLC0415 - two seconds, and only here
 
-    from autodepth.trial.device.runtimes.torch_program import read_own_program  # noqa: PLC0415
+    from autodepth.trial.device.runtimes.formats.torch_program import read_own_program  # noqa: PLC0415
 
     torch.set_num_threads(threads)
     program = read_own_program(path)
@@ -59,10 +59,19 @@ def _compiled(path: Path, *, threads: int, batch: int) -> Callable[[], object]:
     return run
 
 
+def _executorch(path: Path, *, threads: int, batch: int) -> Callable[[], object]:
+    from autodepth.trial.device.runtimes.formats.executorch_file import (  # noqa: PLC0415 - torch
+        open_executorch_to_time,
+    )
+
+    return open_executorch_to_time(path, threads=threads, batch=batch)
+
+
 OPENED: Mapping[str, Callable[..., Callable[[], object]]] = {
     "onnxruntime": open_to_time,
     "openvino": open_in_openvino,
     "torch-compile": _compiled,
+    "executorch": _executorch,
 }
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.copying import copied
 from autodepth.space.sections.latency_section import LatencySection
 from autodepth.trial.context import TrialContext
-from autodepth.trial.device.runtimes.int8_file import calibrating, write_int8
-from autodepth.trial.device.runtimes.onnx_file import write_onnx
-from autodepth.trial.device.runtimes.onnx_session import Array, open_onnx
+from autodepth.trial.device.runtimes.formats.int8_file import calibrating, write_int8
+from autodepth.trial.device.runtimes.formats.onnx_file import write_onnx
+from autodepth.trial.device.runtimes.formats.onnx_session import Array, open_onnx
+from autodepth.trial.device.runtimes.formats.torch_program import make_program
 from autodepth.trial.device.runtimes.runners import open_runner
-from autodepth.trial.device.runtimes.torch_program import make_program
 from autodepth.trial.phases.measuring.measurement import costs_elsewhere, operating_point
 from autodepth.trial.result import OperatingPoint
 from autodepth.trial.training.evaluation import evaluate

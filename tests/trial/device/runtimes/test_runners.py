@@ -28,10 +28,14 @@ def measured(place, networks, seconds=0.01):
 
 @pytest.mark.parametrize(
     "on",
-    ["torch", "onnxruntime", "openvino", pytest.param("torch-compile", marks=pytest.mark.long)],
-)
+    [
+        "torch", "onnxruntime", "openvino", "executorch",
+        pytest.param("torch-compile", marks=pytest.mark.long),
+    ],
+)  # fmt: skip
 def test_networks_are_timed_by_turns(on, network):
-    pytest.importorskip("openvino")
+    if on in {"openvino", "executorch"}:
+        pytest.importorskip(on)
     before = {name: tensor.clone() for name, tensor in network.module.state_dict().items()}
     found = measured(LatencySection(on=on, batch=2), [network, network.without([1, 2, 3])])
 
@@ -39,6 +43,13 @@ def test_networks_are_timed_by_turns(on, network):
     assert all(0 < each.ms < 10_000 and each.calls >= 9 for each in found)
     for name, tensor in network.module.state_dict().items():
         assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize("on", ["openvino", "executorch"])
+def test_a_runtime_that_is_not_installed_says_how_to_have_it(on, monkeypatch):
+    monkeypatch.setattr("autodepth.trial.device.runtimes.runners.find_spec", lambda _: None)
+    with pytest.raises(MeasurementError, match=rf"pip install autodepth\[{on}\]"):
+        open_runner(LatencySection(on=on))
 
 
 def test_a_program_of_ones_own_is_given_each_file_with_its_settings(network, tmp_path):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.trial.device.runtimes.onnx_file import write_onnx_to_time
+from autodepth.trial.device.runtimes.formats.onnx_file import write_onnx_to_time
 
 
 def test_it_prints_a_latency_per_file(tmp_path):

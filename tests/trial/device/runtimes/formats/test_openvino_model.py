@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.trial.device.runtimes.onnx_file import write_onnx_to_time
-from autodepth.trial.device.runtimes.openvino_model import open_in_openvino
+from autodepth.trial.device.runtimes.formats.onnx_file import write_onnx_to_time
+from autodepth.trial.device.runtimes.formats.openvino_model import open_in_openvino
 
 
 def test_it_runs_a_network_at_the_batch_that_is_asked_for(tmp_path):

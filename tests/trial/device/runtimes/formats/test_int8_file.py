@@ -4,10 +4,10 @@ import numpy as np
 import torch
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.trial.device.runtimes.int8_file import write_int8
-from autodepth.trial.device.runtimes.onnx_file import write_onnx
-from autodepth.trial.device.runtimes.onnx_session import open_onnx
-from autodepth.trial.device.runtimes.torch_program import make_program
+from autodepth.trial.device.runtimes.formats.int8_file import write_int8
+from autodepth.trial.device.runtimes.formats.onnx_file import write_onnx
+from autodepth.trial.device.runtimes.formats.onnx_session import open_onnx
+from autodepth.trial.device.runtimes.formats.torch_program import make_program
 
 
 def test_it_is_smaller_and_answers_nearly_the_same(tmp_path):

@@ -10,8 +10,8 @@ from torch.export import ExportedProgram
 
 from autodepth.errors import BundleError
 from autodepth.networks.pruning.plain_weights import with_plain_weights
-from autodepth.trial.device.runtimes.onnx_session import INPUT, OUTPUT
-from autodepth.trial.device.runtimes.torch_program import cause, make_program, quiet
+from autodepth.trial.device.runtimes.formats.onnx_session import INPUT, OUTPUT
+from autodepth.trial.device.runtimes.formats.torch_program import cause, make_program, quiet
 
 
 def write_onnx(program: ExportedProgram, path: Path) -> None:

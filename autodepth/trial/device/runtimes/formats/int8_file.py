@@ -13,8 +13,8 @@ import numpy as np
 
 from autodepth.data.images import Images
 from autodepth.errors import BundleError
-from autodepth.trial.device.runtimes.onnx_session import INPUT, Array, load_quantisation
-from autodepth.trial.device.runtimes.torch_program import cause, quiet
+from autodepth.trial.device.runtimes.formats.onnx_session import INPUT, Array, load_quantisation
+from autodepth.trial.device.runtimes.formats.torch_program import cause, quiet
 
 CALIBRATION_IMAGES = 256
 
