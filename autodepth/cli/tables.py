@@ -36,7 +36,7 @@ def front_table(
         rows: at most this many rows, evenly chosen; 0 for all.
         confirmed: accuracy over fresh seeds as text, by trial; None or empty for no such column.
     """
-    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
     from_elsewhere = any(short_origin(member.policy) != "parent" for member in front)
     narrower = any(_narrower(member) for member in front) and not from_elsewhere
     leading = front[0].point.column if front else "accuracy"
