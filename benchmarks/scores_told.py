@@ -82,9 +82,11 @@ class Told:
         self, row: Mapping[str, Any], most: Mapping[str, float], epochs: float
     ) -> Training:
         share = row["macs"] / self.whole["macs"]
-        choice = tuple(row["scores"][name] / most[name] for name in most)
-        start = self.whole["accuracy"]
-        return Training(macs=share, epochs=epochs, start=start, kept=share, choice=choice)
+        choice = tuple(row["scores"][name] / most[name] for name in most if name != JOINT)
+        return Training(
+            macs=share, epochs=epochs, start=self.whole["accuracy"], kept=share, choice=choice,
+            divergence=row["scores"][JOINT] if JOINT in most else None,
+        )  # fmt: skip
 
 
 def table(told: Told, conditions: str) -> str:
