@@ -145,6 +145,13 @@ def test_the_training_core_imports_neither_ray_nor_optuna_nor_mlflow():
     assert not {"ray", "optuna", "mlflow", "torchvision"} & set(done.stdout.split())
 
 
+def test_whoever_is_told_by_nobody_waits_for_no_http_library():
+    code = "import sys, autodepth.service.search.search; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "requests" not in done.stdout.split()
+
+
 def test_the_python_names_are_functions_whatever_was_imported_before():
     code = (
         "from autodepth import load, search; import autodepth, autodepth.study.plan.plan; "

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
-
 from autodepth.errors import InputError, TrackingError
 
 _ANSWER_SECONDS = 10.0
@@ -86,6 +84,8 @@ def deliver(place: NotifyPlace, message: Mapping[str, Any]) -> None:
         if not _apprise(place.url, place.name).notify(body=message["text"], title=title):
             raise TrackingError("not taken")
         return
+    import requests  # noqa: PLC0415 - a hundred modules, on the way to every trial otherwise
+
     try:
         answer = requests.post(
             place.url,
