@@ -125,7 +125,7 @@ def test_a_study_is_steered_from_its_beginning_to_its_export(server, tmp_path):
     bob = server.client("bob")
     wide = "search={p_L: {min: 0.2, max: 1.0}, macs_target: {min: 0.4, max: 0.9}}"
     bob.search("a", budget="400trials", settings=[*SMALL[:-1], wide])
-    wait_for(lambda: runs("a"))
+    wait_for(lambda: runs("a") and bob.studies())
     wait_for(lambda: bob.status("a")["trials"].get("complete", 0) >= 1)
     policy = {"fine_tune_epochs": 1, "branches_removed": 1, "train": {"epochs": 1}}
     hand = bob.enqueue("a", policy)["number"]
