@@ -1,12 +1,14 @@
-"""Has searches run their trials in their driver's process: a queue is measured, and no Ray starts.
+"""Has studies run their trials in their driver's process: a queue is measured, and no Ray starts.
 
 Python imports this by itself where this folder is on PYTHONPATH.
 """
 
 import os
+import sys
 
-if "AUTODEPTH_SUPERVISED" in os.environ:  # a driver
+# Whoever searches is a supervisor's child; what confirms or carries a policy out has none.
+if "AUTODEPTH_SUPERVISED" in os.environ or {"confirm", "enqueue"} & set(sys.orig_argv[:4]):
     from autodepth.service.search import requests
 
-    for _request in (requests.SearchRequest, requests.ResumeRequest):
-        _request.__init__.__kwdefaults__["runner"] = "in-process"  # type: ignore[misc]
+    for _name in ("SearchRequest", "ResumeRequest", "ConfirmRequest", "StudyRequest"):
+        getattr(requests, _name).__init__.__kwdefaults__["runner"] = "in-process"
