@@ -16,6 +16,7 @@ NO_RAY = os.EX_UNAVAILABLE
 _MOST_ATTEMPTS = 20
 _MOST_IN_VAIN = 5  # in a row; Ray gives its parts half a minute each time
 _STOPPED = "it was stopped"
+_SEARCHES = ("search", "resume")
 _BY_SIGNAL = 128  # exit statuses from here on
 
 
@@ -36,6 +37,8 @@ def what_becomes_of(
         in_vain: how many attempts in a row, this one included, ended with `NO_RAY`.
     """
     lost = status is None or status >= _BY_SIGNAL or status == NO_RAY
+    if work.kind not in _SEARCHES and work.wanted == "run":
+        outcome = None  # what a confirmation leaves is how its study had ended before: paused, say
     asked_to_end = outcome == INTERRUPTED and status in {0, 1}
     if work.wanted != "run" and (lost or asked_to_end):
         return ("paused", "it was paused") if work.wanted == "pause" else ("stopped", _STOPPED)

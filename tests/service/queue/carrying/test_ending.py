@@ -16,6 +16,7 @@ from autodepth.service.queue.carrying.ending import (
 )
 from autodepth.service.queue.owners import LOCAL
 from autodepth.service.queue.wishes import SearchWish
+from autodepth.service.queue.work import NewWork
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,19 @@ def test_every_end_has_one_state(wanted, attempt, status, outcome, state, told):
     found, words = what_becomes_of(work, status, outcome, lambda: "last words")
     assert found == state
     assert told in words
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "state"),
+    [("run", 0, "done"), ("run", 1, "failed"), ("stop", 0, "stopped"), ("run", None, "waiting")],
+)
+def test_a_policy_carried_out_in_a_study_that_is_paused_is_done(wanted, status, state):
+    with steered() as steering:
+        work = steering.store.add(
+            NewWork(owner=LOCAL.name, kind="policy", study="a", arguments={"policy": {}})
+        )
+        work = steering.store.change(work.number, wanted=wanted, attempt=1)
+    assert what_becomes_of(work, status, INTERRUPTED, lambda: "last words")[0] == state
 
 
 @pytest.mark.parametrize(
