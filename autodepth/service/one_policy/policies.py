@@ -19,7 +19,7 @@ from autodepth.policy.removal import unit_of
 from autodepth.policy.settings import Criterion
 from autodepth.service.search.rehearsal import rehearse
 from autodepth.space.file.space_file import read_document
-from autodepth.study.plan.fitted_space import left_alone
+from autodepth.study.plan.inputs.fitted_space import left_alone
 from autodepth.study.plan.plan import StudyPlan
 from autodepth.trial.phases.parent import score_branches, train_parent
 from autodepth.trial.result import TrialResult

@@ -13,7 +13,7 @@ from autodepth.networks.catalogue.pixel_constants import constants_of
 from autodepth.networks.catalogue.pretrained import PRETRAINED, weights_file
 from autodepth.space.file.shipped import default_space
 from autodepth.space.file.space_file import load_space
-from autodepth.study.plan.fitted_space import with_absolute_paths
+from autodepth.study.plan.inputs.fitted_space import with_absolute_paths
 
 RESNET18, TINY = "torchvision:resnet18", "timm:test_resnet"
 FILES = {RESNET18: "resnet18-f37072fd.pth", TINY: "test_resnet.r160_in1k.safetensors"}
