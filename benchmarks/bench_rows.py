@@ -113,7 +113,7 @@ def rows(study: str, front: Sequence[Values], folder: Path) -> list[Values]:
     found = []
     for share in SHARES:
         within = [m for m in front if m["raw"]["macs"] <= share * whole["macs"]]
-        sure = [m for m in within if m["confirmed"] and m["confirmed"]["accuracy"]["n"]]
+        sure = [m for m in within if m["confirmed"] and m["confirmed"]["accuracy"]]
         if not sure:
             continue
         best = max(sure, key=lambda member: member["confirmed"]["accuracy"]["mean"])
