@@ -81,23 +81,24 @@ def without_idle_widths(
     if not largest_value(domain):
         return space, []
     if not domain.contains(0.0):
-        return space, left_alone(network) + _single_channels(network)
+        return space, left_alone(network) + _odd_channels(space, network)
     try:
-        return space, left_alone(network) + _single_channels(network)
+        return space, left_alone(network) + _odd_channels(space, network)
     except InputError as error:
         note = str(error)
     return _fixed(space, _SETTING, 0.0), [note]
 
 
-def _single_channels(network: ResidualNetwork) -> list[str]:
-    """Return a note where depth-wise convolutions may be left with numbers that take longer."""
+def _odd_channels(space: SearchSpace, network: ResidualNetwork) -> list[str]:
+    """Return a note where layers may be left with numbers of channels that take longer."""
     layers = (layer for layer in network.module.modules() if isinstance(layer, CONVOLUTIONS))
     depth_wise = any(layer.groups == layer.in_channels > 1 for layer in layers)
-    if network.channel_multiple > 1 or not depth_wise:
+    in_onnxruntime = any(place.on == "onnxruntime" for place in space.places.values())
+    if network.channel_multiple > 1 or not (depth_wise or in_onnxruntime):
         return []
     return [
-        "depth-wise convolutions are slow in onnxruntime where their channels are no multiple of "
-        "4; network.channel_multiple=4 leaves multiples of it"
+        "narrower layers can be slow in onnxruntime where their channels are no multiple of 8, or "
+        "of 4 if they are depth-wise; network.channel_multiple=8 leaves multiples of it"
     ]
 
 

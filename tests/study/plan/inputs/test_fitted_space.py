@@ -121,14 +121,17 @@ def test_a_space_that_narrows_nothing_says_nothing_of_widths(plan):
     assert not any("widths" in note for note in plan("both", "search.filter_sparsity=0").notes)
 
 
-def test_single_channels_of_depth_wise_layers_are_warned_of_once(plan):
-    def warnings(*settings):
-        notes = plan("depth_wise", *settings).notes
-        return [note for note in notes if "network.channel_multiple=4" in note]
+def test_numbers_of_channels_that_take_longer_are_warned_of_once(plan):
+    def warnings(name, *settings):
+        notes = plan(name, *settings).notes
+        return [note for note in notes if "network.channel_multiple=8" in note]
 
-    assert len(warnings()) == 1
-    assert not warnings("network.channel_multiple=4")
-    assert not warnings("search.filter_sparsity=0")
+    there = "latency={onnxruntime: {batch: 32}}"
+    assert len(warnings("depth_wise")) == 1
+    assert not warnings("depth_wise", "network.channel_multiple=4")
+    assert not warnings("depth_wise", "search.filter_sparsity=0")
+    assert not warnings("both")
+    assert len(warnings("both", there)) == 1
 
 
 def test_a_space_or_a_policy_that_must_narrow_is_refused_before_anything_is_trained(plan, tmp_path):
