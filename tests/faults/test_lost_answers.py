@@ -21,6 +21,7 @@ import pytest
 from crash_loop import SETTINGS
 from mlflow_away import Server
 
+from autodepth.policy.policy import in_full
 from autodepth.records.fsck import broken_invariants
 from autodepth.records.ledger import Ledger
 from autodepth.records.mlflow import payload as projection
@@ -160,7 +161,7 @@ def check_everything_is_there_once(folder, uri):
             assert wanted <= found.keys(), run.info.run_name
             assert {key for key, *_ in found.keys() - wanted} <= {"on_front"}  # it was once
             assert set(found.values()) == {1}
-            assert run.data.params == projection.params(record.policy)
+            assert run.data.params == projection.params(in_full(record.policy))
             assert run.info.status == projection.RUN_STATUS[record.state]
             assert run.data.tags["autodepth.state"] == record.state.value
             assert len(run.inputs.dataset_inputs) == 1

@@ -21,7 +21,10 @@ from autodepth.front.objective import objective_values
 from autodepth.records.trial_record import StudyRecord, TrialRecord
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, TrialState
 
-PRIMARY_METRIC, BRANCHES_LEFT = "final_accuracy", "branches_left"
+PRIMARY_METRIC = "final_accuracy"
+REMAINING = (
+    "remaining_branches"  # by the alphabet after the accuracy, which MLflow compares by then
+)
 EXPERIMENT_TAGS = {
     "mlflow.experiment.primaryMetric.name": PRIMARY_METRIC,
     "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
@@ -195,7 +198,7 @@ def final_measurements(record: TrialRecord, *, on_front: bool) -> Iterator[Measu
     values: dict[str, float] = {}
     if record.result is not None:
         values |= point_metrics(record.result.point)
-        values[BRANCHES_LEFT] = len(record.result.survival) - len(record.result.removed)
+        values[REMAINING] = len(record.result.survival) - len(record.result.removed)
     values["trial_device_s"] = record.device_seconds
     time = milliseconds(record.ended_at)
     for key, value in values.items():

@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from autodepth.policy.settings import SETTINGS
-from autodepth.records.mlflow.payload import BRANCHES_LEFT
+from autodepth.records.mlflow.payload import REMAINING
 
 KEY = "autodepth"
 TAG = f"mlflow.sharedViewState.{KEY}"
 _MACS = "macs_m"
-_COLUMNS = (_MACS, BRANCHES_LEFT, "params_m", "latency_ms", "size_mb", "on_front")
+_COLUMNS = (_MACS, REMAINING, "params_m", "latency_ms", "size_mb", "on_front")
 _MOST_AXES = 6  # more do not fit beside each other
-_MEASURED = [BRANCHES_LEFT, _MACS]
+_MEASURED = [REMAINING, _MACS]
 _MOST_RUNS = 1000
 _SECTION = "autodepth-front"
 # Without it MLflow 3.17 takes every experiment for one of language models, whose page is empty.
@@ -49,7 +49,7 @@ def view_tag(plan: Mapping[str, Any]) -> str:
         _chart(
             "contour",
             "CONTOUR",
-            xaxis=_metric(BRANCHES_LEFT),
+            xaxis=_metric(REMAINING),
             yaxis=_metric(_MACS),
             zaxis=_metric(leading),
         ),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 WIDE = 20  # costs that span more than this are drawn on a logarithmic axis
 _ROOM = 0.06  # around what is shown
 _LEEWAY = 0.35  # around the front, for what is near it
+_POINT = 1e-6  # of the size of values: what spans less is one point
 
 
 class Reach(NamedTuple):
@@ -50,6 +51,7 @@ def reach(matter: Sequence[float], every: Sequence[float], *, log: bool = False)
     span = (high - low) or abs(high) or 1.0
     least = max(min([*outer, low]), low - _LEEWAY * span)
     most = min(max([*outer, high]), high + _LEEWAY * span)
-    room = _ROOM * ((most - least) or span)
+    shown = most - least
+    room = _ROOM * (shown if shown > _POINT * span else span)
     low, high = least - room, most + room
     return Reach(10**low, 10**high, log) if log else Reach(low, high, log)

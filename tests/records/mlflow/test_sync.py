@@ -114,7 +114,7 @@ def test_a_study_is_in_mlflow_whole_and_once(
         "train/images_per_second": 800.0,
         "final_accuracy": 0.9,
         "macs_m": 20.0,
-        "branches_left": 1.0,
+        "remaining_branches": 1.0,
         "macs_effective_m": 20.0,
         "params_m": 0.2,
         "latency_ms": 2.5,

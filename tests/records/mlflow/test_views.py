@@ -22,10 +22,10 @@ def test_the_default_space_gets_three_charts_of_what_is_searched():
     scatter, parallel, contour = state["compareRunCharts"]
 
     assert (scatter["xaxis"]["key"], scatter["yaxis"]["key"]) == ("macs_m", "final_accuracy")
-    assert parallel["selectedMetrics"] == ["branches_left", "macs_m", "final_accuracy"]
+    assert parallel["selectedMetrics"] == ["remaining_branches", "macs_m", "final_accuracy"]
     assert parallel["selectedParams"][0] == "origin"
-    assert contour["xaxis"] == {"key": "branches_left", "type": "METRIC"}
-    columns = "params.`sensitivity_threshold.1`", "params.`origin`", "metrics.`branches_left`"
+    assert contour["xaxis"] == {"key": "remaining_branches", "type": "METRIC"}
+    columns = "params.`sensitivity_threshold.1`", "params.`origin`", "metrics.`remaining_branches`"
     assert set(columns) <= set(state["selectedColumns"])
     assert state["orderByKey"] == "metrics.`on_front`"
     assert "metrics.`final_accuracy`" in state["selectedColumns"]
