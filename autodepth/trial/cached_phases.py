@@ -134,7 +134,7 @@ class CachedPhases:
     def masks_of(self, parent: Parent) -> Divergences:
         """Return how far a parent's outputs change without the sets that policies of it remove.
 
-        None where it is not sets that are judged, or of a network that is no parent of many.
+        Nothing where no sets are judged, or of a network that is no parent of many.
         """
         policy = self._policy
         if not policy.removes_jointly or policy.chooses_widths or policy.base is not None:

@@ -11,6 +11,7 @@ from autodepth.policy.survival import check_choice
 from autodepth.records.driver_lock.lock import DriverLock
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, find_study
+from autodepth.records.trial_record import confirmed_means
 from autodepth.service.search.one_search import only_search
 from autodepth.service.search.replan import keep_paths, plan_again
 from autodepth.service.search.requests import ConfirmRequest
@@ -52,7 +53,8 @@ def _retrain(
     plan: StudyPlan, folder: StudyFolder, request: ConfirmRequest, watch: Watch
 ) -> StudyResult:
     with DriverLock(folder, wait=True), Ledger.open(folder.ledger_path) as ledger:
-        chosen = [select(ledger.front(), wish).trial for wish in request.selected]
+        front, sure = ledger.front(), confirmed_means(ledger.trials())
+        chosen = [select(front, wish, sure).trial for wish in request.selected]
         confirmation = ConfirmationRequest(
             seeds=request.seeds,
             roles=tuple(request.roles),

@@ -65,11 +65,13 @@ def test_members_may_be_chosen_as_for_an_export():
         confirm(ConfirmRequest(study="few", selected=["trial:99"], runner="in-process"))
 
 
-def test_a_share_of_the_budget_is_kept_back_for_confirmation():
+def test_what_is_left_of_the_time_after_all_trials_goes_into_confirmation():
     search(
-        budget="24cpu-s", study="kept", settings=[*SMALL, "confirmation={share: 0.6, seeds: 1}"],
+        budget="3trials,2cpu-h",  # however slow the machine is
+        study="kept",
+        settings=[*SMALL, "confirmation={share: 0.6, seeds: 1}"],
         runner="in-process",
-    )  # fmt: skip
+    )
     _, spending, trials, _ = members("kept")
     kinds = [trial.kind for trial in trials]
 
