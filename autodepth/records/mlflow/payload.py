@@ -22,9 +22,8 @@ from autodepth.records.trial_record import StudyRecord, TrialRecord
 from autodepth.trial.result import EpochReport, OperatingPoint, TrialResult, TrialState
 
 PRIMARY_METRIC = "final_accuracy"
-REMAINING = (
-    "remaining_branches"  # by the alphabet after the accuracy, which MLflow compares by then
-)
+# After the accuracy in the alphabet: MLflow's page of compared runs begins with the first.
+REMAINING = "remaining_branches"
 EXPERIMENT_TAGS = {
     "mlflow.experiment.primaryMetric.name": PRIMARY_METRIC,
     "mlflow.experiment.primaryMetric.greaterIsBetter": "True",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+Points: TypeAlias = tuple[list[float], list[float]]
+"""What lies across, and what stands up."""
 WIDE = 20  # costs that span more than this are drawn on a logarithmic axis
 _ROOM = 0.06  # around what is shown
 _LEEWAY = 0.35  # around the front, for what is near it
@@ -27,6 +29,18 @@ class Reach(NamedTuple):
     def held(self, value: float) -> float:
         """Return a value, or the edge that it lies beyond."""
         return min(self.high, max(self.low, value))
+
+
+def frame_of(matter: Points, every: Points) -> tuple[Reach, Reach]:
+    """Return what the axis across shows, by logarithms where costs want it, and the one upright.
+
+    Args:
+        matter: the front, what fresh seeds say of it and the unpruned network; at least one value
+            in each direction.
+        every: all trials.
+    """
+    across = reach(matter[0], every[0], log=is_wide(matter[0]))
+    return across, reach(matter[1], every[1])
 
 
 def is_wide(values: Iterable[float]) -> bool:

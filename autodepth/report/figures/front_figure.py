@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autodepth.front.objective import Objective
 from autodepth.records.mlflow.payload import params
 from autodepth.records.trial_record import TrialRecord, front_of
-from autodepth.report.figures.frame import is_wide, reach
+from autodepth.report.figures.frame import frame_of
 from autodepth.space.objectives import is_cost, is_of_task, place_of
 
 if TYPE_CHECKING:
@@ -92,11 +92,13 @@ def front_figure(records: Sequence[TrialRecord], objectives: Sequence[Objective]
     }
     frame: dict[str, Any] = {"x": {}, "y": {}}
     if matter := [*front, *(record for record in complete if record.kind == "unpruned")]:
-        every = [[value(record, metric) for record in complete] for metric in (x, y)]
-        of_front = [[value(record, metric) for record in matter] for metric in (x, y)]
-        across = reach(of_front[0], every[0], log=is_wide(of_front[0]))
+        of_matter, of_all = (
+            ([value(r, x) for r in records], [value(r, y) for r in records])
+            for records in (matter, complete)
+        )
+        across, up = frame_of(of_matter, of_all)
         frame["x"] = {"type": "log" if across.log else "linear", "range": across.exponents}
-        frame["y"] = {"range": reach(of_front[1], every[1]).exponents}
+        frame["y"] = {"range": up.exponents}
     figure.update_layout(
         xaxis={**axis, "title": {"text": axis_title(x)}, **frame["x"]},
         yaxis={**axis, "title": {"text": axis_title(y)}, **frame["y"]},

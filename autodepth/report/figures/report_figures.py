@@ -11,7 +11,7 @@ from autodepth.atomic import write_atomically
 from autodepth.errors import InputError
 from autodepth.long_work import each
 from autodepth.records.trial_record import TrialRecord
-from autodepth.report.figures.frame import is_wide, reach
+from autodepth.report.figures.frame import Points, frame_of
 from autodepth.report.figures.front_figure import (
     ACCENT,
     EIGHT_BITS,
@@ -34,8 +34,6 @@ _WIDTH, _HEIGHT = 7.2, 4.2  # inches: the text width of most papers' double colu
 _FEW = 16  # branches whose numbers can be read within the squares
 _MOST = 3.0  # in means; beyond it a branch is plainly needed
 FORMATS = ("svg", "png", "pdf")
-Points = tuple[list[float], list[float]]
-"""What lies across, and what stands up."""
 
 
 def report_figures(report: StudyReport) -> dict[str, Figure]:
@@ -127,17 +125,16 @@ def _front(report: StudyReport) -> Figure:
 
 def _frame(axes: Axes, matter: Points, every: Points) -> None:
     """Show where the front is; what lies beyond is marked at the border."""
-    across = reach(matter[0], every[0], log=is_wide(matter[0]))
-    up = reach(matter[1], every[1])
+    across, up = frame_of(matter, every)
     if across.log:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlim(across.low, across.high)
     axes.set_ylim(up.low, up.high)
-    held = [(across.held(x), up.held(y)) for x, y in zip(*every, strict=True)]
-    if beyond := [
-        at for at, point in zip(held, zip(*every, strict=True), strict=True) if at != point
-    ]:
+    held = [
+        (point, (across.held(point[0]), up.held(point[1]))) for point in zip(*every, strict=True)
+    ]
+    if beyond := [at for point, at in held if at != point]:
         axes.plot(
             *zip(*beyond, strict=True), "x", color=GREY, markersize=5, clip_on=False,
             label=f"beyond the border: {len(beyond)}",

@@ -80,11 +80,11 @@ def without_idle_widths(
     domain = next((d.domain for d in space.dimensions if d.name == _SETTING), Fixed(0.0))
     if not largest_value(domain):
         return space, []
-    if not domain.contains(0.0):
-        return space, left_alone(network) + _odd_channels(space, network)
     try:
         return space, left_alone(network) + _odd_channels(space, network)
     except InputError as error:
+        if not domain.contains(0.0):
+            raise
         note = str(error)
     return _fixed(space, _SETTING, 0.0), [note]
 
