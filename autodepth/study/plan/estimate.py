@@ -26,6 +26,7 @@ from autodepth.space.objectives import Constraint
 from autodepth.space.search_space import SearchSpace
 from autodepth.trial.device.device import autocast
 from autodepth.trial.device.latency_table import LatencyTable
+from autodepth.trial.device.threads import undisturbed_seconds
 from autodepth.trial.phases.branches.joint import JUDGED_IMAGES
 from autodepth.trial.phases.pruning import narrow_stream
 
@@ -281,7 +282,9 @@ def rounds(policy: Policy, branches: int) -> tuple[float, float]:
 
 
 def _seconds(call: Callable[[], None], device: torch.device) -> float:
-    """Return the fastest of a few calls, after one to warm up."""
+    """Return about how many seconds a call takes where nothing else uses the device."""
+    if device.type == "cpu":
+        return undisturbed_seconds(call)
     call()
     times = []
     for _ in range(3):

@@ -1,12 +1,18 @@
 """What a space can reach is what its protected and named branches leave."""
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from autodepth.errors import InputError
 from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.policy.policy import Policy
 from autodepth.space.objectives import parse_constraint
 from autodepth.space.search_space import SearchSpace
+from autodepth.study.plan import estimate
 from autodepth.study.plan.estimate import constraint_verdict, macs_range
+from autodepth.trial.device import threads
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +39,26 @@ def test_protected_branches_stay(network):
 def test_branches_that_are_named_go_and_no_others(network):
     named = space({"branches": [2, 5]})
     assert macs_range(network, named).least == network.without((2, 5)).total_macs
+
+
+def test_steps_are_timed_by_what_a_busy_machine_does_not_disturb(network, monkeypatch):
+    """Another process holds the only CPU for nine tenths of the time."""
+    now = {"wall": 0.0, "computed": 0.0}
+
+    def step(*_):
+        now["wall"] += 10.0
+        now["computed"] += 1.0
+        return torch.ones(1, requires_grad=True)
+
+    monkeypatch.setattr(threads.time, "perf_counter", lambda: now["wall"])
+    monkeypatch.setattr(threads.time, "process_time", lambda: now["computed"])
+    monkeypatch.setattr(estimate.GatedNetwork, "__call__", step)
+    policy = Policy(train=replace(Policy().train, batch_size=4))
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        found = estimate.measure_step_time(network, policy, torch.device("cpu"))
+    finally:
+        torch.set_num_threads(before)
+    assert found == estimate.StepTime(training=0.25, evaluation=0.25)

@@ -38,3 +38,59 @@ def test_nothing_is_measured_where_there_is_no_choice(paced):
     paced({})
 
     assert threads.threads_that_pay(2, 2) == 2
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Return what makes a call that takes seconds, and computes for some, by its threads."""
+
+    def make(costs):
+        clocks, calls = {"perf_counter": 0.0, "process_time": 0.0}, []
+
+        def call():
+            calls.append(torch.get_num_threads())
+            seconds, computed = costs[calls[-1]]
+            clocks["perf_counter"] += seconds
+            clocks["process_time"] += computed
+
+        for clock in clocks:
+            monkeypatch.setattr(threads.time, clock, lambda clock=clock: clocks[clock])
+        call.calls = calls
+        return call
+
+    return make
+
+
+@pytest.fixture
+def on_threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("count", "costs", "found"),
+    [
+        (1, {1: (1.0, 1.0)}, 1.0),
+        (1, {1: (10.0, 1.0)}, 1.0),  # ten processes share its CPU
+        (2, {1: (1.0, 1.0), 2: (0.6, 1.2)}, 0.6),
+        (2, {1: (2.0, 1.0), 2: (58.0, 9.0)}, 1.0),  # at most twice of what two free CPUs take
+        (2, {1: (1.0, 1.0), 2: (0.8, 0.9)}, 0.8),
+        (2, {1: (1.0, 1.0), 2: (1.5, 3.0)}, 1.0),
+        (4, {1: (1.0, 1.0), 2: (0.55, 1.1), 4: (9.0, 20.0)}, 0.55),
+        (4, {1: (1.0, 1.0), 2: (0.55, 1.1), 4: (0.3, 1.2)}, 0.3),
+    ],
+)
+def test_a_busy_machine_is_told_from_a_slow_one(machine, on_threads, count, costs, found):
+    on_threads(count)
+
+    assert threads.undisturbed_seconds(machine(costs)) == pytest.approx(found)
+    assert torch.get_num_threads() == count
+
+
+def test_threads_that_wait_for_others_are_not_waited_for_again_and_again(machine, on_threads):
+    on_threads(2)
+    call = machine({1: (2.0, 1.0), 2: (58.0, 9.0)})
+
+    threads.undisturbed_seconds(call)
+    assert call.calls.count(2) == 1
