@@ -10,7 +10,8 @@ AutodepthError
 │   ├── DataError                  data that is missing, unreadable or too small
 │   ├── TaskError                  a task of one's own that fails, or gives what cannot be used
 │   ├── StudyError                 a study that is unknown, or exists already
-│   │   └── StudyInUseError        another process drives it: exit 75
+│   │   ├── StudyInUseError        another process drives it: exit 75
+│   │   └── NewerStudyError        a newer autodepth wrote what this one does not know
 │   ├── NotNowError                what is asked for does not go together with what is there now
 │   ├── NotAllowedError            whoever asks may not have it
 │   └── SelectionError             no point of a front fits what was asked for
@@ -29,6 +30,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+from autodepth.version import __version__
 
 
 class AutodepthError(Exception):
@@ -83,6 +86,10 @@ class StudyInUseError(StudyError):
     """A study that another process drives; the command line exits with status 75."""
 
 
+class NewerStudyError(StudyError):
+    """What a study says was written by a newer autodepth, in words that this one does not know."""
+
+
 class NotNowError(InputError):
     """What is asked for does not go together with what is there now; later it may."""
 
@@ -129,6 +136,19 @@ class MeasurementError(AutodepthError):
 
 class TrackingError(AutodepthError):
     """The tracking server did not take an event; the ledger still has it."""
+
+
+def check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse names in what autodepth itself wrote that only a newer one can have written.
+
+    Raises:
+        NewerStudyError: some are unknown; the message names them.
+    """
+    if unknown := sorted(set(names) - set(known)):
+        raise NewerStudyError(
+            f"{what} must be written in what autodepth {__version__} knows, but it has "
+            f"{', '.join(map(repr, unknown))}: a newer autodepth wrote it; update this one"
+        )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

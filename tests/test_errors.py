@@ -6,7 +6,14 @@ import re
 import pytest
 
 from autodepth import errors
-from autodepth.errors import AutodepthError, InputError, SpaceFileError, did_you_mean
+from autodepth.errors import (
+    AutodepthError,
+    InputError,
+    NewerStudyError,
+    SpaceFileError,
+    check_known,
+    did_you_mean,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +22,12 @@ from autodepth.errors import AutodepthError, InputError, SpaceFileError, did_you
 )
 def test_the_nearest_known_word_is_named_and_nothing_where_none_is_near(word, hint):
     assert did_you_mean(word, ["macs", "parameters", "latency_ms"]) == hint
+
+
+def test_names_that_only_a_newer_autodepth_can_have_written_are_all_told():
+    check_known("a trial", ["macs"], ["macs", "state"])
+    with pytest.raises(NewerStudyError, match=r"a trial must .* it has 'joules', 'watts': a newer"):
+        check_known("a trial", ["watts", "macs", "joules"], ["macs"])
 
 
 def test_a_space_file_error_holds_every_mistake():

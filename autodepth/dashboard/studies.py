@@ -66,7 +66,7 @@ class Studies:
         try:
             with self._building:  # seconds of work for a large network: once
                 return _branches(network)
-        except (NetworkError, TypeError):
+        except (NetworkError, StudyError, TypeError):
             return ()
 
     def importance(self, found: Snapshot) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from autodepth.errors import InputError
+from autodepth.errors import InputError, check_known
 from autodepth.policy.policy import widths_in
 from autodepth.space.objectives import MEMORY, is_at
 
@@ -136,10 +136,15 @@ class OperatingPoint:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> OperatingPoint:
-        """Read what `to_dict` wrote."""
+        """Read what `to_dict` wrote.
+
+        Raises:
+            NewerStudyError: a newer autodepth wrote it.
+        """
         elsewhere = {name: v for name, v in values.items() if is_at(name) or name == MEMORY}
         if "quality" not in values:
             plain = {name: v for name, v in values.items() if name not in elsewhere}
+            check_known("what a network costs", plain, (item.name for item in fields(cls)))
             return cls(**plain, elsewhere=elsewhere)
         known = {item.name for item in fields(cls)} - {ACCURACY}
         plain = {name: value for name, value in values.items() if name in known}
@@ -299,8 +304,14 @@ class TrialResult:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrialResult:
-        """Read what `to_dict` wrote."""
+        """Read what `to_dict` wrote.
+
+        Raises:
+            NewerStudyError: a newer autodepth wrote it.
+        """
         values = dict(values)
+        known = {item.name for item in fields(cls)} - {"phase_seconds"} | {"stage_seconds"}
+        check_known("a trial's result", values, known)
         values["point"] = OperatingPoint.from_dict(values["point"])
         values["phase_seconds"] = values.pop("stage_seconds")
         values["removed"] = tuple(values["removed"])

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from autodepth.errors import NetworkError, did_you_mean
+from autodepth.errors import NetworkError, check_known, did_you_mean
 from autodepth.networks.catalogue.cifar_resnet import CifarResNet
 from autodepth.networks.catalogue.detectors import DENSE_KINDS, DenseDetector, dense_part
 from autodepth.networks.catalogue.libraries import hf_files, hf_models, timm_models
@@ -89,10 +89,12 @@ class NetworkSpec:
         """Return what `to_dict` told, with the permission given now.
 
         Raises:
-            TypeError: a value is missing or unknown.
+            TypeError: a value is missing, or no part of a file.
+            NewerStudyError: a newer autodepth wrote it.
         """
         if told := [name for name in _NOT_WRITTEN if name in values]:
             raise TypeError(f"{told[0]} is no part of a file")
+        check_known("a network", values, (item.name for item in fields(cls)))
         free = tuple(values.get("free", ()))
         return cls(**{**values, "free": free}, own_code=own_code)
 

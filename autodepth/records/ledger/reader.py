@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Sequence
-from typing import Any
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any, TypeVar
 
-from autodepth.errors import InputError
+from autodepth.errors import InputError, NewerStudyError, check_known
 from autodepth.front.dominance import pareto_front
 from autodepth.front.objective import Objective
 from autodepth.front.selection import FrontPoint, front_points
@@ -21,10 +23,14 @@ _TRIALS = (
     "SELECT trial.*, (SELECT TOTAL(device_seconds) FROM spending WHERE trial = number)"
     " AS device_seconds FROM trial "
 )
+Record = TypeVar("Record")
 
 
 class LedgerReader:
-    """The half of `Ledger` that reads."""
+    """The half of `Ledger` that reads.
+
+    What a newer autodepth wrote and this one does not know is refused with `NewerStudyError`.
+    """
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -32,12 +38,17 @@ class LedgerReader:
     @property
     def study(self) -> StudyRecord:
         """The study this ledger belongs to."""
-        values = dict(self.database.query("SELECT * FROM study")[0])
-        del values["id"]
-        values.pop("token", None)  # of whoever drives it
-        values["plan"] = json.loads(values["plan"])
-        values["objectives"] = tuple(Objective(**o) for o in json.loads(values["objectives"]))
-        return StudyRecord(**values)
+        return self._read(_study_of, self.database.query("SELECT * FROM study")[0])
+
+    def _read(self, make: Callable[[sqlite3.Row], Record], row: sqlite3.Row) -> Record:
+        """Return what a row holds; who is refused is told whose autodepth began the study."""
+        try:
+            return make(row)
+        except NewerStudyError as error:
+            (plan,) = self.database.query("SELECT plan FROM study")[0]
+            begun = json.loads(plan).get("autodepth", "an unknown version")
+            name = self.database.path.parent.name
+            raise NewerStudyError(f"{error}; {name} was begun by autodepth {begun}") from error
 
     def spent(self) -> float:
         """Return all device seconds spent, on failed and repeated work too."""
@@ -64,7 +75,7 @@ class LedgerReader:
     def trials(self, start: int = 0) -> list[TrialRecord]:
         """Return every trial from a number on, by number."""
         rows = self.database.query(_TRIALS + "WHERE number >= ? ORDER BY number", start)
-        return [trial_of(row) for row in rows]
+        return [self._read(trial_of, row) for row in rows]
 
     def waiting(self) -> list[TrialRecord]:
         """Return the trials that were broken off and whose policies are still to be tried again."""
@@ -72,7 +83,7 @@ class LedgerReader:
             return []
         waiting = "WHERE number IN (SELECT trial FROM waiting) ORDER BY number"
         rows = self.database.query(_TRIALS + waiting)
-        return [trial_of(row) for row in rows]
+        return [self._read(trial_of, row) for row in rows]
 
     def counts(self) -> dict[TrialState, int]:
         """Return how many trials there are in each state, without reading them."""
@@ -95,12 +106,12 @@ class LedgerReader:
         if not rows:
             (count,) = self.database.query("SELECT COUNT(*) FROM trial")[0]
             raise InputError(f"the study has {count} trials, numbered from 0, but got {number}")
-        return trial_of(rows[0])
+        return self._read(trial_of, rows[0])
 
     def epochs(self, number: int) -> list[EpochReport]:
         """Return the epochs of a trial, by step."""
         rows = self.database.query("SELECT * FROM epoch WHERE trial = ? ORDER BY step", number)
-        return [epoch_of(row) for row in rows]
+        return [self._read(epoch_of, row) for row in rows]
 
     def verdicts(self, number: int) -> list[dict[str, Any]]:
         """Return how a trial compared with others, rung by rung, as it was entered."""
@@ -130,7 +141,8 @@ class LedgerReader:
         """
         if objectives is not None and tuple(objectives) != self._objectives:
             rows = self.database.query(_TRIALS + "WHERE result IS NOT NULL ORDER BY number")
-            return front_points([p for r in rows if (p := trial_of(r).front_point)], objectives)
+            records = [self._read(trial_of, row) for row in rows]
+            return front_points([p for r in records if (p := r.front_point)], objectives)
         numbers, members = self._members()
         return [p for i in members if (p := self.trial(numbers[i]).front_point)]
 
@@ -146,3 +158,16 @@ class LedgerReader:
     @functools.cached_property
     def _objectives(self) -> tuple[Objective, ...]:
         return self.study.objectives
+
+
+def _study_of(row: sqlite3.Row) -> StudyRecord:
+    values = dict(row)
+    del values["id"]
+    values.pop("token", None)  # of whoever drives it
+    check_known("a study", values, (field.name for field in fields(StudyRecord)))
+    values["plan"] = json.loads(values["plan"])
+    objectives = json.loads(values["objectives"])
+    for told in objectives:
+        check_known("an objective", told, (field.name for field in fields(Objective)))
+    values["objectives"] = tuple(Objective(**told) for told in objectives)
+    return StudyRecord(**values)

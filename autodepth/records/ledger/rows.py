@@ -8,14 +8,21 @@ import sqlite3
 from dataclasses import fields
 from typing import Any
 
+from autodepth.errors import check_known
 from autodepth.records.trial_record import TrialRecord
 from autodepth.trial.result import EpochReport, TrialResult, TrialState
 
 
 def trial_of(row: sqlite3.Row) -> TrialRecord:
-    """Return a trial from its row, device seconds included."""
+    """Return a trial from its row, device seconds included.
+
+    Raises:
+        NewerStudyError: a newer autodepth wrote it.
+    """
     values = dict(row)
     del values["candidate"]
+    check_known("a trial", values, (field.name for field in fields(TrialRecord)))
+    check_known("the state of a trial", [values["state"]], TrialState)
     result = values["result"]
     values |= {
         "state": TrialState(values["state"]),
@@ -27,9 +34,15 @@ def trial_of(row: sqlite3.Row) -> TrialRecord:
 
 
 def epoch_of(row: sqlite3.Row) -> EpochReport:
-    """Return an epoch from its row; SQLite keeps NaN as NULL."""
+    """Return an epoch from its row; SQLite keeps NaN as NULL.
+
+    Raises:
+        NewerStudyError: a newer autodepth wrote it.
+    """
     values: dict[str, Any] = {k: math.nan if v is None else v for k, v in dict(row).items()}
     values["phase"] = values.pop("stage")
+    values.pop("trial", None)
+    check_known("an epoch", values, (field.name for field in fields(EpochReport)))
     for name in ("gradient_norms", "sensitivities"):  # ledgers before version 4 lack the second
         told = json.loads(values.get(name, "{}"))
         values[name] = {int(branch): value for branch, value in told.items()}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from statistics import correlation, median
 from typing import Any
 
+from autodepth.errors import check_known
 from autodepth.space.objectives import LATENCY, Constraint
 
 MARGIN = 0.1
@@ -79,7 +80,12 @@ class LatencyTable:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LatencyTable:
-        """Read what `to_dict` wrote."""
+        """Read what `to_dict` wrote.
+
+        Raises:
+            NewerStudyError: a newer autodepth wrote it.
+        """
+        check_known("a table of latencies", values, (item.name for item in fields(cls)))
         narrow = {float(share): _by_number(ms) for share, ms in values.get("narrow_ms", {}).items()}
         branches = _by_number(values["branches_ms"])
         return cls(**{**values, "branches_ms": branches, "narrow_ms": narrow})

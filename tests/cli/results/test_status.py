@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import sqlite3
 import subprocess
 import sys
 import time
@@ -34,6 +35,26 @@ def start(*arguments, stdout=subprocess.PIPE):
 
 def fits(text):
     return max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "command", ["status", "front", "importance", "compare", "controls", "resume"]
+)
+def test_a_study_of_a_newer_autodepth_is_told_in_a_line(run, make_recorded, command):
+    """Without a traceback, for whoever wrote it has only to be waited for or installed."""
+    folder = make_recorded("digits", TRIALS, autodepth="9.1.0")
+    with sqlite3.connect(folder.ledger_path) as connection:
+        connection.execute("UPDATE trial SET result = json_set(result, '$.watts', 3)")
+    connection.close()
+
+    done = run(command, "digits")
+    assert done.returncode == 2
+    (told,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert "'watts': a newer autodepth wrote it; update this one" in told
+    assert "digits was begun by autodepth 9.1.0" in told
+    listed = run("studies")
+    assert listed.returncode == 0
+    assert "study digits left out: " in listed.stderr
 
 
 def test_a_status_tells_budget_spending_trials_and_front(run, make_recorded):

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from autodepth.errors import NetworkError
+from autodepth.errors import NetworkError, NewerStudyError
 from autodepth.networks.catalogue import (
     NetworkSpec,
     build_module,
@@ -240,3 +240,8 @@ def test_a_network_whose_tensors_belong_to_inference_mode_is_refused():
 
     with pytest.raises(NetworkError, match=r"was built under torch.inference_mode\(\)"):
         ResidualNetwork.from_module(given, (3, 32, 32))
+
+
+def test_a_network_as_a_newer_autodepth_wrote_it_is_refused():
+    with pytest.raises(NewerStudyError, match=r"a network must .* has 'blocks'"):
+        NetworkSpec.from_dict({"name": "resnet14", "blocks": 3})

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from autodepth.errors import NewerStudyError
 from autodepth.space.objectives import parse_constraint
 from autodepth.trial.device.latency_table import LatencyTable, prediction_error, tables_of
 
@@ -73,6 +74,11 @@ def test_a_bound_is_broken_for_certain_beyond_the_margin(bound, predicted, exces
 
 def test_a_table_comes_back_from_json():
     assert LatencyTable.from_dict(json.loads(json.dumps(TABLE.to_dict()))) == TABLE
+
+
+def test_a_table_of_a_newer_autodepth_is_refused():
+    with pytest.raises(NewerStudyError, match=r"a table of latencies must .* has 'joules'"):
+        LatencyTable.from_dict({**TABLE.to_dict(), "joules": 1.0})
 
 
 def test_errors_are_medians_and_order_is_that_of_ranks():

@@ -53,8 +53,8 @@ def machine(monkeypatch):
             clocks["perf_counter"] += seconds
             clocks["process_time"] += computed
 
-        for clock in clocks:
-            monkeypatch.setattr(threads.time, clock, lambda clock=clock: clocks[clock])
+        monkeypatch.setattr(threads.time, "perf_counter", lambda: clocks["perf_counter"])
+        monkeypatch.setattr(threads.time, "process_time", lambda: clocks["process_time"])
         call.calls = calls
         return call
 
