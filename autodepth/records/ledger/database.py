@@ -135,11 +135,8 @@ class Database:
         while mode == "write" and version in _MIGRATIONS:
             version = self._migrate()
         if mode != "create" and version != VERSION and version not in _MIGRATIONS:
-            hint = (
-                "a newer autodepth wrote it; update"
-                if version > VERSION
-                else "an older autodepth wrote it"
-            )
+            newer = "a newer autodepth wrote it; update this one"
+            hint = newer if version > VERSION else "an older autodepth wrote it"
             if version == 0:
                 hint = "its study never finished starting"
             raise StudyError(
