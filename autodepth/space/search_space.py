@@ -11,7 +11,7 @@ from autodepth.errors import InputError, did_you_mean
 from autodepth.policy.settings import SEARCHED, THRESHOLD
 from autodepth.policy.values import Scalar, shown
 from autodepth.space.conditions import dependency_order
-from autodepth.space.domains import Dimension, Domain, Fixed
+from autodepth.space.domains import Dimension, Domain, Fixed, largest_value
 from autodepth.space.objectives import Constraint
 from autodepth.space.objectives import place_of as metric_place
 from autodepth.space.sections.latency_section import LatencySection, place_named
@@ -94,6 +94,14 @@ class SearchSpace:
         asked = (name for metric in self.asked if (name := metric_place(metric)) is not None)
         named = {name: place_named(name, self.latency) for name in (*self.latency, *asked)}
         return {name: place for name, place in named.items() if place is not None}
+
+    @property
+    def narrows_branches(self) -> bool:
+        """Whether policies may make single branches narrower."""
+        domains = {d.name: d.domain for d in self.dimensions}
+        sparsity = domains.get("filter_sparsity", Fixed(0.0))
+        removal = domains.get("removal", Fixed("one_shot"))
+        return bool(largest_value(sparsity)) or removal.contains("joint_widths")
 
     @classmethod
     def from_model(cls, model: SpaceModel) -> SearchSpace:

@@ -19,6 +19,19 @@ def space_of(search, train=None):
     return SearchSpace.from_dict(content | ({"train": train} if train else {}))
 
 
+@pytest.mark.parametrize(
+    ("search", "narrows"),
+    [
+        ({}, False),
+        ({"stream_width": 0.5}, False),
+        ({"filter_sparsity": {"type": "float", "min": 0.0, "max": 0.5}}, True),
+        ({"removal": {"type": "choice", "values": ["joint", "joint_widths"]}}, True),
+    ],
+)
+def test_a_space_says_whether_branches_become_narrower(search, narrows):
+    assert space_of(search).narrows_branches == narrows
+
+
 POINT = {
     "p_L": 0.7,
     "decay_shape": "power",

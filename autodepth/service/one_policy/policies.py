@@ -19,7 +19,7 @@ from autodepth.policy.removal import unit_of
 from autodepth.policy.settings import Criterion
 from autodepth.service.search.rehearsal import rehearse
 from autodepth.space.file.space_file import read_document
-from autodepth.study.plan.inputs.fitted_space import left_alone
+from autodepth.study.plan.inputs.fitted_space import left_alone, odd_channels
 from autodepth.study.plan.plan import StudyPlan
 from autodepth.trial.phases.parent import score_branches, train_parent
 from autodepth.trial.result import TrialResult
@@ -106,8 +106,11 @@ def carry_out_policy(
     notes = left_alone(plan.network) if policy.narrows_branches else []
     if policy.weight_sparsity and (note := weights_left_alone(plan.network)):
         notes.append(note)
+    if policy.narrows_branches or policy.stream_width < 1 or policy.chooses_widths:
+        notes += odd_channels(plan.network, plan.context.places.values())
     for note in notes:
-        tell(f"note: {note}")
+        if note not in plan.notes:
+            tell(f"note: {note}")
     rehearse(
         plan,
         branches=policy.branches or (),

@@ -35,6 +35,7 @@ from autodepth.study.plan.inputs.examples import (
     seen_by_weights,
 )
 from autodepth.study.plan.inputs.fitted_space import (
+    channels_told,
     sized_as_weights,
     weights_told,
     with_absolute_paths,
@@ -92,7 +93,8 @@ def make_plan(
     space, of_widths = without_idle_widths(space, network)
     space, of_stream = without_idle_streams(space, network)
     notes += seen_by_weights(data, weights)
-    of_space += [*of_widths, *of_stream, *weights_told(space, network)]
+    of_space += [*of_widths, *of_stream, *channels_told(space, network)]
+    of_space += weights_told(space, network)
     timed = time_on_a_place(spec, network, typical_policy(space, network), resources, cluster)
     cost = _trial_cost(space, network, timed.step_time, resources.ranks)
     if automatic and isinstance(data, ImageData):

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-
 from autodepth.atomic import write_atomically
 from autodepth.errors import InputError, MeasurementError
 from autodepth.long_work import long_work
@@ -20,7 +18,6 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.networks.running.layout import for_convolutions
 from autodepth.policy.policy import Policy
 from autodepth.records.studies import studies_root
-from autodepth.space.domains import Fixed, largest_value
 from autodepth.space.objectives import LATENCY
 from autodepth.space.search_space import SearchSpace
 from autodepth.space.sections.latency_section import LatencySection
@@ -31,6 +28,7 @@ from autodepth.trial.device.device import device_name
 from autodepth.trial.device.latency import measure_table
 from autodepth.trial.device.latency_table import LatencyTable
 from autodepth.trial.device.runtimes.places import table_at, where
+from autodepth.trial.device.threads import on_threads
 
 if TYPE_CHECKING:
     from autodepth.study.cluster.cluster import Cluster
@@ -89,12 +87,8 @@ def time_steps(network: ResidualNetwork, policy: Policy, resources: Resources) -
     device = resources.torch_device
     network.module.to(device)
     for_convolutions(network.module)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(resources.threads)
-    try:
+    with on_threads(resources.threads):
         step_time = measure_step_time(network, policy, device)
-    finally:
-        torch.set_num_threads(threads)
     return Timing(step_time=step_time, hardware=device_name(device))
 
 
@@ -127,7 +121,7 @@ def latency_tables_of(
     Raises:
         InputError: a place tells no times.
     """
-    widths = WIDTHS if _makes_narrower(space) else ()
+    widths = WIDTHS if space.narrows_branches else ()
     asked: dict[str, LatencySection | None] = {LATENCY: None} if LATENCY in space.asked else {}
     asked |= {f"{LATENCY}@{name}": place for name, place in space.places.items()}
     found = {}
@@ -158,15 +152,6 @@ def latency_tables_of(
                 write_atomically(shared, json.dumps(table.to_dict()))
         found[metric] = table
     return found
-
-
-def _makes_narrower(space: SearchSpace) -> bool:
-    """Whether policies of a space make single branches narrower."""
-    domains = {d.name: d.domain for d in space.dimensions}
-    sparsity = domains.get("filter_sparsity", Fixed(0.0))
-    return bool(largest_value(sparsity)) or domains.get("removal", Fixed("")).contains(
-        "joint_widths"
-    )
 
 
 def _shared(

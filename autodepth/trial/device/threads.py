@@ -34,23 +34,29 @@ def threads_that_pay(few: int, many: int) -> int:
     if many <= few:
         return few
     images, weights = torch.ones(8, 32, 16, 16), torch.ones(32, 32, 3, 3)
-    before, seconds = torch.get_num_threads(), {few: 0.0, many: 0.0}
-    for threads in (few, many) * _ROUNDS:
-        torch.set_num_threads(threads)
-        F.conv2d(images, weights)
-        start = time.perf_counter()
-        for _ in range(_REPEATS):
+    seconds = {few: 0.0, many: 0.0}
+    for count in (few, many) * _ROUNDS:
+        with on_threads(count):
             F.conv2d(images, weights)
-        seconds[threads] += time.perf_counter() - start
-    torch.set_num_threads(before)
+            start = time.perf_counter()
+            for _ in range(_REPEATS):
+                F.conv2d(images, weights)
+            seconds[count] += time.perf_counter() - start
     return many if seconds[few] > _PAYS * seconds[many] else few
 
 
 @contextmanager
 def only_threads_that_pay() -> Iterator[None]:
     """Compute on one thread where more are not clearly faster now; as before afterwards."""
+    with on_threads(threads_that_pay(1, torch.get_num_threads())):
+        yield
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """Compute on so many CPU threads; on as many as before afterwards."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads_that_pay(1, before))
+    torch.set_num_threads(count)
     try:
         yield
     finally:

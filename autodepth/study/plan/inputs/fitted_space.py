@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from autodepth.policy.policy import Policy
 from autodepth.policy.settings import RANDOM_DEPTH
 from autodepth.space.domains import Dimension, Fixed, largest_value
 from autodepth.space.search_space import SearchSpace
+from autodepth.space.sections.latency_section import LatencySection
 
 _SETTING, _STREAM = "filter_sparsity", "stream_width"
 
@@ -81,25 +83,12 @@ def without_idle_widths(
     if not largest_value(domain):
         return space, []
     try:
-        return space, left_alone(network) + _odd_channels(space, network)
+        return space, left_alone(network)
     except InputError as error:
         if not domain.contains(0.0):
             raise
         note = str(error)
     return _fixed(space, _SETTING, 0.0), [note]
-
-
-def _odd_channels(space: SearchSpace, network: ResidualNetwork) -> list[str]:
-    """Return a note where layers may be left with numbers of channels that take longer."""
-    layers = (layer for layer in network.module.modules() if isinstance(layer, CONVOLUTIONS))
-    depth_wise = any(layer.groups == layer.in_channels > 1 for layer in layers)
-    in_onnxruntime = any(place.on == "onnxruntime" for place in space.places.values())
-    if network.channel_multiple > 1 or not (depth_wise or in_onnxruntime):
-        return []
-    return [
-        "narrower layers can be slow in onnxruntime where their channels are no multiple of 8, or "
-        "of 4 if they are depth-wise; network.channel_multiple=8 leaves multiples of it"
-    ]
 
 
 def _fixed(space: SearchSpace, setting: str, value: float) -> SearchSpace:
@@ -140,6 +129,32 @@ def weights_told(space: SearchSpace, network: ResidualNetwork) -> list[str]:
     domain = next((d.domain for d in space.dimensions if d.name == "weight_sparsity"), Fixed(0.0))
     note = weights_left_alone(network) if largest_value(domain) else ""
     return [note] if note else []
+
+
+def channels_told(space: SearchSpace, network: ResidualNetwork) -> list[str]:
+    """Return a note where a space leaves layers numbers of channels that take longer."""
+    stream = next((d.domain for d in space.dimensions if d.name == _STREAM), Fixed(1.0))
+    if stream == Fixed(1.0) and not space.narrows_branches:
+        return []
+    return odd_channels(network, space.places.values())
+
+
+def odd_channels(network: ResidualNetwork, places: Iterable[LatencySection]) -> list[str]:
+    """Return a note where channels that pruning leaves to this network take longer somewhere.
+
+    Args:
+        network: before pruning.
+        places: where it will be timed.
+    """
+    layers = (layer for layer in network.module.modules() if isinstance(layer, CONVOLUTIONS))
+    depth_wise = any(layer.groups == layer.in_channels > 1 for layer in layers)
+    in_onnxruntime = any(place.on == "onnxruntime" for place in places)
+    if network.channel_multiple > 1 or not (depth_wise or in_onnxruntime):
+        return []
+    return [
+        "narrower layers can be slow in onnxruntime where their channels are no multiple of 8, or "
+        "of 4 if they are depth-wise; network.channel_multiple=8 leaves multiples of it"
+    ]
 
 
 def left_alone(network: ResidualNetwork) -> list[str]:

@@ -33,6 +33,7 @@ from autodepth.trial.device.runtimes.formats.executorch_file import write_execut
 from autodepth.trial.device.runtimes.formats.onnx_file import write_onnx_to_time
 from autodepth.trial.device.runtimes.formats.torch_program import Shape, make_program, write_program
 from autodepth.trial.device.runtimes.program import read_ms, run_program
+from autodepth.trial.device.threads import on_threads
 from autodepth.trial.device.turns import Latency, times_by_turns
 
 Prepared = TypeVar("Prepared")
@@ -104,7 +105,7 @@ class _InTorch:
     def measure(
         self, networks: Sequence[Callable[[], object]], seconds: float = SECONDS
     ) -> list[Latency]:
-        with _threads(self._place.threads):
+        with on_threads(self._place.threads):
             clock, warm_up = clock_of(self._device), self._place.warm_up
             return times_by_turns(
                 networks, clock, warm_up=warm_up, seconds=seconds, joules=EnergyMeter().joules
@@ -190,13 +191,3 @@ def _alone(command: str) -> Iterator[None]:
     ) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

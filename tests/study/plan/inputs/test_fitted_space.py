@@ -80,6 +80,7 @@ def standardised():
         block.f[0] = Standardised(4, 8, 1)
     return net
 """
+ODD = "network.channel_multiple=8"
 NONE = "filter_sparsity takes channels out of branches, but in this network none can go"
 
 
@@ -124,14 +125,40 @@ def test_a_space_that_narrows_nothing_says_nothing_of_widths(plan):
 def test_numbers_of_channels_that_take_longer_are_warned_of_once(plan):
     def warnings(name, *settings):
         notes = plan(name, *settings).notes
-        return [note for note in notes if "network.channel_multiple=8" in note]
+        return [note for note in notes if ODD in note]
 
     there = "latency={onnxruntime: {batch: 32}}"
     assert len(warnings("depth_wise")) == 1
     assert not warnings("depth_wise", "network.channel_multiple=4")
-    assert not warnings("depth_wise", "search.filter_sparsity=0")
+    assert not warnings("depth_wise", "search.filter_sparsity=0", "search.stream_width=1")
     assert not warnings("both")
     assert len(warnings("both", there)) == 1
+
+
+@pytest.mark.parametrize("setting", ["stream_width=0.5", "removal=joint_widths"])
+def test_so_they_are_whatever_makes_layers_narrower(plan, setting):
+    def warned(*settings):
+        whole = ("search.filter_sparsity=0", "search.stream_width=1", "search.removal=one_shot")
+        return any(ODD in note for note in plan("depth_wise", *whole, *settings).notes)
+
+    assert not warned()
+    assert warned(f"search.{setting}")
+    assert not warned(f"search.{setting}", "network.channel_multiple=8")
+
+
+@pytest.mark.parametrize("policy", [{"widths": {1: 0.5}}, {"stream_width": 0.5}])
+def test_so_they_are_where_one_policy_is_carried_out(plan, policy):
+    planned = plan("depth_wise", "search={fine_tune_epochs: 1}")
+    assert not any(ODD in note for note in planned.notes)
+
+    told = []
+    for given in (policy, {}):
+        carry_out_policy(
+            planned,
+            Policy.from_dict({**given, "train": {"epochs": 0}}),
+            to=None, on_epoch=lambda _: None, tell=told.append,
+        )  # fmt: skip
+    assert len([line for line in told if ODD in line]) == 1
 
 
 def test_a_space_or_a_policy_that_must_narrow_is_refused_before_anything_is_trained(plan, tmp_path):
