@@ -37,7 +37,7 @@ def device_name(device: torch.device) -> str:
 
 
 def cpu_name() -> str:
-    """Return the CPU's name as its maker gives it, where the system tells, and its architecture."""
+    """Return the CPU's name as its maker gives it; where the system does not tell, its kind."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

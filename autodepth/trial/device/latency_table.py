@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from itertools import pairwise
 from statistics import correlation, median
 from typing import Any
 
@@ -59,11 +59,10 @@ class LatencyTable:
 
         Below the narrowest that was, the line goes on, but not below its share of that.
         """
-        known = [(share, ms[number]) for share, ms in sorted(self.narrow_ms.items())]
-        known = [*(known or [(0.0, 0.0)]), (1.0, self.branches_ms[number])]
-        (share, ms), (next_share, next_ms) = next(
-            pair for pair in pairwise(known) if width <= pair[1][0] or pair[1][0] >= 1
-        )
+        known = sorted((share, ms[number]) for share, ms in self.narrow_ms.items()) or [(0.0, 0.0)]
+        known.append((1.0, self.branches_ms[number]))
+        wider = bisect_left([share for share, _ in known], width, lo=1, hi=len(known) - 1)
+        (share, ms), (next_share, next_ms) = known[wider - 1], known[wider]
         told = ms + (next_ms - ms) * (width - share) / (next_share - share)
         return max(told, ms * width / share) if width < share else told
 

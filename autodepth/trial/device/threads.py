@@ -76,23 +76,20 @@ def undisturbed_seconds(call: Callable[[], object]) -> float:
     Args:
         call: computes on the CPU, for some milliseconds or more; called four times or more.
     """
-    threads = before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
+    threads = torch.get_num_threads()
+    with on_threads(1):
         call()
         least = min(_timed(call)[1] for _ in range(_CALLS))
-        while threads > 1:
-            torch.set_num_threads(threads)
+    while threads > 1:
+        with on_threads(threads):
             times = [_timed(call)]
             if times[0][0] < _HOPELESS * least:
                 times += [_timed(call) for _ in range(_CALLS)]
-            seconds, computed = min(times)
-            least = min(least, seconds)
-            if computed > _UNDISTURBED * threads * seconds:
-                break
-            threads //= 2
-    finally:
-        torch.set_num_threads(before)
+        seconds, computed = min(times)
+        least = min(least, seconds)
+        if computed > _UNDISTURBED * threads * seconds:
+            break
+        threads //= 2
     return least
 
 

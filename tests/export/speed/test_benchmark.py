@@ -4,14 +4,12 @@ import json
 import os
 from importlib.util import find_spec
 
-import numpy as np
 import pytest
 
 from autodepth.errors import BundleError, InputError
 from autodepth.export.bundles.bundle import read_architecture
 from autodepth.export.speed.benchmark import benchmark_bundle, places_to_time
 from autodepth.networks.catalogue import NetworkSpec, build_network
-from autodepth.trial.device.energy import EnergyMeter
 from autodepth.trial.device.runtimes.formats.onnx_file import write_onnx
 from autodepth.trial.device.runtimes.formats.onnx_session import peak_bytes
 from autodepth.trial.device.runtimes.formats.torch_program import make_program
@@ -144,29 +142,3 @@ def test_networks_for_other_images_are_not_compared(exported, tmp_path):
 
     with pytest.raises(InputError, match=r"takes 1x8x8 and .*colour 3x32x32"):
         benchmark_bundle(to, against=str(tmp_path / "colour"), seconds=0.05)
-
-
-def powercap(root, **packages):
-    for name, (energy, most) in packages.items():
-        zone = root / name.replace("_", "-", 1).replace("_", ":")
-        zone.mkdir(exist_ok=True)
-        (zone / "energy_uj").write_text(f"{energy}\n")
-        (zone / "max_energy_range_uj").write_text(f"{most}\n")
-
-
-def test_energy_is_summed_over_packages_and_counters_may_begin_anew(tmp_path):
-    powercap(tmp_path, intel_rapl_0=(5_000_000, 9_999_999), intel_rapl_1=(9_000_000, 9_999_999))
-    powercap(tmp_path, intel_rapl_0_0=(1, 10))  # cores of package 0, which package 0 has in it
-    meter = EnergyMeter(tmp_path)
-    before = meter.read()
-    powercap(tmp_path, intel_rapl_0=(7_000_000, 9_999_999), intel_rapl_1=(500_000, 9_999_999))
-
-    assert meter.present
-    assert len(before) == 2
-    np.testing.assert_allclose(meter.joules_since(before), 2.0 + 1.5)
-
-
-def test_without_a_counter_that_may_be_read_there_is_no_energy(tmp_path):
-    assert not EnergyMeter(tmp_path).present
-    (tmp_path / "intel-rapl:0").mkdir()
-    assert not EnergyMeter(tmp_path).present

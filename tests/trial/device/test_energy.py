@@ -2,7 +2,7 @@
 
 import pytest
 
-from autodepth.trial.device.energy import EnergyMeter
+from autodepth.trial.device.energy import energy_meter, no_energy
 
 
 @pytest.fixture
@@ -19,25 +19,24 @@ def zone(tmp_path):
 def test_packages_are_added_and_their_parts_are_not(zone, tmp_path):
     for name in ("intel-rapl:0", "intel-rapl:1", "intel-rapl:0:0"):
         zone(name, 100)
-    meter = EnergyMeter(tmp_path)
-    before = meter.read()
+    joules = energy_meter(tmp_path)
     for name in ("intel-rapl:0", "intel-rapl:1", "intel-rapl:0:0"):
         zone(name, 350)
 
-    assert len(before) == 2
-    assert meter.joules_since(before) == pytest.approx(500e-6)
+    assert joules() == pytest.approx(500e-6)
 
 
 def test_a_counter_that_began_anew_is_counted_over_its_range(zone, tmp_path):
     zone("intel-rapl:0", 900)
-    meter = EnergyMeter(tmp_path)
-    before = meter.read()
+    joules = energy_meter(tmp_path)
     zone("intel-rapl:0", 100)  # 999, then 0
 
-    assert meter.joules_since(before) == pytest.approx(200e-6)
+    assert joules() == pytest.approx(200e-6)
 
 
-def test_where_nothing_can_be_read_nothing_is_present(zone, tmp_path):
-    assert not EnergyMeter(tmp_path / "nowhere").present
-    zone("intel-rapl:0", "secret")
-    assert not EnergyMeter(tmp_path).present
+def test_where_nothing_can_be_read_there_is_no_meter(zone, tmp_path):
+    assert energy_meter(tmp_path / "nowhere") is None
+    zone("intel-rapl:0", 100, most="secret")
+    assert energy_meter(tmp_path) is None
+    assert no_energy(tmp_path).endswith("energy_uj may be read by root alone")
+    assert no_energy(tmp_path / "nowhere").startswith("no counter here")

@@ -94,3 +94,10 @@ def test_threads_that_wait_for_others_are_not_waited_for_again_and_again(machine
 
     threads.undisturbed_seconds(call)
     assert call.calls.count(2) == 1
+
+
+def test_threads_are_given_back_whatever_happens():
+    before = torch.get_num_threads()
+    with pytest.raises(AssertionError), threads.on_threads(before + 1):
+        assert torch.get_num_threads() == before  # they are more, and this fails
+    assert torch.get_num_threads() == before

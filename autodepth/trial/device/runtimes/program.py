@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import IO
@@ -46,9 +47,10 @@ def run_program(
             )
         except OSError as error:
             raise MeasurementError(f"cannot be started: {error}") from error
+        began = time.monotonic()
         try:
             printed = _printed(process, seconds)
-            status = process.wait(timeout=seconds)
+            status = process.wait(timeout=max(0.0, began + seconds - time.monotonic()))
         except subprocess.TimeoutExpired:
             raise MeasurementError(f"took longer than {seconds:g} s") from None
         finally:

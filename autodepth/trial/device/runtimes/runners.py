@@ -27,7 +27,7 @@ from autodepth.errors import MeasurementError
 from autodepth.networks.running.copying import copied
 from autodepth.networks.running.layout import for_convolutions, laid_out
 from autodepth.space.sections.latency_section import LatencySection
-from autodepth.trial.device.energy import EnergyMeter
+from autodepth.trial.device.energy import energy_meter
 from autodepth.trial.device.latency import clock_of
 from autodepth.trial.device.runtimes.formats.executorch_file import write_executorch
 from autodepth.trial.device.runtimes.formats.onnx_file import write_onnx_to_time
@@ -108,7 +108,7 @@ class _InTorch:
         with on_threads(self._place.threads):
             clock, warm_up = clock_of(self._device), self._place.warm_up
             return times_by_turns(
-                networks, clock, warm_up=warm_up, seconds=seconds, joules=EnergyMeter().joules
+                networks, clock, warm_up=warm_up, seconds=seconds, joules=energy_meter()
             )
 
     def close(self) -> None:

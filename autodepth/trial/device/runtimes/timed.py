@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from autodepth.trial.device.energy import EnergyMeter
+from autodepth.trial.device.energy import energy_meter
 from autodepth.trial.device.runtimes.formats.onnx_session import open_to_time
 from autodepth.trial.device.runtimes.formats.openvino_model import open_in_openvino
 from autodepth.trial.device.turns import times_by_turns
@@ -36,7 +36,7 @@ def main() -> None:
         time.process_time if given.threads == 1 else time.perf_counter,
         warm_up=given.warm_up,
         seconds=given.seconds,
-        joules=EnergyMeter().joules,
+        joules=energy_meter(),
     )
     sys.stdout.write(json.dumps([asdict(each) for each in found]))
 

@@ -35,6 +35,13 @@ def test_what_goes_wrong_is_told(command, said):
         run_program(command, limit)
 
 
+def test_the_time_after_its_output_ended_counts_too():
+    began = time.monotonic()
+    with pytest.raises(MeasurementError, match="took longer than 2 s"):
+        run_program("sleep 1.8; exec >&-; sleep 60", 2.0)
+    assert time.monotonic() - began < 3.5  # not once more 2 s
+
+
 def test_what_it_started_is_ended_with_it(tmp_path):
     started = tmp_path / "pid"
     with pytest.raises(MeasurementError, match="took longer"):
