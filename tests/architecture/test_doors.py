@@ -49,7 +49,12 @@ DOORS = {
     "moocore": {"front/hypervolume.py"},
     "plotille": {"cli/tables.py"},
     "ruamel": {"space/file/yaml_text.py"},
-    "scipy": {"front/verdict.py", "policy/choosing/variants.py", "study/plan/budget.py"},
+    "scipy": {
+        "front/verdict.py",
+        "policy/choosing/variants.py",
+        "study/plan/budget.py",
+        "trial/device/latency.py",
+    },
     "sklearn": {
         "data/reading/sources.py",
         "report/analysis/importance.py",

@@ -68,7 +68,8 @@ def front(
 
     Where members were confirmed, their accuracy on fresh seeds stands beside it: mean, standard
     deviation, and how many seeds. With --solve other bounds are answered from what the study
-    knows, in seconds: which network keeps them, what it costs, what accuracy is expected.
+    knows, in seconds: which network keeps them, what it costs, what accuracy is expected. For a
+    bound on a latency networks are built and measured, where its device is here.
 
     Example: autodepth front latest --solve 'macs<=60%' --solve 'latency_ms<=4'
     """

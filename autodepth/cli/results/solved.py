@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autodepth.cli.console import give, give_json, say
 from autodepth.errors import InputError
+from autodepth.long_work import each
 
 if TYPE_CHECKING:
     from autodepth.records.trial_record import TrialRecord
+    from autodepth.service.solving.answer import Answer
     from autodepth.service.solving.expectation import Expectation
-    from autodepth.service.solving.solve import Answer
 
 _REMOVAL_ONLY = (
     "branches go or stay whole: no trial of this study judged narrower ones, as removal "
@@ -33,8 +34,9 @@ def solve(
     """
     from autodepth.records.ledger import Ledger
     from autodepth.records.studies import find_study
+    from autodepth.service.solving.answer import read_bounds
     from autodepth.service.solving.evidence import read_evidence
-    from autodepth.service.solving.solve import Solver, read_bounds
+    from autodepth.service.solving.solve import Solver
 
     if carry_out and len(wishes) != 1:
         raise InputError(f"--carry-out takes one --solve, but got {len(wishes)}")
@@ -42,12 +44,12 @@ def solve(
     folder = find_study(study)
     with Ledger.open(folder.ledger_path, read_only=True) as ledger:
         solver = Solver(read_evidence(ledger), own_code=own_code)
-    answers = [solver.answer(bounds) for bounds in asked]
+    answers = [solver.answer(bounds) for bounds in each(asked, "solving for bounds", len(asked))]
     trial = _carried_out(folder.name, answers[0], own_code=own_code) if carry_out else None
     if json:
         give_json({"widths": solver.widths, **_document(answers, solver.expectation, trial)})
         return
-    _print_answers(answers)
+    print_answers(answers, solver.unpruned)
     say(_how_sure(solver.expectation))
     if not solver.widths:
         say(_REMOVAL_ONLY)
@@ -80,7 +82,13 @@ def _result(trial: TrialRecord) -> dict[str, Any]:
     return {"state": trial.state, "reason": trial.reason, "result": told}
 
 
-def _print_answers(answers: Sequence[Answer]) -> None:
+def print_answers(answers: Sequence[Answer], unpruned: Mapping[str, float]) -> None:
+    """Print a row for each answer, and what is to be said of latencies.
+
+    Args:
+        answers: at least one.
+        unpruned: what the whole network costs, by metric.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -88,7 +96,7 @@ def _print_answers(answers: Sequence[Answer]) -> None:
 
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("asked for", overflow="fold", min_width=11)
-    for name in ("expected", "MACs", "params", "latency", "measured"):
+    for name in ("expected", "MACs", "params", "latency", "on the front"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("removed / width", overflow="fold", min_width=8)
     for answer in answers:
@@ -98,11 +106,44 @@ def _print_answers(answers: Sequence[Answer]) -> None:
             _expected(answer),
             format_macs(costs["macs"]),
             format_macs(costs["parameters"]),
-            f"{costs['latency_ms']:.2f} ms" if "latency_ms" in costs else "-",
+            _latencies(answer),
             "-" if beside is None else f"{beside.point.shown()} ({beside.trial})",
             _changed(answer),
         )
     Console().print(table)
+    for line in _of_latencies(answers, unpruned):
+        say(line)
+
+
+def _latencies(answer: Answer) -> str:
+    """Return a line for each latency: as it was measured, and as predicted before."""
+    from autodepth.service.solving.answer import is_latency
+    from autodepth.space.objectives import place_of
+
+    lines = []
+    for metric, predicted in answer.costs.items():
+        if is_latency(metric):
+            own, at = answer.times.get(metric), place_of(metric)
+            told = f"~{predicted:.2f} ms" if own is None else f"{own:.2f} ms (~{predicted:.2f})"
+            lines.append(told if at is None else f"{told} {at}")
+    return "\n".join(lines) or "-"
+
+
+def _of_latencies(answers: Sequence[Answer], unpruned: Mapping[str, float]) -> list[str]:
+    """Return what is to be said of the latencies of answers."""
+    if all(_latencies(answer) == "-" for answer in answers):
+        return []
+    why = {metric: told for answer in answers for metric, told in answer.predicted_only.items()}
+    return [
+        "latency: ~ as the table of branches predicts it, else as measured here",
+        *(f"{metric} is predicted only: {told}" for metric, told in why.items()),
+        *(
+            f"{answer.asked}: nothing was found that keeps it; of {answer.tries} networks that "
+            f"were measured this one is over it least, by {over:.1%}"
+            for answer in answers
+            if (over := answer.over(unpruned))
+        ),
+    ]
 
 
 def _changed(answer: Answer) -> str:
@@ -126,7 +167,7 @@ def _how_sure(expectation: Expectation) -> str:
     )
     if expectation.off_by is not None:
         told += f", off by {100 * expectation.off_by:.1f} points on average on others of them"
-    return f"{told}; measured: the best of the front that keeps the bounds (its trial)"
+    return f"{told}; on the front: the best there that keeps the bounds (its trial)"
 
 
 def _told(trial: TrialRecord) -> str:

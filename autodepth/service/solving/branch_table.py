@@ -14,18 +14,17 @@ from autodepth.networks.weights.ties import state_once
 from autodepth.trial.device.latency_table import LatencyTable
 
 _BYTES = 4  # of a parameter
-METRICS = ("macs", "parameters", "size_bytes", "latency_ms")
-"""Costs that bounds are solved for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BranchTable:
-    """Costs that add up to a network's, by metric; without a latency where none was measured.
+    """Costs that add up to a network's, by metric; of latencies those that were measured.
 
     Args:
         around: what no branch costs.
         branches: what each branch costs, by number and then by the share of its inner channels
-            that is left, 1 for all; widths at which it costs the same as wider are left out.
+            that is left, 1 for all; widths that come to the same network as a wider one are left
+            out.
     """
 
     around: Mapping[str, float]
@@ -42,16 +41,18 @@ class BranchTable:
 
 
 def branch_table(
-    network: ResidualNetwork, latencies: LatencyTable | None, widths: Sequence[float] = ()
+    network: ResidualNetwork,
+    latencies: Mapping[str, LatencyTable],
+    widths: Sequence[float] = (),
 ) -> BranchTable:
     """Return the costs of a whole network by its branches.
 
     Multiply-accumulates and parameters are exact, and so are bytes but for a few of the header;
-    those of a narrower branch are a little more than it has. Latencies shrink as channels do.
+    those of a narrower branch are a little more than it has.
 
     Args:
         network: on the CPU.
-        latencies: of its branches; None where none were measured.
+        latencies: tables of its branches, by metric.
         widths: shares of inner channels, between 0 and 1, that branches may be left with too.
     """
     size = len(save(state_once(network.module)))
@@ -63,8 +64,8 @@ def branch_table(
             costs["size_bytes"] = float(size - len(save(state_once(without.module))))
         else:
             costs["size_bytes"] = 0.0
-        if latencies is not None:
-            costs["latency_ms"] = latencies.branches_ms.get(branch.index, 0.0)
+        for metric, table in latencies.items():
+            costs[metric] = table.branches_ms.get(branch.index, 0.0)
         branches[branch.index] = {1.0: costs}
     _add_narrower(branches, network, latencies, widths)
     whole = {
@@ -72,8 +73,7 @@ def branch_table(
         "parameters": float(network.total_parameters),
         "size_bytes": float(size),
     }
-    if latencies is not None:
-        whole["latency_ms"] = latencies.predict(())
+    whole |= {metric: table.predict(()) for metric, table in latencies.items()}
     around = {
         name: most - sum(by_width[1.0][name] for by_width in branches.values())
         for name, most in whole.items()
@@ -84,10 +84,10 @@ def branch_table(
 def _add_narrower(
     branches: dict[int, dict[float, dict[str, float]]],
     network: ResidualNetwork,
-    latencies: LatencyTable | None,
+    latencies: Mapping[str, LatencyTable],
     widths: Sequence[float],
 ) -> None:
-    """Enter what branches cost that are narrower, where that is less."""
+    """Enter what branches cost that are narrower, where that is another network."""
     narrowing = find_narrowing(network) if widths else None
     for width in sorted(widths, reverse=True):
         for branch in prune_width(network, 1 - width, narrowing).branches:
@@ -96,9 +96,11 @@ def _add_narrower(
             saved = whole["parameters"] - branch.parameters
             costs = {"macs": float(branch.macs), "parameters": float(branch.parameters)}
             costs["size_bytes"] = whole["size_bytes"] - _BYTES * saved
-            if latencies is not None:
-                costs["latency_ms"] = latencies.predict(
-                    (), widths={branch.index: width}
-                ) - latencies.predict({branch.index})
+            for metric, table in latencies.items():
+                told = table.predict((), widths={branch.index: width})
+                told -= table.predict({branch.index})
+                # Noise tells of narrow branches that take nothing, and what is cheapest by mistake
+                # is chosen most. For each of its channels none is faster than the whole branch.
+                costs[metric] = max(width * whole[metric], told)
             if costs["macs"] < before["macs"]:
                 by_width[width] = costs

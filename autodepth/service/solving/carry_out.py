@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from autodepth.records.trial_record import EXPECTED, TrialRecord
 from autodepth.service.one_policy.asked import AskedPolicy, carry_out_asked
 from autodepth.service.search.requests import StudyRequest
-from autodepth.service.solving.solve import Answer
+from autodepth.service.solving.answer import Answer
 from autodepth.study.run import Watch
 
 

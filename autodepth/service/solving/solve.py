@@ -1,97 +1,31 @@
 """A study asked for a bound it was not made for: which network keeps it, and what that comes to.
 
 What branches are worth was measured when the parents of the study were scored, and what they cost
-is known, so an integer program answers (`policy/choosing/variants.py`). Nothing is trained.
+is known, so an integer program answers (`policy/choosing/variants.py`). Nothing is trained; where
+a bound is on a latency, the network is built and measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-import torch
-
-from autodepth.errors import InputError, SelectionError, StudyError
+from autodepth.errors import MeasurementError, SelectionError
 from autodepth.front.selection import FrontPoint
 from autodepth.front.violations import violations_of
 from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.pruning.width import prune_width
 from autodepth.policy.choosing.variants import Bounds, Variant, choose_variants
-from autodepth.policy.policy import Policy
 from autodepth.policy.removal import floors
-from autodepth.service.solving.branch_table import METRICS, branch_table
+from autodepth.service.solving.answer import Answer, Asked, is_latency
+from autodepth.service.solving.branch_table import BranchTable, branch_table
+from autodepth.service.solving.correction import Correction
 from autodepth.service.solving.evidence import Evidence
 from autodepth.service.solving.expectation import Expectation
+from autodepth.service.solving.stopwatch import Stopwatch
 from autodepth.service.solving.template import Template
-from autodepth.space.objectives import Constraint, parse_constraint
-from autodepth.trial.device.latency import measure_table
-from autodepth.trial.device.latency_table import tables_of
 
-Asked = tuple[Constraint, ...]
-"""Bounds that have to hold together."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """A network that keeps what was asked for.
-
-    Args:
-        bounds: what was asked for.
-        policy: comes to it: its branches and their widths by number, all else as of the template.
-        costs: of the network, by metric; the latency is predicted.
-        template: number of the trial that it is fine-tuned like, from the same parent.
-        expected: accuracy that it will come to; of another task how good its leading metric is,
-            from worst to best. None where too little is known.
-        spread: standard deviation of that.
-        measured: the best network on the front that keeps the bounds; None where none does.
-    """
-
-    bounds: Asked
-    policy: Policy
-    costs: Mapping[str, float]
-    template: int
-    expected: float | None
-    spread: float | None
-    measured: FrontPoint | None
-
-    @property
-    def asked(self) -> str:
-        """The bounds in words."""
-        return ", ".join(map(str, self.bounds))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values fit for JSON."""
-        return {
-            "bounds": [str(bound) for bound in self.bounds],
-            "removed": list(self.policy.branches or ()),
-            "widths": {str(branch): width for branch, width in self.policy.widths},
-            **self.costs,
-            "expected": self.expected,
-            "spread": self.spread,
-            "template": self.template,
-            "measured": None if self.measured is None else self.measured.to_dict(),
-            "policy": self.policy.to_dict(),
-        }
-
-
-def read_bounds(text: str) -> Asked:
-    """Read bounds: `macs<=60M`, or several that hold together, joined by commas.
-
-    Raises:
-        InputError: one cannot be read, or is of what no network is chosen by.
-    """
-    bounds = []
-    for part in text.split(","):
-        try:
-            bound = parse_constraint(part)
-        except InputError as error:
-            raise InputError(f"a bound {error}") from error
-        if bound.metric not in METRICS:
-            raise InputError(
-                f"a bound to solve for must be of {', '.join(METRICS)}, but got {part.strip()!r}"
-            )
-        bounds.append(bound)
-    return tuple(bounds)
+_MOST_TRIES = 6  # networks that are built and measured for one answer
 
 
 class Solver:
@@ -112,32 +46,93 @@ class Solver:
         judged = {w for t in evidence.templates for lost in t.narrower.values() for w in lost}
         self.widths = sorted(judged - {0.0, 1.0})
         """Shares of channels that branches may be left with; none where no trial judged any."""
-        latencies = tables_of(plan).get("latency_ms")
-        self._costs = branch_table(self._network, latencies, self.widths)
+        self._stopwatch = Stopwatch(plan, self._network, own_code=own_code)
+        self._costs = branch_table(self._network, self._stopwatch.tables, self.widths)
         self.unpruned: Mapping[str, float] = {**self._costs.without(()), **plan["unpruned"]}
         """What the whole network costs, by metric."""
         self.expectation = Expectation(evidence.known)
         """What accuracies are predicted by."""
 
-    def answer(self, bounds: Asked) -> Answer:
+    def answer(self, bounds: Asked, *, measure: bool = True) -> Answer:
         """Return the network that is expected to be the most accurate within some bounds.
 
+        Times of branches do not quite add up. So where a bound is on a latency whose device is
+        here the network is built and measured, and where it breaks the bound another one is looked
+        for by a table that this corrected.
+
+        Args:
+            bounds: what has to hold together.
+            measure: whether to do so; else latencies are predicted only.
+
+        Returns:
+            The first network that keeps the bounds as it was measured; of a few tries that did not
+            the one that breaks them least.
+
         Raises:
-            SelectionError: no network that the study could make keeps them.
+            SelectionError: no network that the study could make keeps them, as predicted.
             StudyError: one is on a latency that was not measured and cannot be here.
         """
-        if any(bound.metric == "latency_ms" for bound in bounds):
-            self._measure_latencies()
+        latencies = list(dict.fromkeys(b.metric for b in bounds if is_latency(b.metric)))
+        self._know(latencies)
+        if not measure or not latencies:
+            return self._best(bounds, self._costs)
+        corrections = dict.fromkeys(latencies, Correction())
+        tried: list[Answer] = []
+        while len(tried) < _MOST_TRIES:
+            try:
+                answer = self._measured(self._best(bounds, self._by(corrections)), latencies)
+            except SelectionError:
+                if not tried:
+                    raise
+                break
+            tried.append(answer)
+            if not answer.times or not answer.over(self.unpruned):
+                break
+            widths, before = answer.widths(self._costs.branches), dict(corrections)
+            for name, ms in answer.times.items():
+                corrections[name] = before[name].after(self._costs, name, widths, ms)
+            if corrections == before:
+                break
+        best = min(tried, key=lambda answer: answer.over(self.unpruned))
+        return replace(best, tries=len(tried) if best.times else 0)
+
+    def _by(self, corrections: Mapping[str, Correction]) -> BranchTable:
+        """Return the table as corrected, by metric."""
+        table = self._costs
+        for name, correction in corrections.items():
+            table = correction.of(table, name)
+        return table
+
+    def _best(self, bounds: Asked, table: BranchTable) -> Answer:
+        """Return the best answer if branches cost what a table says.
+
+        Raises:
+            SelectionError: there is none.
+        """
         solved: dict[str, dict[int, float] | None] = {}
         found = []
         for template in self._evidence.templates:
             if template.problem not in solved:
-                solved[template.problem] = self._chosen(template, bounds)
+                solved[template.problem] = self._chosen(template, bounds, table)
             if (widths := solved[template.problem]) is not None:
                 found.append(self._answer(template, widths, bounds))
         if not found:
             raise SelectionError(self._unkept(bounds))
         return max(found, key=lambda answer: answer.expected or 0.0)  # the first among equals
+
+    def _measured(self, answer: Answer, latencies: Sequence[str]) -> Answer:
+        """Return an answer with its network's latencies measured, where they can be."""
+        network = self._network.without(answer.policy.branches or ())
+        gone = answer.policy.channels_gone(branch.index for branch in network.branches)
+        network = prune_width(network, gone)
+        network.module.eval()
+        times, unknown = {}, {}
+        for metric in latencies:
+            try:
+                times[metric] = self._stopwatch.latency_ms(metric, network)
+            except MeasurementError as error:
+                unknown[metric] = str(error)
+        return replace(answer, times=times, predicted_only=unknown)
 
     def _answer(self, template: Template, widths: Mapping[int, float], bounds: Asked) -> Answer:
         costs = self._costs.of(widths)
@@ -150,41 +145,43 @@ class Solver:
         return Answer(
             bounds=bounds,
             policy=template.cut(widths),
-            costs={n: cost if n == "latency_ms" else round(cost) for n, cost in costs.items()},
+            costs={n: cost if is_latency(n) else round(cost) for n, cost in costs.items()},
             template=template.number,
             expected=None if predicted is None else predicted.mean,
             spread=None if predicted is None else predicted.spread,
-            measured=self._measured(bounds),
+            measured=self._on_front(bounds),
         )
 
-    def _chosen(self, template: Template, bounds: Asked) -> dict[int, float] | None:
+    def _chosen(
+        self, template: Template, bounds: Asked, table: BranchTable
+    ) -> dict[int, float] | None:
         """Return the width of each branch, 0 where it goes; None if the bounds cannot be kept."""
         variants = {
             branch: _variants(branch, by_width, template)
-            for branch, by_width in self._costs.branches.items()
+            for branch, by_width in table.branches.items()
         }
-        limits = self._limits(bounds)
         stages = {branch.index: branch.stage for branch in self._network.branches}
         staying = floors(stages, template.policy.least_per_stage)
+        limits = self._limits(bounds, table.around)
         chosen = choose_variants(variants, replace(limits, staying=staying))
         if chosen is None:
             return None
         return {branch: variant.width for branch, variant in chosen.items()}
 
-    def _limits(self, bounds: Asked) -> Bounds:
+    def _limits(self, bounds: Asked, around: Mapping[str, float]) -> Bounds:
         """Return what branches may cost, what is around them apart."""
         most: dict[str, float] = {}
         least: dict[str, float] = {}
         for bound in bounds:
             name = bound.metric
-            limit = bound.bound.of(self.unpruned[name]) - self._costs.around[name]
+            limit = bound.bound.of(self.unpruned[name]) - around[name]
             if bound.relation == "<=":
                 most[name] = min(limit, most.get(name, limit))
             else:
                 least[name] = max(limit, least.get(name, limit))
         return Bounds(most=most, least=least)
 
-    def _measured(self, bounds: Asked) -> FrontPoint | None:
+    def _on_front(self, bounds: Asked) -> FrontPoint | None:
         keeping = [
             member
             for member in self._evidence.front
@@ -200,20 +197,14 @@ class Solver:
             f"is {bare}, and of each stage as many stay as its policy says"
         )
 
-    def _measure_latencies(self) -> None:
-        """Measure what branches add to the latency, where the study did not need to know."""
-        if "latency_ms" in self._costs.around:
-            return
-        plan = self._evidence.plan
-        if plan["device"] == "gpu" and not torch.cuda.is_available():
-            raise StudyError(
-                "a latency can be solved for where it was measured or can be, but this study did "
-                "not ask for latencies, and the GPU it ran on is not here"
-            )
-        device = torch.device("cuda" if plan["device"] == "gpu" else "cpu")
-        table = measure_table(self._network, device, plan["threads"], self.widths)
-        self._costs = branch_table(self._network, table, self.widths)
-        self.unpruned = {**self.unpruned, "latency_ms": table.whole_ms}
+    def _know(self, latencies: Sequence[str]) -> None:
+        """Measure what branches add to latencies, where the study did not need to know."""
+        for metric in latencies:
+            if metric not in self._costs.around:
+                self._stopwatch.know(metric, self.widths)
+                tables = self._stopwatch.tables
+                self._costs = branch_table(self._network, tables, self.widths)
+                self.unpruned = {**self.unpruned, metric: tables[metric].whole_ms}
 
 
 def _variants(

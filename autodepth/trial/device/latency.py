@@ -22,6 +22,7 @@ from autodepth.networks.running.copying import copied
 from autodepth.networks.running.layout import for_convolutions, laid_out
 from autodepth.trial.device.device import device_name
 from autodepth.trial.device.latency_table import LatencyTable
+from autodepth.trial.device.threads import on_threads
 from autodepth.trial.device.turns import Clock, times_by_turns
 
 
@@ -89,12 +90,8 @@ def measure_table(
     def measure(networks: Sequence[ResidualNetwork]) -> list[float]:
         return latencies_ms([_ready(n, device) for n in networks], network.input_shape)
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with on_threads(threads):
         return fit_table(network, measure, device_name(device), threads, widths)
-    finally:
-        torch.set_num_threads(before)
 
 
 def fit_table(
@@ -109,7 +106,8 @@ def fit_table(
     Branches of one stage with equal MACs and parameters take equal time. So for each such kind
     the network is measured without all of them and with them alone, besides the whole and the
     barest one, and the times that explain these measurements best are each kind's: runtimes fuse
-    layers across branches, so none is timed by itself.
+    layers across branches, so none is timed by itself. No kind takes less than nothing, as noise
+    would have it.
 
     Args:
         network: the whole network; left as it is.
@@ -118,16 +116,15 @@ def fit_table(
         threads: CPU threads there.
         widths: shares of inner channels, below 1, to measure kinds at besides.
     """
+    from scipy.optimize import nnls  # noqa: PLC0415 - a second, and trials fit nothing
+
     kinds = _kinds(network.branches)
     everything = frozenset(b.index for b in network.branches if b.removable)
-    removals = [frozenset[int](), everything]
-    removals += [kind for kind in kinds if kind != everything]
-    removals += [everything - kind for kind in kinds if kind != everything]
-    alone = [frozenset[int](), *(everything - kind for kind in kinds if kind != everything)]
+    each_alone = [everything - kind for kind in kinds if kind != everything]
+    removals = [frozenset[int](), everything, *(k for k in kinds if k != everything), *each_alone]
     variants = [(gone, 1.0) for gone in removals]
-    variants += [(gone, width) for width in widths for gone in alone]
-    networks = [_variant(network, *variant) for variant in variants]
-    times = np.array(measure(networks))
+    variants += [(gone, width) for width in widths for gone in (frozenset[int](), *each_alone)]
+    times = np.array(measure([_variant(network, *variant) for variant in variants]))
     shares = (1.0, *widths)
     counts = np.array(
         [
@@ -136,21 +133,18 @@ def fit_table(
         ]
     )
     # Relative errors count, so that the small networks say as much as the large ones.
-    solution, *_ = np.linalg.lstsq(counts / times[:, None], np.ones(len(times)), rcond=None)
-    around, *each = (max(0.0, float(ms)) for ms in solution)
+    (around, *each), _ = nnls(counts / times[:, None], np.ones(len(times)))
     found = {
         share: {
-            n: ms
-            for kind, ms in zip(kinds, each[i * len(kinds) :], strict=False)
-            for n in sorted(kind)
+            n: float(ms) for kind, ms in zip(kinds, of_kinds, strict=True) for n in sorted(kind)
         }
-        for i, share in enumerate(shares)
+        for share, of_kinds in zip(shares, np.reshape(each, (len(shares), -1)), strict=True)
     }
     return LatencyTable(
         device=device,
         threads=threads,
         whole_ms=float(times[0]),
-        around_ms=around,
+        around_ms=float(around),
         branches_ms=found.pop(1.0),
         narrow_ms=found,
     )

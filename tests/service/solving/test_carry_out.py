@@ -9,9 +9,10 @@ from autodepth.service.one_policy.policies import carry_out_policy
 from autodepth.service.search.requests import SearchRequest, StudyRequest
 from autodepth.service.search.resume import resume
 from autodepth.service.search.search import plan_search, search
+from autodepth.service.solving.answer import read_bounds
 from autodepth.service.solving.carry_out import carry_out_answer
 from autodepth.service.solving.evidence import read_evidence
-from autodepth.service.solving.solve import Solver, read_bounds
+from autodepth.service.solving.solve import Solver
 from autodepth.trial.result import TrialState
 
 SMALL = (

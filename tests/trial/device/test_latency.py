@@ -6,7 +6,12 @@ import torch
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.space.objectives import parse_constraint
 from autodepth.trial.device import latency
-from autodepth.trial.device.latency import latencies_ms, latency_beside, measure_table
+from autodepth.trial.device.latency import (
+    fit_table,
+    latencies_ms,
+    latency_beside,
+    measure_table,
+)
 from autodepth.trial.device.latency_table import LatencyTable, prediction_error
 
 TABLE = LatencyTable(
@@ -36,6 +41,21 @@ def test_the_table_finds_again_what_each_branch_takes(network, monkeypatch):
     assert table.predict([2, 5]) == pytest.approx(
         convolutions_as_time([smaller.module], (1, 8, 8))[0]
     )
+
+
+def test_no_kind_of_branch_takes_less_than_nothing(network):
+    """Narrow branches that make the rest faster, as noise has it, leave what others take."""
+    macs = {branch.index: branch.macs for branch in network.branches}
+
+    def measure(networks):
+        shares = [[b.macs / macs[b.index] for b, _ in n.kept()] for n in networks]
+        return [3.0 + sum(2.0 if share == 1 else -0.05 for share in own) for own in shares]
+
+    table = fit_table(network, measure, "made", threads=1, widths=(0.5,))
+
+    assert table.narrow_ms[0.5] == dict.fromkeys(range(1, 7), 0.0)
+    assert table.branches_ms == pytest.approx(dict.fromkeys(range(1, 7), 2.0), rel=0.03)
+    assert table.around_ms == pytest.approx(3.0, rel=0.03)
 
 
 def test_measured_times_are_told_as_where_the_table_was_measured(network, monkeypatch):

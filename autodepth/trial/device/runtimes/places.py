@@ -35,9 +35,6 @@ def latencies_at(
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Return a network's latency at each place by metric, and why others are unknown.
 
-    It takes turns with the whole network where a runtime is ours, and is told in the time that
-    one took when the table was measured: other work on the device does not count.
-
     Args:
         places: by name.
         network: in evaluation mode.
@@ -50,15 +47,41 @@ def latencies_at(
     unknown: dict[str, str] = {}
     for name, place in places.items():
         metric = f"{LATENCY}@{name}"
-        table = tables.get(metric)
-        beside = [] if table is None or place.command is not None else [whole]
         try:
-            *others, own = _measured(place, [*beside, network], device, file)
+            known[metric] = latency_at(place, network, whole, tables.get(metric), device, file)
         except MeasurementError as error:
             unknown[metric] = str(error)
-            continue
-        known[metric] = own if not others or table is None else own / others[0] * table.whole_ms
     return known, unknown
+
+
+def latency_at(
+    place: LatencySection,
+    network: ResidualNetwork,
+    whole: ResidualNetwork,
+    table: LatencyTable | None,
+    device: torch.device,
+    file: Path | None = None,
+) -> float:
+    """Return a network's latency at a place, milliseconds.
+
+    It takes turns with the whole network where a runtime is ours, and is told in the time that
+    one took when the table was measured: other work on the device does not count.
+
+    Args:
+        place: its settings.
+        network: in evaluation mode.
+        whole: the network that the table is of.
+        table: None for times as they are now.
+        device: of PyTorch.
+        file: the network in ONNX, where it is that which counts.
+
+    Raises:
+        MeasurementError: there is a reason that no time is known.
+    """
+    if table is None or place.command is not None:
+        return _measured(place, [network], device, file)[0]
+    beside, own = _measured(place, [whole, network], device, file)
+    return own / beside * table.whole_ms
 
 
 def table_at(
