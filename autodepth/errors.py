@@ -11,6 +11,7 @@ AutodepthError
 │   ├── TaskError                  a task of one's own that fails, or gives what cannot be used
 │   ├── StudyError                 a study that is unknown, or exists already
 │   │   ├── StudyInUseError        another process drives it: exit 75
+│   │   ├── StoppedError           it was asked to end before what was asked of it began
 │   │   └── NewerStudyError        a newer autodepth wrote what this one does not know
 │   ├── NotNowError                what is asked for does not go together with what is there now
 │   ├── NotAllowedError            whoever asks may not have it
@@ -84,6 +85,10 @@ class StudyError(InputError):
 
 class StudyInUseError(StudyError):
     """A study that another process drives; the command line exits with status 75."""
+
+
+class StoppedError(StudyError):
+    """A study was asked to end before what was asked of it began."""
 
 
 class NewerStudyError(StudyError):

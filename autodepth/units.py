@@ -94,6 +94,30 @@ class Budget:
             raise BudgetError(f"the budget is of {self.device} time, but got {more.device} time")
         return Budget(**values)
 
+    def beyond(self, device: Device, *, device_seconds: float, wall_seconds: float) -> Budget:
+        """Return the budget in all of what has spent something and may take this one besides.
+
+        Args:
+            device: kind of the devices that it takes.
+            device_seconds: spent, summed over devices.
+            wall_seconds: for which any device was reserved.
+
+        Raises:
+            BudgetError: this one is of other devices.
+        """
+        if self.device not in {None, device}:
+            raise BudgetError(
+                f"what is carried out takes {device} time, but got a budget of {self.device} time"
+            )
+        return Budget(
+            device_seconds=None
+            if self.device_seconds is None
+            else self.device_seconds + device_seconds,
+            device=self.device,
+            wall_seconds=None if self.wall_seconds is None else self.wall_seconds + wall_seconds,
+            trials=self.trials,
+        )
+
     def plan(self, device: Device, devices: float) -> str:
         """Say what the budget means on a number of devices: `50 gpu-h = 8 GPUs for 6 h 15 min`."""
         parts = []

@@ -112,3 +112,13 @@ def test_sizes_are_read_with_their_unit(text, size):
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(InputError, match="a size must be NUMBER UNIT"):
         parse_bytes(text)
+
+
+def test_what_may_be_taken_besides_is_added_to_what_was_spent():
+    spent = {"device_seconds": 100.0, "wall_seconds": 50.0}
+
+    assert parse_budget("2cpu-min").beyond("cpu", **spent) == parse_budget("220cpu-s")
+    assert parse_budget("1min,1gpu-s").beyond("gpu", **spent) == parse_budget("110s,101gpu-s")
+    assert Budget().beyond("gpu", **spent) == Budget()
+    with pytest.raises(BudgetError, match="takes gpu time, but got a budget of cpu time"):
+        parse_budget("2cpu-min").beyond("gpu", **spent)

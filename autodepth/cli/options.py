@@ -127,6 +127,13 @@ def _keep_stdout(context: typer.Context, json: bool) -> bool:
     return json
 
 
+AtMost = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Device or wall time that it may take, such as 10cpu-min; what it costs if left out.",
+    ),
+]
 Free = Annotated[
     list[str] | None,
     typer.Option(

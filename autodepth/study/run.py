@@ -47,6 +47,9 @@ class StudyResult:
         spent_device_seconds: what was charged.
         signal: number of the signal that ended it early, 0 without one.
         halted: whether it ended because the disk takes no more.
+        interrupted: whether this run of it was asked to end early, by a signal or by `stop`; how
+            it ended is `outcome`, which after a confirmation is how its search did.
+        missing: trials of a confirmation that the time it might take did not suffice for.
         unsent: trials the tracking server does not have yet.
         charts: address of its charts on that server; None without one, or where it is away.
     """
@@ -60,6 +63,8 @@ class StudyResult:
     spent_device_seconds: float
     signal: int = 0
     halted: bool = False
+    interrupted: bool = False
+    missing: int = 0
     unsent: int = 0
     charts: str | None = None
 
@@ -131,16 +136,17 @@ def run_study(
     outcome = (
         driver.halted or driver.reason_to_stop or (INTERRUPTED if driver.interrupted else SPENT)
     )
-    if outcome == SPENT and request is not None:
-        outcome = ledger.study.outcome or SPENT
+    driver.cancel_running(outcome)
+    if request is not None and outcome in {SPENT, INTERRUPTED}:
+        outcome = ledger.study.outcome or outcome  # of its search: that is no further now
     if outcome == SPENT and driver.proposer.exhausted:
         outcome = EXHAUSTED
-    driver.cancel_running(outcome)
     driver.close(outcome)
     return replace(
         _result(ledger, folder, driver.objectives, outcome),
         signal=received[0] if received else 0,
         halted=bool(driver.halted),
+        interrupted=driver.interrupted,
     )
 
 

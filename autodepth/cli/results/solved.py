@@ -58,10 +58,10 @@ def solve(
 
 
 def _carried_out(study: str, answer: Answer, *, own_code: bool) -> TrialRecord:
-    from autodepth.service.search.requests import StudyRequest
+    from autodepth.service.search.requests import BesideRequest
     from autodepth.service.solving.carry_out import carry_out_answer
 
-    request = StudyRequest(study=study, own_code=own_code, concurrency=1, runner="in-process")
+    request = BesideRequest(study=study, own_code=own_code, concurrency=1, runner="in-process")
     say(f"fine-tuning it for {answer.policy.fine_tune_epochs} epochs, as a trial of {study}")
     return carry_out_answer(answer, request)
 

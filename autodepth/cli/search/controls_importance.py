@@ -8,6 +8,7 @@ import typer
 
 from autodepth.cli.console import give, give_json, say
 from autodepth.cli.options import (
+    AtMost,
     ConcurrencyAsBefore,
     Json,
     Moved,
@@ -43,6 +44,7 @@ def confirm(  # noqa: PLR0913, PLR0917 - an option each
             "the front if left out.",
         ),
     ] = None,
+    at_most: AtMost = None,
     concurrency: ConcurrencyAsBefore = None,
     data: Moved = None,
     weights: MovedWeights = None,
@@ -67,6 +69,7 @@ def confirm(  # noqa: PLR0913, PLR0917 - an option each
         seeds=seeds,
         roles=tuple(ROLES) if control == ["all"] else control or (),
         selected=select or (),
+        at_most=at_most,
         concurrency=read_concurrency(concurrency),
         data=data,
         weights=weights,
@@ -76,6 +79,9 @@ def confirm(  # noqa: PLR0913, PLR0917 - an option each
     )
     result = carry_out(request, watch=watching)
     say(f"{result.study}: {result.complete} of {result.trials} trials complete")
+    if result.interrupted or (at_most is not None and result.missing):
+        why = "it was asked to end" if result.interrupted else f"it might take {at_most}"
+        say(f"{result.missing} trials are missing, for {why}: the same command carries them out")
     if json:
         front = [member.to_dict() for member in _members(result.study)]
         give_json({**asdict(result), "front": front})

@@ -9,6 +9,7 @@ import typer
 
 from autodepth.cli.console import give_json, say
 from autodepth.cli.options import (
+    AtMost,
     Json,
     Moved,
     MovedWeights,
@@ -17,7 +18,7 @@ from autodepth.cli.options import (
     RunningStudy,
     Storage,
 )
-from autodepth.errors import StudyError
+from autodepth.errors import StoppedError, StudyError
 
 
 def enqueue(  # noqa: PLR0913, PLR0917 - an option each
@@ -26,6 +27,7 @@ def enqueue(  # noqa: PLR0913, PLR0917 - an option each
     carry_out: Annotated[
         bool, typer.Option("--carry-out", help="Carry it out now where the study does not run.")
     ] = False,
+    at_most: AtMost = None,
     data: Moved = None,
     weights: MovedWeights = None,
     ray_address: RayAddress = None,
@@ -43,30 +45,37 @@ def enqueue(  # noqa: PLR0913, PLR0917 - an option each
     from autodepth.records.driver_lock.by_hand import ask_for, role_of
     from autodepth.records.driver_lock.lock import driver_of
     from autodepth.records.studies import find_study
+    from autodepth.records.trial_record import INTERRUPTED
     from autodepth.service.one_policy.policies import read_policy
 
     folder, wanted = find_study(study), read_policy(policy)
-    told, role = wanted.to_dict(), role_of(wanted.to_dict())
-    number = None
+    role = role_of(wanted.to_dict())
+    number, interrupted = None, False
     if driver_of(folder) is not None:
-        ask_for(folder, told)
+        ask_for(folder, wanted.to_dict())
         say(f"{folder.name}: carried out as soon as a place is free, as the trial {role!r}")
     elif carry_out:
         from autodepth.cli.search.live_view import watching
         from autodepth.service.one_policy.asked import AskedPolicy, carry_out_asked
-        from autodepth.service.search.requests import StudyRequest
+        from autodepth.service.search.requests import BesideRequest
 
-        request = StudyRequest(
+        request = BesideRequest(
             study=folder.name, data=data, weights=weights, own_code=own_code,
-            ray_address=ray_address, storage=storage,
+            ray_address=ray_address, storage=storage, at_most=at_most,
         )  # fmt: skip
         asked = AskedPolicy(policy=wanted, role=role)
-        trial = carry_out_asked(asked, request, watch=watching)
-        number = trial.number
-        say(f"{folder.name}: trial {number} is {trial.state.value}")
+        try:
+            trial = carry_out_asked(asked, request, watch=watching)
+        except StoppedError as error:
+            interrupted = True
+            say(str(error))
+        else:
+            number, interrupted = trial.number, trial.reason == INTERRUPTED
+            say(f"{folder.name}: trial {number} is {trial.state.value}")
     else:
         raise StudyError(
             f"no process drives {folder.name}: with --carry-out the policy is carried out now"
         )
     if json:
-        give_json({"study": folder.name, "role": role, "trial": number})
+        told = {"study": folder.name, "role": role, "trial": number, "interrupted": interrupted}
+        give_json(told)

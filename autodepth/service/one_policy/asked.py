@@ -7,15 +7,16 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from autodepth.errors import BudgetSpentError, StoppedError
 from autodepth.policy.policy import Policy
 from autodepth.records.driver_lock.lock import DriverLock
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder, find_study
 from autodepth.records.trial_record import EXPECTED, TrialRecord
-from autodepth.service.search.confirm import limits_with
+from autodepth.service.search.confirm import allowed, limits_with
 from autodepth.service.search.one_search import only_search
 from autodepth.service.search.replan import keep_paths, plan_again
-from autodepth.service.search.requests import StudyRequest
+from autodepth.service.search.requests import BesideRequest
 from autodepth.service.search.search import drive, on_cluster
 from autodepth.study.confirm.missing import FollowUp
 from autodepth.study.confirm.scheduler import ConfirmationRequest
@@ -41,12 +42,12 @@ class AskedPolicy:
 
 @only_search()
 def carry_out_asked(
-    asked: AskedPolicy, request: StudyRequest, *, watch: Watch = lambda _: nullcontext()
+    asked: AskedPolicy, request: BesideRequest, *, watch: Watch = lambda _: nullcontext()
 ) -> TrialRecord:
     """Carry a policy out as a trial of its study, and return that.
 
-    One that a trial has carried out already is not carried out again. It costs what it costs: the
-    study's budget grows by it.
+    One that a trial has carried out already is not carried out again. The study's budget grows by
+    what it costs, which is `at_most` of the request, where that says something.
 
     Args:
         asked: the policy.
@@ -55,8 +56,11 @@ def carry_out_asked(
 
     Raises:
         StudyError: as of `resume`.
+        StoppedError: it was asked to end before the trial began.
+        BudgetError: `at_most` is no time, of other devices, or too little for the trial to begin.
         ClusterError: the cluster cannot be used.
     """
+    _ = request.most  # before anything is loaded
     with on_cluster(request.ray_address, request.storage) as cluster:
         folder = find_study(request.study)
         plan = plan_again(folder, Budget(), request, cluster=cluster)
@@ -77,7 +81,7 @@ def _carry_out(
     folder: StudyFolder,
     ledger: Ledger,
     asked: AskedPolicy,
-    request: StudyRequest,
+    request: BesideRequest,
     watch: Watch,
 ) -> TrialRecord:
     wanted = FollowUp(kind="search", role=asked.role, policy=asked.policy, replicate=0)
@@ -89,12 +93,20 @@ def _carry_out(
         asked=(wanted,),
     )
     spent, wall, number = ledger.spent(), ledger.wall_spent(), len(ledger.trials())
+    plan = allowed(plan, request, ledger)
     keep_paths(folder, plan)
     result = drive(plan, folder, ledger, request, watch=watch, confirmation=confirmation)
-    if asked.expected is not None:
+    begun = len(ledger.trials()) > number
+    if begun and asked.expected is not None:
         ledger.record([], [(number, EXPECTED, asked.expected)])
     paths = {name: plan.to_dict()[name] for name in ("weights", "data", "space")}
     limits = limits_with(ledger, spent, wall)
     ledger.extend({**ledger.study.plan, **paths, "limits": limits})
     ledger.end_study(result.outcome)
+    if not begun and result.interrupted:
+        raise StoppedError(f"{folder.name} was asked to end before the policy's trial began")
+    if not begun and request.at_most is not None:
+        raise BudgetSpentError(
+            f"what a policy may take must suffice for its trial, but {request.at_most} do not"
+        )
     return ledger.trial(number)

@@ -105,6 +105,23 @@ class Allowances:
         seconds = rest + (added.device_seconds or 0.0)
         return self.reserve(owner, Budget(device_seconds=seconds, device=device))
 
+    def most_for(self, work: Work) -> float | None:
+        """Return the device seconds that the next attempt at a work may take; None without limit.
+
+        It is for what nobody can tell the cost of beforehand: all that is left is set aside for it
+        while it runs. Whoever asks does so within a transaction of the queue.
+
+        Raises:
+            NotAllowedError: nothing is left.
+        """
+        account = self.account(work.owner)
+        if account.left is None:
+            return None
+        own = max(0.0, work.reserved - work.charged)
+        if (most := account.left + own) <= 0:
+            raise NotAllowedError(f"nothing is left of {work.owner}'s allowance")
+        return most
+
     def check_left(self, owner: Owner) -> None:
         """Refuse what nobody can tell the cost of beforehand, where nothing is left.
 

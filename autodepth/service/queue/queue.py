@@ -48,10 +48,11 @@ def open_queue(place: Place, owners: Sequence[Owner], *, slots: int) -> Iterator
                 f"a folder of studies has one server, but another one has {place.studies}"
             ) from error
         with QueueStore(place.queue) as store:
-            scheduler = Scheduler(store, place, slots=slots)
+            allowances = Allowances(store, owners)
+            scheduler = Scheduler(store, place, slots=slots, allowances=allowances)
             scheduler.start()
             try:
-                yield Steering(store, scheduler, Allowances(store, owners))
+                yield Steering(store, scheduler, allowances)
             finally:
                 scheduler.close()
     finally:

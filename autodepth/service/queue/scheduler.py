@@ -20,7 +20,9 @@ from autodepth.records.driver_lock.lock import driver_of, read_requests, wish
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import StudyFolder
 from autodepth.records.trial_record import utc_now
+from autodepth.service.queue.allowances import Allowances
 from autodepth.service.queue.carrying.carrier import (
+    answer_of,
     end_attempt,
     is_carried_out,
     start_attempt,
@@ -32,7 +34,7 @@ from autodepth.service.queue.carrying.carrier import (
 from autodepth.service.queue.carrying.commands import Place, command_of, environment_of, write_files
 from autodepth.service.queue.carrying.ending import (
     NO_RAY,
-    outcome_of,
+    outcome_of_work,
     spent_by,
     what_becomes_of,
 )
@@ -54,10 +56,14 @@ class Scheduler:
         store: the queue.
         place: where works are carried out.
         slots: how many studies are driven at a time, at least 1.
+        allowances: what owners may spend.
     """
 
-    def __init__(self, store: QueueStore, place: Place, *, slots: int) -> None:
+    def __init__(
+        self, store: QueueStore, place: Place, *, slots: int, allowances: Allowances
+    ) -> None:
         self._store, self.place, self.slots = store, place, slots
+        self._allowances = allowances
         self._children: list[subprocess.Popen[bytes]] = []
         self._asked: set[tuple[int, int]] = set()  # works and attempts that were asked to end
         self._wake, self._over = threading.Event(), threading.Event()
@@ -113,7 +119,7 @@ class Scheduler:
             return
         folder = self.place.folder(work.number)
         status, in_vain = status_of(folder, work.attempt), self._starts_in_vain(work)
-        outcome = outcome_of(study) if work.drives else None
+        outcome = outcome_of_work(work, study, answer_of(folder, work.attempt))
         charged = max(0.0, spent_by(study) - work.spent_before) if work.drives else 0.0
         if work.kind == "export" and status is None:
             status = status_of_dead_export(self.place.export(work.arguments["to"]), work.study)
@@ -229,7 +235,7 @@ class Scheduler:
             work = self._store.work(work.number)
             if work.state != "waiting":
                 return work, []
-            work = self._store.change(work.number, total=self._total(work, study))
+            work = self._bounded(work, study)
             write_files(work, self.place)
             command = command_of(work, self.place)
             work = self._store.change(
@@ -245,6 +251,19 @@ class Scheduler:
             return (), {}
         cpus, gpus = share_of(slot, self.slots, *devices_here())
         return cpus, {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
+
+    def _bounded(self, work: Work, study: StudyFolder) -> Work:
+        """Enter what a work may take from now on.
+
+        Raises:
+            NotAllowedError: nothing is left of its owner's allowance for what reserved nothing.
+        """
+        if work.kind not in {"confirm", "policy"}:
+            return self._store.change(work.number, total=self._total(work, study))
+        if (most := self._allowances.most_for(work)) is None:
+            return work
+        left = Budget(device_seconds=most, device=study.plan["device"])
+        return self._store.change(work.number, total=as_text(left), reserved=work.charged + most)
 
     def _total(self, work: Work, study: StudyFolder) -> str | None:
         """Return what a study may spend in all from its first attempt at more budget on."""

@@ -40,7 +40,8 @@ class Work:
         reserved: device seconds it may take of its owner's allowance; 0 where nothing tells.
         charged: device seconds it has taken, of ended attempts.
         spent_before: device seconds the study had spent when the attempt that runs began.
-        total: device-time budget in all, fixed when a `resume` began first; None for others.
+        total: device-time budget in all of a `resume`, fixed when it began first; what a `confirm`
+            or `policy` may take of its owner's allowance, set with each attempt; else None.
     """
 
     number: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 from autodepth.errors import InputError
@@ -14,7 +15,7 @@ from autodepth.records.studies import StudyFolder, find_study
 from autodepth.records.trial_record import confirmed_means
 from autodepth.service.search.one_search import only_search
 from autodepth.service.search.replan import keep_paths, plan_again
-from autodepth.service.search.requests import ConfirmRequest
+from autodepth.service.search.requests import BesideRequest, ConfirmRequest
 from autodepth.service.search.search import drive, on_cluster
 from autodepth.study.confirm.baselines import ROLES
 from autodepth.study.confirm.scheduler import ConfirmationRequest
@@ -27,7 +28,9 @@ from autodepth.units import Budget
 def confirm(request: ConfirmRequest, *, watch: Watch = lambda _: nullcontext()) -> StudyResult:
     """Retrain the front of a study on fresh seeds, and carry out controls of its members.
 
-    What is there already is not done again. It costs what it costs: the study's budget grows by it.
+    What is there already is not done again. The study's budget grows by what it costs, which is
+    `at_most` of the request, where that says something, and what is no more than begun then is
+    broken off.
 
     Args:
         request: which study, how many seeds, which controls.
@@ -35,6 +38,7 @@ def confirm(request: ConfirmRequest, *, watch: Watch = lambda _: nullcontext()) 
 
     Raises:
         InputError: a control is unknown, or `seeds` is below 1.
+        BudgetError: `at_most` is no time, or of other devices than trials run on.
         SelectionError: no member of the front is what was selected.
         StudyError: as of `resume`.
         ClusterError: the cluster cannot be used.
@@ -43,6 +47,7 @@ def confirm(request: ConfirmRequest, *, watch: Watch = lambda _: nullcontext()) 
         raise InputError(f"seeds must be at least 1, but got {request.seeds}")
     for role in request.roles:
         check_choice("control", role, tuple(ROLES))
+    _ = request.most  # before anything is loaded
     with on_cluster(request.ray_address, request.storage) as cluster:
         folder = find_study(request.study)
         plan = plan_again(folder, Budget(), request, cluster=cluster)
@@ -63,13 +68,30 @@ def _retrain(
             members=frozenset(chosen) or None,
         )
         spent, wall = ledger.spent(), ledger.wall_spent()
+        plan = allowed(plan, request, ledger)
         keep_paths(folder, plan)
         result = drive(plan, folder, ledger, request, watch=watch, confirmation=confirmation)
         limits = limits_with(ledger, spent, wall)
         paths = {name: plan.to_dict()[name] for name in ("weights", "data", "space")}
         ledger.extend({**ledger.study.plan, **paths, "limits": limits})
         ledger.end_study(result.outcome)
-    return result
+        members = confirmation.of(ledger.front())
+        missing = len(confirmation.missing(members, ledger.trials()))
+    return replace(result, missing=missing)
+
+
+def allowed(plan: StudyPlan, request: BesideRequest, ledger: Ledger) -> StudyPlan:
+    """Return a plan that ends once what a request may take at most is taken.
+
+    Raises:
+        BudgetError: that is of other devices than those of the plan.
+    """
+    budget = request.most.beyond(
+        plan.resources.device,
+        device_seconds=ledger.spent(),
+        wall_seconds=ledger.wall_spent(),
+    )
+    return replace(plan, budget=budget)
 
 
 def limits_with(ledger: Ledger, spent: float, wall: float) -> dict[str, Any]:

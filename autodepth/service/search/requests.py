@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from autodepth.errors import BudgetError
 from autodepth.study.plan.resource_request import parse_per_trial
 from autodepth.units import Budget, parse_budget
 
@@ -122,6 +123,31 @@ class StudyRequest(RunRequest):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BesideRequest(StudyRequest):
+    """What is asked of a study beside its search; see also `StudyRequest` and `RunRequest`.
+
+    Args:
+        at_most: time that it may take, for example `10cpu-min`; None for what it costs.
+    """
+
+    at_most: str | None = None
+
+    @property
+    def most(self) -> Budget:
+        """What may be taken beside the search.
+
+        Raises:
+            BudgetError: it cannot be read, or is a count of trials.
+        """
+        most = Budget() if self.at_most is None else parse_budget(self.at_most)
+        if most.trials is not None:
+            raise BudgetError(
+                f"what may be taken at most is time such as 10cpu-min, but got {self.at_most!r}"
+            )
+        return most
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResumeRequest(StudyRequest):
     """A study that is to go on; see also `StudyRequest` and `RunRequest`.
 
@@ -153,8 +179,8 @@ class ResumeRequest(StudyRequest):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfirmRequest(StudyRequest):
-    """A front that is to be retrained; see also `StudyRequest` and `RunRequest`.
+class ConfirmRequest(BesideRequest):
+    """A front that is to be retrained; see also `BesideRequest` and those above it.
 
     Args:
         seeds: fresh seeds per member of the front, at least 1.

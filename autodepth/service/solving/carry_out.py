@@ -6,13 +6,13 @@ from contextlib import nullcontext
 
 from autodepth.records.trial_record import EXPECTED, TrialRecord
 from autodepth.service.one_policy.asked import AskedPolicy, carry_out_asked
-from autodepth.service.search.requests import StudyRequest
+from autodepth.service.search.requests import BesideRequest
 from autodepth.service.solving.answer import Answer
 from autodepth.study.run import Watch
 
 
 def carry_out_answer(
-    answer: Answer, request: StudyRequest, *, watch: Watch = lambda _: nullcontext()
+    answer: Answer, request: BesideRequest, *, watch: Watch = lambda _: nullcontext()
 ) -> TrialRecord:
     """Carry the policy of an answer out as a trial of its study, and return that.
 

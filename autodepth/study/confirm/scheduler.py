@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from autodepth.front.selection import FrontPoint
 from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
+from autodepth.records.trial_record import TrialRecord
 from autodepth.space.sections.search_models import ConfirmationSection
 from autodepth.study.confirm.missing import FollowUp, confirmations, controls
 from autodepth.study.plan.budget import BudgetMeter
@@ -44,6 +45,24 @@ class ConfirmationRequest:
     def of(self, front: Sequence[FrontPoint]) -> list[FrontPoint]:
         """Return the members of a front that it is asked of."""
         return [m for m in front if self.members is None or m.trial in self.members]
+
+    def missing(
+        self, front: Sequence[FrontPoint], records: Sequence[TrialRecord]
+    ) -> list[FollowUp]:
+        """Return what is still to be done about some members: confirmations, then controls."""
+        missing = confirmations(front, records, self.seeds)
+        if missing or not self.roles:
+            return missing
+        return list(
+            controls(
+                front,
+                records,
+                self.seeds,
+                unpruned_macs=self.unpruned_macs,
+                given_weights=self.given_weights,
+                which=self.roles,
+            ).trials
+        )
 
 
 class ConfirmationScheduler:
@@ -129,19 +148,7 @@ class ConfirmationScheduler:
             return confirmations(self._front, records, self._section.seeds)
         if only.asked:
             return [trial for trial in only.asked if trial not in self._begun]
-        missing = confirmations(self._front, records, only.seeds)
-        if missing or not only.roles:
-            return missing
-        return list(
-            controls(
-                self._front,
-                records,
-                only.seeds,
-                unpruned_macs=only.unpruned_macs,
-                given_weights=only.given_weights,
-                which=only.roles,
-            ).trials
-        )
+        return only.missing(self._front, records)
 
     def _is_time(self, front: Sequence[FrontPoint]) -> bool:
         if self.only is not None:

@@ -32,4 +32,6 @@ def steered(owners=(LOCAL,), slots=2):
     """Give what people steer by; its scheduler looks when a test says so."""
     place = Place.of(studies_root())
     with QueueStore(place.queue) as store:
-        yield Steering(store, Scheduler(store, place, slots=slots), Allowances(store, owners))
+        allowances = Allowances(store, owners)
+        scheduler = Scheduler(store, place, slots=slots, allowances=allowances)
+        yield Steering(store, scheduler, allowances)

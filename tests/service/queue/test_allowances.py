@@ -48,3 +48,23 @@ def test_what_goes_on_reserves_what_it_has_not_spent(make_recorded):
         assert reserve(ALICE, folder, more, idle=False) == 60
         with pytest.raises(NotAllowedError):
             reserve(ALICE, folder, Budget(device_seconds=601.0, device="cpu"), idle=False)
+
+
+def test_what_nobody_can_tell_the_cost_of_may_take_what_is_left(make_recorded):
+    make_recorded("digits", ((0.9, 40_000_000, 40.0),))
+    with steered(OWNERS) as steering:
+        most_for = steering.allowances.most_for
+        work, _ = steering.confirm(ALICE, "digits", 2, [], "c")
+        other, _ = steering.confirm(BOB, "digits", 2, [], "c")
+        ask(steering, ALICE, "a", "4cpu-min")
+        assert most_for(work) == 360.0
+        assert most_for(other) is None
+        work = steering.store.change(work.number, reserved=360.0, charged=60.0)  # died once
+        assert most_for(work) == 300.0
+        with pytest.raises(NotAllowedError, match="alice has 0 cpu-s left"):
+            ask(steering, ALICE, "b", "1cpu-s")
+        work = steering.store.change(work.number, charged=365.0)  # an epoch longer than it might
+        with pytest.raises(NotAllowedError, match="nothing is left of alice's allowance"):
+            most_for(work)
+        with pytest.raises(NotAllowedError, match="nothing is left of alice's allowance"):
+            steering.policy(ALICE, "digits", {"p_L": 0.5}, "p")

@@ -6,7 +6,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from service.queue.queues import BOB, TRIALS, steered
+from service.queue.queues import ALICE, BOB, OWNERS, TRIALS, steered
 
 from autodepth.records.driver_lock.by_hand import asked_for, role_of
 from autodepth.records.driver_lock.lock import DriverLock, read_requests
@@ -156,3 +156,30 @@ def test_time_of_ended_attempts_is_charged_once(make_recorded):
 @pytest.mark.parametrize("text", ["3cpu-min", "1gpu-h,400trials", "12h", "1.5h,2cpu-s", "7trials"])
 def test_a_budget_as_text_is_the_same_budget(text):
     assert parse_budget(as_text(parse_budget(text))) == parse_budget(text)
+
+
+def test_a_confirmation_begins_with_what_its_owner_has_left(make_recorded, monkeypatch):
+    begun = []
+
+    def start_and_live(_folder, _attempt, command, _environment, lock, _cpus):
+        begun.append(command)
+        os.close(lock)
+        return SimpleNamespace(poll=lambda: None)
+
+    monkeypatch.setattr(scheduler, "start_attempt", start_and_live)
+    make_recorded("digits", TRIALS)
+    with steered(OWNERS, slots=1) as steering:
+        steering.search(ALICE, SearchWish(study="a", budget="4cpu-min"), "a")
+        steering.store.change(1, state="paused")
+        steering.confirm(ALICE, "digits", 2, [], "c")
+        steering.policy(ALICE, "digits", {"p_L": 0.5}, "p")
+        steering.scheduler.look()
+        assert "--at-most=360.000000cpu-s" in begun[0]
+        assert steering.store.work(2).reserved == 360.0
+        assert steering.allowances.account("alice").left == 0.0
+
+        steering.store.end(steering.store.work(2), "done", None, 361.0)
+        steering.scheduler.look()
+        policy = steering.store.work(3)
+        assert (policy.state, policy.told) == ("failed", "nothing is left of alice's allowance")
+        assert len(begun) == 1

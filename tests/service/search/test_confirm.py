@@ -1,8 +1,12 @@
 """The front on fresh seeds: in the share of the budget kept back, or asked for afterwards."""
 
+from contextlib import contextmanager
+from dataclasses import replace
+
 import pytest
 
-from autodepth.errors import InputError, SelectionError
+from autodepth.errors import BudgetError, InputError, SelectionError
+from autodepth.records.driver_lock.lock import wish
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
 from autodepth.report.analysis.confirmed import confirmed_front
@@ -63,6 +67,44 @@ def test_members_may_be_chosen_as_for_an_export():
 
     with pytest.raises(SelectionError, match="trial:99"):
         confirm(ConfirmRequest(study="few", selected=["trial:99"], runner="in-process"))
+
+
+def test_one_that_is_stopped_says_so_and_what_it_leaves():
+    """By `autodepth stop`; how its search had ended stays as it was."""
+    search(budget="3trials", study="stopped", settings=SMALL, runner="in-process")
+
+    @contextmanager
+    def asked_to_end(driver):
+        wish(driver.folder, stop=True)
+        yield
+
+    request = ConfirmRequest(study="stopped", seeds=1, runner="in-process")
+    found = confirm(request, watch=asked_to_end)
+    assert found.interrupted
+    assert found.missing == len(found.front)
+    assert members("stopped")[3].outcome == "the budget was spent"
+
+    again = confirm(request)
+    assert not again.interrupted
+    assert again.missing == 0
+
+
+def test_one_takes_no_more_than_it_may(after_the_end):
+    search(budget="3trials", study="bounded", settings=SMALL, runner="in-process")
+    spent = sum(members("bounded")[1].values())
+    request = ConfirmRequest(study="bounded", seeds=40, at_most="0.01cpu-s", runner="in-process")
+
+    found = confirm(request, watch=after_the_end)
+    assert found.missing > 0
+    assert not found.interrupted
+    assert after_the_end.begun == 0
+    assert after_the_end.epochs <= 1
+    limit = members("bounded")[3].plan["limits"]["device_seconds"]
+    assert limit is None  # the search counts trials
+    assert members("bounded")[3].outcome == "the budget was spent"
+    assert found.spent_device_seconds >= spent
+    with pytest.raises(BudgetError, match="takes cpu time, but got a budget of gpu time"):
+        confirm(replace(request, at_most="1gpu-h"))
 
 
 def test_what_is_left_of_the_time_after_all_trials_goes_into_confirmation():

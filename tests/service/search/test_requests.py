@@ -14,10 +14,10 @@ from autodepth.cli.search.submit_jobs import _as_arguments
 from autodepth.errors import BudgetError
 from autodepth.service.search import resume as resuming
 from autodepth.service.search import search as searching
-from autodepth.service.search.requests import ResumeRequest, SearchRequest
+from autodepth.service.search.requests import BesideRequest, ResumeRequest, SearchRequest
 from autodepth.study.plan.plan import PlanRequest
 from autodepth.study.plan.resource_request import ResourceRequest
-from autodepth.units import Budget
+from autodepth.units import Budget, parse_budget
 
 
 class Asked(Exception):  # noqa: N818 - no error: what was asked for has arrived
@@ -124,3 +124,10 @@ def test_a_budget_is_added_or_takes_the_place_of_what_was():
     assert ResumeRequest(study="s", total="2trials").limits(before) == Budget(trials=2)
     with pytest.raises(BudgetError, match="only what limits a budget can be added"):
         ResumeRequest(study="s", budget="+1h").limits(before)
+
+
+def test_what_is_asked_for_beside_a_search_may_take_time_and_no_count():
+    assert BesideRequest(study="a").most == Budget()
+    assert BesideRequest(study="a", at_most="2cpu-min").most == parse_budget("120cpu-s")
+    with pytest.raises(BudgetError, match="time such as 10cpu-min, but got '3trials'"):
+        _ = BesideRequest(study="a", at_most="3trials").most

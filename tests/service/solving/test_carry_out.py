@@ -6,7 +6,7 @@ from autodepth.policy.policy import Policy
 from autodepth.records.ledger import Ledger
 from autodepth.records.studies import find_study
 from autodepth.service.one_policy.policies import carry_out_policy
-from autodepth.service.search.requests import SearchRequest, StudyRequest
+from autodepth.service.search.requests import BesideRequest, SearchRequest
 from autodepth.service.search.resume import resume
 from autodepth.service.search.search import plan_search, search
 from autodepth.service.solving.answer import read_bounds
@@ -33,7 +33,7 @@ def test_an_answer_is_carried_out_as_a_trial_and_equals_its_policy_replayed():
     with ledger_of("small") as ledger:
         answer = Solver(read_evidence(ledger)).answer(read_bounds("macs<=60%,params<=90%"))
     assert answer.policy.widths  # what narrower branches lose is known where widths were chosen
-    request = StudyRequest(study="small", runner="in-process")
+    request = BesideRequest(study="small", runner="in-process")
     record = carry_out_answer(answer, request)
 
     assert record.state is TrialState.COMPLETE

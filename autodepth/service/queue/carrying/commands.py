@@ -71,9 +71,9 @@ def command_of(work: Work, place: Place) -> list[str]:
     if work.kind == "resume":
         words = ["resume", *options(total=work.total), *cluster, *told]
     elif work.kind == "confirm":
-        words = ["confirm", *options(**given), *cluster]
+        words = ["confirm", *options(**given, at_most=work.total), *cluster]
     elif work.kind == "policy":
-        words = ["enqueue", "--carry-out", *cluster]
+        words = ["enqueue", "--carry-out", *options(at_most=work.total), *cluster]
     elif work.kind == "export":
         words = ["export", *options(**{**given, "to": place.export(given["to"])})]
         words += store if given.get("register") else []

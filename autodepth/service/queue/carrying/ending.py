@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from autodepth.errors import StudyError
 from autodepth.records.ledger import Ledger
@@ -32,13 +33,11 @@ def what_becomes_of(
     Args:
         work: as it was while the attempt ran.
         status: the attempt's exit status; None where its process died.
-        outcome: how its study ended; None where it has not, or it drives none.
+        outcome: as `outcome_of_work` tells it.
         last_words: returns what the attempt said at its end.
         in_vain: how many attempts in a row, this one included, ended with `NO_RAY`.
     """
     lost = status is None or status >= _BY_SIGNAL or status == NO_RAY
-    if work.kind not in _SEARCHES and work.wanted == "run":
-        outcome = None  # what a confirmation leaves is how its study had ended before: paused, say
     asked_to_end = outcome == INTERRUPTED and status in {0, 1}
     if work.wanted != "run" and (lost or asked_to_end):
         return ("paused", "it was paused") if work.wanted == "pause" else ("stopped", _STOPPED)
@@ -63,6 +62,28 @@ def _whether_again(
         times = f"{in_vain} of at most {_MOST_IN_VAIN} times in a row"
         return "waiting", f"taken up again, for its Ray did not start in time ({times})"
     return "waiting", "its process died; it goes on where it was"
+
+
+def outcome_of_work(work: Work, study: StudyFolder, answer: Any) -> str | None:
+    """Return how a work ended, in words; None where it has not, or nothing is to be told.
+
+    Of a search that is how its study ended. A confirmation or a policy leaves that as it was,
+    paused perhaps, and says itself whether it was broken off.
+
+    Args:
+        work: the work.
+        study: its study.
+        answer: the document that its command printed; None where there is none.
+    """
+    if work.kind in _SEARCHES:
+        return outcome_of(study)
+    if not work.drives or not isinstance(answer, Mapping):
+        return None
+    if answer.get("interrupted") is True:
+        return INTERRUPTED
+    if work.total is not None and (missing := answer.get("missing")):
+        return f"{missing} trials are missing: {work.total} of its owner's allowance were left"
+    return None
 
 
 def spent_by(study: StudyFolder) -> float:

@@ -65,6 +65,10 @@ def test_every_work_is_a_command_that_can_be_typed(asked):
     assert "p_L: 0.5" in (place.folder(5) / "policy.yaml").read_text()
     assert "--total=360.0cpu-s" in command_of(works[2], place)
     assert shown(works[2], place).startswith("autodepth resume --budget=2cpu-min")
+    for number in (4, 5):
+        bounded = command_of(asked.store.change(number, total="9cpu-s"), place)
+        is_typed_right(bounded)
+        assert "--at-most=9cpu-s" in bounded
     assert "--select=--all" in command_of(works[5], place)  # a value is never an option
 
 

@@ -11,6 +11,7 @@ from autodepth.service.queue.carrying.carrier import starts_in_vain
 from autodepth.service.queue.carrying.ending import (
     NO_RAY,
     outcome_of,
+    outcome_of_work,
     spent_by,
     what_becomes_of,
 )
@@ -52,17 +53,41 @@ def test_every_end_has_one_state(wanted, attempt, status, outcome, state, told):
     assert told in words
 
 
+@pytest.mark.parametrize("kind", ["confirm", "policy"])
 @pytest.mark.parametrize(
-    ("wanted", "status", "state"),
-    [("run", 0, "done"), ("run", 1, "failed"), ("stop", 0, "stopped"), ("run", None, "waiting")],
+    ("wanted", "status", "answer", "state", "told"),
+    [
+        ("run", 0, {"interrupted": False}, "done", None),  # in a study that is paused
+        ("run", 0, {"interrupted": True}, "stopped", "it was stopped by `autodepth stop`"),
+        ("stop", 0, {"interrupted": True}, "stopped", "it was stopped"),
+        ("stop", 0, {"interrupted": False}, "done", None),  # it was quicker
+        ("run", 1, None, "failed", "last words"),
+        ("run", None, None, "waiting", "its process died; it goes on where it was"),
+        ("run", 0, {"missing": 3}, "done", "3 trials are missing: 9cpu-s of its owner's allowance"),
+        ("run", 0, {"missing": 0}, "done", None),
+    ],
 )
-def test_a_policy_carried_out_in_a_study_that_is_paused_is_done(wanted, status, state):
+def test_what_is_done_beside_a_search_ends_by_its_own_answer(
+    make_recorded, kind, wanted, status, answer, state, told
+):
+    folder = make_recorded("a", ((0.9, 40_000_000, 40.0),), ended=INTERRUPTED)
     with steered() as steering:
-        work = steering.store.add(
-            NewWork(owner=LOCAL.name, kind="policy", study="a", arguments={"policy": {}})
-        )
-        work = steering.store.change(work.number, wanted=wanted, attempt=1)
-    assert what_becomes_of(work, status, INTERRUPTED, lambda: "last words")[0] == state
+        work = steering.store.add(NewWork(owner=LOCAL.name, kind=kind, study="a", arguments={}))
+        work = steering.store.change(work.number, wanted=wanted, attempt=1, total="9cpu-s")
+    outcome = outcome_of_work(work, folder, answer)
+    found, words = what_becomes_of(work, status, outcome, lambda: "last words")
+    assert found == state
+    assert words == told or words.startswith(told)
+
+
+def test_a_search_ends_as_its_study_does_and_an_export_ends_none(make_recorded):
+    folder = make_recorded("a", ((0.9, 40_000_000, 40.0),), ended=INTERRUPTED)
+    with steered() as steering:
+        search = NewWork(owner=LOCAL.name, kind="resume", study="a", arguments={})
+        export = NewWork(owner=LOCAL.name, kind="export", study="a", arguments={})
+        works = [steering.store.add(new) for new in (search, export)]
+    found = [outcome_of_work(work, folder, {"interrupted": True}) for work in works]
+    assert found == [INTERRUPTED, None]
 
 
 @pytest.mark.parametrize(
