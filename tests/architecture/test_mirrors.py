@@ -76,7 +76,6 @@ ELSEWHERE = {
     "report/figures/pdf.py": "report/test_report_page.py",
     "report/figures/sensitivity_figure.py": "cli/networks/test_trial_prune_sensitivity.py",
     "report/study_files.py": "browser/test_mlflow_view.py",
-    "service/one_policy/asked.py": "service/solving/test_carry_out.py",
     "service/one_policy/policies.py": "cli/networks/test_trial_prune_sensitivity.py",
     "service/publish/register.py": "export/test_registering.py",
     "service/search/rehearsal.py": "cli/test_formats.py",
