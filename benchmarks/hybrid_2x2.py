@@ -49,7 +49,7 @@ from autodepth.space.file.shipped import default_space
 from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.fine_tuning import fine_tune
 from autodepth.trial.phases.parent import score_branches, train_parent
-from autodepth.trial.phases.pruning import prune
+from autodepth.trial.phases.pruning import Means, prune
 from autodepth.trial.training.evaluation import evaluate
 
 RESULTS = Path(__file__).parent / "results"
@@ -121,9 +121,17 @@ class Seed:
     def _pruned(self, last: float, policy: Policy, parent: ResidualNetwork) -> Row:
         scores = score_branches(policy, self.context, parent)
         network = prune(
-            parent, policy, scores,
-            score=dict, recalibrate=lambda _: None, fine_tune_between=lambda _: None,
-        ).network  # fmt: skip
+            parent,
+            policy,
+            scores,
+            Means(
+                score=lambda _: {},
+                choose=dict,
+                recalibrate=lambda _: None,
+                fine_tune_between=lambda _: None,
+                reconstruct=lambda _: 0,
+            ),
+        ).network
         before = self._accuracy(network)
         self._tune(network, policy, parent, self.tuning)
         return self._row(

@@ -108,7 +108,7 @@ class Chooser:
             return {b: found[frozenset(mask)].loss for b, mask in masks.items()}
 
         means = Means(
-            score=score, judge_masks=lambda _: {}, choose_widths=dict, recalibrate=lambda _: None,
+            score=score, choose=dict, recalibrate=lambda _: None,
             fine_tune_between=lambda _: None, reconstruct=lambda _: 0,
         )  # fmt: skip
         wish = policy.removing(branches_removed=max(COUNTS))

@@ -117,7 +117,7 @@ def means(**others: Any) -> Means:
     """Return what pruning has done by others; what is not given does nothing."""
     nothing: dict[str, Any] = {
         "score": dict,
-        "judge_masks": dict,
+        "choose": dict,
         "recalibrate": lambda _: None,
         "fine_tune_between": lambda _: None,
         "reconstruct": lambda _: 0,

@@ -75,7 +75,7 @@ class Widths:
             chosen = choose_variants(*self._joint.problem(removal, self._alone)) or {}
             return {b: variant.width for b, variant in chosen.items() if variant.width < 1}
         start = time.process_time()
-        found = self._joint.chosen(removal, self._alone)
+        found = self._joint.chosen(removal, self._alone)[0]
         self.seconds[f"joint widths, {share:.0%}"] = time.process_time() - start
         return found
 

@@ -21,9 +21,16 @@ from autodepth.policy.policy import Policy
 from autodepth.trial.cache.cache import StageCache, content_key
 from autodepth.trial.cache.entry import Kind
 from autodepth.trial.context import TrialContext
+from autodepth.trial.phases.branches.finalists import (
+    FINALISTS,
+    Cut,
+    closest_when_recovered,
+    is_mended_by_fitting,
+)
 from autodepth.trial.phases.branches.joint import (
     Divergences,
     judge_masks,
+    may_be_removed,
     of_single_branches,
     worth_telling,
 )
@@ -159,23 +166,44 @@ class CachedPhases:
 
         return {branch: dict(map(tuple, lost)) for branch, lost in self._told(key, judged)}
 
-    def widths(self, parent: Parent) -> dict[int, float]:
-        """Return widths of the branches that are not whole by the policy's share of MACs."""
+    def choice(self, parent: Parent, cut: Cut) -> dict[int, float]:
+        """Return which branches go together, 0, and the widths of those that become narrower.
+
+        Where recovery mends more than what sets were searched with, a few are recovered.
+
+        Args:
+            parent: a trained network.
+            cut: carries out a choice up to fine-tuning.
+        """
         policy, context, network = self._policy, self._context, parent.network
-        key = content_key(
-            kind="widths",
-            parent=self._parent_key,
-            images=context.sensitivity_images,
-            protected=sorted(policy.protected),
-            least=policy.least_per_stage,
-            macs=policy.macs_target,
-        )
+        count = FINALISTS if is_mended_by_fitting(policy) else 1
 
         def chosen() -> list[tuple[int, float]]:
-            removal, alone = removal_from(network, policy), self.variants(parent)
-            return list(JointWidths(context, network).chosen(removal, alone).items())
+            found = self._choices(parent, count)
+            if len(found) == 1:
+                return list(found[0].items())
+            return list(closest_when_recovered(network, found, cut, context).items())
 
+        if count == 1 and not policy.chooses_widths:
+            return dict(chosen())  # what was judged tells it
+        key = content_key(
+            kind="choice",
+            parent=self._parent_key,
+            images=context.sensitivity_images,
+            removed=network.removed,
+            policy=policy.shaping("branches") | policy.shaping("pruning"),
+            batch=policy.train.batch_size,
+        )
         return dict(map(tuple, self._told(key, chosen)))
+
+    def _choices(self, parent: Parent, count: int) -> list[dict[int, float]]:
+        policy, network = self._policy, parent.network
+        removal = removal_from(network, policy)
+        if policy.chooses_widths:
+            widths = JointWidths(self._context, network)
+            return widths.chosen(removal, self.variants(parent), count)
+        masks = may_be_removed(self.masks(network), removal, network.removed, count)
+        return [dict.fromkeys(mask, 0.0) for mask in masks]
 
     def scores_again(self, network: ResidualNetwork) -> dict[int, float]:
         """Return what each removable branch of the parent is worth without those that are gone."""

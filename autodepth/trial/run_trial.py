@@ -28,10 +28,11 @@ from autodepth.trial.cached_phases import CachedPhases
 from autodepth.trial.context import TrialContext
 from autodepth.trial.device.latency import latency_beside
 from autodepth.trial.device.latency_table import covers
+from autodepth.trial.phases.branches.finalists import Choice, quickly_recovered
 from autodepth.trial.phases.measuring.measurement import costs_elsewhere, operating_point, told_by
 from autodepth.trial.phases.measuring.quantising import quantised_point
 from autodepth.trial.phases.parent import Parent, untrained_network
-from autodepth.trial.phases.pruning import Means, Pruned, prune
+from autodepth.trial.phases.pruning import Means, Pruned, prune, prune_to
 from autodepth.trial.phases.recovery import fit_features, recalibrate_batch_norm
 from autodepth.trial.result import EpochReport, Phase, TrialResult
 from autodepth.trial.training.config import Epoch
@@ -144,26 +145,31 @@ def _pruned(
 ) -> Pruned:
     rounds = itertools.count(1)
 
-    def recalibrate(network: ResidualNetwork) -> None:
-        count = 0 if policy.recovery == "none" else policy.recalibration_batches
-        batches = context.training_batches(policy.train.batch_size, "recalibration")
-        recalibrate_batch_norm(network, batches, count)
-
     def between(network: ResidualNetwork) -> None:
         purpose = f"fine-tuning between {next(rounds)}"
         phases.recover_between(
             network, parent, report.of("prune", network.total_macs), purpose=purpose
         )
 
-    means = Means(
-        score=phases.scores_again,
-        judge_masks=phases.masks,
-        choose_widths=lambda: phases.widths(parent),
-        recalibrate=recalibrate,
-        fine_tune_between=between,
-        reconstruct=lambda network: fit_features(parent.network, network, policy, context),
-    )
-    return prune(parent.network, policy, sensitivities, means)
+    def means(policy: Policy) -> Means:
+        def recalibrate(network: ResidualNetwork) -> None:
+            count = 0 if policy.recovery == "none" else policy.recalibration_batches
+            batches = context.training_batches(policy.train.batch_size, "recalibration")
+            recalibrate_batch_norm(network, batches, count)
+
+        return Means(
+            score=phases.scores_again,
+            choose=lambda: phases.choice(parent, quickly_cut),
+            recalibrate=recalibrate,
+            fine_tune_between=between,
+            reconstruct=lambda network: fit_features(parent.network, network, policy, context),
+        )
+
+    def quickly_cut(choice: Choice) -> ResidualNetwork:
+        fewer = quickly_recovered(policy)
+        return prune_to(parent.network, fewer, choice, means(fewer)).network
+
+    return prune(parent.network, policy, sensitivities, means(policy))
 
 
 def _check_bounds(pruned: Pruned, parent: Parent, policy: Policy, context: TrialContext) -> None:

@@ -73,10 +73,17 @@ def closest(judged: Mapping[Mask, float], reached: Callable[[Mask], bool]) -> Ma
         judged: by `search_masks`.
         reached: whether a set reaches it.
     """
+    return closest_few(judged, reached, 1)[0]
+
+
+def closest_few(
+    judged: Mapping[Mask, float], reached: Callable[[Mask], bool], count: int
+) -> list[Mask]:
+    """Return up to so many sets that reach a goal, the closest first; as of `closest`."""
     fitting = [mask for mask in judged if reached(mask)]
     if not fitting:
-        return max(judged, key=lambda mask: (len(mask), -judged[mask], sorted(mask)))
-    return min(fitting, key=lambda mask: (judged[mask], sorted(mask)))
+        return [max(judged, key=lambda mask: (len(mask), -judged[mask], sorted(mask)))]
+    return sorted(fitting, key=lambda mask: (judged[mask], sorted(mask)))[:count]
 
 
 def best_masks(judged: Mapping[Mask, float], costs: Mapping[int, float]) -> dict[Mask, float]:

@@ -1,8 +1,8 @@
 """Choosing widths of branches that go together: solutions for sums, judged and mended jointly.
 
 What single branches lose does not add up, so the solution for the sum of it is a start: others are
-solved for with what is lost drawn larger or smaller at random, all of them are judged as they are,
-and the closest to the whole is taken. Each keeps the bounds. Plain numbers only.
+solved for with what is lost drawn larger or smaller at random, and all of them are judged as they
+are. Each keeps the bounds. Plain numbers only.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def search_widths(
     *,
     rounds: int,
     seed: int,
-) -> Widths | None:
-    """Return the widths with which the network is closest to the whole within some bounds.
+) -> list[Widths]:
+    """Return widths within some bounds, those first with which the network is closest to the whole.
 
     Args:
         variants: what each branch may become and what is lost by that alone, by number.
@@ -43,7 +43,7 @@ def search_widths(
         seed: of what is drawn.
 
     Returns:
-        The choice; None where the bounds cannot be kept.
+        All choices that were judged; none where the bounds cannot be kept.
     """
     draws = random.Random(seed)  # noqa: S311 - no secret
     judged: dict[Widths, float] = {}
@@ -54,13 +54,13 @@ def search_widths(
         if new := [choice for choice in dict.fromkeys(choices) if choice not in judged]:
             judged.update(judge(new))
         if not judged:
-            return None
-        variants = _moved(variants, _closest(judged), judged)
-    return _closest(judged)
+            return []
+        variants = _moved(variants, _closest_first(judged)[0], judged)
+    return _closest_first(judged)
 
 
-def _closest(judged: Mapping[Widths, float]) -> Widths:
-    return min(judged, key=lambda choice: (judged[choice], sorted(choice)))
+def _closest_first(judged: Mapping[Widths, float]) -> list[Widths]:
+    return sorted(judged, key=lambda choice: (judged[choice], sorted(choice)))
 
 
 def _widths(chosen: Mapping[int, Variant]) -> Widths:

@@ -20,7 +20,7 @@ from autodepth.networks.running.copying import copied
 from autodepth.networks.running.layout import for_convolutions
 from autodepth.policy.policy import Policy
 from autodepth.policy.removal import Removal, branches_back, in_units, unit_of
-from autodepth.trial.phases.branches.joint import Divergences, jointly_removed
+from autodepth.trial.phases.branches.finalists import Choice
 
 Score = Callable[[ResidualNetwork], Mapping[int, float]]
 """What each removable branch of a network is worth, in the criterion's unit."""
@@ -53,8 +53,7 @@ class Means:
 
     Args:
         score: scores a smaller network anew.
-        judge_masks: judges sets of a network's branches.
-        choose_widths: tells widths of branches that go together, 0 of those that go.
+        choose: tells which branches go together, and what widths others have left.
         recalibrate: measures batch statistics anew, after each step.
         fine_tune_between: what `iterative` removal does after each step instead.
         reconstruct: fits a smaller network to the parent's features; tells for how many of its
@@ -62,8 +61,7 @@ class Means:
     """
 
     score: Score
-    judge_masks: Callable[[ResidualNetwork], Divergences]
-    choose_widths: Callable[[], Mapping[int, float]]
+    choose: Callable[[], Choice]
     recalibrate: Change
     fine_tune_between: Change
     reconstruct: Callable[[ResidualNetwork], int]
@@ -80,13 +78,49 @@ def prune(
         scores: what each removable branch of the parent is worth, in the criterion's unit.
         means: of doing so.
     """
-    chosen = means.choose_widths() if policy.chooses_widths else {}
-    widths = {branch: width for branch, width in chosen.items() if width}
-    if policy.chooses_widths:
-        order = tuple(branch for branch, width in chosen.items() if not width)
-        network = parent.without(order)
-    else:
-        network, order = _without_branches(parent, policy, scores, means)
+    if policy.removes_jointly and not removal_from(parent, policy).met(parent.removed):
+        return prune_to(parent, policy, means.choose(), means)
+    network, order = _without_branches(parent, policy, scores, means)
+    return _narrowed(parent, policy, means, network=network, order=order, widths={})
+
+
+def prune_to(parent: ResidualNetwork, policy: Policy, choice: Choice, means: Means) -> Pruned:
+    """Return the network that a choice leaves; all else is as of `prune`.
+
+    Args:
+        parent: likewise.
+        policy: likewise; what its goal is makes no difference.
+        choice: widths of the branches that are not whole, 0 of those that go.
+        means: likewise.
+    """
+    going = tuple(branch for branch, width in choice.items() if not width)
+    widths = {branch: width for branch, width in choice.items() if width}
+    network = parent.without(going)
+    if going and not widths:
+        means.recalibrate(network)
+    order = (*parent.removed, *going)
+    return _narrowed(parent, policy, means, network=network, order=order, widths=widths)
+
+
+def _narrowed(
+    parent: ResidualNetwork,
+    policy: Policy,
+    means: Means,
+    *,
+    network: ResidualNetwork,
+    order: tuple[int, ...],
+    widths: Mapping[int, float],
+) -> Pruned:
+    """Return a network narrower as the policy says, recovered, without single weights.
+
+    Args:
+        parent: what it was cut out of.
+        policy: as of `prune`.
+        means: likewise.
+        network: without branches that are gone; it may be changed in place.
+        order: numbers of these.
+        widths: share of channels left to branches that were chosen to be narrower.
+    """
     recalibrate = means.recalibrate
     reached: dict[str, tuple[int, int]] = {}
     if policy.stream_width < 1:
@@ -99,7 +133,7 @@ def prune(
         network = prune_width(network, gone, narrowing)
         for_convolutions(network.module)
     narrower = policy.stream_width < 1 or any(gone.values())
-    if narrower or (policy.chooses_widths and order):
+    if narrower:
         recalibrate(network)
     cut = narrower or len(order) > len(parent.removed)
     if policy.recovery == "reconstruct" and policy.stream_width == 1 and cut:
@@ -189,8 +223,6 @@ def _without_branches(
     The unit of thresholds stays that of the first scoring, however few branches are left.
     """
     removal = removal_from(parent, policy)
-    if policy.removes_jointly and not removal.met(parent.removed):
-        return _without_set(parent, removal, means)
     at_once = policy.removal in {"one_shot", "joint", "joint_widths"}
     after_step = means.fine_tune_between if policy.removal == "iterative" else means.recalibrate
     unit, most = unit_of(scores), None if at_once else policy.removal_step
@@ -203,13 +235,3 @@ def _without_branches(
         if policy.scores_branches:
             scores = means.score(network)
     return (parent.without(()) if network is parent else network), order
-
-
-def _without_set(
-    parent: ResidualNetwork, removal: Removal, means: Means
-) -> tuple[ResidualNetwork, tuple[int, ...]]:
-    going = jointly_removed(means.judge_masks(parent), removal, parent.removed)
-    network = parent.without(going)
-    if going:
-        means.recalibrate(network)
-    return network, (*parent.removed, *going)

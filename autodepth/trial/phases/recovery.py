@@ -71,20 +71,27 @@ def fit_features(
         return 0
     apart, fitted_to = images[: len(images) // 5], images[len(images) // 5 :]
     before = {name: value.clone() for name, value in network.module.state_dict().items()}
-    far = _divergence(parent, network, apart, context.task)
+    far = divergence(parent, network, apart, context.task)
     generator = context.generator("fitted features")
     found = reconstruct(parent, network, fitted_to, generator)
-    if apart and not _divergence(parent, network, apart, context.task) < far:
+    if apart and not divergence(parent, network, apart, context.task) < far:
         network.module.load_state_dict(before)
         return 0
     return len(found.solved)
 
 
 @torch.no_grad()
-def _divergence(
+def divergence(
     parent: ResidualNetwork, network: ResidualNetwork, batches: Sequence[Tensor], task: Task
 ) -> float:
-    """Return how far the network is from the parent as its task says, summed over images."""
+    """Return how far a network is from its parent as the task says, summed over images.
+
+    Args:
+        parent: a trained network, in evaluation mode.
+        network: cut out of it; in evaluation mode afterwards.
+        batches: images [B, C, H, W] on their device.
+        task: what compares their outputs.
+    """
     network.module.eval()
     total = 0.0
     for images in batches:

@@ -29,9 +29,7 @@ class Broadcast(nn.Module):
 
 
 def means(each, **others):
-    names = (
-        "score", "judge_masks", "choose_widths", "recalibrate", "fine_tune_between", "reconstruct",
-    )  # fmt: skip
+    names = ("score", "choose", "recalibrate", "fine_tune_between", "reconstruct")
     return Means(**{**dict.fromkeys(names, each), **others})
 
 

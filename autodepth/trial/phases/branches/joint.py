@@ -12,7 +12,7 @@ from functools import partial
 from autodepth.networks.gates.masked_runs import Mask
 from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.choosing.mask_search import Judge as JudgeMasks
-from autodepth.policy.choosing.mask_search import best_masks, closest, search_masks
+from autodepth.policy.choosing.mask_search import best_masks, closest_few, search_masks
 from autodepth.policy.choosing.variants import Bounds, Variant, choose_variants
 from autodepth.policy.removal import Removal, floors, in_units, unit_of
 from autodepth.trial.context import TrialContext
@@ -114,10 +114,27 @@ def jointly_removed(judged: Divergences, removal: Removal, gone: Sequence[int]) 
         removal: the rule of the policy.
         gone: numbers of branches that are gone already.
     """
+    return may_be_removed(judged, removal, gone, 1)[0]
+
+
+def may_be_removed(
+    judged: Divergences, removal: Removal, gone: Sequence[int], count: int
+) -> list[tuple[int, ...]]:
+    """Return up to so many sets that may go by a policy's goal, the closest first.
+
+    Args:
+        judged: as of `jointly_removed`, as are the others.
+        removal: likewise.
+        gone: likewise.
+        count: at least 1.
+    """
     allowed = {m: far for m, far in judged.items() if removal.allows(m.union(gone))}
     allowed.setdefault(frozenset(), 0.0)
+
     if removal.policy.sensitivity_threshold is None:
-        return tuple(sorted(closest(allowed, lambda mask: removal.met(mask.union(gone)))))
-    single = of_single_branches(judged)
-    count = len(removal.step(in_units(single, unit_of(single)), gone))
-    return tuple(sorted(closest(allowed, lambda mask: len(mask) >= count)))
+        found = closest_few(allowed, lambda mask: removal.met(mask.union(gone)), count)
+    else:
+        single = of_single_branches(judged)
+        below = len(removal.step(in_units(single, unit_of(single)), gone))
+        found = closest_few(allowed, lambda mask: len(mask) >= below, count)
+    return [tuple(sorted(mask)) for mask in found]

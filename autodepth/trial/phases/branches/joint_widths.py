@@ -64,7 +64,7 @@ class JointWidths:
             lost[branch][width] = found[frozenset({(branch, width)})].divergence
         return dict(lost)
 
-    def chosen(self, removal: Removal, lost: Lost) -> dict[int, float]:
+    def chosen(self, removal: Removal, lost: Lost, count: int = 1) -> list[dict[int, float]]:
         """Return widths of the branches that are not whole, 0 of those that go.
 
         Where the share of MACs is out of reach they come as near as they may.
@@ -72,6 +72,10 @@ class JointWidths:
         Args:
             removal: the rule of a policy with a share of the MACs.
             lost: as of `alone`.
+            count: how many choices of them at most.
+
+        Returns:
+            At least one choice, the closest first.
         """
         variants, bounds = self.problem(removal, lost)
         judge = self._judge(JUDGED_IMAGES)
@@ -81,10 +85,10 @@ class JointWidths:
             return {choice: judged.divergence for choice, judged in found.items()}
 
         seed = self._context.seed_for("widths of branches")
-        widths = search_widths(variants, bounds, divergences, rounds=_ROUNDS, seed=seed)
-        if widths is None:
-            return _cheapest(variants, Bounds(staying=bounds.staying))
-        return dict(sorted(widths))
+        found = search_widths(variants, bounds, divergences, rounds=_ROUNDS, seed=seed)
+        if not found:
+            return [_cheapest(variants, Bounds(staying=bounds.staying))]
+        return [dict(sorted(widths)) for widths in found[:count]]
 
     def problem(self, removal: Removal, lost: Lost) -> tuple[dict[int, list[Variant]], Bounds]:
         """Return what may become of each branch, and what has to be kept; as of `chosen`."""

@@ -31,7 +31,7 @@ def judged(context, parent):
 
 def chosen(judged, parent, **settings):
     widths, alone = judged
-    return widths.chosen(removal_from(parent, replace(POLICY, **settings)), alone)
+    return widths.chosen(removal_from(parent, replace(POLICY, **settings)), alone)[0]
 
 
 def left(parent, widths):
