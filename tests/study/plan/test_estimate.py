@@ -8,10 +8,17 @@ import torch
 from autodepth.errors import InputError
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.policy.policy import Policy
+from autodepth.policy.training_settings import TrainingSettings
 from autodepth.space.objectives import parse_constraint
 from autodepth.space.search_space import SearchSpace
 from autodepth.study.plan import estimate
-from autodepth.study.plan.estimate import constraint_verdict, macs_range
+from autodepth.study.plan.estimate import (
+    MacsRange,
+    StepTime,
+    TrialCost,
+    constraint_verdict,
+    macs_range,
+)
 from autodepth.trial.device import threads
 
 
@@ -62,3 +69,18 @@ def test_steps_are_timed_by_what_a_busy_machine_does_not_disturb(network, monkey
     finally:
         torch.set_num_threads(before)
     assert found == estimate.StepTime(training=0.25, evaluation=0.25)
+
+
+@pytest.mark.parametrize(("removal", "batches"), [("one_shot", 10), ("joint", 10 + 6 * 3)])
+def test_fitted_features_and_finalists_are_part_of_a_trials_cost(network, removal, batches):
+    def seconds(recovery):
+        train = TrainingSettings(epochs=0, batch_size=64)
+        policy = Policy(removal=removal, branches_removed=2, recovery=recovery, train=train)
+        cost = TrialCost(
+            policy=policy, network=network, scoring_images=None,
+            macs_range=MacsRange(least=1, middle=1, most=1),
+            step_time=StepTime(training=3.0, evaluation=1.0),
+        )  # fmt: skip
+        return cost.seconds(1000, 100)
+
+    assert seconds("reconstruct") - seconds("recalibrate") == pytest.approx(4 * batches * 64)
