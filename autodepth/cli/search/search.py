@@ -152,7 +152,7 @@ def _begin(request: SearchRequest, *, dry_run: bool, json: bool) -> None:
 
     if request.study is not None and not dry_run:
         check_free(request.study)  # before data are read and steps are timed
-    chosen = choose_space(request.space)
+    chosen = choose_space(request.space, trained=request.weights is not None)
     with on_cluster(request.ray_address, request.storage) as cluster:
         plan = plan_search(request, cluster=cluster)
         if dry_run:

@@ -80,7 +80,7 @@ class SearchWish:
             if self.space_text is not None:
                 file.write_text(self.space_text, encoding="utf-8")
             elif self.space is None:
-                file = default_space()
+                file = default_space(trained=self.weights is not None)
             else:
                 check_choice("space", self.space, tuple(shipped_spaces()))
                 file = shipped_spaces()[self.space]

@@ -16,19 +16,22 @@ LOCAL_SPACE = Path("autodepth.yaml")
 
 def space_of(request: SearchRequest) -> SearchSpace:
     """Read the space a person means, with the changes that the request makes to it."""
-    return load_space(choose_space(request.space), _overrides(request))
+    trained = request.weights is not None
+    return load_space(choose_space(request.space, trained=trained), _overrides(request))
 
 
-def choose_space(space: str | Path | None = None) -> Path:
+def choose_space(space: str | Path | None = None, *, trained: bool = False) -> Path:
     """Return the space file a search takes: the one named, else the folder's, else the default.
 
-    A shipped one may be named without its path.
+    Args:
+        space: a path, or the name of a shipped one.
+        trained: whether weights are given, which have a default of their own.
     """
     if space is not None:
         return (
             Path(space) if Path(space).exists() else shipped_spaces().get(str(space), Path(space))
         )
-    return LOCAL_SPACE if LOCAL_SPACE.exists() else default_space()
+    return LOCAL_SPACE if LOCAL_SPACE.exists() else default_space(trained=trained)
 
 
 def _overrides(request: SearchRequest) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 DEFAULT_SPACE = "digits_resnet20"
+TRAINED_SPACE = "trained_network"
 
 
 def space_folder() -> Path:
@@ -19,6 +20,10 @@ def shipped_spaces() -> dict[str, Path]:
     return {path.stem: path for path in sorted(space_folder().glob("*.yaml"))}
 
 
-def default_space() -> Path:
-    """Return the space file a search takes when none is named; its data needs no download."""
-    return space_folder() / f"{DEFAULT_SPACE}.yaml"
+def default_space(*, trained: bool = False) -> Path:
+    """Return the space file a search takes when none is named; its data needs no download.
+
+    Args:
+        trained: whether weights are given: then what a trained network can do without is searched.
+    """
+    return space_folder() / f"{TRAINED_SPACE if trained else DEFAULT_SPACE}.yaml"

@@ -266,6 +266,8 @@ class TrialCost:
         training = training_images * (policy.train.epochs * share + tuning * pruned)
         epochs = policy.train.epochs + tuning
         taught = training_images * tuning if policy.has_teacher else 0
+        if not policy.train.epochs and not between:
+            scorings -= min(scorings, 1)  # all trials have one parent, which the first one scores
         scored = min(validation_images, self.scoring_images or validation_images)
         passes = 1 + branches / 2 if policy.criterion.startswith("ablation") else 1
         if policy.removes_jointly:

@@ -21,8 +21,10 @@ def test_the_promised_files_are_shipped():
         "cifar10_resnet110",
         "cifar100_resnet110",
         "imagenet_resnet50",
+        "trained_network",
     }
     assert default_space() == shipped_spaces()["digits_resnet20"]
+    assert default_space(trained=True) == shipped_spaces()["trained_network"]
     assert sorted(shipped_spaces().values()) == FILES, "a file is in a folder nobody looks into"
 
 

@@ -71,16 +71,25 @@ def test_steps_are_timed_by_what_a_busy_machine_does_not_disturb(network, monkey
     assert found == estimate.StepTime(training=0.25, evaluation=0.25)
 
 
+def cost_of(network, removal="one_shot", recovery="recalibrate", epochs=0):
+    train = TrainingSettings(epochs=epochs, batch_size=64)
+    policy = Policy(removal=removal, branches_removed=2, recovery=recovery, train=train)
+    cost = TrialCost(
+        policy=policy, network=network, scoring_images=None,
+        macs_range=MacsRange(least=1, middle=1, most=1),
+        step_time=StepTime(training=0.0, evaluation=1.0),
+    )  # fmt: skip
+    return cost.seconds(1000, 100)
+
+
 @pytest.mark.parametrize(("removal", "batches"), [("one_shot", 10), ("joint", 10 + 6 * 3)])
 def test_fitted_features_and_finalists_are_part_of_a_trials_cost(network, removal, batches):
-    def seconds(recovery):
-        train = TrainingSettings(epochs=0, batch_size=64)
-        policy = Policy(removal=removal, branches_removed=2, recovery=recovery, train=train)
-        cost = TrialCost(
-            policy=policy, network=network, scoring_images=None,
-            macs_range=MacsRange(least=1, middle=1, most=1),
-            step_time=StepTime(training=3.0, evaluation=1.0),
-        )  # fmt: skip
-        return cost.seconds(1000, 100)
+    fitted = cost_of(network, removal, "reconstruct") - cost_of(network, removal)
+    assert fitted == pytest.approx(4 * batches * 64)
 
-    assert seconds("reconstruct") - seconds("recalibrate") == pytest.approx(4 * batches * 64)
+
+def test_a_parent_that_all_trials_share_is_scored_by_the_first(network):
+    measured_thrice = 3 * 100  # the parent, and what is left before and after recovery
+    assert cost_of(network, "joint") == measured_thrice
+    assert cost_of(network, "joint", epochs=1) > measured_thrice + 100
+    assert cost_of(network, "greedy") == measured_thrice + 2 * 100 * (1 + 6 / 2)  # two of three

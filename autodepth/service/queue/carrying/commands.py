@@ -101,7 +101,8 @@ def _search_words(arguments: Mapping[str, Any], folder: Path) -> tuple[list[str]
     """Return the options of a search, and its space file."""
     given = dict(arguments)
     text, name = given.pop("space_text", None), given.pop("space", None)
-    shipped = default_space() if name is None else shipped_spaces()[name]
+    trained = given.get("weights") is not None
+    shipped = default_space(trained=trained) if name is None else shipped_spaces()[name]
     return options(**given), str(shipped if text is None else folder / SPACE_FILE)
 
 
