@@ -114,7 +114,8 @@ def measure(name: str, seed: int) -> list[dict[str, Any]]:
     whole, rows = build_network(spec), []
     for narrower in (False, True):
         solver = solver_of(spec, whole, narrower=narrower, seed=seed)
-        rows += solved_and_measured(solver, whole, {"network": name, "narrower": narrower})
+        about = {"network": name, "seed": seed, "narrower": narrower}
+        rows += solved_and_measured(solver, whole, about)
     return rows
 
 
@@ -154,17 +155,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", nargs="*", default=NETWORKS)
     parser.add_argument("--studies", nargs="*", default=(), metavar="NAME")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of what is lost")
     parser.add_argument("--to", type=Path, default=RESULTS / "latency_bounds.md")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [row for name in args.networks for row in measure(name, args.seed)]
+    began = time.monotonic()
+    rows = [row for name in args.networks for seed in args.seeds for row in measure(name, seed)]
     rows += [row for name in args.studies for row in measure_study(name)]
-    device = device_name(torch.device("cpu"))
+    device, seconds = device_name(torch.device("cpu")), time.monotonic() - began
     conditions = (
-        f"{len(SHARES)} bounds each, from {SHARES[0]} to {SHARES[-1]} % of the whole network's "
-        f"latency, one image (of 32 pixels where no study has others), one thread of {device}, "
-        f"PyTorch {version('torch')}; the time that the thread computed counts."
+        f"{len(SHARES)} bounds each of {len(args.seeds)} draws of what branches lose, from "
+        f"{SHARES[0]} to {SHARES[-1]} % of the whole network's latency, one image (of 32 pixels "
+        f"where no study has others), one thread of {device}, PyTorch {version('torch')}; the time "
+        f"that the thread computed counts. The process had its core for {time.process_time():.0f} "
+        f"of {seconds:.0f} s."
     )
     args.to.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
     args.to.write_text(table(rows, conditions))

@@ -19,10 +19,7 @@ from autodepth.trial.device.latency import fit_table
 from autodepth.trial.device.latency_table import LatencyTable
 from autodepth.trial.device.runtimes.runners import Runner, open_runner
 
-_LIBRARIES = {
-    "torch": "torch", "torch-compile": "torch", "onnxruntime": "onnxruntime",
-    "openvino": "openvino", "executorch": "executorch",
-}  # fmt: skip
+_LIBRARIES = {"torch-compile": "torch"}  # all others are runners' names, too
 
 
 def latencies_at(
@@ -118,7 +115,7 @@ def where(name: str, place: LatencySection, device: torch.device) -> str:
     """Return what a place is called: by its name alone where its device is a person's own."""
     if place.command is not None:
         return name
-    library = _LIBRARIES[str(place.on)]
+    library = _LIBRARIES.get(str(place.on), str(place.on))
     try:
         told = f"{library} {version(library)}"
     except PackageNotFoundError:
