@@ -54,7 +54,7 @@ class Stopwatch:
                 f"a latency at a place can be solved for where the study asked for it, but this "
                 f"one asked for {asked}, not for {metric}"
             )
-        if self._device.type == "cuda" and not torch.cuda.is_available():
+        if self._gpu_is_missing:
             raise StudyError(
                 "a latency can be solved for where it was measured or can be, but this study did "
                 "not ask for latencies, and the GPU it ran on is not here"
@@ -82,14 +82,14 @@ class Stopwatch:
         Raises:
             MeasurementError: that is not here.
         """
-        if self._device.type == "cuda" and not torch.cuda.is_available():
-            raise MeasurementError(f"it was measured on {table.device}, which is not here")
         name = place_of(metric)
         if name is None:
-            place, here = _in_torch(table.threads), device_name(self._device)
+            place = LatencySection(on="torch", threads=table.threads)
         else:
             place = SearchSpace.from_dict(self._plan["space"]).places[name]
-            here = where(name, place, self._device)
+        if place.on == "torch" and self._gpu_is_missing:
+            raise MeasurementError(f"it was measured on {table.device}, which is not here")
+        here = device_name(self._device) if name is None else where(name, place, self._device)
         if here != table.device:
             raise MeasurementError(f"it was measured on {table.device}, but this is {here}")
         if place.command is not None and not self._own_code:
@@ -99,6 +99,6 @@ class Stopwatch:
             )
         return place
 
-
-def _in_torch(threads: int) -> LatencySection:
-    return LatencySection(on="torch", threads=threads)
+    @property
+    def _gpu_is_missing(self) -> bool:
+        return self._device.type == "cuda" and not torch.cuda.is_available()

@@ -58,3 +58,13 @@ def test_what_a_study_did_not_ask_for_is_measured_on_its_own_device_alone(networ
     elsewhere = Stopwatch(plan(device="gpu", latency_table=table("a GPU")), network)
     with pytest.raises(MeasurementError, match="measured on a GPU, which is not here"):
         elsewhere.latency_ms("latency_ms", network)
+
+
+def test_places_that_need_no_gpu_are_measured_where_a_gpu_is_missing(network, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    space = {**SPACE, "latency": BOARD}
+    tables = {"latency_ms@board": table("board")}
+    watch = Stopwatch(
+        plan(device="gpu", space=space, latency_tables=tables), network, own_code=True
+    )
+    assert watch.latency_ms("latency_ms@board", network) > 0
