@@ -6,12 +6,14 @@ process, and for each accuracy that both reach the fastest network of each is co
 
     python benchmarks/searched_by_latency.py                                  # digits, 10 minutes
     python benchmarks/searched_by_latency.py --data folder:DIR --network resnet20 --budget 1cpu-h
+    python benchmarks/searched_by_latency.py --budget 14trials --set network.channel_multiple=8
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -40,7 +42,7 @@ Fronts = dict[str, list[Member]]
 
 
 def main() -> None:
-    """Search by both costs, measure, and write results/searched_by_latency_DATA.{json,md}."""
+    """Search by both costs, measure, and write results/searched_by_latency_DATA[_SET].{json,md}."""
     given = _arguments().parse_args()
     if given.only:
         one_search(given.only, given.seeds[0], given)
@@ -52,7 +54,8 @@ def main() -> None:
         "versions": {name: version(name) for name in ("onnxruntime", "torch")},
         "seeds": {seed: both_fronts(seed, given) for seed in given.seeds},
     }
-    to = RESULTS / f"searched_by_latency_{found['data']}"
+    settings = (re.sub(r"\W+", "_", each.rpartition(".")[2]) for each in given.set)
+    to = RESULTS / "_".join(("searched_by_latency", found["data"], *settings))
     to.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
     to.with_suffix(".md").write_text(table(found))
     print(table(found))
