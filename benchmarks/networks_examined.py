@@ -100,8 +100,9 @@ def _apart(
 def examine(spec: NetworkSpec) -> Row:
     """Find, measure and check one network."""
     row = Row(name=_name(spec), size=_size(spec))
-    module, start = build_module(spec), time.process_time()
     try:
+        module = build_module(spec)
+        start = time.process_time()
         network = ResidualNetwork.from_module(module, spec.input_shape, classes=spec.classes)
     except NetworkError as error:
         return replace(row, branches="none", remark=str(error).replace("|", "/"))

@@ -57,18 +57,26 @@ WITHOUT = frozenset({"densenet", "inception_v3", "inception_v4", "rdnet", "selec
 # Made for images of 1000 pixels and more; a smaller one shows the same branches.
 SMALLER = {"deepseek_vit_412m": 252, "gemma4_vit_167m": 192, "qwen3_vit_88m": 256}
 # Kinds of network that transformers has a classifier of images for, by values of a configuration
-# that keep it small; all else is the kind's default.
+# that keep it small; all else is the kind's default. `timm_wrapper` is left out: its networks are
+# timm's, and `timm:NAME` has them.
 _VIT = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 3}
 _WIDE = {**_VIT, "intermediate_size": 384}
+_TEXT = {
+    "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64,
+}  # fmt: skip
+# Kinds that read texts too: what classifies images leaves that part out.
+_BOTH = {"vision_config": {**_WIDE, "patch_size": 16}, "text_config": _TEXT}
 _SWIN = {"embed_dim": 24, "depths": [2, 2, 2, 2], "num_heads": [1, 2, 4, 8]}
 HF = {
     "beit": {**_WIDE, "use_relative_position_bias": True},
     "bit": {"embedding_size": 64, "hidden_sizes": [128, 256, 512, 1024], "depths": [2, 2, 2, 2]},
+    "clip": _BOTH,
     "convnext": {"hidden_sizes": [24, 48, 96, 192], "depths": [2, 2, 4, 2]},
     "convnextv2": {"hidden_sizes": [24, 48, 96, 192], "depths": [2, 2, 4, 2]},
     "cvt": {"embed_dim": [24, 48, 96], "num_heads": [1, 2, 4], "depth": [1, 2, 4]},
     "data2vec-vision": _WIDE,
     "deit": _WIDE,
+    "dinat": _SWIN,
     "dinov2": _VIT,
     "dinov2_with_registers": _VIT,
     "donut-swin": _SWIN,
@@ -78,14 +86,20 @@ HF = {
     "focalnet": {"embed_dim": 24, "depths": [2, 2, 2, 2]},
     "hgnet_v2": {},
     "hiera": {"embed_dim": 24, "depths": [1, 2, 3, 1], "num_heads": [1, 2, 4, 8]},
+    "imagegpt": {"n_embd": 96, "n_layer": 4, "n_head": 3},
     "ijepa": {**_WIDE, "patch_size": 16},
     "levit": {"hidden_sizes": [64, 128, 192], "num_attention_heads": [2, 4, 6]},
+    "metaclip_2": _BOTH,
     "mobilenet_v1": {},
     "mobilenet_v2": {},
     "mobilevit": {
         "hidden_sizes": [64, 80, 96], "neck_hidden_sizes": [16, 16, 24, 48, 64, 80, 320],
     },
     "mobilevitv2": {"width_multiplier": 0.5},
+    "perceiver": {
+        "num_latents": 32, "d_latents": 96, "num_blocks": 1, "num_self_attends_per_block": 4,
+        "num_self_attention_heads": 4, "num_cross_attention_heads": 1,
+    },
     "poolformer": {"hidden_sizes": [16, 32, 64, 128]},
     "pp_lcnet": {},
     "pvt": {"hidden_sizes": [16, 32, 80, 128]},
@@ -99,6 +113,12 @@ HF = {
         "layer_type": "basic",
     },
     "segformer": {},
+    "shieldgemma2": {
+        "vision_config": {**_WIDE, "patch_size": 16},
+        "text_config": {**_TEXT, "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 300_000},
+    },
+    "siglip": _BOTH,
+    "siglip2": _BOTH,
     "swiftformer": {"embed_dims": [24, 48, 96, 192], "depths": [2, 2, 4, 2]},
     "swin": _SWIN,
     "swinv2": {**_SWIN, "image_size": 256, "window_size": 8},

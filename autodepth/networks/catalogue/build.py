@@ -284,11 +284,12 @@ def whole_module(spec: NetworkSpec) -> nn.Module:
                 raise NetworkError(f"{spec.name} takes images CxHxW, but inputs are of {shape}")
             try:
                 return build(spec.name.removeprefix(prefix), spec)
-            except (AssertionError, TypeError, ValueError, RuntimeError) as error:
+            except (AssertionError, TypeError, ValueError, RuntimeError, ImportError) as error:
                 if isinstance(error, NetworkError):
                     raise
                 given = f" with {dict(spec.arguments)}" * bool(spec.arguments)
-                raise NetworkError(f"{spec.name} cannot be built{given}: {error}") from error
+                told = " ".join(str(error).split())
+                raise NetworkError(f"{spec.name} cannot be built{given}: {told}") from error
     raise NetworkError(
         f"unknown network {spec.name!r}{did_you_mean(spec.name, _USUAL_CIFAR)}; known are "
         f"{', '.join(_USUAL_CIFAR)} (any resnet of 6n+2 layers), torchvision:NAME, timm:NAME, "

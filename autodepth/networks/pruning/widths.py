@@ -75,6 +75,8 @@ def _tell_width(layer: nn.Module, name: str, shape: tuple[int, ...]) -> None:
         layer.num_features = shape[0]
     elif isinstance(layer, nn.GroupNorm):
         layer.num_channels = shape[0]
+    elif isinstance(layer, nn.Embedding):
+        layer.num_embeddings, layer.embedding_dim = shape
     elif isinstance(layer, nn.MultiheadAttention):
         layer.embed_dim = layer.kdim = layer.vdim = shape[1]
         layer.num_heads = shape[0] // 3 // layer.head_dim

@@ -23,6 +23,7 @@ InputShape = tuple[int, ...]
 # Of the files it was made of, and of one number of classes.
 _NOT_KEPT = ("transformers_version", "_name_or_path", "id2label", "label2id", "dtype")
 _CLASSES, _PIXELS = 1000, 224
+_VISION = "vision_config"
 
 
 def import_transformers() -> ModuleType:
@@ -80,10 +81,10 @@ def default_input(name: str) -> InputShape:
     Raises:
         NetworkError: as of `hf_module`.
     """
-    config = _config(import_transformers(), name, {})
-    size = hf_files.trained_on(name)
-    size = size or hf_files.height_and_width(getattr(config, "image_size", None))
-    return getattr(config, "num_channels", 3), *(size or (_PIXELS, _PIXELS))
+    config = _as_it_is(name)
+    part, size = _for_images_alone(config), hf_files.trained_on(name)
+    size = size or hf_files.height_and_width(getattr(part, "image_size", None))
+    return getattr(part, "num_channels", 3), *(size or (_PIXELS, _PIXELS))
 
 
 def default_classes(name: str) -> int:
@@ -94,7 +95,7 @@ def default_classes(name: str) -> int:
     """
     if hf_files.is_kind(name):
         return _CLASSES
-    return int(_config(import_transformers(), name, {}).num_labels)
+    return int(_as_it_is(name).num_labels)
 
 
 def renamed(module: Any, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
@@ -138,15 +139,37 @@ class _ScoresAlone:
         return scores
 
 
+def _as_it_is(name: str) -> Any:
+    """Return the configuration of a network without arguments.
+
+    Raises:
+        NetworkError: as of `hf_module`, or of its own accord it is none.
+    """
+    try:
+        return _config(import_transformers(), name, {})
+    except ValueError as error:
+        if isinstance(error, NetworkError):
+            raise
+        raise NetworkError(f"hf:{name} is no network without settings: {error}") from error
+
+
 def _for_images(config: Any, input_shape: InputShape, arguments: Mapping[str, Any]) -> Any:
     """Return a configuration for images of a shape, unless arguments say another."""
     channels, height, width = input_shape
-    one_number = height == width and not isinstance(getattr(config, "image_size", 0), list | tuple)
+    part, said = _for_images_alone(config), arguments
+    if part is not config:
+        said = arguments.get(_VISION, {})
+    one_number = height == width and not isinstance(getattr(part, "image_size", 0), list | tuple)
     size = height if one_number else [height, width]  # some kinds refuse one for both
     for key, value in {"num_channels": channels, "image_size": size}.items():
-        if hasattr(config, key) and key not in arguments:
-            setattr(config, key, value)
+        if hasattr(part, key) and key not in said:
+            setattr(part, key, value)
     return config
+
+
+def _for_images_alone(config: Any) -> Any:
+    """Return the part of a configuration that is about images: some kinds read texts as well."""
+    return getattr(config, _VISION, config)
 
 
 def _config(transformers: ModuleType, name: str, arguments: Mapping[str, Any]) -> Any:

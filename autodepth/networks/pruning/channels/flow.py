@@ -91,6 +91,8 @@ class ChannelFlow(fx.Interpreter):
             self._through_norm(n, layer)
         elif groups:
             self._through_step(n, groups)
+        elif (table := self._table(n)) is not None:
+            self._start_of_table(n, table)
         if not self._steps.places.get(n):
             self._note_loss(n)
 
@@ -145,6 +147,19 @@ class ChannelFlow(fx.Interpreter):
                     group.stay(f"{name} is worked out for them and not in the state dict")
                 groups.append(Place(group, Lie(axis)))
         self._steps.places[n] = groups
+
+    def _table(self, n: fx.Node) -> nn.Embedding | None:
+        """Return the table that a node looks something up in, as transformers do positions."""
+        layer = self.module.get_submodule(str(n.target)) if n.op == "call_module" else None
+        known = isinstance(layer, nn.Embedding) and is_torchs(layer) and self._is_plain(layer)
+        return layer if known and n.all_input_nodes else None
+
+    def _start_of_table(self, n: fx.Node, table: nn.Embedding) -> None:
+        """Let the entries of each row of a table be channels that go nowhere yet."""
+        group = ChannelGroup(branch=self._branch.get(n.name, 0), size=table.embedding_dim)
+        group.slices.append(Slice(tensor=f"{n.target}.weight", dim=1))
+        rows = self.env[n.all_input_nodes[0]]
+        self._steps.places[n] = [Place(group, Lie(rows.ndim))]
 
     def _through_weights(self, n: fx.Node, layer: Weighted) -> None:
         """Let a layer read the channels it is given, and give channels of its own."""

@@ -21,6 +21,7 @@ from autodepth.networks.catalogue import (
 from autodepth.networks.catalogue.libraries.hf_models import import_transformers
 from autodepth.networks.catalogue.pixel_constants import constants_of
 from autodepth.networks.catalogue.pretrained import PRETRAINED, weights_file
+from autodepth.networks.pruning.channels.stream import find_stream
 from autodepth.service.search.requests import SearchRequest
 from autodepth.service.search.search import plan_search
 from autodepth.space.file.shipped import default_space
@@ -201,3 +202,41 @@ def test_transformers_is_an_extra(monkeypatch):
 
     with pytest.raises(NetworkError, match=r"pip install 'autodepth\[hf\]'"):
         build_module(spec_of("vit"))
+
+
+TEXT = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+
+
+@pytest.mark.parametrize(
+    ("kind", "stay"),
+    [
+        ("clip", {}),  # positions, looked up in a table, follow the stream
+        ("siglip", {1: "MultiheadAttention mixes channels or cuts them up"}),  # its pooling
+    ],
+)
+def test_a_kind_that_reads_texts_too_is_made_for_images_of_a_size(kind, stay):
+    spec = spec_of(kind, {"vision_config": VIT, "text_config": TEXT})
+    network = build_network(spec)
+
+    assert len(network.branches) == 6
+    assert find_stream(network).stay == stay
+    again = build_network(complete(spec))
+    assert again.total_macs == network.total_macs
+    assert default_input(f"hf:{kind}") == (3, 224, 224)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("dinat", "hf:dinat cannot be built: DinatForImageClassification requires the natten lib"),
+        ("imagegpt", "does not take images of 3x32x32: You have to specify either input_ids"),
+    ],
+)
+def test_a_kind_that_takes_no_images_or_lacks_a_library_says_so(name, told):
+    with pytest.raises(NetworkError, match=told):
+        build_network(spec_of(name))
+
+
+def test_a_kind_that_is_none_without_settings_says_so():
+    with pytest.raises(NetworkError, match="hf:timm_wrapper is no network without settings: "):
+        default_input("hf:timm_wrapper")

@@ -226,6 +226,35 @@ def test_the_same_channels_and_heads_taken_out_by_hand_give_the_same():
     assert result.module.get_submodule("attention").num_heads == 2
 
 
+def test_positions_looked_up_in_a_table_follow_the_stream():
+    """As transformers has them for CLIP and SigLIP."""
+
+    class Numbered(Tokens):
+        def __init__(self, width, heads):
+            super().__init__(width, heads)
+            del self.places
+            self.table = nn.Embedding(5, width)
+            self.register_buffer("numbers", torch.arange(5)[None])
+
+        @property
+        def places(self):
+            return self.table(self.numbers)
+
+    torch.manual_seed(0)
+    network = ResidualNetwork.from_module(Numbered(12, 3), (3, 8, 8))
+    assert find_stream(network).stay == {}
+
+    narrow = with_stream_width(network, widths={1: 8}, choose="first")
+    table = narrow.module.get_submodule("table")
+    assert torch.equal(table.weight, network.module.get_submodule("table").weight[:, :8])
+    assert (table.num_embeddings, table.embedding_dim) == (5, 8)
+    state = narrow.module.state_dict()
+    again = with_shapes(network, changed_shapes(network.module, state))
+    again.module.load_state_dict(state)
+    x = torch.randn(3, 3, 8, 8)
+    assert torch.equal(again.module.eval()(x), narrow.module.eval()(x))
+
+
 def test_channels_of_small_magnitude_go_and_option_a_keeps_its_order():
     network = network_of("resnet20").without(())
     strong = {1: [1, 4, 9], 2: [0, 9, 12, 17, 31], 3: [2, 16, 25, 28, 33, 47, 60]}
