@@ -151,8 +151,9 @@ class ChannelFlow(fx.Interpreter):
     def _table(self, n: fx.Node) -> nn.Embedding | None:
         """Return the table that a node looks something up in, as transformers do positions."""
         layer = self.module.get_submodule(str(n.target)) if n.op == "call_module" else None
-        known = isinstance(layer, nn.Embedding) and is_torchs(layer) and self._is_plain(layer)
-        return layer if known and n.all_input_nodes else None
+        if not isinstance(layer, nn.Embedding) or not n.all_input_nodes:
+            return None
+        return layer if is_torchs(layer) and self._is_plain(layer) else None
 
     def _start_of_table(self, n: fx.Node, table: nn.Embedding) -> None:
         """Let the entries of each row of a table be channels that go nowhere yet."""
