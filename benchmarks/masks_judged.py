@@ -297,7 +297,7 @@ def judge_trained(
     kept.drop([r for r in kept.rows if r.get("how") in args.again and r["seed"] in args.seeds])
     told = {
         "test_images": args.test_images, "seeds": args.seeds, "commit": args.commit,
-        "torch": version("torch"), "ways": args.ways,
+        "torch": version("torch"), "ways": args.ways, "train_images": args.train_images,
     }  # fmt: skip
     measure(plan.context, told, kept)
     args.to.write_text(table(kept.rows, told))
