@@ -35,6 +35,7 @@ def test_init_writes_a_space_that_check_finds_without_mistakes(run, tmp_path):
 
     assert (done.returncode, done.stdout) == (0, "autodepth.yaml: no mistakes\n")
     assert run("init").returncode == 2
+    assert run("check", "trained_network").stdout == "trained_network: no mistakes\n"  # as shipped
 
 
 def test_init_tells_a_script_what_it_wrote(run, tmp_path):

@@ -17,13 +17,14 @@ def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Space files.")],
     json: Json = False,
 ) -> None:
-    """Say every mistake of space files, with its line and column.
+    """Say every mistake of space files, with its line and column; shipped ones may be named.
 
     Example: autodepth check search_spaces/*.yaml
     """
+    from autodepth.service.search.wanted_space import choose_space
     from autodepth.space.file.space_file import check_space
 
-    found = {str(file): check_space(file) for file in files}
+    found = {str(file): check_space(choose_space(file)) for file in files}
     faulty = any(found.values())
     if json:
         give_json([{"file": file, "mistakes": lines} for file, lines in found.items()])
