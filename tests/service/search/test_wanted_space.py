@@ -24,7 +24,7 @@ def test_a_network_that_is_trained_has_a_default_of_its_own(tmp_path, monkeypatc
 
     assert choose_space(trained=True) == default_space(trained=True)
     searched = {d.name for d in space.dimensions if not isinstance(d.domain, Fixed)}
-    assert {"macs_target", "removal"} <= searched
+    assert {"macs_target", "fine_tune_epochs"} <= searched
     assert (space.network.name, space.network.weights) == ("resnet14", "w.th")
     LOCAL_SPACE.write_text("version: 1\n")
     assert choose_space(trained=True) == LOCAL_SPACE
