@@ -96,8 +96,10 @@ def print_answers(answers: Sequence[Answer], unpruned: Mapping[str, float]) -> N
 
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("asked for", overflow="fold", min_width=11)
-    for name in ("expected", "MACs", "params", "latency", "on the front"):
+    for name in ("expected", "MACs", "params"):
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("latency", justify="right", overflow="fold", min_width=8)
+    table.add_column("on front", justify="right", no_wrap=True)
     table.add_column("removed / width", overflow="fold", min_width=8)
     for answer in answers:
         costs, beside = answer.costs, answer.measured
@@ -116,16 +118,17 @@ def print_answers(answers: Sequence[Answer], unpruned: Mapping[str, float]) -> N
 
 
 def _latencies(answer: Answer) -> str:
-    """Return a line for each latency: as it was measured, and as predicted before."""
+    """Return each latency in lines: its place, as it was measured, as it was predicted before."""
     from autodepth.service.solving.answer import is_latency
     from autodepth.space.objectives import place_of
 
     lines = []
     for metric, predicted in answer.costs.items():
         if is_latency(metric):
-            own, at = answer.times.get(metric), place_of(metric)
-            told = f"~{predicted:.2f} ms" if own is None else f"{own:.2f} ms (~{predicted:.2f})"
-            lines.append(told if at is None else f"{told} {at}")
+            place, own = place_of(metric), answer.times.get(metric)
+            lines += [] if place is None else [place]
+            lines += [] if own is None else [f"{own:.3g} ms"]
+            lines.append(f"~{predicted:.3g} ms")
     return "\n".join(lines) or "-"
 
 
@@ -167,7 +170,7 @@ def _how_sure(expectation: Expectation) -> str:
     )
     if expectation.off_by is not None:
         told += f", off by {100 * expectation.off_by:.1f} points on average on others of them"
-    return f"{told}; on the front: the best there that keeps the bounds (its trial)"
+    return f"{told}; on front: the best there that keeps the bounds (its trial)"
 
 
 def _told(trial: TrialRecord) -> str:
