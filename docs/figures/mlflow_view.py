@@ -26,7 +26,8 @@ from autodepth.records.mlflow.views import view_link  # noqa: E402
 from autodepth.records.studies import find_study  # noqa: E402
 from autodepth.report.study_files import write_study_files  # noqa: E402
 
-_WINDOW = {"width": 1092, "height": 1115}
+_WINDOW = {"width": 1400, "height": 2000}  # MLflow draws what lies within it only
+_SHOWN = {"x": 0, "y": 0, "width": 1038, "height": 1530}  # without MLflow's assistant
 _SETTLES_MS = 5000  # charts are drawn again once fonts and sizes are there
 
 
@@ -44,7 +45,7 @@ def draw(study: str, to: Path) -> None:
             page.goto(f"{uri}/{view_link(experiment.experiment_id)}", wait_until="commit")
             three_charts(page)
             page.wait_for_timeout(_SETTLES_MS)
-            page.screenshot(path=to)
+            page.screenshot(path=to, clip=_SHOWN)
 
 
 if __name__ == "__main__":
