@@ -27,6 +27,7 @@ from autodepth.networks.residual_network import ResidualNetwork
 
 _ROWS_PER_FEATURE, _FEWEST_ROWS = 20, 20_000
 _FEWEST_IMAGES = 16  # of a batch, that rows are taken of
+_SHORTEST = 1e-8  # length of weights that count
 _FITTED = 0.75  # share of the images that a map is fitted to; it is checked on the others
 
 
@@ -159,15 +160,32 @@ def _places(added: Tensor) -> float:
 
 
 def _write(last: LastMap, weight: Tensor, constant: Tensor, inputs: Sequence[Tensor]) -> None:
-    """Let a layer, with the norm after it, compute a linear map."""
+    """Let a layer, with the norm after it, compute a linear map.
+
+    Where a norm follows, each output of the layer keeps the length of its weights, which changes
+    nothing that is computed. Gradients go by it: of a weight that a norm follows they are the
+    larger the shorter it is, so shorter ones would be trained at a higher rate than the others.
+    """
     layer, norm = last.layer, last.norm
-    layer.weight.copy_(weight.view_as(layer.weight))
+    if norm is None:
+        layer.weight.copy_(weight.view_as(layer.weight))
+        if layer.bias is not None:
+            layer.bias.copy_(constant)
+        return
+    times = _times_as_long(layer.weight.flatten(1), weight)
+    layer.weight.copy_((weight * times[:, None]).view_as(layer.weight))
     if layer.bias is not None:
-        layer.bias.copy_(constant if norm is None else torch.zeros_like(constant))
-    if norm is not None:  # the same in training, where it takes the statistics of batches
-        mean, variance = _measure(norm, [layer(value) for value in inputs])
-        norm.weight.copy_((variance + norm.eps).sqrt())
-        norm.bias.copy_(constant + mean)
+        layer.bias.zero_()
+    mean, variance = _measure(norm, [layer(value) for value in inputs])
+    norm.weight.copy_((variance + norm.eps).sqrt() / times)  # in training as in evaluation
+    norm.bias.copy_(constant + mean / times)
+
+
+def _times_as_long(before: Tensor, after: Tensor) -> Tensor:
+    """Return how many times as long rows were before; 1 where there is nothing to compare."""
+    old, new = before.norm(dim=1), after.norm(dim=1)
+    comparable = (old > _SHORTEST) & (new > _SHORTEST)
+    return torch.where(comparable, old / new.clamp_min(_SHORTEST), torch.ones_like(old))
 
 
 def _measure(norm: BatchNorm, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

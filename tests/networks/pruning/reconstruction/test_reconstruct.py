@@ -6,6 +6,7 @@ from torch import nn
 
 from autodepth.errors import NetworkError
 from autodepth.networks.catalogue import NetworkSpec, build_network
+from autodepth.networks.pruning.reconstruction.last_maps import last_maps
 from autodepth.networks.pruning.reconstruction.reconstruct import reconstruct
 from autodepth.networks.pruning.stream_width import with_stream_width
 from autodepth.networks.pruning.width import prune_width
@@ -121,6 +122,21 @@ def test_in_training_mode_it_computes_the_same_as_in_evaluation(whole):
     with torch.no_grad():
         told = smaller.module.eval()(images)
         assert torch.allclose(smaller.module.train()(images), told, atol=1e-3)
+
+
+def test_weights_that_a_norm_follows_stay_as_long_as_they_were(whole):
+    """What is computed does not depend on it, but how far a step of training takes them does."""
+    smaller = whole.without([4, 5])
+    lengths = {
+        n: last.layer.weight.flatten(1).norm(dim=1) for n, last in last_maps(smaller).items()
+    }
+    found = reconstruct(whole, smaller, BATCHES, generator())
+
+    assert found.solved
+    for number in found.solved:
+        last = last_maps(smaller)[number]
+        assert last.norm is not None
+        assert torch.allclose(last.layer.weight.flatten(1).norm(dim=1), lengths[number], rtol=1e-4)
 
 
 def test_branches_without_a_last_map_are_told():
