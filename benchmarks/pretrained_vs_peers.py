@@ -3,7 +3,7 @@
 All begin with public weights for CIFAR-10 and have the same images in the same split, one CPU
 thread and the same device seconds:
 
-- joint: a search (spaces/pretrained.yaml) of branches chosen together, features fitted;
+- joint: a search (spaces/pretrained.yaml) of branches and widths chosen together, recovered;
 - single: the same search with single scores and nothing between removal and fine-tuning;
 - random, even: the same with branches drawn at random, or spaced evenly, features fitted;
 - width: Torch-Pruning alone, the whole network narrower by one ratio (`pretrained_peers.py`);
@@ -42,9 +42,11 @@ WHOLE = 125_485_706  # MACs of ResNet-56
 SEARCHED = {
     "joint": [],
     "single": ["search.removal=one_shot", "search.criterion=ablation_loss", "search.recovery=none"],
-    "random": ["search.removal=one_shot", "search.criterion=random"],
-    "even": ["search.removal=one_shot", "search.criterion=evenly_spaced"],
-}
+    "random": ["search.removal=one_shot", "search.criterion=random", "search.recovery=reconstruct"],
+    "even": [
+        "search.removal=one_shot", "search.criterion=evenly_spaced", "search.recovery=reconstruct",
+    ],
+}  # fmt: skip
 PEERS = {"width": 56, "shelf": 20}
 Values = dict[str, Any]
 
