@@ -49,5 +49,12 @@ def test_an_unknown_key_is_named(key):
 
 
 def test_a_layer_without_a_width_is_named():
-    with pytest.raises(NetworkError, match=r"Embedding 0\.weight has no width"):
-        take_shapes(nn.Sequential(nn.Embedding(4, 4)), {"0.weight": (2, 4)})
+    with pytest.raises(NetworkError, match=r"Bilinear 0\.weight has no width"):
+        take_shapes(nn.Sequential(nn.Bilinear(4, 4, 4)), {"0.weight": (2, 4, 4)})
+
+
+def test_positions_looked_up_in_a_table_take_the_streams_width():
+    table = nn.Sequential(nn.Embedding(9, 4))
+    take_shapes(table, {"0.weight": (9, 2)})
+    assert (table[0].num_embeddings, table[0].embedding_dim) == (9, 2)
+    assert table(torch.arange(9)).shape == (9, 2)
