@@ -58,7 +58,7 @@ def test_a_study_that_is_whole_breaks_nothing(folder):
         ("UPDATE trial SET ended_at = NULL WHERE number = 1", "trial 1 is complete"),
         ("UPDATE trial SET result = NULL WHERE number = 1", "trial 1 is complete"),
         ("UPDATE trial SET reason = NULL WHERE number = 3", "trial 3 is failed"),
-        ("UPDATE trial SET state = 'asleep' WHERE number = 1", "'asleep' is not a valid"),
+        ("UPDATE trial SET state = 'asleep' WHERE number = 1", "the state of a trial must be"),
         ("UPDATE trial SET policy = (SELECT policy FROM trial WHERE number = 0)"
          " WHERE number = 2", "2 trials completed"),
         ("UPDATE trial SET spent = 1e9 WHERE number = 2", "trial 2 ended at 1000000000.0"),

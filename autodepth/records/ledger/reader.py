@@ -46,7 +46,7 @@ class LedgerReader:
             return make(row)
         except NewerStudyError as error:
             (plan,) = self.database.query("SELECT plan FROM study")[0]
-            begun = json.loads(plan).get("autodepth", "an unknown version")
+            begun = json.loads(plan).get("autodepth", "of unknown version")
             name = self.database.path.parent.name
             raise NewerStudyError(f"{error}; {name} was begun by autodepth {begun}") from error
 

@@ -185,7 +185,7 @@ def test_a_manifest_is_read_strictly(archive: Path, manifest: dict[str, Any]) ->
         ("CREATE VIEW v AS SELECT * FROM trial", "the tables of"),
         ("ALTER TABLE trial ADD COLUMN more TEXT", "the tables of"),
         ("DROP TABLE epoch", "the tables of"),
-        ("PRAGMA user_version = 99", "must have version .* 99: update autodepth"),
+        ("PRAGMA user_version = 99", "must have version .* has 99: a newer autodepth wrote it"),
         ("UPDATE trial SET result = replace(result, 'model.', '../../m.')", "outside its folder"),
         ("UPDATE trial SET result = replace(result, 'model.', '/etc/')", "outside its folder"),
         ("UPDATE trial SET result = '{}' WHERE number = 1", "cannot be read"),

@@ -63,7 +63,9 @@ def test_an_epoch_in_words_of_a_newer_autodepth_is_refused(make_recorded):
     change(folder, "ALTER TABLE epoch ADD COLUMN joules REAL")
     with (
         Ledger.open(folder.ledger_path, read_only=True) as ledger,
-        pytest.raises(NewerStudyError, match=r"an epoch must .*'joules'.* an unknown version"),
+        pytest.raises(
+            NewerStudyError, match=r"an epoch must .*'joules'.* by autodepth of unknown version"
+        ),
     ):
         ledger.epochs(1)
 
