@@ -213,17 +213,12 @@ def test_given_weights_are_not_trained_again_unless_told(tmp_path):
     save_weights(network.module, weights)
     settings = [s for s in SMALL if not s.startswith(("train.epochs", "network"))]
 
-    plan = plan_search(
-        SearchRequest(budget="1trials", network="resnet14", weights=weights, settings=settings)
-    )
-    told = plan_search(
-        SearchRequest(
-            budget="1trials",
-            network="resnet14",
-            weights=weights,
-            settings=[*settings, "train.epochs=3"],
-        )
-    )
+    request = SearchRequest(
+        space="digits_resnet20", budget="1trials", network="resnet14", weights=weights,
+        settings=settings,
+    )  # fmt: skip
+    plan = plan_search(request)
+    told = plan_search(replace(request, settings=[*settings, "train.epochs=3"]))
 
     fixed = {d.name: d.domain.value for d in plan.space.dimensions if hasattr(d.domain, "value")}
     assert (fixed["train.epochs"], fixed["p_L"]) == (0, 1.0)

@@ -291,8 +291,8 @@ class SpaceModel(Section):
     sampler: SamplerSection = SamplerSection()
     start_with: StartPoints = Field(
         ("shallow",),
-        description="policies to try first: shallow, unpruned, linear_rule, constant_depth or "
-        "settings; none where networks from scratch are searched",
+        description="policies to try first: shallow, unpruned, linear_rule, constant_depth, mild, "
+        "strong or settings; none where networks from scratch are searched",
     )
     rungs: RungsSection = RungsSection()
     confirmation: ConfirmationSection = ConfirmationSection()

@@ -17,7 +17,7 @@ from autodepth.units import parse_bytes, parse_duration
 
 SamplerName = Literal["tpe", "nsga2", "gp", "qmc", "random"]
 _SAMPLERS = ("tpe", "nsga2", "gp", "qmc", "random")
-START_NAMES = ("shallow", "unpruned", "linear_rule", "constant_depth")
+START_NAMES = ("shallow", "unpruned", "linear_rule", "constant_depth", "mild", "strong")
 """Policies that `start_with` knows by name."""
 
 _PART = re.compile(r"sensitivity_threshold\.[1-9][0-9]*")  # of one stage or block

@@ -46,6 +46,24 @@ _NAMED: dict[str, dict[str, Scalar]] = {
         "decay_shape": "linear",
     },  # Huang et al. 2016, section 3
     "constant_depth": {"origin": "parent", "p_L": 1.0},
+    # Of given weights, whose front grows from the network's own end: the more goes, the longer and
+    # the faster what is left is trained (benchmarks/results/trained_network.md).
+    "mild": {
+        "origin": "parent",
+        "macs_target": 0.7,
+        "recovery": "reconstruct",
+        "fine_tune_epochs": 2,
+        "train.fine_tune_learning_rate": 0.004,
+        "distillation": 0.0,
+    },
+    "strong": {
+        "origin": "parent",
+        "macs_target": 0.4,
+        "recovery": "reconstruct",
+        "fine_tune_epochs": 8,
+        "train.fine_tune_learning_rate": 0.02,
+        "distillation": 0.9,
+    },
 }
 
 

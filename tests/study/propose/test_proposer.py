@@ -213,6 +213,16 @@ def test_first_policies_by_name_and_by_value():
         start_points([{"p_L": 0.5}], dimensions)
 
 
+def test_a_search_of_a_trained_network_begins_mildly_with_what_a_person_leaves_of_the_space():
+    settings = ["search.macs_target={type: float, min: 0.5, max: 0.9, step: 0.05}"]
+    space = load_space(default_space(trained=True), [*settings, "search.fine_tune_epochs=1"])
+    mild, strong = start_points(space.start_with, space.dimensions_for(3, 9))
+
+    assert (mild["macs_target"], strong["macs_target"]) == (0.7, 0.5)
+    assert (mild["fine_tune_epochs"], strong["fine_tune_epochs"]) == (1, 1)
+    assert mild["train.fine_tune_learning_rate"] < strong["train.fine_tune_learning_rate"]
+
+
 def test_the_parent_of_the_control_as_a_point_of_the_space():
     space = load_space(default_space())
     dimensions = space.dimensions_for(3, 9)
