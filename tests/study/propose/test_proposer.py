@@ -219,7 +219,7 @@ def test_a_search_of_a_trained_network_begins_mildly_with_what_a_person_leaves_o
     mild, strong = start_points(space.start_with, space.dimensions_for(3, 9))
 
     assert (mild["macs_target"], strong["macs_target"]) == (0.7, 0.5)
-    assert (mild["fine_tune_epochs"], strong["fine_tune_epochs"]) == (1, 1)
+    assert {p.get("fine_tune_epochs", 1) for p in (mild, strong)} == {1}  # as the person says
     assert mild["train.fine_tune_learning_rate"] < strong["train.fine_tune_learning_rate"]
 
 
