@@ -43,8 +43,8 @@ def search(  # noqa: PLR0913, PLR0917 - an option each
         Path | None,
         typer.Argument(
             metavar="[SPACE]",
-            help="Space file, or a shipped one by name; else ./autodepth.yaml, else ResNet-20 on "
-            "handwritten digits.",
+            help="Space file, or a shipped one by name; else ./autodepth.yaml, else "
+            "trained_network where weights are given, else ResNet-20 on handwritten digits.",
         ),
     ] = None,
     budget: Annotated[
