@@ -60,6 +60,7 @@ def run_trial(
     """
     policy = policy.carried_out
     context = context.started_from(policy.chain[0].origin)
+    context.limit_threads()  # sums of floats depend on how many add them up
     tables = context.latency_tables
     clock, phases = _PhaseClock(), CachedPhases(policy, context)
     report = _Reporter(on_epoch, context.task)
@@ -80,7 +81,7 @@ def run_trial(
         phases.recover(pruned, parent, report.of("fine_tune", network.total_macs))
     with clock("measure"):
         network = without_training_head(network)
-        context.limit_threads()  # latencies compare only on as many threads
+        context.limit_threads()  # once more: a task's own code may have let in others
         size = save_weights(network.module, folder / WEIGHTS_FILE)
         if policy.quantise == "int8":
             point = quantised_point(network, parent.network, context)

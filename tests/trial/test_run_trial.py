@@ -32,6 +32,20 @@ def run(policy, context, folder):
     return result, epochs
 
 
+def test_a_trial_trains_on_as_many_threads_as_it_may(context, tmp_path):
+    """Sums of floats depend on how many threads add them up."""
+    before, threads = torch.get_num_threads(), []
+    torch.set_num_threads(context.threads + 1)
+    try:
+        run_trial(
+            HYBRID, context, folder=tmp_path,
+            on_epoch=lambda _: threads.append(torch.get_num_threads()),
+        )  # fmt: skip
+    finally:
+        torch.set_num_threads(before)
+    assert set(threads) == {context.threads}
+
+
 def test_a_hybrid_policy_removes_fine_tunes_and_reports(context, tmp_path):
     result, epochs = run(HYBRID, context, tmp_path)
 
