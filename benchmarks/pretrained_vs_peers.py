@@ -4,8 +4,9 @@ All begin with public weights for CIFAR-10 and have the same images in the same 
 thread and the same device seconds:
 
 - joint: a search (spaces/pretrained.yaml) of branches and widths chosen together, recovered;
-- single: the same search with single scores and nothing between removal and fine-tuning;
-- random, even: the same with branches drawn at random, or spaced evenly, features fitted;
+- single: the same search with single scores and nothing between removal and fine-tuning, as
+  autodepth did before it judged sets;
+- random, even: the same with branches drawn at random, or spaced evenly, recovered likewise;
 - width: Torch-Pruning alone, the whole network narrower by one ratio (`pretrained_peers.py`);
 - shelf: ResNet-20 as somebody trained it already, fine-tuned likewise.
 
@@ -42,10 +43,8 @@ WHOLE = 125_485_706  # MACs of ResNet-56
 SEARCHED = {
     "joint": [],
     "single": ["search.removal=one_shot", "search.criterion=ablation_loss", "search.recovery=none"],
-    "random": ["search.removal=one_shot", "search.criterion=random", "search.recovery=reconstruct"],
-    "even": [
-        "search.removal=one_shot", "search.criterion=evenly_spaced", "search.recovery=reconstruct",
-    ],
+    "random": ["search.removal=one_shot", "search.criterion=random"],
+    "even": ["search.removal=one_shot", "search.criterion=evenly_spaced"],
 }  # fmt: skip
 PEERS = {"width": 56, "shelf": 20}
 Values = dict[str, Any]
