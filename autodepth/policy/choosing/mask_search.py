@@ -21,7 +21,7 @@ Judge: TypeAlias = Callable[[Sequence[Mask]], Mapping[Mask, float]]
 """How far the network without each set is from the whole, at least 0."""
 
 CANDIDATES = 6
-"""Branches that are tried next, at most, and swaps in a round."""
+"""Branches that are tried next, at most, to go or to come back, and swaps in a round."""
 _UNEQUAL = 1.2  # times as much that the dearest branch costs as the cheapest
 _PER_BRANCH = 2  # sets that are judged after a glance, at most, for each branch
 _FINALISTS = 2  # of a round of swaps, that are judged
@@ -114,7 +114,7 @@ class _Search:
         self._judge, self._glance = judge, glance
         self.judged: dict[Mask, float] = {frozenset(): 0.0}
         self._glanced: dict[Mask, float] = {frozenset(): 0.0}
-        # What a branch last took the network further away; at first, alone.
+        # What a branch last took the network further away, at first alone; the oldest first.
         self._taken: dict[int, float] = {}
 
     def judge(self, masks: Iterable[Mask]) -> None:
@@ -145,9 +145,8 @@ class _Search:
             masks = [gone | {branch} for branch in candidates]
             before = self.glance([gone])[0]
             told = self.glance(masks)
-            self._taken.update(
-                (branch, found - before) for branch, found in zip(candidates, told, strict=True)
-            )
+            for branch, found in zip(candidates, told, strict=True):
+                self._took(branch, found - before)
             gone = min(zip(told, candidates, masks, strict=True), key=_for_cost(before, per))[2]
             if floating:
                 gone = self._best_of_size()[len(gone)]
@@ -162,9 +161,21 @@ class _Search:
         """Let branches come back one after the other, from the best set of each size known."""
         for size in sorted(self._best_of_size(), reverse=True):
             gone = self._best_of_size()[size]
-            masks = [gone - {branch} for branch in sorted(gone)]
-            told = zip(sorted(gone), self.glance(masks), strict=True)
-            self._taken.update((b, self._glanced[gone] - found) for b, found in told)
+            candidates = self._missed(gone)
+            told = self.glance([gone - {branch} for branch in candidates])
+            for branch, found in zip(candidates, told, strict=True):
+                self._took(branch, self._glanced[gone] - found)
+
+    def _missed(self, gone: Mask) -> list[int]:
+        """Return branches that may be missed: half by what they took, half not tried for long."""
+        most = sorted(gone, key=lambda branch: (-self._taken[branch], branch))[: CANDIDATES // 2]
+        others = [branch for branch in self._taken if branch in gone and branch not in most]
+        return most + others[: CANDIDATES - len(most)]
+
+    def _took(self, branch: int, far: float) -> None:
+        """Note what a branch took the network further away, as the last of all."""
+        self._taken.pop(branch, None)
+        self._taken[branch] = far
 
     def _best_of_size(self) -> dict[int, Mask]:
         ordered = sorted(self._glanced, key=lambda m: (-self._glanced[m], sorted(m)))
