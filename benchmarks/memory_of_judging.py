@@ -1,12 +1,12 @@
 """What memory does judging sets of branches take on a vision transformer, beside a training step?
 
 ViT-S/16 of timm at 224 pixels, random weights. Each part runs in a process of its own, which tells
-the most memory that it had resident: the network alone; two training steps of it; and the sets that
+the most memory that it had resident: the network alone; two training steps of it; the sets that
 keep most values at a time, each with one branch more than the one before, so that they part at
-every branch. The joint search judges sets of the same network in the same way, as many images at a
-time, and none part more often. A few minutes on one CPU thread:
+every branch; and the whole joint search, from images to a front of sets. On one CPU thread the
+search takes about as long as one or two epochs of 4,500 images, or as much less as it judges fewer:
 
-    python benchmarks/memory_of_judging.py
+    python benchmarks/memory_of_judging.py --judged 64
 """
 
 from __future__ import annotations
@@ -21,18 +21,28 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from autodepth.networks.catalogue import NetworkSpec, build_network
 from autodepth.networks.residual_network import ResidualNetwork
+from autodepth.policy.policy import Policy
+from autodepth.service.search.requests import SearchRequest
+from autodepth.service.search.search import plan_search
+from autodepth.space.file.shipped import default_space
 from autodepth.trial.device.device import device_name
+from autodepth.trial.phases.branches.joint import JUDGED_IMAGES, judge_masks
 from autodepth.trial.phases.branches.judging import Judge
+from autodepth.trial.phases.pruning import removal_from
 
 RESULTS = Path(__file__).parent / "results"
-SPEC = NetworkSpec(name="timm:vit_small_patch16_224", classes=10, height=224, width=224)
+SIDE = 224
+SPEC = NetworkSpec(name="timm:vit_small_patch16_224", classes=10, height=SIDE, width=SIDE)
 STEPS = 2
 _TOLD = "told: "
 
@@ -57,13 +67,35 @@ def nested(network: ResidualNetwork, batch: int) -> dict[str, Any]:
     return {"sets": len(Judge(network, [(images, labels)])(masks))}
 
 
+def search(network: ResidualNetwork, count: int) -> dict[str, Any]:
+    """Search for sets of branches at every cost, by so many images out of files."""
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        _write_images(folder, 3 * count)  # of which a fifth is set apart
+        request = SearchRequest(
+            space=default_space(), network=SPEC.name, data=f"folder:{folder}", budget="1trials",
+            settings=[f"data.validation={count}", f"data.image_size={SIDE}"],
+        )  # fmt: skip
+        context = plan_search(request).context
+        removal = removal_from(network, Policy(removal="joint", branches_removed=1))
+        return {"sets": len(judge_masks(context, network, removal))}
+
+
+def _write_images(folder: Path, count: int) -> None:
+    draws = np.random.default_rng(0)
+    for number in range(count):
+        path = folder / f"class{number % SPEC.classes}" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draws.integers(0, 256, (SIDE, SIDE, 3), np.uint8)).save(path)
+
+
 def alone(_network: ResidualNetwork, _batch: int) -> dict[str, Any]:
     """Do nothing with the network."""
     return {}
 
 
 PARTS: dict[str, Callable[[ResidualNetwork, int], dict[str, Any]]] = {
-    "network alone": alone, "steps": step, "sets": nested,
+    "network alone": alone, "steps": step, "sets": nested, "search": search,
 }  # fmt: skip
 
 
@@ -93,7 +125,7 @@ def measured(part: str, batch: int) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return what the parts took as Markdown."""
-    first, step_row, sets_row = rows
+    first, step_row, sets_row, search_row = rows
     lines = [
         f"ViT-S/16 of timm at 224 pixels, random weights, one thread of "
         f"{device_name(torch.device('cpu'))}, torch {version('torch')}; peak of resident memory of "
@@ -104,6 +136,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         "network alone": "network alone",
         "steps": f"{STEPS} training steps on {step_row['batch']} images",
         "sets": f"{sets_row['sets']} sets judged, on {sets_row['batch']} images",
+        "search": f"the joint search, by {search_row['batch']} images",
     }
     for row in rows:
         beyond = row["peak_mb"] - first["peak_mb"]
@@ -120,12 +153,15 @@ def main() -> None:
     )
     parser.add_argument("--part", choices=PARTS, help="only this, in this process")
     parser.add_argument("--batch", type=int, default=32, help="images at a time")
+    parser.add_argument(
+        "--judged", type=int, default=JUDGED_IMAGES, help="images that the search judges by"
+    )
     parser.add_argument("--to", type=Path, default=RESULTS / "memory_of_judging.md")
     args = parser.parse_args()
     if args.part:
         carry_out(args.part, args.batch)
         return
-    rows = [measured(part, args.batch) for part in PARTS]
+    rows = [measured(part, args.judged if part == "search" else args.batch) for part in PARTS]
     args.to.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
     args.to.write_text(table(rows))
     print(table(rows))
