@@ -71,32 +71,36 @@ def fit_features(
         return 0
     apart, fitted_to = images[: len(images) // 5], images[len(images) // 5 :]
     before = {name: value.clone() for name, value in network.module.state_dict().items()}
-    far = divergence(parent, network, apart, context.task)
+    distance = DistanceFrom(parent, apart, context.task)
+    far = distance(network)
     generator = context.generator("fitted features")
     found = reconstruct(parent, network, fitted_to, generator)
-    if apart and not divergence(parent, network, apart, context.task) < far:
+    if apart and not distance(network) < far:
         network.module.load_state_dict(before)
         return 0
     return len(found.solved)
 
 
-@torch.no_grad()
-def divergence(
-    parent: ResidualNetwork, network: ResidualNetwork, batches: Sequence[Tensor], task: Task
-) -> float:
-    """Return how far a network is from its parent as the task says, summed over images.
+class DistanceFrom:
+    """How far networks answer from their parent, always on the same images; its answers are kept.
 
     Args:
         parent: a trained network, in evaluation mode.
-        network: cut out of it; in evaluation mode afterwards.
-        batches: images [B, C, H, W] on their device.
+        batches: images [B, C, H, W] on its device.
         task: what compares their outputs.
     """
-    network.module.eval()
-    total = 0.0
-    for images in batches:
-        total += task.divergence(network.module(images), parent.module(images)).item()
-    return total
+
+    @torch.no_grad()
+    def __init__(self, parent: ResidualNetwork, batches: Sequence[Tensor], task: Task) -> None:
+        self._batches, self._task = batches, task
+        self._wished = [parent.module(images) for images in batches]
+
+    @torch.no_grad()
+    def __call__(self, network: ResidualNetwork) -> float:
+        """Return the distance, summed over images; the network is in evaluation mode afterwards."""
+        network.module.eval()
+        pairs = zip(self._batches, self._wished, strict=True)
+        return sum(self._task.divergence(network.module(i), wish).item() for i, wish in pairs)
 
 
 @torch.no_grad()

@@ -116,8 +116,9 @@ def test_how_far_from_its_parent_a_network_is_the_task_says():
     images = [torch.randn(4, 3, 32, 32), torch.randn(2, 3, 32, 32)]
 
     parent.module.eval()
-    found = recovery.divergence(parent, network, images, OneNumber())
+    distance = recovery.DistanceFrom(parent, images, OneNumber())
+    found = distance(network)
 
     expected = sum((network.module(x) - parent.module(x)).square().sum().item() for x in images)
     assert found == pytest.approx(expected, rel=1e-5)
-    assert recovery.divergence(parent, parent, images, OneNumber()) == 0
+    assert distance(parent) == 0

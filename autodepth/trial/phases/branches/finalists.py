@@ -18,7 +18,7 @@ from autodepth.networks.residual_network import ResidualNetwork
 from autodepth.policy.policy import Policy
 from autodepth.trial.context import TrialContext
 from autodepth.trial.phases.branches.joint import JUDGED_IMAGES
-from autodepth.trial.phases.recovery import divergence
+from autodepth.trial.phases.recovery import DistanceFrom
 
 Choice: TypeAlias = Mapping[int, float]
 """Widths of the branches that are not whole, 0 of those that go, by number."""
@@ -55,9 +55,10 @@ def closest_when_recovered(
     """
     images = [batch for batch, _ in context.scoring_batches(JUDGED_IMAGES)]
     parent.module.eval()
+    distance = DistanceFrom(parent, images, context.task)
     far: list[float] = []
     with long_work("recovering what may go together", len(choices)) as advance:
         for choice in choices:
-            far.append(divergence(parent, cut(choice), images, context.task))
+            far.append(distance(cut(choice)))
             advance(1)
     return choices[far.index(min(far))]

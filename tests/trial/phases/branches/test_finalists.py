@@ -16,7 +16,7 @@ from autodepth.trial.phases.branches.finalists import (
 from autodepth.trial.phases.branches.joint import judge_masks, may_be_removed
 from autodepth.trial.phases.parent import train_parent
 from autodepth.trial.phases.pruning import removal_from
-from autodepth.trial.phases.recovery import divergence, fit_features, recalibrate_batch_norm
+from autodepth.trial.phases.recovery import DistanceFrom, fit_features, recalibrate_batch_norm
 from autodepth.trial.run_trial import run_trial
 
 TRAIN = TrainingSettings(epochs=3, batch_size=32, learning_rate=0.1, precision="float32")
@@ -35,7 +35,7 @@ def test_the_closest_after_recovery_is_taken_and_the_first_among_equals(context,
     def cut(choice):  # 2 and 3 are mended whole
         return parent.without([] if set(choice) & {2, 3} else choice)
 
-    assert divergence(parent, cut({1: 0.0}), images, context.task) > 0
+    assert DistanceFrom(parent, images, context.task)(cut({1: 0.0})) > 0
     assert closest_when_recovered(parent, choices, cut, context) == {2: 0.0}
 
 
@@ -65,7 +65,7 @@ def test_a_trial_takes_the_finalist_that_is_closest_when_recovered(context, pare
         batches = context.training_batches(TRAIN.batch_size, "recalibration")
         recalibrate_batch_norm(network, batches, quick.recalibration_batches)
         fit_features(parent, network, quick, context)
-        return divergence(parent, network, images, context.task)
+        return DistanceFrom(parent, images, context.task)(network)
 
     result = run_trial(POLICY, context, folder=tmp_path, on_epoch=lambda _: None)
 
