@@ -40,9 +40,17 @@ RESULTS = Path(__file__).parent / "results"
 RUNS = RESULTS / "pretrained_vs_peers"
 SHARES = (0.75, 0.5, 0.33, 0.2)
 WHOLE = 125_485_706  # MACs of ResNet-56
+# The space's first policies, for a search without a choice of recovery.
+STARTS = (
+    "[{macs_target: 0.33, fine_tune_epochs: 8}, {macs_target: 0.5, fine_tune_epochs: 6}, "
+    "{macs_target: 0.75, fine_tune_epochs: 5}, {macs_target: 0.2, fine_tune_epochs: 12}]"
+)
 SEARCHED = {
     "joint": [],
-    "single": ["search.removal=one_shot", "search.criterion=ablation_loss", "search.recovery=none"],
+    "single": [
+        "search.removal=one_shot", "search.criterion=ablation_loss", "search.recovery=none",
+        f"start_with={STARTS}",
+    ],
     "random": ["search.removal=one_shot", "search.criterion=random"],
     "even": ["search.removal=one_shot", "search.criterion=evenly_spaced"],
 }  # fmt: skip
