@@ -4,9 +4,10 @@ All begin with public weights for CIFAR-10 and have the same images in the same 
 thread and the same device seconds:
 
 - joint: a search (spaces/pretrained.yaml) of branches and widths chosen together, recovered;
-- single: the same search with single scores and nothing between removal and fine-tuning, as
+- gentle: the same, fine-tuned at a rate of 0.02, as the two peers below, in place of 0.05;
+- single: the search at 0.05 with single scores and nothing between removal and fine-tuning, as
   autodepth did before it judged sets;
-- random, even: the same with branches drawn at random, or spaced evenly, recovered likewise;
+- random, even: that search with branches drawn at random, or spaced evenly, recovered likewise;
 - width: Torch-Pruning alone, the whole network narrower by one ratio (`pretrained_peers.py`);
 - shelf: ResNet-20 as somebody trained it already, fine-tuned likewise.
 
@@ -47,6 +48,7 @@ STARTS = (
 )
 SEARCHED = {
     "joint": [],
+    "gentle": ["train.fine_tune_learning_rate=0.02"],
     "single": [
         "search.removal=one_shot", "search.criterion=ablation_loss", "search.recovery=none",
         f"start_with={STARTS}",

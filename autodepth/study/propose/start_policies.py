@@ -62,7 +62,7 @@ _NAMED: dict[str, dict[str, Scalar]] = {
         "recovery": "reconstruct",
         "fine_tune_epochs": 8,
         "train.fine_tune_learning_rate": 0.02,
-        "distillation": 0.9,
+        "distillation": 0.0,
     },
 }
 
