@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import math
 import statistics
 import tempfile
 import time
@@ -102,7 +101,7 @@ def times(rows: list[Row]) -> list[str]:
     took = {}
     for seed in seeds:
         poorest = min(final(curves[how, seed]) for how in PARENTS)
-        took |= {(how, seed): reached(curves[how, seed], poorest) or math.nan for how in PARENTS}
+        took |= {(how, seed): reached(curves[how, seed], poorest) for how in PARENTS}
     for how in PARENTS:
         of = [curves[how, seed] for seed in seeds]
         ratios = [took[how, seed] / took["stochastic depth", seed] for seed in seeds]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodepth.policy.choosing.mask_search import best_masks, closest, search_masks
+from autodepth.policy.choosing.mask_search import CANDIDATES, best_masks, closest, search_masks
 
 BRANCHES = range(1, 9)
 COSTS = dict.fromkeys(BRANCHES, 1.0)
@@ -66,6 +66,16 @@ def test_branches_that_went_too_early_come_back():
 
     found = closest(search(Made(alone, together), swaps=0), lambda mask: len(mask) == 3)
     assert found == {2, 3, 4}
+
+
+def test_few_are_tried_at_each_size_however_many_branches_there_are():
+    branches = range(1, 31)
+    judge = Made({b: b / 100 for b in branches}, {(a, a + 1): 0.3 for a in branches})
+    glance = Made(judge.alone, judge.together)
+    search(judge, costs=dict.fromkeys(branches, 1.0), glance=glance, swaps=0)
+
+    walks = 3  # branches go, come back and go again
+    assert len(glance.asked) <= walks * CANDIDATES * len(branches)
 
 
 def test_sets_to_begin_with_are_gone_on_from():

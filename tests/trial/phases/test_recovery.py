@@ -122,3 +122,5 @@ def test_how_far_from_its_parent_a_network_is_the_task_says():
     expected = sum((network.module(x) - parent.module(x)).square().sum().item() for x in images)
     assert found == pytest.approx(expected, rel=1e-5)
     assert distance(parent) == 0
+    torch.nn.init.zeros_(next(parent.module.parameters()))
+    assert distance(network) == found  # the parent's answers are kept
